@@ -29,7 +29,7 @@ class TaskResources(NamedTuple):
     gpus: int | None = None
 
 
-def asked(options: Mapping[str, str]) -> TaskResources:
+def task_resources(options: Mapping[str, str]) -> TaskResources:
     """What a task with these options of sbatch asks for.
 
     What is not asked for is not known; nor is anything but memory that a whole node has.
@@ -39,9 +39,9 @@ def asked(options: Mapping[str, str]) -> TaskResources:
     gpus = None if is_whole else _gpus(options, tasks)
     cpus = None
     for option, count in (("cpus-per-task", tasks), ("cpus-per-gpu", gpus)):
-        each = _number(options.get(option, ""))
-        if each is not None and count is not None and not is_whole:
-            cpus = each * count
+        number = _number(options.get(option, ""))
+        if number is not None and count is not None and not is_whole:
+            cpus = number * count
     memory = None
     for option, count in (("mem", 1), ("mem-per-cpu", cpus), ("mem-per-gpu", gpus)):
         size = memory_bytes(options.get(option, ""))
@@ -63,7 +63,7 @@ def starts_several(options: Mapping[str, str]) -> str:
 def asks_for_gpus(options: Mapping[str, str]) -> bool:
     """Whether a task asks for GPUs, in whatever number."""
     lists = (options.get(name, "") for name in ("gres", "tres-per-task"))
-    return any(name.startswith("gpus") for name in options) or any("gpu" in one for one in lists)
+    return any(name.startswith("gpus") for name in options) or any("gpu" in text for text in lists)
 
 
 def slots(needs: CaseNeeds, has: TaskResources) -> int | None:
@@ -71,8 +71,12 @@ def slots(needs: CaseNeeds, has: TaskResources) -> int | None:
 
     A case needs at least one CPU.
     """
-    wanted = ((needs.cpus or 1, has.cpus), (needs.mem_bytes, has.mem_bytes), (needs.gpus, has.gpus))
-    most = [there // each for each, there in wanted if each and there is not None]
+    pairs = (
+        (needs.cpus or 1, has.cpus),
+        (needs.mem_bytes, has.mem_bytes),
+        (needs.gpus, has.gpus),
+    )
+    most = [available // needed for needed, available in pairs if needed and available is not None]
     if needs.slots is not None:
         most.append(needs.slots)
     return max(1, min(most)) if most else None
@@ -85,11 +89,11 @@ def cpus_of_case(needs: CaseNeeds, cpus: int) -> int:
 
 def _gpus(options: Mapping[str, str], tasks: int | None) -> int | None:
     for name in ("gpus", "gpus-per-node", "gpus-per-task"):
-        found = _COUNT.fullmatch(options.get(name, ""))
-        if found and name != "gpus-per-task":
-            return int(found[1])
-        if found and tasks is not None:
-            return int(found[1]) * tasks
+        number = _COUNT.fullmatch(options.get(name, ""))
+        if number and name != "gpus-per-task":
+            return int(number[1])
+        if number and tasks is not None:
+            return int(number[1]) * tasks
     for name in ("gres", "tres-per-task"):
         counts = [
             int(match["count"] or 1)

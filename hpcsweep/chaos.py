@@ -200,8 +200,8 @@ class _Case:
         for submission, restart, started in self.begun:
             for before, earlier, ended in self.complete:
                 is_requeued = before == submission and earlier < restart
-                known = started if is_requeued else sent[submission]
-                if (is_requeued or before < submission) and ended < known - _LATE_S:
+                since = started if is_requeued else sent[submission]
+                if (is_requeued or before < submission) and ended < since - _LATE_S:
                     return True
         return False
 

@@ -61,8 +61,8 @@ def problem(path: Path, level: int = 0) -> tuple[str, str] | None:
 
 def named_problem(argv: Sequence[str]) -> tuple[str, str] | None:
     """Like `problem` for a command: checks its program, and a script passed to a shell."""
-    found = shutil.which(argv[0])
-    why = None if found is None else problem(Path(found))
+    path = shutil.which(argv[0])
+    why = None if path is None else problem(Path(path))
     if why is None and len(argv) > 1 and Path(argv[0]).name in _SHELLS:
         return line_ends(Path(argv[1]), argv[0])
     # Behind srun, mpirun or a container, the interpreter may be on another file system.

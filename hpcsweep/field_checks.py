@@ -42,12 +42,12 @@ def schema(required: Fields, optional: Fields | None = None) -> Schema:
     return tuple((name, must, field.holds, field) for name, must, field in fields)
 
 
-def mismatch(document: Any, wanted: Schema) -> str:
+def mismatch(document: Any, schema: Schema) -> str:
     """What is wrong with the first invalid field; empty if the document is valid."""
     if type(document) is not dict:
         return f"it is {abbreviated(document)}, not an object"
     get = document.get
-    for name, must, holds, field in wanted:  # hot loop: called for millions of records
+    for name, must, holds, field in schema:  # hot loop: called for millions of records
         value = get(name)
         if value is None:
             if must:
@@ -67,8 +67,8 @@ def abbreviated(value: Any) -> str:
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if isinstance(value, int) and value.bit_length() > 64:
         return f"an integer of {value.bit_length()} bits"
-    found = ascii(value[:SHOWN] if isinstance(value, str) else value)
-    return found if len(found) <= SHOWN else f"{found[:SHOWN]}…"
+    text = ascii(value[:SHOWN] if isinstance(value, str) else value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 # --- kinds of values -----------------------------------------------------------------------------
@@ -90,9 +90,9 @@ def matching(pattern: str, words: str) -> Field:
 
 def one_of(choices: Iterable[str]) -> Field:
     """One of several strings."""
-    known = frozenset(str(choice) for choice in choices)
+    words = frozenset(str(choice) for choice in choices)
     return Field(
-        f"one of {', '.join(sorted(known))}", lambda value: type(value) is str and value in known
+        f"one of {', '.join(sorted(words))}", lambda value: type(value) is str and value in words
     )
 
 
@@ -144,13 +144,13 @@ def is_json(value: Any) -> bool:
     below: list[Any]
     for _ in range(NESTED_MAX):
         below = []
-        for one in level:
-            kind = type(one)
+        for item in level:
+            kind = type(item)
             if kind is dict:
-                below += one.values()
+                below += item.values()
             elif kind is list:
-                below += one
-            elif kind is float and not math.isfinite(one):
+                below += item
+            elif kind is float and not math.isfinite(item):
                 return False
         if not below:
             return True

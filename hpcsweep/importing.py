@@ -115,10 +115,10 @@ class CopyFinder:
         """The module, like Python's own finder; None for what a later finder may find."""
         for entry in sys.path if path is None else path:
             for place in self._places(entry):
-                found = PathFinder.find_spec(name, [place], target)
+                spec = PathFinder.find_spec(name, [place], target)
                 # Without a loader it is a part of a namespace package; Python's finder joins them.
-                if found is not None and found.loader is not None:
-                    return self._renamed(found)
+                if spec is not None and spec.loader is not None:
+                    return self._renamed(spec)
         return None
 
     def spec_from_file(self, name: str, path: str) -> ModuleSpec | None:
@@ -128,9 +128,9 @@ class CopyFinder:
         copy = self._copy + path[len(self._root) :]
         if not os.path.isfile(copy):  # noqa: PTH113
             return None
-        found = ModuleSpec(name, SourceFileLoader(name, copy), origin=copy)
-        found.has_location = True
-        return self._renamed(found)
+        spec = ModuleSpec(name, SourceFileLoader(name, copy), origin=copy)
+        spec.has_location = True
+        return self._renamed(spec)
 
     def search_copies(self) -> None:
         """Put the copies on the search path before the originals.
@@ -150,18 +150,18 @@ class CopyFinder:
             yield self._copy + entry[len(self._root) :]
         yield entry
 
-    def _renamed(self, found: ModuleSpec) -> ModuleSpec:
+    def _renamed(self, spec: ModuleSpec) -> ModuleSpec:
         """The same module with the places of the originals."""
-        if found.origin is not None and found.origin.startswith(self._copy + "/"):
-            found.cached = found.cached  # of the copy: it derives from `origin` later
-            found.origin = self._root + found.origin[len(self._copy) :]
-        places = found.submodule_search_locations
+        if spec.origin is not None and spec.origin.startswith(self._copy + "/"):
+            spec.cached = spec.cached  # of the copy: it derives from `origin` later
+            spec.origin = self._root + spec.origin[len(self._copy) :]
+        places = spec.submodule_search_locations
         if places is not None:
             places[:] = [
-                self._root + one[len(self._copy) :] if one.startswith(self._copy + "/") else one
-                for one in places
+                self._root + path[len(self._copy) :] if path.startswith(self._copy + "/") else path
+                for path in places
             ]
-        return found
+        return spec
 
 
 def copied_file(module: ModuleType) -> str | None:

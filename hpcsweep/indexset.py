@@ -40,14 +40,14 @@ class IndexSet:
     @classmethod
     def _of_merged(cls, merged: tuple[tuple[int, int], ...]) -> IndexSet:
         """Without the checks of a set that others made: ascending ranges apart from each other."""
-        found = cls.__new__(cls)
-        found._set(merged)  # noqa: SLF001  # of this class
-        return found
+        index_set = cls.__new__(cls)
+        index_set._set(merged)  # noqa: SLF001  # of this class
+        return index_set
 
     @classmethod
     def union(cls, sets: Iterable[IndexSet]) -> IndexSet:
         """All indices of several sets."""
-        return cls._of_merged(_merge(sorted(pair for one in sets for pair in one.ranges)))
+        return cls._of_merged(_merge(sorted(pair for part in sets for pair in part.ranges)))
 
     @classmethod
     def all(cls, count: int) -> IndexSet:
@@ -248,9 +248,9 @@ def _parse_piece(piece: str, text: str) -> tuple[int, int]:
     )
 
 
-def _range_error(found: object) -> InputError:
+def _range_error(value: object) -> InputError:
     return InputError(
-        f"{found!a:.60} is not a range of indices",
+        f"{value!a:.60} is not a range of indices",
         where="index set",
         next_step="A range is (start, stop) with integers 0 <= start <= stop.",
     )

@@ -57,8 +57,8 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
 def decode(line: bytes) -> dict[str, Any] | None:
     """Decode a line without its newline; adds its checksum as `crc`. None for a torn line."""
-    found = _decode(line[:9], line[9:])
-    return None if isinstance(found, str) else found
+    fields = _decode(line[:9], line[9:])
+    return None if isinstance(fields, str) else fields
 
 
 def parse_line(line: bytes) -> Record | str:
@@ -67,10 +67,10 @@ def parse_line(line: bytes) -> Record | str:
 
 
 def _parse_line(head: bytes, payload: bytes) -> Record | str:
-    found = _decode(head, payload)
-    if isinstance(found, str):
-        return found
-    return recordcheck.record_problem(found) or cast("Record", found)
+    fields = _decode(head, payload)
+    if isinstance(fields, str):
+        return fields
+    return recordcheck.record_problem(fields) or cast("Record", fields)
 
 
 def _decode(head: bytes, payload: bytes) -> dict[str, Any] | str:
@@ -234,12 +234,12 @@ def _parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk
             superseded += 1
             end = b""
             continue
-        found = _parse_line(line[:9], line[9:-1])
-        if isinstance(found, str):
+        record = _parse_line(line[:9], line[9:-1])
+        if isinstance(record, str):
             torn += line != b"\n"
             end = b""
         else:
-            records.append(found)
+            records.append(record)
             end = line
     records.reverse()
     return JournalChunk(records=records, offset=offset, torn=torn, superseded=superseded)
@@ -260,9 +260,9 @@ def _is_begin_of(line: bytes, end: bytes) -> bool:
 def journals_of_chunk(directory: Path, chunk: int) -> list[Path]:
     """The journals of all starts of one chunk, oldest restart first."""
     shard = directory / str(chunk // CHUNKS_PER_DIRECTORY)
-    mine = [match for match in map(_OF_TASK.fullmatch, names(shard)) if match]
-    mine = [match for match in mine if match[1] == str(chunk)]
-    return [shard / match[0] for match in sorted(mine, key=lambda match: int(match[2]))]
+    matches = [match for match in map(_OF_TASK.fullmatch, names(shard)) if match]
+    matches = [match for match in matches if match[1] == str(chunk)]
+    return [shard / match[0] for match in sorted(matches, key=lambda match: int(match[2]))]
 
 
 _OF_TASK = re.compile(r"([0-9]{1,10})\.([0-9]{1,6})\.[^.]+\.jsonl", re.ASCII)
@@ -345,8 +345,8 @@ def outcome_json(outcome: Outcome) -> OutcomeFields:
         "run_dir": outcome.run_dir,
         "from_cache": outcome.from_cache or None,
     }
-    known = {name: value for name, value in fields.items() if value is not None}
-    return cast("OutcomeFields", known)
+    given = {name: value for name, value in fields.items() if value is not None}
+    return cast("OutcomeFields", given)
 
 
 def outcome_of(fields: OutcomeFields) -> Outcome:
@@ -383,8 +383,8 @@ def rank(record: BeginRecord | EndRecord) -> str:
         complete, word = 0, 0
     else:
         complete = int(record["status"] == _COMPLETE)
-        said = record.get("word")
-        word = 1 + (_WORKER if said is None else said)
+        number = record.get("word")
+        word = 1 + (_WORKER if number is None else number)
     return f"{attempt_rank(record['attempt'], complete)}.{word}.{record['crc']}"
 
 

@@ -39,13 +39,13 @@ class HeartbeatRun(Protocol):
 
 @cache
 def _process_fields(pid: int) -> dict[str, Any]:
-    found = {
+    fields = {
         "host": os.uname().nodename,
         "pid": pid,
         "pid_started": _start_ticks(pid),
         "boot_id": _boot_id(),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def this_process() -> dict[str, Any]:
@@ -58,9 +58,9 @@ def is_alive(metadata: Mapping[str, Any], path: Path) -> bool | None:
     pid = metadata.get("pid")
     if not isinstance(pid, int):  # written by another program, or damaged
         return None
-    here = this_process()
-    if metadata.get("host") == here["host"]:
-        if metadata.get("boot_id") != here.get("boot_id"):
+    this = this_process()
+    if metadata.get("host") == this["host"]:
+        if metadata.get("boot_id") != this.get("boot_id"):
             return False
         if not _exists(pid):
             return False
@@ -78,11 +78,11 @@ def is_running(process: Mapping[str, Any]) -> bool | None:
     `process` is the result of `this_process` there, plus its `pid_namespace`: hosts and
     containers may share a name.
     """
-    here = this_process() | {"pid_namespace": pid_namespace()}
+    this = this_process() | {"pid_namespace": pid_namespace()}
     pid = process.get("pid")
     # The boot id identifies a kernel, whatever its host name is.
-    place = ("boot_id", "pid_namespace") if "boot_id" in here else ("host",)
-    if not isinstance(pid, int) or any(process.get(key) != here.get(key) for key in place):
+    place = ("boot_id", "pid_namespace") if "boot_id" in this else ("host",)
+    if not isinstance(pid, int) or any(process.get(key) != this.get(key) for key in place):
         return None
     return _exists(pid) and process.get("pid_started") == _start_ticks(pid)
 

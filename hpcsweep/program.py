@@ -38,11 +38,11 @@ def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType
         return
     from hpcsweep import shadowed_modules  # noqa: PLC0415  # needed after an error only
 
-    found = shadowed_modules.explain_shadowing(error)
-    if found is None:
+    explanation = shadowed_modules.explain_shadowing(error)
+    if explanation is None:
         sys.__excepthook__(kind, error, trace)
     else:
-        sys.stderr.write(f"hpcsweep: {found}\n")
+        sys.stderr.write(f"hpcsweep: {explanation}\n")
         sys.modules.pop("threading", None)  # Python calls it at exit; it may shadow its own
 
 

@@ -58,7 +58,7 @@ def packages() -> list[str]:
     Lists each directory on the path once, without the standard library's.
     """
     own = os.path.dirname(os.__file__)  # noqa: PTH120  # a task starts with few modules
-    found: set[str] = set()
+    titles: set[str] = set()
     for directory in dict.fromkeys(sys.path):
         if not directory or directory.endswith(".zip") or directory.startswith(f"{own}/lib-"):
             continue
@@ -67,8 +67,8 @@ def packages() -> list[str]:
                 stem, _, kind = name.rpartition(".")
                 if kind in ("dist-info", "egg-info"):
                     title, _, version = stem.partition("-")
-                    found.add(f"{title} {version.partition('-')[0]}".rstrip())
-    return sorted(found)
+                    titles.add(f"{title} {version.partition('-')[0]}".rstrip())
+    return sorted(titles)
 
 
 def packages_digest(installed: list[str]) -> str:
@@ -124,21 +124,21 @@ def _git(directory: Path) -> dict[str, Any] | None:
         return None
     from hpcsweep.redact import redact  # noqa: PLC0415  # a task imports this module, too
 
-    found: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     try:
-        found["commit"] = _run_git(directory, "rev-parse", "--verify", "HEAD")[0].strip()
+        facts["commit"] = _run_git(directory, "rev-parse", "--verify", "HEAD")[0].strip()
         diff, size = _run_git(directory, *_DIFF)
         # The digest of the whole diff, which may be longer than the kept part.
-        found |= {"dirty": size > 0, "diff": redact(diff), "diff_bytes": size}
+        facts |= {"dirty": size > 0, "diff": redact(diff), "diff_bytes": size}
         untracked = _run_git(directory, *_OTHERS)[0].splitlines()
-        found |= {"untracked": untracked[:UNTRACKED_MAX], "untracked_count": len(untracked)}
+        facts |= {"untracked": untracked[:UNTRACKED_MAX], "untracked_count": len(untracked)}
     except _NoAnswerError as error:  # keep what is known
-        found["problem"] = redact(str(error))
-    return found
+        facts["problem"] = redact(str(error))
+    return facts
 
 
 def _is_in_repository(directory: Path) -> bool:
-    return any((one / ".git").exists() for one in (directory, *directory.parents))
+    return any((parent / ".git").exists() for parent in (directory, *directory.parents))
 
 
 class _NoAnswerError(Exception):
@@ -168,8 +168,8 @@ def _run_git(directory: Path, *question: str) -> tuple[str, int]:
         except OSError as error:
             raise _NoAnswerError(f"git cannot be started: {error.strerror}") from error
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()
-            raise _NoAnswerError(f"git {question[0]}: {said[:500]}")
+            message = done.stderr.decode(errors="replace").strip()
+            raise _NoAnswerError(f"git {question[0]}: {message[:500]}")
         size = answer.seek(0, os.SEEK_END)
         answer.seek(0)
         data = answer.read(DIFF_BYTES_MAX)

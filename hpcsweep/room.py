@@ -14,20 +14,20 @@ PROBE_MAX = 64 << 20
 PIECE = 1 << 20
 
 
-def has_room(directory: Path, wanted: int = ROOM_MIN) -> bool:
-    """Whether `wanted` bytes can be written in a directory; above `PROBE_MAX`, as far as is known.
+def has_room(directory: Path, size: int = ROOM_MIN) -> bool:
+    """Whether `size` bytes can be written in a directory; above `PROBE_MAX`, as far as is known.
 
     *Raises* SweepError if it cannot be written for another reason. *Writes* a nameless file.
     """
     path = directory / f".room.{token()}"
     try:
-        known = os.statvfs(directory)
-        if known.f_blocks and known.f_bavail * known.f_frsize < wanted:
+        free = os.statvfs(directory)
+        if free.f_blocks and free.f_bavail * free.f_frsize < size:
             return False
         descriptor = open_file(path, os.O_WRONLY | os.O_EXCL)
         try:
             path.unlink()  # first, so that a kill leaves nothing
-            for _ in range(-(-min(wanted, PROBE_MAX) // PIECE)):
+            for _ in range(-(-min(size, PROBE_MAX) // PIECE)):
                 write_all(descriptor, os.urandom(PIECE))  # some file systems store no zeros
             os.fsync(descriptor)
         finally:

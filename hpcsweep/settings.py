@@ -145,12 +145,12 @@ def parse_set(text: str) -> tuple[str, Any]:
     if value.startswith(('"', "'") if is_option else ("[", "{", '"', "'")):
         return key, document(value, where).value
     try:
-        found = scalar(value)
+        parsed = scalar(value)
     except ValueError as error:
         raise InputError(str(error), where=where) from error
-    if is_option and not isinstance(found, bool) and str(found) != value:
+    if is_option and not isinstance(parsed, bool) and str(parsed) != value:
         return key, value
-    return key, found
+    return key, parsed
 
 
 def cache_home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -229,10 +229,10 @@ def _mapping(document: Document, path: tuple[str, ...]) -> dict[str, Any]:
     return value
 
 
-def _check_keys(document: Document, path: tuple[str, ...], known: Iterable[str]) -> None:
+def _check_keys(document: Document, path: tuple[str, ...], keys: Iterable[str]) -> None:
     for key in _mapping(document, path):
-        if key not in known:
-            raise _unknown(key, known, document.where((*path, key)))
+        if key not in keys:
+            raise _unknown(key, keys, document.where((*path, key)))
 
 
 def _in_config(document: Document | None, profile: str | None) -> Iterator[_Given]:
@@ -319,12 +319,12 @@ def _seconds(key: str, value: Any, where: str) -> float:
     return float(value)
 
 
-def _unknown(key: str, known: Iterable[str], where: str) -> InputError:
+def _unknown(key: str, keys: Iterable[str], where: str) -> InputError:
     from hpcsweep.yamltext import nearest  # noqa: PLC0415  # yaml; not for tasks
 
-    meant = nearest(key, known)
+    guess = nearest(key, keys)
     return InputError(
         f"{key}: unknown key",
         where=where,
-        next_step=f"Did you mean {meant!r}?" if meant else f"Known are {', '.join(known)}.",
+        next_step=f"Did you mean {guess!r}?" if guess else f"Known are {', '.join(keys)}.",
     )

@@ -22,13 +22,13 @@ def explain_shadowing(error: BaseException | None) -> str | None:
     """Which file shadows which module, and the remedy, in one line; None for other errors."""
     if not isinstance(error, Exception):
         return None
-    for one in _chain(error):
-        for file in _suspects(one):
-            found = _shadowed_by(file)
-            if found is not None:
-                entry, hidden = found
-                said = f"{type(one).__name__}: {one}".partition("\n")[0][:MESSAGE_CHARACTERS]
-                text = f"{file} is imported in place of {hidden} ({said}): {_remedy(entry)}"
+    for cause in _chain(error):
+        for file in _suspects(cause):
+            shadowed = _shadowed_by(file)
+            if shadowed is not None:
+                entry, hidden = shadowed
+                message = f"{type(cause).__name__}: {cause}".partition("\n")[0][:MESSAGE_CHARACTERS]
+                text = f"{file} is imported in place of {hidden} ({message}): {_remedy(entry)}"
                 return one_line(text)
     return None
 
@@ -77,9 +77,9 @@ def _modules_used_by(frame: "FrameType") -> "Iterator[str]":
 
 
 def _file(module: "ModuleType | None") -> "Iterator[str]":
-    found = getattr(module, "__file__", None)
-    if isinstance(found, str):
-        yield found
+    path = getattr(module, "__file__", None)
+    if isinstance(path, str):
+        yield path
 
 
 def _shadowed_by(file: str) -> tuple[str, str] | None:
@@ -100,7 +100,7 @@ def _shadowed_by(file: str) -> tuple[str, str] | None:
 
 def _is_installation(entry: str) -> bool:
     """Whether a path entry belongs to the Python installation or its site-packages."""
-    inside = any(entry.startswith(os.path.join(one, "")) for one in (sys.prefix, sys.base_prefix))
+    inside = any(entry.startswith(os.path.join(root, "")) for root in (sys.prefix, sys.base_prefix))
     return inside and entry not in _python_path()
 
 
@@ -113,9 +113,11 @@ def _module(entry: str, name: str) -> str:
         names = os.listdir(entry)
     except OSError:  # a zip archive, or missing
         return ""
-    files = (one for one in names if one.partition(".")[0] == name and one.endswith((".py", ".so")))
-    found = next(files, "")
-    return found and os.path.join(entry, found)
+    files = (
+        name for name in names if name.partition(".")[0] == name and name.endswith((".py", ".so"))
+    )
+    file = next(files, "")
+    return file and os.path.join(entry, file)
 
 
 def _python_path() -> list[str]:

@@ -91,7 +91,7 @@ class Sweep:
         it is the sweep that was submitted before.
         """
         values = dict(sets or {})
-        self._settings, found = settings_module.load(
+        self._settings, profile_keys = settings_module.load(
             profile, values, os.environ, registry.check_kind
         )
         plugins = self._settings.plugin_options
@@ -109,7 +109,7 @@ class Sweep:
             path = Path(root) / "-"
             document = _document(name, source, keys, Path(root))
         with SweepCases(self._settings, path.parent) as cases:
-            described = resolve(document, path, values, found, plugins, cases.expand)
+            described = resolve(document, path, values, profile_keys, plugins, cases.expand)
         self._described = Version.of(*described)
         self.name = self._described.manifest.name
 
@@ -273,9 +273,9 @@ class Sweep:
         directory = self._directory
         selection = Selection(cases=str(case))
         selected = selected_cases(selection, directory.newest(), directory.path)
-        found = next(case_logs(directory, selected or IndexSet(), DamageReport()))
-        texts = [f"==> {where}\n{text}" for where, text in found.texts]
-        return f"case {found.case_id}, index {found.index}: {found.state}\n" + "".join(texts)
+        logs = next(case_logs(directory, selected or IndexSet(), DamageReport()))
+        texts = [f"==> {where}\n{text}" for where, text in logs.texts]
+        return f"case {logs.case_id}, index {logs.index}: {logs.state}\n" + "".join(texts)
 
     def cases(self) -> Iterator[TableRow]:
         """One dict per index, in index order: params, metrics and what is known."""
@@ -331,18 +331,18 @@ class Sweep:
     def _collected(
         self, selection: Selection, columns: Sequence[str], *, attempts: bool
     ) -> tuple[TableColumns, list[TableRow]]:
-        found: list[tuple[TableColumns, list[TableRow]]] = []
+        tables: list[tuple[TableColumns, list[TableRow]]] = []
         collect(
             self._directory,
             self._asked,
             self._settings,
-            lambda columns, rows: found.append((columns, list(rows))),
+            lambda columns, rows: tables.append((columns, list(rows))),
             TableRequest(selection=selection, columns=_words(columns), attempts=attempts),
         )
         problem = fill_table(self._directory)
         if problem:
             warnings.warn(problem, stacklevel=3)
-        return found[0]
+        return tables[0]
 
     def _target_cluster(self) -> Cluster:
         """The named cluster, or the one of the last submission."""

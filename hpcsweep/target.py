@@ -51,16 +51,16 @@ def load(manifest: FrozenManifest) -> Function:
 
 def import_object(target: Target, root: Path, copies: CopyFinder | None = None) -> Any:
     """Import the object that a target names, from `copies` of modules. *Raises* like `load`."""
-    found: Any = _module(target, root, copies)
+    imported: Any = _module(target, root, copies)
     for name in (target.function or "").split("."):
-        found = getattr(found, name, None)
-        if found is None:
+        imported = getattr(imported, name, None)
+        if imported is None:
             raise TargetError(
                 f"there is no {target.function!r} in it",
                 where=target.text,
                 next_step="Check the name after the colon.",
             )
-    return found
+    return imported
 
 
 def _module(target: Target, root: Path, copies: CopyFinder | None) -> ModuleType:
@@ -98,17 +98,17 @@ def _search_first(directory: Path, copies: CopyFinder | None) -> None:
         copies.search_copies()
 
 
-def _refuse_unusable(found: Any, target: Target) -> None:
+def _refuse_unusable(imported: Any, target: Target) -> None:
     what = None
-    if inspect.isclass(found):
+    if inspect.isclass(imported):
         what = "a class; name a function that makes and uses it"
-    elif not callable(found):
-        what = f"{type(found).__name__}, not a function; check the name after the colon"
-    elif inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found):
+    elif not callable(imported):
+        what = f"{type(imported).__name__}, not a function; check the name after the colon"
+    elif inspect.iscoroutinefunction(imported) or inspect.isasyncgenfunction(imported):
         what = "a coroutine; wrap it in a function that calls asyncio.run"
-    elif inspect.isgeneratorfunction(found):
+    elif inspect.isgeneratorfunction(imported):
         what = "a generator; return a dict of metrics instead"
-    elif getattr(found, "__name__", "") == "<lambda>":
+    elif getattr(imported, "__name__", "") == "<lambda>":
         what = "a lambda; give it a name with def, so that an error can say where it was"
     if what:
         raise TargetError(f"the target is {what}", where=target.text)
@@ -216,7 +216,7 @@ def requested_names(function: Function) -> frozenset[str]:
 def _arguments(function: Function) -> list[tuple[str, bool]]:
     """The names of the arguments, and for each whether it is **kwargs."""
     parameters = inspect.signature(function).parameters.values()
-    return [(one.name, one.kind is one.VAR_KEYWORD) for one in parameters]
+    return [(parameter.name, parameter.kind is parameter.VAR_KEYWORD) for parameter in parameters]
 
 
 def argv_of(manifest: FrozenManifest) -> tuple[str, ...]:
@@ -298,13 +298,13 @@ def code_files(manifest: FrozenManifest) -> list[str]:
     return sorted(_module_files(root))
 
 
-def digest_without_import(manifest: FrozenManifest, known: list[str] | None) -> str | None:
+def digest_without_import(manifest: FrozenManifest, recorded: list[str] | None) -> str | None:
     """The `code_digest` if the code consists of these files; None if this cannot be known.
 
     Importing a further module needs a change in one of these files, so no change is missed.
     """
     root = Path(manifest.root)
-    names = code_files(manifest) if manifest.target.is_command else known
+    names = code_files(manifest) if manifest.target.is_command else recorded
     if names is None or not os.access(root, os.R_OK | os.X_OK):  # elsewhere, or not readable
         return None
     paths = [root / name for name in names]
@@ -338,7 +338,7 @@ def _content_digest(path: Path) -> bytes:
 
 
 def _named_files(argv: Iterable[str], root: Path) -> set[str]:
-    return {one for one in argv if "{" not in one and _is_file(root / one)}
+    return {argument for argument in argv if "{" not in argument and _is_file(root / argument)}
 
 
 def _is_file(path: Path) -> bool:
@@ -359,7 +359,7 @@ def _module_files(root: Path) -> dict[str, Path]:
 
 def user_modules(root: Path) -> dict[str, ModuleType]:
     """The loaded modules below a directory, by file; except installed packages."""
-    found = {}
+    modules = {}
     prefix = os.path.join(_real_directory(str(root)), "")  # noqa: PTH118  # one string per module
     installed = os.path.join(_real_directory(sys.prefix), "")  # noqa: PTH118
     for module in list(sys.modules.values()):
@@ -370,8 +370,8 @@ def user_modules(root: Path) -> dict[str, ModuleType]:
         # A virtual environment may be inside the project's directory.
         below = path.startswith(prefix) and not path.startswith(installed)
         if below and "/site-packages/" not in path:
-            found[path] = module
-    return found
+            modules[path] = module
+    return modules
 
 
 @lru_cache(maxsize=256)

@@ -56,9 +56,9 @@ def load(path: Path) -> Document:
     return json_document(text, str(path)) if path.suffix == ".json" else document(text, str(path))
 
 
-def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+def nearest(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The known word most similar to `word`; `cutoff` from 0 (any) to 1 (identical)."""
-    matches = difflib.get_close_matches(word, sorted(known), n=1, cutoff=cutoff)
+    matches = difflib.get_close_matches(word, sorted(words), n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 
@@ -343,10 +343,10 @@ def _json_line(text: str, path: tuple[str | int, ...]) -> int:
     decoder = json.JSONDecoder()
     at = shown = _skip(text, 0)
     for step in path:
-        found = _part_offsets(decoder, text, at, step)
-        if found is None:
+        offsets = _part_offsets(decoder, text, at, step)
+        if offsets is None:
             break
-        shown, at = found
+        shown, at = offsets
     return text.count("\n", 0, shown) + 1
 
 

@@ -127,8 +127,8 @@ def run_cases_on_cluster(
     # Imported here: it loads everything that a submission needs.
     from hpcsweep.sweep import Sweep, target_text  # noqa: PLC0415
 
-    here, results = Path.cwd(), produce.results
-    runner = target_text(produce.runner, here)
+    root, results = Path.cwd(), produce.results
+    runner = target_text(produce.runner, root)
     sweep = Sweep(
         f"cache-{ids.fingerprint([runner, str(results.path), *sorted(case.id for case in cases)])}",
         manual([case.params for case in cases]),
@@ -138,7 +138,7 @@ def run_cases_on_cluster(
         use_cache=True,
         custom_data=custom_data,
         cluster=cluster,
-        root=here,
+        root=root,
         runs="failed",
     )
     # Rerun all: a case that the sweep completed before has lost its result since.

@@ -81,9 +81,9 @@ class Base:
                 where=cls.__qualname__,
                 next_step='Write __tablename__ = "results" into the class.',
             )
-        known = {dict: JSON, dict[str, Any]: JSON, list: JSON, datetime: UtcDateTime}
+        column_types = {dict: JSON, dict[str, Any]: JSON, list: JSON, datetime: UtcDateTime}
         try:
-            registry(metadata=MetaData(), type_annotation_map=known).mapped(cls)
+            registry(metadata=MetaData(), type_annotation_map=column_types).mapped(cls)
         except (ArgumentError, InvalidRequestError, NameError) as error:
             raise InputError(
                 f"the model cannot be mapped to a table: {error}",
@@ -108,9 +108,9 @@ class Base:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def patched(known: Mapping[str, Any], patch: Mapping[str, Any] | None) -> dict[str, Any]:
+def patched(values: Mapping[str, Any], patch: Mapping[str, Any] | None) -> dict[str, Any]:
     """Merge custom data: an empty patch clears it, a None value removes its key."""
     if not patch:
-        return dict(known) if patch is None else {}
-    merged = dict(known) | ids.plain(patch, "custom_data")
+        return dict(values) if patch is None else {}
+    merged = dict(values) | ids.plain(patch, "custom_data")
     return {name: value for name, value in merged.items() if value is not None}

@@ -99,9 +99,9 @@ class ParamColumns:
             next_step = "Leave it out: the params alone name a record."
         else:
             what = f"the model has no column for the parameter {name}"
-            meant = nearest(name, self._columns)
+            guess = nearest(name, self._columns)
             next_step = (
-                f"Did you mean {meant}?" if meant else f"Add it to {self.table.name}'s model."
+                f"Did you mean {guess}?" if guess else f"Add it to {self.table.name}'s model."
             )
         raise InputError(what, where=self.table.name, next_step=next_step)
 
@@ -138,5 +138,5 @@ def _member(kind: type[Enum], value: Any, name: str, where: str) -> Enum:
         raise InputError(
             f"the column {name} holds {kind.__name__}, not {ids.shown(value)}",
             where=where,
-            next_step=f"Give one of {', '.join(repr(one.value) for one in kind)}.",
+            next_step=f"Give one of {', '.join(repr(member.value) for member in kind)}.",
         ) from error

@@ -189,20 +189,20 @@ class Store(Generic[R]):
         entry = self._results.entry(case_id)
         result = entry.result_file if entry and remove_file else ""
         with self._marked_change(case_id, result):
-            there = self._results.remove(case_id)
-            there = self._table.delete(case_id) or there
+            existed = self._results.remove(case_id)
+            existed = self._table.delete(case_id) or existed
             if result and not self._results.remove_result(result):
                 LOG.warning("%s is not in %s and stays", result, self._results.path)
-        LOG.info("%s: %s", case_id, "deleted" if there else "not there")
-        return there
+        LOG.info("%s: %s", case_id, "deleted" if existed else "not there")
+        return existed
 
     # --- many -----------------------------------------------------------------------------------
 
     def list(self, where: Params | None = None) -> builtins.list[R]:
         """The records, oldest first; `where` filters by column values."""
         self._apply_marks()
-        wanted: dict[str, Any] = ids.plain(where or {}, "where")
-        records = map(self._record, self._table.matching(wanted))
+        params: dict[str, Any] = ids.plain(where or {}, "where")
+        records = map(self._record, self._table.matching(params))
         return [record for record in records if self._has_result(record)]
 
     def sweep(
@@ -221,7 +221,7 @@ class Store(Generic[R]):
         """
         self._apply_marks()
         with gc_paused():
-            cases = [self._columns.case(each) for each in bulk_runs.expand_params(params)]
+            cases = [self._columns.case(item) for item in bulk_runs.expand_params(params)]
             distinct = {case.id: case for case in cases}
             records = self._lookup(distinct)
         missing = [case for case in distinct.values() if case.id not in records]
@@ -289,7 +289,7 @@ class Store(Generic[R]):
     @contextlib.contextmanager
     def _marked_change(self, case_id: str, result: str = "") -> Iterator[None]:
         """Change entry and row of a record; a kill or an unreachable database leaves a mark."""
-        mark = self._marks.add(case_id, result=result, mine=not self._in_task)
+        mark = self._marks.add(case_id, result=result, has_owner=not self._in_task)
         try:
             yield
         except BaseException:
@@ -321,7 +321,7 @@ class Store(Generic[R]):
         if self._in_task:  # 10,000 tasks would overload it; SQLite may lie on NFS
             return [self._record(row) for row in rows]
         try:
-            known = {row["id"]: row for row in self._table.upsert(rows)}
+            by_id = {row["id"]: row for row in self._table.upsert(rows)}
         except StoreError:
             for entry in entries:
                 self._marks.add(entry.id)
@@ -329,7 +329,7 @@ class Store(Generic[R]):
         finally:
             self._marks.remove(f"{entry.id}.{producer_mark(entry)}" for entry in entries)
         # Deleted by another process in between: it was made nevertheless.
-        return [self._record(known.get(row["id"]) or row) for row in rows]
+        return [self._record(by_id.get(row["id"]) or row) for row in rows]
 
     def _lookup(self, cases: Mapping[str, ResultKey]) -> dict[str, R]:
         """The existing records of these cases, by id."""

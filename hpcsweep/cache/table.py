@@ -165,15 +165,15 @@ class CacheTable:
 
     def replace_all(self, rows: Iterable[dict[str, Any]]) -> int:
         """Recreate the table in one transaction. Returns the count of rows."""
-        known = list(rows)
+        all_rows = list(rows)
 
         def work(connection: Connection) -> None:
             connection.execute(self._table.delete())
-            for start in range(0, len(known), ROWS_AT_ONCE):
-                connection.execute(self._table.insert(), known[start : start + ROWS_AT_ONCE])
+            for start in range(0, len(all_rows), ROWS_AT_ONCE):
+                connection.execute(self._table.insert(), all_rows[start : start + ROWS_AT_ONCE])
 
         self.write(work)
-        return len(known)
+        return len(all_rows)
 
     def delete(self, id_: str) -> bool:
         """Delete a row; returns False if there is none."""
@@ -216,13 +216,13 @@ class CacheTable:
 
     def _lacking(self, connection: Connection) -> list[Column[Any]]:
         """The model's columns that can be added. *Raises* StoreError for any other difference."""
-        present = {one["name"]: one for one in inspect(connection).get_columns(self._table.name)}
+        present = {c["name"]: c for c in inspect(connection).get_columns(self._table.name)}
         lacking = [c for name, c in self._table.columns.items() if name not in present]
         differences = [
             f"it has no column {c.name}, which may not be empty" for c in lacking if not c.nullable
         ]
-        for name, one in present.items():
-            differences += _difference(one, self._table.columns.get(name))
+        for name, c in present.items():
+            differences += _difference(c, self._table.columns.get(name))
         if differences:
             raise StoreError(
                 f"is another table than the model describes: {'; '.join(differences)}",
@@ -252,7 +252,7 @@ def _difference(present: ReflectedColumn, column: Column[Any] | None) -> list[st
         return [] if may_be_empty else [f"the model has no column {name}, which may not be empty"]
     if column.nullable and not present["nullable"] and name not in RESERVED:
         return [f"{name} may be empty in the model only"]
-    kinds = [_kind(one) for one in (present["type"], column.type)]
+    kinds = [_kind(sql_type) for sql_type in (present["type"], column.type)]
     if None in kinds or kinds[0] == kinds[1]:
         return []
     return [f"{name} holds {kinds[0]}, in the model {kinds[1]}"]

@@ -20,32 +20,32 @@ from hpcsweep.tables.sweep_cases import awaited_until
 
 
 def submit_after(
-    here: Context, path: Path, other: SweepDirectory, cluster: str | None, throttle: int
+    context: Context, path: Path, other: SweepDirectory, cluster: str | None, throttle: int
 ) -> bool:
     """Have a manifest submitted when `other` is over; False if it is already.
 
     It is sent to the cluster of `other`, whose closing jobs send it.
     """
-    recorded = here.cluster_of(other)
+    recorded = context.cluster_of(other)
     if recorded is not None and cluster not in (None, recorded.kind):
         raise InputError(
             f"{other.name} is on the cluster {recorded.kind}, and what follows it is sent there",
             where="--cluster",
             next_step="Leave it out.",
         )
-    manifest, source, awaited = here.manifest_after(path, other)
+    manifest, source, awaited = context.manifest_after(path, other)
     when = awaited_until(awaited, other)
-    if is_sweep_over(other, recorded, here.settings, when):
+    if is_sweep_over(other, recorded, context.settings, when):
         notify(f"{other.name} is {when}: nothing to wait for")
         return False
     request = SubmitRequest(
-        manifest=manifest, source=source, path=here.sweep_path(manifest), throttle=throttle
+        manifest=manifest, source=source, path=context.sweep_path(manifest), throttle=throttle
     )
     opened = recorded or registry.choose(
-        cluster or here.settings.cluster, here.settings, request.path
+        cluster or context.settings.cluster, context.settings, request.path
     )
     follower = Follower(request=request, source=awaited, when=when)
-    if not send_after(follower, other, opened, here.settings, notify):
+    if not send_after(follower, other, opened, context.settings, notify):
         return False
     click.echo(f"{manifest.name}: is sent when {over_text(when, other.name)}")
     if other.submissions() and not _has_closing_jobs(other):
@@ -56,4 +56,4 @@ def submit_after(
 def _has_closing_jobs(sweep: SweepDirectory) -> bool:
     """Whether a closing job was submitted behind an array of the last submission."""
     facts = sweep.part_facts(sweep.submissions()[-1])
-    return any("closing" in one for one in facts.values())
+    return any("closing" in part_facts for part_facts in facts.values())

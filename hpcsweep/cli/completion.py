@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpcsweep.cli.context import configured_profiles, context
+from hpcsweep.cli.context import configured_profiles, load_context
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.records import Status
 
@@ -31,10 +31,10 @@ def sweeps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Comp
 
     matching: list[str] = []
     with suppress(HpcsweepError):
-        here = context(ctx.params.get("profile"), (), ctx.params.get("outputs"))
-        matching = _matching(sweep_names(here.outputs), incomplete)
-    found = [CompletionItem(name) for name in matching]
-    return found or [CompletionItem(incomplete, type="file")]
+        context = load_context(ctx.params.get("profile"), (), ctx.params.get("outputs"))
+        matching = _matching(sweep_names(context.outputs), incomplete)
+    items = [CompletionItem(name) for name in matching]
+    return items or [CompletionItem(incomplete, type="file")]
 
 
 def clusters(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

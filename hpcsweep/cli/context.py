@@ -61,10 +61,10 @@ class Context:
         with SweepCases(self.settings, path.parent) as cases:
 
             def expand(source: Any, mistakes: Mistakes) -> Any:
-                found = cases.stand_in(source, other, mistakes)
-                if found is not None and cases.names(source, other):
+                replaced = cases.stand_in(source, other, mistakes)
+                if replaced is not None and cases.names(source, other):
                     awaited.append(cases.absolute(source))
-                return found
+                return replaced
 
             manifest, source = load_manifest(
                 path,
@@ -92,15 +92,15 @@ class Context:
         return registry.open_recorded(sweep, self.settings)
 
 
-def context(profile: str | None, sets: tuple[str, ...], outputs: str | None) -> Context:
+def load_context(profile: str | None, sets: tuple[str, ...], outputs: str | None) -> Context:
     """Merge the values of the common options. *Raises* InputError."""
     from hpcsweep import settings as settings_module
 
     values = dict(map(settings_module.parse_set, sets))
     if outputs is not None:
         values["settings.outputs"] = outputs
-    settings, found = settings_module.load(profile, values, os.environ, _check_cluster)
-    return Context(settings=settings, profile=found, sets=values)
+    settings, profile_keys = settings_module.load(profile, values, os.environ, _check_cluster)
+    return Context(settings=settings, profile=profile_keys, sets=values)
 
 
 def _check_cluster(kind: object, where: str) -> None:

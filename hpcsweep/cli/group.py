@@ -36,8 +36,8 @@ class Cli(click.Group):
         if cmd_name not in commands.COMMANDS:
             return None
         module, _ = commands.COMMANDS[cmd_name]
-        found: click.Command = import_module(module, commands.__name__).command
-        return found
+        command: click.Command = import_module(module, commands.__name__).command
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

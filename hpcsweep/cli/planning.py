@@ -35,7 +35,7 @@ NO_CLUSTER = (
 
 
 def show_plan(
-    here: Context,
+    context: Context,
     request: SubmitRequest,
     cluster: Cluster | None,
     *,
@@ -43,13 +43,13 @@ def show_plan(
     code_digest: str | None = None,
 ) -> None:
     """Print the plan or its script; ask the cluster, if there is one, what it would say."""
-    limits = _limits(request, cluster, here.settings)
+    limits = _limits(request, cluster, context.settings)
     sweep = SweepDirectory.open(request.path) if (request.path / MARKER).is_file() else None
     if sweep is not None:
         changed = difference(sweep, request.version)
         if changed is not None:
             click.echo(changed)
-    outlook = outlook_for(request, sweep, cluster, here.settings, code_digest)
+    outlook = outlook_for(request, sweep, cluster, context.settings, code_digest)
     waiting = None
     if sweep is not None:
         waiting = replaceable(sweep, request.manifest, outlook.tasks)
@@ -84,12 +84,12 @@ def _unasked(limits: Limits) -> str:
 def _limits(request: SubmitRequest, cluster: Cluster | None, settings: Settings) -> Limits:
     resources, own = request.manifest.resources, request.policies.limits
     if cluster is None:
-        here = registry.unstarted(settings.cluster, settings, request.path)
-        limits = here.remembered(resources.options, own)
+        unstarted = registry.unstarted(settings.cluster, settings, request.path)
+        limits = unstarted.remembered(resources.options, own)
         if limits is None:
             limits = policy.UNASKED.overridden(own, resources.options, 0)
-        for one in limits.impossible:
-            notify(f"slurm.{one.option} {one.what}")
+        for excess in limits.impossible:
+            notify(f"slurm.{excess.option} {excess.what}")
     else:
         limits = limits_for(cluster, resources, own)
         refuse_impossible(limits)

@@ -13,10 +13,10 @@ from hpcsweep.tables.selection import Selection, selected_cases
 
 def selected(selection: Selection, version: Version, path: Path) -> IndexSet | None:
     """The selected indices of a manifest that may not be submitted yet; None for all."""
-    found = selected_cases(selection, version, path)
-    if found is not None and not found:
+    indices = selected_cases(selection, version, path)
+    if indices is not None and not indices:
         notify(selection.nothing_found)
-    return found
+    return indices
 
 
 def selected_of(selection: Selection, sweep: SweepDirectory) -> IndexSet | None:

@@ -31,7 +31,7 @@ from hpcsweep.sweepdir.plan import Plan
 
 
 def send(
-    here: Context,
+    context: Context,
     request: SubmitRequest,
     cluster: Cluster,
     *,
@@ -43,35 +43,35 @@ def send(
     With `parsable` standard output has the job ids of the sweep's arrays, and nothing else.
     """
     try:
-        done = _submit(here, request, cluster, parsable=parsable)
+        done = _submit(context, request, cluster, parsable=parsable)
     except PartRefused as refusal:
         if parsable:
             _print_job_ids(_accepted(SweepDirectory.open(request.path)))
         if waits:
             click.echo(f"{refusal.what}; waiting for the parts that were accepted", err=True)
-            watch(here, cluster, SweepDirectory.open(request.path))
+            watch(context, cluster, SweepDirectory.open(request.path))
         raise
     if parsable:
         _print_job_ids(done.arrays)
     if waits:
-        _wait(here, request, cluster, done, parsable=parsable)
+        _wait(context, request, cluster, done, parsable=parsable)
 
 
-def go_on(here: Context, sweep: SweepDirectory) -> None:
+def go_on(context: Context, sweep: SweepDirectory) -> None:
     """Advance a sweep, and say what was sent."""
-    cluster = registry.require_recorded(sweep, here.settings)
+    cluster = registry.require_recorded(sweep, context.settings)
 
     def show(done: Submitted) -> None:
         for line in _submitted_lines(done, cluster):
             click.echo(line)
 
-    advance_or_requeue(sweep, cluster, here.settings, notify, show)
+    advance_or_requeue(sweep, cluster, context.settings, notify, show)
 
 
 def _submit(
-    here: Context, request: SubmitRequest, cluster: Cluster, *, parsable: bool
+    context: Context, request: SubmitRequest, cluster: Cluster, *, parsable: bool
 ) -> Submitted:
-    done = submit_stages(request, cluster, here.settings, notify)
+    done = submit_stages(request, cluster, context.settings, notify)
     for line in (*_submitted_lines(done, cluster, request.selection), *notices(done, request)):
         click.echo(line, err=parsable)
     return done
@@ -143,17 +143,17 @@ def _why_nothing(done: Submitted, outlook: Outlook, selection: IndexSet | None) 
 
 
 def _wait(
-    here: Context, request: SubmitRequest, cluster: Cluster, done: Submitted, *, parsable: bool
+    context: Context, request: SubmitRequest, cluster: Cluster, done: Submitted, *, parsable: bool
 ) -> None:
     """Wait; then submit once what tasks in doubt had when this command began.
 
     *Raises* Incomplete unless every case that was asked for is complete.
     """
-    summary = watch(here, cluster, done.sweep, request.selection)
+    summary = watch(context, cluster, done.sweep, request.selection)
     in_doubt = done.under_way if done.plan is None else done.cancelled
     if not summary.is_complete and summary.stopped is None and in_doubt:
-        done = _submit(here, request, cluster, parsable=parsable)
-        summary = watch(here, cluster, done.sweep, request.selection)
+        done = _submit(context, request, cluster, parsable=parsable)
+        summary = watch(context, cluster, done.sweep, request.selection)
     for line in given_up_lines(dict(summary.given_up)):
         click.echo(line, err=True)
     if summary.stopped is not None:
@@ -178,7 +178,7 @@ def _wait(
 
 
 def watch(
-    here: Context, cluster: Cluster, sweep: SweepDirectory, selection: IndexSet | None = None
+    context: Context, cluster: Cluster, sweep: SweepDirectory, selection: IndexSet | None = None
 ) -> Summary:
     """Show the progress until nothing more will happen; the state of the selected cases then.
 
@@ -189,9 +189,9 @@ def watch(
         console = Console(file=streams.bare(sys.stderr), highlight=False)
         with progress_bar(console) as update:
             if sweep.is_writable:
-                summary = follow(sweep, cluster, here.settings, update, notify)
+                summary = follow(sweep, cluster, context.settings, update, notify)
             else:
-                summary = wait(sweep, cluster, here.settings, update)
+                summary = wait(sweep, cluster, context.settings, update)
     except KeyboardInterrupt:
         click.echo(
             f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {sweep.name}` "
@@ -201,4 +201,4 @@ def watch(
         raise click.exceptions.Exit(130) from None  # as in a shell: 128 + SIGINT
     if selection is None:
         return summary
-    return status(sweep, cluster, here.settings, within=selection)
+    return status(sweep, cluster, context.settings, within=selection)

@@ -27,7 +27,7 @@ from hpcsweep.settings import Settings
 
 JOB_NAME = "hpcsweep-db"
 # Seconds between two looks at a job that is to begin or to end.
-_LOOK_S = 1.0
+_POLL_S = 1.0
 
 
 class ServerState(Enum):
@@ -42,7 +42,7 @@ class ServerState(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class ServerStatus:
     """What is known of a server."""
 
     state: ServerState
@@ -53,7 +53,9 @@ class Look:
     next_step: str = ""
 
 
-def look(directory: DatabaseDirectory, settings: Settings, grace_s: float | None = None) -> Look:
+def poll(
+    directory: DatabaseDirectory, settings: Settings, grace_s: float | None = None
+) -> ServerStatus:
     """What the server of a database is doing.
 
     A job that queue and accounting lack is over when a second query `grace_s` later lacks it, too;
@@ -62,20 +64,21 @@ def look(directory: DatabaseDirectory, settings: Settings, grace_s: float | None
     record = directory.record()
     if record is None:
         # Started by hand, or none.
-        return Look(
+        return ServerStatus(
             state=ServerState.STOPPED
             if server.postmaster(directory) is None
             else ServerState.RUNNING
         )
     if record["job"] is not None:
-        return _look_at_job(directory, record, record["job"], settings, grace_s)
-    here = this_process() | {"pid_namespace": pid_namespace()}
-    if all(record.get(key) == here.get(key) for key in ("host", "boot_id", "pid_namespace")):
-        found = ServerState.STOPPED if server.postmaster(directory) is None else ServerState.RUNNING
-        return Look(state=found, record=record)
-    if record["host"] == here["host"] and record["boot_id"] != here.get("boot_id"):
-        return Look(state=ServerState.STOPPED, record=record)  # the host was started again since
-    return Look(
+        return _poll_job(directory, record, record["job"], settings, grace_s)
+    process = this_process() | {"pid_namespace": pid_namespace()}
+    if all(record.get(key) == process.get(key) for key in ("host", "boot_id", "pid_namespace")):
+        state = ServerState.STOPPED if server.postmaster(directory) is None else ServerState.RUNNING
+        return ServerStatus(state=state, record=record)
+    if record["host"] == process["host"] and record["boot_id"] != process.get("boot_id"):
+        # The host was started again since.
+        return ServerStatus(state=ServerState.STOPPED, record=record)
+    return ServerStatus(
         state=ServerState.UNKNOWN,
         record=record,
         why=f"it was started on {record['host']}, which cannot be asked from here",
@@ -84,34 +87,36 @@ def look(directory: DatabaseDirectory, settings: Settings, grace_s: float | None
     )
 
 
-def _look_at_job(
+def _poll_job(
     directory: DatabaseDirectory,
     record: ServerRecord,
     job: JobRecord,
     settings: Settings,
     grace_s: float | None,
-) -> Look:
+) -> ServerStatus:
     who = f"job {job['id']} of the cluster {job['cluster']['name'] or job['cluster']['kind']}"
     try:
         cluster = _cluster_of(job, directory, settings)
         life, state = _life(cluster, job["id"], grace_s)
     except HpcsweepError as error:
-        return Look(
+        return ServerStatus(
             state=ServerState.UNKNOWN,
             record=record,
             why=f"{who} cannot be asked about: {error.what}",
             next_step="Run this where its cluster is, or try again later.",
         )
     if life is Life.OVER:
-        return Look(state=ServerState.STOPPED, record=record)
+        return ServerStatus(state=ServerState.STOPPED, record=record)
     if life is Life.UNKNOWN:
-        return Look(
+        return ServerStatus(
             state=ServerState.UNKNOWN,
             record=record,
             why=f"{who} is {state or 'neither in the queue nor in the accounting'}",
             next_step="Try again later.",
         )
-    return Look(state=ServerState.RUNNING if record["host"] else ServerState.QUEUED, record=record)
+    return ServerStatus(
+        state=ServerState.RUNNING if record["host"] else ServerState.QUEUED, record=record
+    )
 
 
 def _cluster_of(job: JobRecord, directory: DatabaseDirectory, settings: Settings) -> Cluster:
@@ -150,29 +155,29 @@ def open_or_create(path: Path, service: str | None) -> DatabaseDirectory:
         service_file.check_free(name, path.resolve())
         programs.find_programs()  # before anything is written
         return DatabaseDirectory.create(path, name)
-    found = DatabaseDirectory.open(path)
-    if service not in (None, found.service):
+    database = DatabaseDirectory.open(path)
+    if service not in (None, database.service):
         raise StoreError(
-            f"the service of this database is {found.service!r}",
+            f"the service of this database is {database.service!r}",
             where=str(path),
             next_step="Leave --service out: manifests may name it.",
         )
-    return found
+    return database
 
 
-def start_here(directory: DatabaseDirectory, settings: Settings) -> Look:
+def start_here(directory: DatabaseDirectory, settings: Settings) -> ServerStatus:
     """Start a server on this host, unless one runs. Returns what there is now.
 
     *Raises* StoreError. *Safe to repeat.*
     """
     with directory.changing():
-        seen = _settled(directory, settings)
-        if seen.state is not ServerState.STOPPED:
-            return _published(directory, seen)
+        status = _settled(directory, settings)
+        if status.state is not ServerState.STOPPED:
+            return _published(directory, status)
         started = server.start(directory, port=None, job=None)
         # It outlives this process: nobody here waits for its end.
         started.returncode = 0
-        return Look(state=ServerState.RUNNING, record=directory.record())
+        return ServerStatus(state=ServerState.RUNNING, record=directory.record())
 
 
 def start_on_node(
@@ -181,16 +186,16 @@ def start_on_node(
     options: Mapping[str, str],
     port: int,
     settings: Settings,
-) -> Look:
+) -> ServerStatus:
     """Submit a job that runs a server, unless one runs. Returns what there is now.
 
     `options` are sbatch's; port 0 stands for any that is free on the node. *Raises* StoreError,
     ClusterError. *Safe to repeat.*
     """
     with directory.changing():
-        seen = _settled(directory, settings)
-        if seen.state is not ServerState.STOPPED:
-            return _published(directory, seen)
+        status = _settled(directory, settings)
+        if status.state is not ServerState.STOPPED:
+            return _published(directory, status)
         record = registry.record(cluster, cluster.limits().cluster_name)
         # What is missing is said here, and not by a job.
         server.make_data(directory)
@@ -214,27 +219,27 @@ def start_on_node(
             "job": {"id": job_id, "cluster": record},
         }
         directory.write_record(waiting)
-        return Look(state=ServerState.QUEUED, record=waiting)
+        return ServerStatus(state=ServerState.QUEUED, record=waiting)
 
 
-def _published(directory: DatabaseDirectory, seen: Look) -> Look:
+def _published(directory: DatabaseDirectory, status: ServerStatus) -> ServerStatus:
     """Lead clients to a server that runs: the start that was killed may not have done so."""
-    if seen.state is ServerState.RUNNING and seen.record is not None:
-        server.publish(directory, seen.record)
-    return seen
+    if status.state is ServerState.RUNNING and status.record is not None:
+        server.publish(directory, status.record)
+    return status
 
 
-def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> Look:
+def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> ServerStatus:
     """Wait until the server of a job takes connections. *Raises* StoreError when the job ended."""
-    asked = time.monotonic()
+    polled_at = time.monotonic()
     while (record := directory.record()) is not None:
         if record["host"]:
-            return Look(state=ServerState.RUNNING, record=record)
-        if time.monotonic() - asked >= settings.query_interval_s:
-            asked = time.monotonic()
-            if look(directory, settings, settings.grace_s).state is ServerState.STOPPED:
+            return ServerStatus(state=ServerState.RUNNING, record=record)
+        if time.monotonic() - polled_at >= settings.query_interval_s:
+            polled_at = time.monotonic()
+            if poll(directory, settings, settings.grace_s).state is ServerState.STOPPED:
                 break
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     what, next_step = _last_words(directory)
     raise StoreError(
         f"the job of the server has ended: {what}",
@@ -246,12 +251,12 @@ def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> Look:
 def _last_words(directory: DatabaseDirectory) -> tuple[str, str]:
     """What the last job said went wrong, and what to do about it, if it said that."""
     try:
-        said = directory.job_log.read_text(errors="replace")
+        text = directory.job_log.read_text(errors="replace")
     except OSError:
-        said = ""
-    _, is_own, message = said.rpartition("hpcsweep: ")
+        text = ""
+    _, is_own, message = text.rpartition("hpcsweep: ")
     if not is_own:
-        return programs.complaint(said), ""
+        return programs.complaint(text), ""
     what, _, next_step = message.strip().partition("\n  ")
     return what, next_step
 
@@ -262,11 +267,11 @@ def stop(directory: DatabaseDirectory, settings: Settings) -> bool:
     *Raises* StoreError, ClusterError. *Safe to repeat.*
     """
     with directory.changing():
-        seen = _settled(directory, settings)
-        if seen.state is ServerState.STOPPED:
+        status = _settled(directory, settings)
+        if status.state is ServerState.STOPPED:
             return False
-        if seen.record is not None and seen.record["job"] is not None:
-            _cancel(directory, seen.record["job"], settings)
+        if status.record is not None and status.record["job"] is not None:
+            _cancel(directory, status.record["job"], settings)
         else:
             pid = server.postmaster(directory)
             if pid is not None:
@@ -275,18 +280,18 @@ def stop(directory: DatabaseDirectory, settings: Settings) -> bool:
         return True
 
 
-def _settled(directory: DatabaseDirectory, settings: Settings) -> Look:
-    """Look, and remove what a dead server left. *Raises* StoreError for an unknown state."""
-    seen = look(directory, settings, settings.grace_s)
-    if seen.state is ServerState.UNKNOWN:
+def _settled(directory: DatabaseDirectory, settings: Settings) -> ServerStatus:
+    """Poll, and remove what a dead server left. *Raises* StoreError for an unknown state."""
+    status = poll(directory, settings, settings.grace_s)
+    if status.state is ServerState.UNKNOWN:
         raise StoreError(
-            f"it is not known whether its server runs: {seen.why}",
+            f"it is not known whether its server runs: {status.why}",
             where=str(directory.path),
-            next_step=seen.next_step,
+            next_step=status.next_step,
         )
-    if seen.state is ServerState.STOPPED:
+    if status.state is ServerState.STOPPED:
         server.forget(directory)
-    return seen
+    return status
 
 
 def _cancel(directory: DatabaseDirectory, job: JobRecord, settings: Settings) -> None:
@@ -304,4 +309,4 @@ def _cancel(directory: DatabaseDirectory, job: JobRecord, settings: Settings) ->
                 where=str(directory.path),
                 next_step="Run the command again later.",
             )
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)

@@ -19,7 +19,7 @@ from hpcsweep.store import schema
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 
-# Seconds that a look may wait for a server that is away.
+# Seconds that a poll may wait for a server that is away.
 _PATIENCE_S = 2.0
 
 
@@ -50,9 +50,9 @@ class Description(TypedDict):
 
 def describe(directory: DatabaseDirectory, settings: Settings) -> Description:
     """Look at a database; nothing is started. *Raises* SweepError, Damaged."""
-    seen = control.look(directory, settings)
-    record, why, sweeps = seen.record, seen.why, None
-    if seen.state is ServerState.RUNNING:
+    status = control.poll(directory, settings)
+    record, why, sweeps = status.record, status.why, None
+    if status.state is ServerState.RUNNING:
         try:
             sweeps = sweep_names(directory)
         except StoreError as error:
@@ -63,7 +63,7 @@ def describe(directory: DatabaseDirectory, settings: Settings) -> Description:
         "directory": str(directory.path),
         "service": directory.service,
         "store": directory.store,
-        "state": seen.state.value,
+        "state": status.state.value,
         "why": why,
         "host": (record["host"] or None) if record else None,
         "port": (record["port"] or None) if record and not record["socket"] else None,
@@ -89,9 +89,9 @@ def sweep_names(directory: DatabaseDirectory) -> list[str]:
 
 def dump(directory: DatabaseDirectory, output: Path) -> None:
     """Write a dump that pg_restore reads; it appears whole. *Raises* StoreError, SweepError."""
-    found = programs.find_programs(directory.version())
+    installed = programs.find_programs(directory.version())
     # A service file holds the rest: nothing secret is among the arguments.
-    argv = [found.path("pg_dump"), "--format=custom", "--no-owner", "--no-password"]
+    argv = [installed.path("pg_dump"), "--format=custom", "--no-owner", "--no-password"]
     with replacing(output) as descriptor:
         programs.run(
             [*argv, f"--dbname=service={directory.service}"], output=descriptor, timeout_s=None

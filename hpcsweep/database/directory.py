@@ -153,15 +153,15 @@ class DatabaseDirectory:
         if self._record.name not in names(self.path):
             return None
         try:
-            found = _read(self._record, _RECORD)
+            fields = _read(self._record, _RECORD)
         except FileNotFoundError:  # the server has ended meanwhile
             return None
-        job = found.get("job")
+        job = fields.get("job")
         if job is not None:
             wrong = mismatch(job, _JOB) or mismatch(job.get("cluster"), _CLUSTER)
             if wrong:
                 raise _damaged(self._record, wrong)
-        return cast("ServerRecord", {"boot_id": None, "pid_namespace": None, "job": None} | found)
+        return cast("ServerRecord", {"boot_id": None, "pid_namespace": None, "job": None} | fields)
 
     def write_record(self, record: ServerRecord) -> None:
         """Replace the record. *Raises* SweepError."""
@@ -198,14 +198,14 @@ def _is_marked(path: Path, but: Callable[[str], bool]) -> bool:
 
     By one listing: another start may make a whole database meanwhile. `but`: names to pass over.
     """
-    found = names(path)
-    if MARKER not in found and any(name != _CLAIMS and not but(name) for name in found):
+    entries = names(path)
+    if MARKER not in entries and any(name != _CLAIMS and not but(name) for name in entries):
         raise StoreError(
             "this directory holds something else",
             where=str(path),
             next_step="Name a new or empty directory.",
         )
-    return MARKER in found
+    return MARKER in entries
 
 
 def is_database(path: Path) -> bool:
@@ -213,19 +213,19 @@ def is_database(path: Path) -> bool:
     return MARKER in names(path)
 
 
-def _read(path: Path, wanted: Any) -> dict[str, Any]:
+def _read(path: Path, schema: Any) -> dict[str, Any]:
     try:
-        found = parse_json(read_regular(path, DOCUMENT_MAX))
+        document = parse_json(read_regular(path, DOCUMENT_MAX))
     except FileNotFoundError:
         raise
     except OSError as error:
         raise unreadable(path, error) from error
     except ValueError as error:
         raise _damaged(path, f"it is not JSON: {error}") from error
-    wrong = mismatch(found, wanted)
+    wrong = mismatch(document, schema)
     if wrong:
         raise _damaged(path, wrong)
-    return cast("dict[str, Any]", found)
+    return cast("dict[str, Any]", document)
 
 
 def _damaged(path: Path, why: str) -> Damaged:

@@ -56,12 +56,12 @@ def find_programs(version: int | None = None) -> Programs:
 
     *Raises* StoreError that says where it was looked for and how to get one.
     """
-    found: dict[int, Programs] = {}
+    by_version: dict[int, Programs] = {}
     for directory in _places():
         number = _version_in(directory)
         if number is not None:
-            found.setdefault(number, Programs(directory=directory, version=number))
-    if not found:
+            by_version.setdefault(number, Programs(directory=directory, version=number))
+    if not by_version:
         raise StoreError(
             "PostgreSQL is not installed here: no `postgres` and `initdb` are on PATH, in "
             f"`pg_config --bindir`, or in {', '.join(USUAL_PLACES)}",
@@ -69,15 +69,15 @@ def find_programs(version: int | None = None) -> Programs:
         )
     if version is None:
         # What the user put on PATH comes first, whatever else is there.
-        return next(iter(found.values()))
-    if version not in found:
-        here = ", ".join(str(one) for one in sorted(found))
+        return next(iter(by_version.values()))
+    if version not in by_version:
+        installed = ", ".join(str(number) for number in sorted(by_version))
         raise StoreError(
-            f"the data are of PostgreSQL {version}, and here is {here}",
+            f"the data are of PostgreSQL {version}, and here is {installed}",
             next_step=f"Get version {version}, or dump the database where that is (`hpcsweep db "
             f"dump`) and restore it into a new directory. {GET_IT}",
         )
-    return found[version]
+    return by_version[version]
 
 
 def _places() -> Iterator[Path]:
@@ -144,8 +144,8 @@ def run(
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StoreError(f"{argv[0]} cannot be run: {redact(str(error))}") from error
     if done.returncode != 0:
-        said = redact(done.stderr.decode(errors="replace"))
-        raise StoreError(f"{Path(argv[0]).name}: {complaint(said)}", next_step=remedy(said))
+        message = redact(done.stderr.decode(errors="replace"))
+        raise StoreError(f"{Path(argv[0]).name}: {complaint(message)}", next_step=remedy(message))
     return (done.stdout or b"").decode(errors="replace")
 
 
@@ -167,7 +167,7 @@ def spawn_server(programs: Programs, data: Path, log: int, *, apart: bool) -> Se
 def command_line(pid: int) -> str:
     """The arguments of a process with blanks between them; empty for one that is gone."""
     try:
-        found = Path(f"/proc/{pid}/cmdline").read_bytes()
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         if Path("/proc/self").exists():
             return ""
@@ -175,14 +175,14 @@ def command_line(pid: int) -> str:
             return run(["ps", "-o", "command=", "-p", str(pid)]).strip()
         except StoreError:
             return ""
-    return found.replace(b"\0", b" ").decode(errors="surrogateescape").strip()
+    return arguments.replace(b"\0", b" ").decode(errors="surrogateescape").strip()
 
 
 def environment() -> dict[str, str]:
     """The environment of PostgreSQL's programs: nothing of another database, English messages."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    here = {name: os.environ[name] for name in ("PGSERVICEFILE",) if name in os.environ}
-    return kept | here | {"LC_ALL": "C"}
+    service_file = {name: os.environ[name] for name in ("PGSERVICEFILE",) if name in os.environ}
+    return kept | service_file | {"LC_ALL": "C"}
 
 
 # What programs and server say, and what next.

@@ -47,9 +47,9 @@ def make_data(directory: DatabaseDirectory) -> Programs:
     """
     refuse_root()
     version = directory.version()
-    found = programs.find_programs(version)
+    installed = programs.find_programs(version)
     if version is not None:
-        return found
+        return installed
     for name in names(directory.path):
         if name.startswith(".data."):  # of one that was killed
             remove_tree(directory.path / name)
@@ -57,7 +57,7 @@ def make_data(directory: DatabaseDirectory) -> Programs:
     aside = directory.path / f".data.{token()}"
     try:
         programs.run(
-            [found.path("initdb"), *configuration.initdb_arguments(aside)],
+            [installed.path("initdb"), *configuration.initdb_arguments(aside)],
             answer=password + "\n",
             timeout_s=programs.INITDB_TIMEOUT_S,
         )
@@ -68,7 +68,7 @@ def make_data(directory: DatabaseDirectory) -> Programs:
         with contextlib.suppress(OSError):  # must not hide the original error
             remove_tree(aside)
         raise
-    return found
+    return installed
 
 
 def make_certificate(directory: DatabaseDirectory) -> None:
@@ -95,7 +95,7 @@ def start(
     socket. The caller holds the directory's claim, and knows that no server uses the data.
     *Raises* StoreError with the server's own words.
     """
-    found = make_data(directory)
+    installed = make_data(directory)
     socket_directory = "" if port is not None else make_socket_directory(directory)
     number = configuration.SOCKET_PORT if port is None else _free_port(port)
     record: ServerRecord = {
@@ -112,7 +112,7 @@ def start(
     before = record.copy()
     before["host"] = record["host"] if job is None else ""
     directory.write_record(before)
-    server = _spawn(directory, found, apart=job is None)
+    server = _spawn(directory, installed, apart=job is None)
     try:
         publish(directory, record)
         directory.write_record(record)
@@ -193,29 +193,29 @@ def end(directory: DatabaseDirectory, pid: int) -> None:
         time.sleep(_POLL_S)
 
 
-def _spawn(directory: DatabaseDirectory, found: Programs, *, apart: bool) -> ServerProcess:
+def _spawn(directory: DatabaseDirectory, installed: Programs, *, apart: bool) -> ServerProcess:
     """Start the server, and wait until it takes connections."""
     log = open_file(directory.log, os.O_WRONLY | os.O_APPEND)
     deadline = time.monotonic() + START_S
     try:
         while True:
             begin = os.lseek(log, 0, os.SEEK_END)
-            server = programs.spawn_server(found, directory.data, log, apart=apart)
+            server = programs.spawn_server(installed, directory.data, log, apart=apart)
             if _becomes_ready(directory, server, deadline):
                 return server
             with directory.log.open("rb") as stream:
                 stream.seek(begin)
-                said = stream.read().decode(errors="replace")
-            if _NOT_GONE_YET not in said or time.monotonic() > deadline:
+                message = stream.read().decode(errors="replace")
+            if _NOT_GONE_YET not in message or time.monotonic() > deadline:
                 break
             time.sleep(_POLL_S)
     finally:
         os.close(log)
     forget(directory)
     raise StoreError(
-        f"the server did not start: {programs.complaint(said)}",
+        f"the server did not start: {programs.complaint(message)}",
         where=str(directory.path),
-        next_step=programs.remedy(said) or f"Its log is {directory.log}.",
+        next_step=programs.remedy(message) or f"Its log is {directory.log}.",
     )
 
 
@@ -272,9 +272,9 @@ def make_socket_directory(directory: DatabaseDirectory) -> str:
     )
 
 
-def _free_port(wanted: int) -> int:
+def _free_port(fixed: int) -> int:
     """The port, or any for 0, if nobody listens on it. *Raises* StoreError where somebody does."""
-    for port in [wanted] if wanted else random.sample(PORTS, len(PORTS)):
+    for port in [fixed] if fixed else random.sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
             # As PostgreSQL does: connections that ended a moment ago do not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -284,6 +284,6 @@ def _free_port(wanted: int) -> int:
                 continue
             return port
     raise StoreError(
-        f"port {wanted or f'{PORTS[0]} to {PORTS[-1]}'} is taken on {os.uname().nodename}",
+        f"port {fixed or f'{PORTS[0]} to {PORTS[-1]}'} is taken on {os.uname().nodename}",
         next_step="Name another one by --port, or none for any that is free.",
     )

@@ -38,8 +38,8 @@ def check_name(name: str) -> None:
 
 def section(text: str, name: str) -> list[str] | None:
     """The lines of a section; None without one."""
-    found = _sections(text).get(name)
-    return None if found is None else [line.strip() for line in found[1:] if line.strip()]
+    lines = _sections(text).get(name)
+    return None if lines is None else [line.strip() for line in lines[1:] if line.strip()]
 
 
 def with_section(text: str, name: str, lines: Sequence[str]) -> str:
@@ -51,17 +51,17 @@ def with_section(text: str, name: str, lines: Sequence[str]) -> str:
 
 def _sections(text: str) -> dict[str, list[str]]:
     """The lines of each section by its name, the header included; "" is what stands before."""
-    found: dict[str, list[str]] = {"": []}
+    by_name: dict[str, list[str]] = {"": []}
     name = ""
     # By line feeds alone, as libpq does.
     for line in text.removesuffix("\n").split("\n") if text else ():
         stripped = line.strip()
         if stripped.startswith("[") and stripped.endswith("]"):
             name = stripped[1:-1]
-        found.setdefault(name, []).append(line)
-    if not found[""]:
-        del found[""]
-    return found
+        by_name.setdefault(name, []).append(line)
+    if not by_name[""]:
+        del by_name[""]
+    return by_name
 
 
 def owner(name: str, path: Path | None = None) -> str | None:
@@ -78,10 +78,10 @@ def owner(name: str, path: Path | None = None) -> str | None:
 
 def check_free(name: str, directory: Path) -> None:
     """*Raises* StoreError where a service of this name leads to something else."""
-    found = owner(name)
-    if found not in (None, str(directory)):
+    other = owner(name)
+    if other not in (None, str(directory)):
         raise StoreError(
-            f"the service {name!r} is {f'that of {found}' if found else 'another one'} already",
+            f"the service {name!r} is {f'that of {other}' if other else 'another one'} already",
             where=str(service_path()),
             next_step="Name another one by --service, or remove the section from the file.",
         )

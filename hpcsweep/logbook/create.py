@@ -154,10 +154,10 @@ def _exists(path: Path) -> RunExists:
 
 def _remove(path: Path, run_id: str, aside: Path) -> None:
     # A directory without any file, as a kill of an older version left it, holds nothing to lose.
-    mine = path.is_dir() and (
+    is_run = path.is_dir() and (
         _MADE_BY_RUNS.intersection(names(path)) or not FolderFiles(path).names()
     )
-    if not mine:
+    if not is_run:
         raise SweepError(
             "is not a run directory, so it is not overwritten",
             where=str(path),

@@ -57,10 +57,10 @@ class Metrics:
                 next_step="Hand them to that process, as multiprocessing's pools do by `return`.",
             )
         for name, value in plain.items():
-            known = self.values.get(name, value)
-            if type(known) is not type(value) or known != value:
+            before = self.values.get(name, value)
+            if type(before) is not type(value) or before != value:
                 raise InputError(
-                    f"metric {name!r} is {known!r:.80} by {self._origins[name]} "
+                    f"metric {name!r} is {before!r:.80} by {self._origins[name]} "
                     f"and {value!r:.80} by {origin}",
                     next_step="Report each metric once, or the same value everywhere.",
                 )
@@ -71,7 +71,7 @@ class Metrics:
 
     def forget(self, origin: str) -> None:
         """Remove what one origin reported."""
-        for name in [name for name, known in self._origins.items() if known == origin]:
+        for name in [name for name, other in self._origins.items() if other == origin]:
             del self._origins[name], self.values[name]
 
 

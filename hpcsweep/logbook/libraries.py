@@ -184,7 +184,7 @@ def logger(log: Logbook) -> logging.Logger:
 def emit_to_handlers(made: logging.Logger, messages: Sequence[object], level: int | str) -> None:
     """Send messages that are already in the log to the handlers that the program added."""
     number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level, 0)
-    others = [one for one in made.handlers if not isinstance(one, _Handler)]
+    others = [handler for handler in made.handlers if not isinstance(handler, _Handler)]
     if not others or not made.isEnabledFor(number):
         return
     for message in messages:

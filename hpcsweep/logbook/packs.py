@@ -216,10 +216,10 @@ class PackedFiles:
             if self.data is None and self.length <= COPY_BYTES:
                 self.data = self._read_up_to(0, self.length)
             prefix, last, by_name = f"log_{self.run_id}/", None, {}
-            for one in members(self._read_up_to, 0, self.length):
-                if not one.name.startswith(prefix):
+            for member in members(self._read_up_to, 0, self.length):
+                if not member.name.startswith(prefix):
                     break
-                last = by_name[one.name[len(prefix) :]] = one
+                last = by_name[member.name[len(prefix) :]] = member
             end = last.end if last else 0
             if end != self.length:
                 raise damaged(self.pack, self.offset + end)
@@ -269,8 +269,8 @@ class Packs:
         for name in names(self._root):
             if name.endswith(".tar"):
                 for run in _runs_in(self._root / name):
-                    known = best.get(run[0])
-                    if known is None or known[1][3] < run[3]:
+                    before = best.get(run[0])
+                    if before is None or before[1][3] < run[3]:
                         best[run[0]] = name, run
         return best
 
@@ -364,17 +364,17 @@ def _scan_runs(pack: Path, start: int, size: int) -> Iterator[_RunEntry]:
             return stream.read(count)
 
         begin = start
-        for one in members(read, start, size):
-            folder, _, name = one.name.partition("/")
+        for member in members(read, start, size):
+            folder, _, name = member.name.partition("/")
             if name != METADATA:
                 continue
             try:
-                rank = rank_of(parse_json(read(one.content, min(one.size, DOCUMENT_MAX))))
+                rank = rank_of(parse_json(read(member.content, min(member.size, DOCUMENT_MAX))))
             except (ValueError, KeyError, TypeError):
                 rank = ""
             run_id = folder.removeprefix("log_")
-            yield run_id, begin, one.end - begin, rank
-            begin = one.end
+            yield run_id, begin, member.end - begin, rank
+            begin = member.end
 
 
 def open_packed_run(root: Path, location: PackLocation) -> PackedFiles | None:

@@ -141,10 +141,10 @@ class LogReader:
         member, key = f"data/{name}.npy", ""
         if member not in names:
             bundles = [name[:i] for i, sign in enumerate(name) if sign == ":"]
-            there = [bundle for bundle in bundles if f"data/{bundle}.npz" in names]
-            if not there:
+            matches = [bundle for bundle in bundles if f"data/{bundle}.npz" in names]
+            if not matches:
                 raise RunMissing(f"there is no array {name!r}", where=self.files.label)
-            member, key = f"data/{there[-1]}.npz", name[len(there[-1]) + 1 :]
+            member, key = f"data/{matches[-1]}.npz", name[len(matches[-1]) + 1 :]
         try:
             with damage_as_value_error(), self.files.open(member) as stream:
                 if not key:

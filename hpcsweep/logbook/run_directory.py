@@ -79,11 +79,11 @@ def finish(path: Path, run: Run, outcome: Outcome) -> None:
     put(f"{path}/metadata.json", json_document(metadata))
 
 
-def final_metadata(run: Run, outcome: Outcome, known: dict[str, Any]) -> dict[str, Any]:
+def final_metadata(run: Run, outcome: Outcome, written: dict[str, Any]) -> dict[str, Any]:
     """The `metadata.json` of a finished run; fields that the target added are kept."""
     left = outcome_json(outcome)
     left.pop("metrics", None)
-    metadata = (known if _is_writable(known) else {}) | run.metadata()
+    metadata = (written if _is_writable(written) else {}) | run.metadata()
     metadata |= {
         "status": outcome.status.value,
         "start_time": outcome.started,
@@ -96,10 +96,10 @@ def final_metadata(run: Run, outcome: Outcome, known: dict[str, Any]) -> dict[st
     return metadata
 
 
-def _is_writable(known: dict[str, Any]) -> bool:
+def _is_writable(metadata: dict[str, Any]) -> bool:
     """Whether parsed JSON can be written again. A lone surrogate can be parsed but not encoded."""
     try:
-        json_document([[known]])  # one level more than its final position
+        json_document([[metadata]])  # one level more than its final position
     except ValueError:  # also raised for nesting that is too deep
         return False
     return True
@@ -159,9 +159,9 @@ def _try_rename(source: Path, target: Path) -> bool:
     return True
 
 
-def _outranks(mine: Attempt, status: Status, other: dict[str, Any]) -> bool:
+def _outranks(own: Attempt, status: Status, other: dict[str, Any]) -> bool:
     theirs = attempt_rank(other["attempt"], other["status"] == Status.COMPLETE.value)
-    return attempt_rank(attempt_json(mine), status is Status.COMPLETE) > theirs
+    return attempt_rank(attempt_json(own), status is Status.COMPLETE) > theirs
 
 
 def read_metadata_and_metrics(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -99,14 +99,14 @@ class Spool:
 
     def metadata(self, run: Run, outcome: Outcome) -> dict[str, Any]:
         """The final metadata of the run, including what the target added by `log.meta`."""
-        known = merged_json(self._storage_of(run).read(METADATA), {})
-        return final_metadata(run, outcome, known)
+        written = merged_json(self._storage_of(run).read(METADATA), {})
+        return final_metadata(run, outcome, written)
 
     def is_whole(self) -> bool:
         """Whether the file holds only complete members, as a Logbook writes them."""
         end = 0
-        for one in whole_members(self.members):
-            end = one.content + padded(one.size)
+        for entry in whole_members(self.members):
+            end = entry.content + padded(entry.size)
         return end == os.fstat(self.members).st_size
 
     def pieces(self, run: Run, outcome: Outcome) -> Iterator[bytes | Stream]:
@@ -117,8 +117,8 @@ class Spool:
             yield header(prefix + name, size)
             yield _Range(descriptor, 0, size)
             yield b"\0" * (padded(size) - size)
-        for one in self._last_members(prefix):
-            yield _Range(self.members, one.start, one.end)
+        for entry in self._last_members(prefix):
+            yield _Range(self.members, entry.start, entry.end)
         directory = Path(self.directory)
         if directory.is_dir():
             yield from file_members(run.run_id, directory, _OURS)
@@ -135,9 +135,9 @@ class Spool:
             with folder.writing(name) as stream:
                 _copy(_Range(descriptor, 0, size), stream)
         prefix = f"log_{run.run_id}/"
-        for one in self._last_members(prefix):
-            with folder.writing(one.name[len(prefix) :]) as stream:
-                _copy(_Range(self.members, one.content, one.content + one.size), stream)
+        for entry in self._last_members(prefix):
+            with folder.writing(entry.name[len(prefix) :]) as stream:
+                _copy(_Range(self.members, entry.content, entry.content + entry.size), stream)
         directory = Path(self.directory)
         for source in sorted(directory.rglob("*")):
             name = source.relative_to(directory).as_posix()
@@ -158,8 +158,8 @@ class Spool:
 
     def _last_members(self, prefix: str) -> list[Member]:
         """The case's files: the last write of each name; without truncated members."""
-        last = {one.name: one for one in whole_members(self.members)}
-        return [one for name, one in last.items() if name[len(prefix) :] not in _OURS]
+        last = {entry.name: entry for entry in whole_members(self.members)}
+        return [entry for name, entry in last.items() if name[len(prefix) :] not in _OURS]
 
     def _storage_of(self, run: Run) -> SpoolStorage:
         return SpoolStorage(self, run.run_id, looks_only=True)
@@ -180,8 +180,8 @@ class SpoolStorage:
     def __init__(self, spool: Spool, run_id: str, *, looks_only: bool = False) -> None:
         self._spool = spool
         self._prefix = f"log_{run_id}/"
-        there = looks_only and Path(spool.directory).is_dir()
-        self._folder = DirectoryStorage(Path(spool.directory)) if there else None
+        is_directory = looks_only and Path(spool.directory).is_dir()
+        self._folder = DirectoryStorage(Path(spool.directory)) if is_directory else None
 
     def write(self, name: str, data: bytes) -> None:
         """See `RunStorage`."""
@@ -213,10 +213,10 @@ class SpoolStorage:
         """See `RunStorage`."""
         if self._folder and (data := self._folder.read(name)) is not None:
             return data
-        wanted, data = self._prefix + checked_name(name), None
-        for one in whole_members(self._spool.members):
-            if one.name == wanted:
-                data = os.pread(self._spool.members, one.size, one.content)
+        full_name, data = self._prefix + checked_name(name), None
+        for entry in whole_members(self._spool.members):
+            if entry.name == full_name:
+                data = os.pread(self._spool.members, entry.size, entry.content)
         return data
 
     def merge(
@@ -241,9 +241,9 @@ class SpoolStorage:
     def _to_directory(self) -> DirectoryStorage:
         if self._folder is None:
             folder = DirectoryStorage(Path(self._spool.ensure_directory()))
-            for one in whole_members(self._spool.members):
-                data = os.pread(self._spool.members, one.size, one.content)
-                folder.write(one.name[len(self._prefix) :], data)
+            for entry in whole_members(self._spool.members):
+                data = os.pread(self._spool.members, entry.size, entry.content)
+                folder.write(entry.name[len(self._prefix) :], data)
             folder.append(
                 "log.txt", os.pread(self._spool.log, os.fstat(self._spool.log).st_size, 0)
             )

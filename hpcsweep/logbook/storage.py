@@ -252,10 +252,10 @@ def merged_json(
 ) -> dict[str, Any]:
     """The JSON object in `text` without the members in `drop`, updated with `fields`."""
     try:
-        known = parse_json(text) if text else {}
+        document = parse_json(text) if text else {}
     except ValueError:
-        known = {}
-    kept = known if isinstance(known, dict) else {}
+        document = {}
+    kept = document if isinstance(document, dict) else {}
     return {name: value for name, value in kept.items() if name not in drop} | dict(fields)
 
 

@@ -123,14 +123,14 @@ def first_member(data: bytes, name: str) -> bytes | None:
     Fast: does not verify checksums. None if it is not found, has a long name, or follows a
     damaged member.
     """
-    wanted, offset = name.encode() + b"\0", 0
-    if len(wanted) > 100:
+    encoded, offset = name.encode() + b"\0", 0
+    if len(encoded) > 100:
         return None
     while offset + BLOCK <= len(data):
         size = _octal(data[offset + 124 : offset + 135])
         if size is None:
             return None
-        if data.startswith(wanted, offset):
+        if data.startswith(encoded, offset):
             content = data[offset + BLOCK : offset + BLOCK + size]
             return content if len(content) == size else None
         offset += BLOCK + padded(size)

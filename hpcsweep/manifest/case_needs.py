@@ -28,7 +28,7 @@ def read(
     """
     if given == CaseNeeds():
         return given, options
-    has, several = allocation.asked(options), allocation.starts_several(options)
+    has, several = allocation.task_resources(options), allocation.starts_several(options)
     _check(given, has, options, mistakes)
     if several and (given.slots or 1) > 1:
         mistakes.add(

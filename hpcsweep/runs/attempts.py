@@ -13,26 +13,26 @@ from hpcsweep.store.sweep_index import IndexRow
 _SHARES = {"mem-per-cpu": "CPU", "mem-per-gpu": "GPU"}
 
 
-def asked(resources: Resources) -> dict[str, Any]:
+def requested(resources: Resources) -> dict[str, Any]:
     """The columns of what an attempt's array task asked for; without what it did not say."""
     options = resources.options
     memory = options.get("mem")
     for option, share in _SHARES.items():
         if option in options:
             memory = f"{options[option]} per {share}"
-    found = {
+    columns = {
         "asked_time": options.get("time"),
         "asked_mem": memory,
         "asked_cpus": int(options.get("cpus-per-task", "1")),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in columns.items() if value is not None}
 
 
 def line(row: IndexRow, resources: Resources) -> str:
     """One attempt in a line: its submission and outcome, what it asked for, and what it used."""
     outcome = ": ".join(word for word in (row["status"], row["reason"]) if word) or "unknown"
-    wanted = asked(resources)
-    options = (("mem", wanted.get("asked_mem")), ("time", wanted.get("asked_time")))
+    columns = requested(resources)
+    options = (("mem", columns.get("asked_mem")), ("time", columns.get("asked_time")))
     asked_for = ", ".join(f"{name} {value}" for name, value in options if value)
     used = ", ".join(_used(row))
     parts = [

@@ -62,7 +62,7 @@ def _started(
     sweep: SweepDirectory, row: IndexRow, attempts: Iterable[IndexRow], report: DamageReport
 ) -> CaseLogs:
     paths = task_logs(sweep, row["submission"], row["chunk"])
-    asked = sweep.resources(sweep.plan(row["submission"])[0])
+    resources = sweep.resources(sweep.plan(row["submission"])[0])
     message = json.loads(row["error"]).get("message") if row["error"] else None
     own: list[tuple[str, str]] = []
     with report.collecting(row):
@@ -73,24 +73,25 @@ def _started(
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
         texts=chain(own, _texts(paths)),
         attempts=[
-            line(each, sweep.resources(sweep.plan(each["submission"])[0])) for each in attempts
+            line(attempt, sweep.resources(sweep.plan(attempt["submission"])[0]))
+            for attempt in attempts
         ],
-        memory=memory_excess(Status(row["status"]), asked, row["max_rss_bytes"]),
+        memory=memory_excess(Status(row["status"]), resources, row["max_rss_bytes"]),
     )
 
 
 def _unstarted(sweep: SweepDirectory, index: int) -> CaseLogs:
     """Slurm's output of the last array task that included the case."""
-    wanted = sweep.newest()
+    version = sweep.newest()
     paths: Iterator[Path] = iter(())
     for number in reversed(sweep.submissions()):
         plan, _ = sweep.plan(number)
-        if plan.manifest == wanted.fingerprint and index in plan.indices:
+        if plan.manifest == version.fingerprint and index in plan.indices:
             paths = task_logs(sweep, number, plan.indices.rank(index) // plan.chunk_size)
             break
     case_id, state = "unknown", "no attempt has begun"
     try:
-        case_id = wanted.source[index].case_id
+        case_id = version.source[index].case_id
     except SourceError as error:  # the user's own source fails
         state = f"{state}: {error}"
     texts = _texts(paths)

@@ -36,10 +36,10 @@ class MemoryExcess:
 
 
 def memory_excess(
-    status: Status, asked: Resources, max_rss_bytes: int | None
+    status: Status, resources: Resources, max_rss_bytes: int | None
 ) -> MemoryExcess | None:
     """That of a complete case whose job asked for this; None without one."""
-    requested = requested_memory(asked.options)
+    requested = requested_memory(resources.options)
     if status is not Status.COMPLETE or requested is None:
         return None
     if max_rss_bytes is None or max_rss_bytes <= requested * TOLERANCE:

@@ -37,7 +37,7 @@ def with_memory(
     if measured is None or measured.cases < SAMPLE or measured.max_rss_bytes is None:
         return resources
     options = resources.options
-    cpus = allocation.asked(options).cpus or 1
+    cpus = allocation.task_resources(options).cpus or 1
     is_several = cpus > slots or allocation.starts_several(options)
     if is_several or allocation.is_whole_node(options) or any(name in options for name in _MEMORY):
         return resources

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.runs.attempts import asked
+from hpcsweep.runs.attempts import requested
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store import SweepIndex
 from hpcsweep.tables.columns import TableColumns, TableRow, all_columns, values_of
@@ -45,10 +45,12 @@ def attempt_rows(
 ) -> Iterator[TableRow]:
     """A row for each known attempt, in index order and that of attempts."""
     begun = outlook.begun if selected is None else outlook.begun & selected
-    wanted = {number: asked(resources) for number, resources in outlook.resources.items()}
-    for found in sweep_index.attempts(begun):
-        row: TableRow = {"index": found["idx"], "attempt": found["number"]}
+    by_submission = {
+        number: requested(resources) for number, resources in outlook.resources.items()
+    }
+    for attempt in sweep_index.attempts(begun):
+        row: TableRow = {"index": attempt["idx"], "attempt": attempt["number"]}
         names = (*FIRST, *LAST)
-        row |= {name: found[name] for name in names if found.get(name) is not None}
-        row |= wanted.get(found["submission"], {})
-        yield row | values_of(columns.params, found["params"])
+        row |= {name: attempt[name] for name in names if attempt.get(name) is not None}
+        row |= by_submission.get(attempt["submission"], {})
+        yield row | values_of(columns.params, attempt["params"])

@@ -31,14 +31,14 @@ class TableBatch:
         """The same as rows; a value that a row does not have is not in it."""
         names = list(self.values)
         lines: Iterable[Sequence[Any]] = zip(*self.values.values(), strict=True)
-        found = [
+        rows = [
             {name: value for name, value in zip(names, line, strict=True) if value is not None}
             for line in lines
         ]
         for name, places in self.nulls.items():
             for place in places:
-                found[place][name] = None
-        return found
+                rows[place][name] = None
+        return rows
 
 
 class TableRows(Iterator[TableRow]):
@@ -92,10 +92,10 @@ def values_at(
     """
     above, last = keys[:-1], keys[-1]
     for key in above:
-        documents = [one.get(key) if isinstance(one, dict) else None for one in documents]
+        documents = [item.get(key) if isinstance(item, dict) else None for item in documents]
     if above:
-        documents = [one if isinstance(one, dict) else {} for one in documents]
-    values = [one.get(last) for one in documents]
+        documents = [item if isinstance(item, dict) else {} for item in documents]
+    values = [item.get(last) for item in documents]
     nulls: list[int] = []
     types = set(map(type, values))
     if type(None) in types:

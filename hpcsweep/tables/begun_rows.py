@@ -28,8 +28,8 @@ def begun_batches(
         "params": {name: keys for keys, name in columns.params.items() if name in names},
         "metrics": {name: keys for keys, name in columns.metrics.items() if name in names},
     }
-    wanted = [*plain.values(), *(column for column, members in documents.items() if members)]
-    pages = sweep_index.columns(wanted, within=within)
+    selected = [*plain.values(), *(column for column, members in documents.items() if members)]
+    pages = sweep_index.columns(selected, within=within)
     while True:
         with gc_paused():
             page = next(pages, None)
@@ -73,7 +73,7 @@ def _messages(errors: Sequence[str | None]) -> Sequence[str | None]:
     """The messages of errors, escaped in every format: they must not control a terminal."""
     if not any(errors):
         return errors
-    return [visible(json.loads(one).get("message", "")) if one else None for one in errors]
+    return [visible(json.loads(error).get("message", "")) if error else None for error in errors]
 
 
 def merged_batches(

@@ -65,10 +65,10 @@ def collect(
         outlook = outlook_of(sweep, sweep_index, tasks)
         # The row of a case that cannot be made reports the error.
         new = cases_made(outlook.version.source, outlook.not_begun)
-        found = columns_of(sweep_index, new)
-        table = _named(attempt_columns(found) if request.attempts else found, request)
+        columns = columns_of(sweep_index, new)
+        table = _named(attempt_columns(columns) if request.attempts else columns, request)
         selector = CaseSelector(
-            outlook=outlook, sweep=sweep, sweep_index=sweep_index, columns=found
+            outlook=outlook, sweep=sweep, sweep_index=sweep_index, columns=columns
         )
         selected = selector.select(request.selection)
         if selected is not None and not selected:
@@ -78,16 +78,16 @@ def collect(
         return Collected(torn=sweep_index.torn(), other_code=outlook.indices(State.STALE).count)
 
 
-def _named(found: TableColumns, request: TableRequest) -> TableColumns:
+def _named(columns: TableColumns, request: TableRequest) -> TableColumns:
     """The columns that are asked for. *Raises* InputError."""
     for name in request.columns:
-        if name not in found.kinds:
+        if name not in columns.kinds:
             raise InputError(
                 f"{name!r} is not a column",
                 where=request.named_by,
-                next_step=f"Columns: {', '.join(found.kinds)}.",
+                next_step=f"Columns: {', '.join(columns.kinds)}.",
             )
-    return replace(found, names=list(request.columns) or found.names)
+    return replace(columns, names=list(request.columns) or columns.names)
 
 
 # --- rows ---------------------------------------------------------------------------------------

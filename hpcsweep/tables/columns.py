@@ -76,15 +76,15 @@ def all_columns(
 
 
 def _name(
-    found: Kinds, prefix: str, taken: dict[str, str], last: Mapping[str, str]
+    kinds: Kinds, prefix: str, taken: dict[str, str], last: Mapping[str, str]
 ) -> dict[Keys, str]:
     columns = {}
-    for keys in sorted(found):
+    for keys in sorted(kinds):
         name = ".".join(keys)
         while name in taken or name in last:
             name = prefix + name
         columns[keys] = name
-        taken[name] = found[keys] or "json"
+        taken[name] = kinds[keys] or "json"
     return columns
 
 
@@ -112,8 +112,8 @@ def fields(columns: TableColumns, code_digest: str | None) -> dict[str, SqlColum
 
     `attempt` and `stale` are columns of a condition alone, unless a param or metric has the name.
     """
-    found = {name: SqlColumn(name) for name in (*FIRST, *LAST)}
-    found["index"] = SqlColumn("idx")
-    found |= {name: SqlColumn("params", keys) for keys, name in columns.params.items()}
-    found |= {name: SqlColumn("metrics", keys) for keys, name in columns.metrics.items()}
-    return {"attempt": SqlColumn("attempt"), "stale": stale_column(code_digest)} | found
+    by_name = {name: SqlColumn(name) for name in (*FIRST, *LAST)}
+    by_name["index"] = SqlColumn("idx")
+    by_name |= {name: SqlColumn("params", keys) for keys, name in columns.params.items()}
+    by_name |= {name: SqlColumn("metrics", keys) for keys, name in columns.metrics.items()}
+    return {"attempt": SqlColumn("attempt"), "stale": stale_column(code_digest)} | by_name

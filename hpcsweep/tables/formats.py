@@ -124,8 +124,8 @@ def write_parquet(columns: TableColumns, rows: Iterator[TableRow], output: Path)
         batches = batches_of(columns, rows)
         while some := list(islice(batches, BATCHES_AT_ONCE)):
             tables = [
-                pa.table([_typed(one.values[name], kind) for name, kind in kinds], schema=schema)
-                for one in some
+                pa.table([_typed(batch.values[name], kind) for name, kind in kinds], schema=schema)
+                for batch in some
             ]
             table = pa.concat_tables(tables)
             writer.write_table(table, row_group_size=table.num_rows)

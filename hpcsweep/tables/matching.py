@@ -34,7 +34,7 @@ def matching_new(
     is_same = and_(places.c.sweep == cases.c.sweep, places.c.case_id == cases.c.case_id)
     query = select(places.c.idx).join_from(places, cases, is_same).where(condition)
     engine = create_engine("sqlite://")
-    found: list[int] = []
+    indices: list[int] = []
     with engine.begin() as connection:
         schema.metadata.create_all(connection)
         for start in range(0, never.count, CASES_AT_ONCE):
@@ -49,11 +49,11 @@ def matching_new(
                 places.insert(),
                 [{"sweep": "", "idx": case.index, "case_id": case.case_id} for case in made],
             )
-            found += connection.scalars(query)
+            indices += connection.scalars(query)
             connection.execute(cases.delete())
             connection.execute(places.delete())
     engine.dispose()
-    return IndexSet.of(sorted(found))
+    return IndexSet.of(sorted(indices))
 
 
 def _row(outlook: Outlook, case: ParamCase) -> dict[str, str | int | None]:

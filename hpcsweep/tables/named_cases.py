@@ -50,8 +50,8 @@ def named_cases(cases: str | Iterable[int | str], n_cases: int) -> NamedCases:
     for name in _names(cases):
         if not isinstance(name, str):
             numbers.append(name)
-        elif (found := _range(name, n_cases)) is not None:
-            ranges.append(found)
+        elif (bounds := _range(name, n_cases)) is not None:
+            ranges.append(bounds)
         elif _ID.fullmatch(name):
             ids.append(name)
         else:
@@ -71,8 +71,8 @@ def named_cases(cases: str | Iterable[int | str], n_cases: int) -> NamedCases:
 
 def _names(cases: str | Iterable[int | str]) -> Iterator[int | str]:
     if not isinstance(cases, str):
-        for one in cases:
-            yield one.strip() if isinstance(one, str) else one
+        for case in cases:
+            yield case.strip() if isinstance(case, str) else case
     elif cases.startswith("@"):
         yield from _names_in(Path(cases[1:]))
     elif cases.strip():
@@ -109,15 +109,15 @@ def _names_in(path: Path) -> Iterator[str]:
 
 def _range(name: str, n_cases: int) -> tuple[int, int] | None:
     """A half-open range; None for what may be a case id."""
-    found = _RANGE.fullmatch(name)
-    if found is None:
+    match = _RANGE.fullmatch(name)
+    if match is None:
         return None
-    first, last = int(found[1]), int(found[2] or found[1])
+    first, last = int(match[1]), int(match[2] or match[1])
     if first > last:
         raise _problem(
             f"{name!r} is neither an index nor an ascending range: write {last}-{first}", n_cases
         )
-    may_be_id = found[2] is None and DECIMALS_MIN <= len(name) <= ID_DIGITS
+    may_be_id = match[2] is None and DECIMALS_MIN <= len(name) <= ID_DIGITS
     if may_be_id and (last >= n_cases or len(name) == ID_DIGITS):
         return None
     return first, last + 1
@@ -150,13 +150,13 @@ class NewCases:
     def __init__(self, source: ParameterSource, never: IndexSet, ids: Iterable[str]) -> None:
         """*Raises* InputError for too many."""
         refuse_too_many(never, "ids", OPTION)
-        wanted = set(ids)
-        lengths = sorted(set(map(len, wanted)))
+        prefixes = set(ids)
+        lengths = sorted(set(map(len, prefixes)))
         # Indices by case id, by the beginning that was asked for.
         self._found: dict[str, dict[str, list[int]]] = {}
         for case in cases_made(source, never):
             for length in lengths:
-                if case.case_id[:length] in wanted:
+                if case.case_id[:length] in prefixes:
                     of = self._found.setdefault(case.case_id[:length], {})
                     of.setdefault(case.case_id, []).append(case.index)
 
@@ -165,21 +165,21 @@ class NewCases:
         return self._found.get(prefix, {})
 
 
-def one_case(prefix: str, found: dict[str, list[int]], n_cases: int) -> list[int]:
+def one_case(prefix: str, by_id: dict[str, list[int]], n_cases: int) -> list[int]:
     """The indices of the only case whose id begins so. *Raises* InputError for none, or several."""
-    if len(found) > 1:
-        some = ", ".join(sorted(found)[:3])
+    if len(by_id) > 1:
+        some = ", ".join(sorted(by_id)[:3])
         raise InputError(
             f"{prefix!r} begins several case ids: {some}",
             where=OPTION,
             next_step="Give more digits.",
         )
-    if not found:
+    if not by_id:
         what = f"no case id begins with {prefix!r}"
         if may_be_index(prefix):
             what = f"no case has the index {prefix!r}, and {what}"
         raise _problem(what, n_cases)
-    ((_, indices),) = found.items()
+    ((_, indices),) = by_id.items()
     return indices
 
 

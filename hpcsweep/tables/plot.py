@@ -44,7 +44,7 @@ def draw(
     """
     if path.suffix not in FORMATS:
         raise InputError(f"{path} is not a {', '.join(FORMATS)}", where="--output")
-    found = points(rows, axes, params)
+    data = points(rows, axes, params)
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  # rarely needed
     except ImportError as error:
@@ -54,9 +54,9 @@ def draw(
         ) from error
     figure = Figure(figsize=SIZE, layout="constrained")
     plane = figure.add_subplot()
-    _lines(figure, plane, found, axes)
-    logarithmic = _style_axes(plane, found, axes)
-    notes = _notes(found, axes, logarithmic)
+    _lines(figure, plane, data, axes)
+    logarithmic = _style_axes(plane, data, axes)
+    notes = _notes(data, axes, logarithmic)
     lines = [line for note in notes for line in textwrap.wrap(_literal(note), NOTE_CHARACTERS)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
     _enlarge(figure, plane, len(lines))
@@ -65,27 +65,27 @@ def draw(
     return notes
 
 
-def _notes(found: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
-    total = found.drawn + found.left_out.total()
-    notes = [f"{found.drawn} of {total} cases are drawn"]
-    if found.left_out:
-        notes[0] += f"; not drawn: {left_out_text(found.left_out)}"
-    if pooled := found.params_named("pooled"):
+def _notes(data: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
+    total = data.drawn + data.left_out.total()
+    notes = [f"{data.drawn} of {total} cases are drawn"]
+    if data.left_out:
+        notes[0] += f"; not drawn: {left_out_text(data.left_out)}"
+    if pooled := data.params_named("pooled"):
         notes.append(f"mean over cases that differ in {', '.join(pooled)}; small dots: the cases")
-    if found.has_bands:
+    if data.has_bands:
         notes.append("band: one standard deviation of replicates, within their range")
-    if scattered := found.params_named("scattered"):
+    if scattered := data.params_named("scattered"):
         notes.append(f"no lines: the points differ in {', '.join(scattered)}, too")
-    if len(found.lines) > len(COLOURS) * len(MARKERS) and _scale_of(found) is None:
+    if len(data.lines) > len(COLOURS) * len(MARKERS) and _scale_of(data) is None:
         notes.append(f"more than {len(COLOURS) * len(MARKERS)} lines: colours and markers repeat")
     if logarithmic and axes.log is None:
         notes.append(f"logarithmic: {' and '.join(logarithmic)}; --log none draws it linear")
     return notes
 
 
-def _lines(figure: Any, plane: Any, found: Points, axes: Axes) -> None:
-    scale, ticks = _scale_of(found), found.tick_positions()
-    for position, (by, line) in enumerate(found.lines.items()):
+def _lines(figure: Any, plane: Any, data: Points, axes: Axes) -> None:
+    scale, ticks = _scale_of(data), data.tick_positions()
+    for position, (by, line) in enumerate(data.lines.items()):
         label = _literal(f"{axes.by} = {_label(by)}") if axes.by and not scale else None
         colour = scale.to_rgba(by) if scale else COLOURS[position % len(COLOURS)]
         # Offset by one per 8 lines: all 64 pairs of colour and marker are distinct.
@@ -102,7 +102,7 @@ def _lines(figure: Any, plane: Any, found: Points, axes: Axes) -> None:
             fontsize=12,
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
-            ncols=1 + (len(found.lines) - 1) // LEGEND_ROWS,
+            ncols=1 + (len(data.lines) - 1) // LEGEND_ROWS,
         )
 
 
@@ -110,7 +110,7 @@ def _enlarge(figure: Any, plane: Any, note_lines: int) -> None:
     """Enlarge the figure if legend and notes would leave too little room for the axes."""
     legend = plane.get_legend()
     beside = legend.get_window_extent().width / figure.dpi if legend else 0.0
-    labels = [one.get_window_extent().height / figure.dpi for one in plane.get_xticklabels()]
+    labels = [label.get_window_extent().height / figure.dpi for label in plane.get_xticklabels()]
     below = max(labels, default=0.0) + note_lines * NOTE_LINE
     width, height = SIZE
     figure.set_size_inches(width + max(0.0, beside - width / 3), height + max(0.0, below - 0.7))
@@ -150,29 +150,29 @@ def _line(plane: Any, line: Line, ticks: dict[Any, int], style: dict[str, Any]) 
         spread = [stdev(some) if len(some) > 1 else 0.0 for some in values]
         pairs = list(zip(means, spread, values, strict=True))
         # Clip to the observed range: mean minus deviation may be negative for a positive quantity.
-        low = [max(mean - one, min(some)) for mean, one, some in pairs]
-        high = [min(mean + one, max(some)) for mean, one, some in pairs]
+        low = [max(mean - deviation, min(some)) for mean, deviation, some in pairs]
+        high = [min(mean + deviation, max(some)) for mean, deviation, some in pairs]
         if joined:
             plane.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
         else:
             plane.vlines(xs, low, high, color=colour, alpha=0.4, linewidth=3)
 
 
-def _scale_of(found: Points) -> Any:
+def _scale_of(data: Points) -> Any:
     """A colour scale for many numeric lines; None if a legend is used."""
-    if len(found.lines) <= LEGEND_MAX or not all(isinstance(by, int | float) for by in found.lines):
+    if len(data.lines) <= LEGEND_MAX or not all(isinstance(by, int | float) for by in data.lines):
         return None
     from matplotlib.cm import ScalarMappable  # noqa: PLC0415  # rarely needed
     from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415
 
-    kind = LogNorm if is_logarithmic(found.lines) else Normalize
-    return ScalarMappable(kind(min(found.lines), max(found.lines)), "viridis")
+    kind = LogNorm if is_logarithmic(data.lines) else Normalize
+    return ScalarMappable(kind(min(data.lines), max(data.lines)), "viridis")
 
 
-def _style_axes(plane: Any, found: Points, axes: Axes) -> list[str]:
+def _style_axes(plane: Any, data: Points, axes: Axes) -> list[str]:
     """Set scales, labels and grid. Returns the logarithmic axes."""
     logarithmic = []
-    for which, name, values in (("x", axes.x, found.xs()), ("y", axes.y, found.ys())):
+    for which, name, values in (("x", axes.x, data.xs()), ("y", axes.y, data.ys())):
         if which in axes.log if axes.log is not None else is_logarithmic(values):
             if any(isinstance(value, str) or value <= 0 for value in values):
                 raise InputError(
@@ -182,7 +182,7 @@ def _style_axes(plane: Any, found: Points, axes: Axes) -> list[str]:
             getattr(plane, f"set_{which}scale")("log")
             _label_decades(getattr(plane, f"{which}axis"), max(values) / min(values))
             logarithmic.append(which)
-    _set_text_ticks(plane, found.tick_positions())
+    _set_text_ticks(plane, data.tick_positions())
     plane.set_xlabel(_literal(axes.x), fontsize=14)
     plane.set_ylabel(_literal(axes.y), fontsize=14)
     if axes.title:
@@ -200,9 +200,9 @@ def _set_text_ticks(plane: Any, ticks: dict[Any, int]) -> None:
     """Set the labels of a text axis, as many as are readable."""
     if ticks:
         some = list(ticks)[:: 1 + (len(ticks) - 1) // TICKS_MAX]
-        texts = [_literal(_label(one)) for one in some]
+        texts = [_literal(_label(value)) for value in some]
         turned = 90 if sum(map(len, texts)) + 2 * len(texts) > 60 else 0
-        plane.set_xticks([ticks[one] for one in some], texts, rotation=turned)
+        plane.set_xticks([ticks[value] for value in some], texts, rotation=turned)
 
 
 def _label_decades(axis: Any, ratio: float) -> None:

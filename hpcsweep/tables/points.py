@@ -32,7 +32,7 @@ class Axes:
     @property
     def columns(self) -> tuple[str, ...]:
         """The required columns."""
-        return tuple(dict.fromkeys(one for one in (self.x, self.y, self.by) if one))
+        return tuple(dict.fromkeys(name for name in (self.x, self.y, self.by) if name))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -111,11 +111,11 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
         drawn += 1
         line = lines.setdefault(_plain(row[axes.by]) if axes.by else None, Line())
         point = line.points.setdefault(_plain(row[axes.x]), Point())
-        known = {name: json.dumps(row.get(name), sort_keys=True) for name in others}
+        texts = {name: json.dumps(row.get(name), sort_keys=True) for name in others}
         if point.values:
-            line.pooled |= {name for name in others if point.others[name] != known[name]}
+            line.pooled |= {name for name in others if point.others[name] != texts[name]}
         else:
-            point.others = known
+            point.others = texts
         point.values.append(float(row[axes.y]))
     if not drawn:
         reasons = left_out_text(left_out) or "there is no case"
@@ -178,9 +178,9 @@ def _sorted(values: Iterable[Any]) -> list[Any]:
 
 def _scattered(line: Line) -> Iterator[str]:
     """Params that differ between points, except those monotone in x, like derived ones."""
-    found = list(line.points.values())
-    for name in found[0].others if found else ():
-        texts = [point.others[name] for point in found]
+    points = list(line.points.values())
+    for name in points[0].others if points else ():
+        texts = [point.others[name] for point in points]
         if name not in line.pooled and len(set(texts)) > 1 and not _is_monotone(texts):
             yield name
 
@@ -195,6 +195,6 @@ def _is_monotone(texts: list[str]) -> bool:
 
 def is_logarithmic(values: Iterable[Any]) -> bool:
     """Whether the values call for a logarithmic scale."""
-    known = list(values)
-    numbers = all(isinstance(value, int | float) and value > 0 for value in known)
-    return numbers and bool(known) and max(known) >= DECADES * min(known)
+    items = list(values)
+    are_positive = all(isinstance(value, int | float) and value > 0 for value in items)
+    return are_positive and bool(items) and max(items) >= DECADES * min(items)

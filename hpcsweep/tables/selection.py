@@ -112,16 +112,16 @@ class CaseSelector:
         """The selected indices; None for all. *Raises* InputError."""
         if not selection:
             return None
-        found = IndexSet.all(self._n_cases)
+        selected = IndexSet.all(self._n_cases)
         if selection.cases is not None:
-            found = self._named(selection.cases)
+            selected = self._named(selection.cases)
         if selection.last is not None:
-            found &= self._sent_last(selection.last)
+            selected &= self._sent_last(selection.last)
         if selection.status:
-            found &= self._with_status(selection.status)
+            selected &= self._with_status(selection.status)
         if selection.where is not None:
-            found = self._matching(found, selection.where)
-        return found
+            selected = self._matching(selected, selection.where)
+        return selected
 
     @property
     def _n_cases(self) -> int:
@@ -136,11 +136,13 @@ class CaseSelector:
         missing = [prefix for prefix in named.ids if not begun.get(prefix)]
         for prefix in filter(may_be_index, missing):
             one_case(prefix, {}, self._n_cases)
-        found = [one_case(prefix, of, self._n_cases) for prefix, of in begun.items() if of]
-        indices = self._in_order(_union(found))
+        indices_of_ids = [one_case(prefix, of, self._n_cases) for prefix, of in begun.items() if of]
+        indices = self._in_order(_union(indices_of_ids))
         if missing:
             new = NewCases(self.outlook.version.source, self.outlook.not_begun, missing)
-            indices |= _union([one_case(each, new.find(each), self._n_cases) for each in missing])
+            indices |= _union(
+                [one_case(prefix, new.find(prefix), self._n_cases) for prefix in missing]
+            )
         return named.indices | indices
 
     def _begun_of_ids(self, ids: list[str]) -> dict[str, dict[str, list[int]]]:
@@ -148,13 +150,13 @@ class CaseSelector:
         if self.sweep_index is None:
             return {}
         whole = [prefix for prefix in ids if len(prefix) == ID_DIGITS]
-        known = self.sweep_index.of_ids(whole)
-        found: dict[str, dict[str, list[int]]] = {one: {one: known[one]} for one in known}
+        by_id = self.sweep_index.of_ids(whole)
+        by_prefix: dict[str, dict[str, list[int]]] = {key: {key: by_id[key]} for key in by_id}
         for prefix in {*ids} - {*whole}:
-            of = found.setdefault(prefix, {})
+            of = by_prefix.setdefault(prefix, {})
             for row in self.sweep_index.find(prefix):
                 of.setdefault(row["case_id"], []).append(row["idx"])
-        return found
+        return by_prefix
 
     def _sent_last(self, number: int) -> IndexSet:
         numbers = self.sweep.submissions() if self.sweep else []
@@ -166,23 +168,23 @@ class CaseSelector:
                 if numbers
                 else "Nothing was submitted yet.",
             )
-        found = IndexSet()
-        for each in numbers[numbers.index(number) :]:
-            plan, _ = self.sweep.plan(each)
+        selected = IndexSet()
+        for submission in numbers[numbers.index(number) :]:
+            plan, _ = self.sweep.plan(submission)
             sent = [plan.indices - refused(self.sweep, plan)]
-            (mine,) = in_order_of(self.outlook.version, self.sweep, plan.manifest, sent)
-            found = mine if each == number else found - mine
-        return found
+            (indices,) = in_order_of(self.outlook.version, self.sweep, plan.manifest, sent)
+            selected = indices if submission == number else selected - indices
+        return selected
 
     def _with_status(self, statuses: tuple[str, ...]) -> IndexSet:
         of_new = IndexSet.union(
             group.indices for group in self.outlook.groups if group.status.value in statuses
         )
-        found = of_new - self.outlook.begun
+        selected = of_new - self.outlook.begun
         if self.sweep_index is not None:
             column = schema.cases.c.status
-            found |= self._in_order(self.sweep_index.indices(column.in_(statuses)))
-        return found
+            selected |= self._in_order(self.sweep_index.indices(column.in_(statuses)))
+        return selected
 
     def _matching(self, within: IndexSet, where: str) -> IndexSet:
         never = within - self.outlook.begun
@@ -191,14 +193,14 @@ class CaseSelector:
         if columns is None:
             new = cases_made(self.outlook.version.source, never)
             columns = columns_of(self.sweep_index, new)
-        known = fields(columns, self.outlook.code_digest)
+        sql_columns = fields(columns, self.outlook.code_digest)
         if not self._keeps_order:
-            del known["index"]  # of a row, it is the one of another manifest
-        found = matching_new(self.outlook, never, where, known)
+            del sql_columns["index"]  # of a row, it is the one of another manifest
+        selected = matching_new(self.outlook, never, where, sql_columns)
         if self.sweep_index is not None:
-            condition = parse(where, known, self.sweep_index.dialect)
-            found |= within & self._in_order(self.sweep_index.indices(condition))
-        return found
+            condition = parse(where, sql_columns, self.sweep_index.dialect)
+            selected |= within & self._in_order(self.sweep_index.indices(condition))
+        return selected
 
     @property
     def _keeps_order(self) -> bool:

@@ -34,7 +34,7 @@ KEYS = (FORM, "when", "where", "columns")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Wanted:
+class _SweepForm:
     """The keys of one `sweep:`."""
 
     sweep: SweepDirectory
@@ -66,9 +66,9 @@ class SweepCases:
 
     def expand(self, source: Any, mistakes: Mistakes) -> Any:
         """The source with a table in place of each `sweep:`; None after adding mistakes."""
-        for where, one in list(named_sweeps(source)):
+        for where, form in list(named_sweeps(source)):
             try:
-                table = self._table(one)
+                table = self._table(form)
             except HpcsweepError as error:
                 mistakes.add((*where, FORM), error.what, error.next_step)
                 return None
@@ -80,12 +80,12 @@ class SweepCases:
 
         None after adding mistakes. *Writes* the tables of all other sweeps, as `expand`.
         """
-        for where, one in list(named_sweeps(source)):
+        for where, form in list(named_sweeps(source)):
             try:
-                wanted = self._wanted(one)
-                if wanted.sweep.path != other.path:
+                cases = self._checked(form)
+                if cases.sweep.path != other.path:
                     continue
-                case = dict.fromkeys(wanted.columns or _own_parameters(other), 0)
+                case = dict.fromkeys(cases.columns or _own_parameters(other), 0)
             except HpcsweepError as error:
                 mistakes.add((*where, FORM), error.what, error.next_step)
                 return None
@@ -94,13 +94,13 @@ class SweepCases:
 
     def names(self, source: Any, other: SweepDirectory) -> bool:
         """Whether the source has cases of `other`. *Raises* as `find`."""
-        return any(self.find(one[FORM]).path == other.path for _, one in named_sweeps(source))
+        return any(self.find(form[FORM]).path == other.path for _, form in named_sweeps(source))
 
     def absolute(self, source: Any) -> Any:
         """The source with the absolute path of each sweep that it names. *Raises* as `find`."""
-        for where, one in list(named_sweeps(source)):
-            keys = {key: one[key] for key in KEYS if key in one}
-            path = str(self.find(one[FORM]).path.resolve())
+        for where, form in list(named_sweeps(source)):
+            keys = {key: form[key] for key in KEYS if key in form}
+            path = str(self.find(form[FORM]).path.resolve())
             source = _replaced(source, where[1:], {**keys, FORM: path})
         return source
 
@@ -116,11 +116,11 @@ class SweepCases:
             return SweepDirectory.open(path)
         return locate(text, Path(self._settings.outputs))
 
-    def _wanted(self, one: dict[str, Any]) -> _Wanted:
-        for form in forms():
-            if form in one:
-                raise InputError(f"stands beside {form}", next_step="Keep one of them.")
-        when, where, columns = one.get("when", COMPLETE), one.get("where"), one.get("columns")
+    def _checked(self, form: dict[str, Any]) -> _SweepForm:
+        for other_form in forms():
+            if other_form in form:
+                raise InputError(f"stands beside {other_form}", next_step="Keep one of them.")
+        when, where, columns = form.get("when", COMPLETE), form.get("where"), form.get("columns")
         if when not in WHEN:
             raise InputError(
                 f"`when` is {described(when)}", next_step=f"Known are {' and '.join(WHEN)}."
@@ -134,36 +134,36 @@ class SweepCases:
                 f"`columns` is {described(columns)}", next_step="Write a list of columns."
             )
         names = None if columns is None else tuple(columns)
-        return _Wanted(sweep=self.find(one[FORM]), when=when, where=where, columns=names)
+        return _SweepForm(sweep=self.find(form[FORM]), when=when, where=where, columns=names)
 
-    def _table(self, one: dict[str, Any]) -> Path:
+    def _table(self, form: dict[str, Any]) -> Path:
         """Write the distinct cases of one `sweep:` to a file of JSON lines."""
         # The store, for such sources alone.
         from hpcsweep.tables.collect import TableRequest, collect  # noqa: PLC0415
         from hpcsweep.tables.selection import Selection  # noqa: PLC0415
 
-        wanted = self._wanted(one)
-        refuse_unfinished(wanted.sweep, self._settings, wanted.when)
+        cases = self._checked(form)
+        refuse_unfinished(cases.sweep, self._settings, cases.when)
         directory = self._open.enter_context(tempfile.TemporaryDirectory(prefix="hpcsweep-"))
         path = Path(directory) / "cases.jsonl"
 
         def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
-            names = wanted.columns or tuple(columns.params.values())
+            names = cases.columns or tuple(columns.params.values())
             check_names(names, "columns")
             with path.open("w", encoding="utf-8") as stream:
-                for params in _distinct(names, rows, wanted.sweep.name):
+                for params in _distinct(names, rows, cases.sweep.name):
                     stream.write(json.dumps(params, ensure_ascii=False) + "\n")
 
         request = TableRequest(
-            selection=Selection(where=wanted.where, status=(Status.COMPLETE.value,)),
-            columns=wanted.columns or (),
+            selection=Selection(where=cases.where, status=(Status.COMPLETE.value,)),
+            columns=cases.columns or (),
             named_by="source.columns",
         )
-        collect(wanted.sweep, None, self._settings, take, request)
+        collect(cases.sweep, None, self._settings, take, request)
         if not path.stat().st_size:
             raise SourceError(
-                f"no case of {wanted.sweep.name} fulfils {wanted.where!r}",
-                next_step=f"`hpcsweep collect {wanted.sweep.name}` shows its table.",
+                f"no case of {cases.sweep.name} fulfils {cases.where!r}",
+                next_step=f"`hpcsweep collect {cases.sweep.name}` shows its table.",
             )
         return path
 
@@ -182,8 +182,12 @@ def named_sweeps(source: Any, where: Where = ("source",)) -> Iterator[tuple[Wher
 
 def awaited_until(source: Any, other: SweepDirectory) -> str:
     """When `other` is over for a source from `absolute`: one of `policies.WHEN`."""
-    mine = [one for _, one in named_sweeps(source) if Path(one[FORM]) == other.path.resolve()]
-    return SETTLED if mine and all(one.get("when") == SETTLED for one in mine) else COMPLETE
+    of_other = [
+        form for _, form in named_sweeps(source) if Path(form[FORM]) == other.path.resolve()
+    ]
+    return (
+        SETTLED if of_other and all(form.get("when") == SETTLED for form in of_other) else COMPLETE
+    )
 
 
 def _own_parameters(sweep: SweepDirectory) -> frozenset[str]:

@@ -111,10 +111,10 @@ def _with_identifiers(text: str, fields: Mapping[str, SqlColumn], names: dict[st
     parse differently, if a column has that name.
     """
 
-    def replaced(found: re.Match[str]) -> str:
-        name = found["quoted"] or found[0]
-        if found["quoted"] is None and (name not in fields or _is_plain_name(name)):
-            return found[0]
+    def replaced(match: re.Match[str]) -> str:
+        name = match["quoted"] or match[0]
+        if match["quoted"] is None and (name not in fields or _is_plain_name(name)):
+            return match[0]
         stand_in = f"_column_{len(names)}"
         names[stand_in] = name
         return stand_in
@@ -159,8 +159,8 @@ class _Parser:
     def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
         if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple):
             field = self._field(left)
-            found = or_(*(self._test(field, ast.Eq, self._value(item)) for item in right.elts))
-            return found if isinstance(op, ast.In) else not_(func.coalesce(found, false()))
+            condition = or_(*(self._test(field, ast.Eq, self._value(item)) for item in right.elts))
+            return condition if isinstance(op, ast.In) else not_(func.coalesce(condition, false()))
         if type(op) not in _COMPARE:
             raise self._refusal(left)
         if self._is_name(left):
@@ -182,8 +182,8 @@ class _Parser:
             # Values of another kind are unequal; a database would convert them, or raise.
             if isinstance(column.type, String) != isinstance(value, str):
                 return and_(column.is_not(None), true() if op is ast.NotEq else false())
-            found: ColumnElement[bool] = compare(column, literal(value))
-            return found
+            condition: ColumnElement[bool] = compare(column, literal(value))
+            return condition
         kind, extracted = self._extract(field, value)
         if value is None:
             return kind if op is ast.Eq else not_(kind)
@@ -197,19 +197,19 @@ class _Parser:
             return _extract_jsonb(field, value)
         column = schema.cases.c[field.column]
         if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
-            found, extracted = (_member(column, field.path, what) for what in ("type", "value"))
+            kind, extracted = (_member(column, field.path, what) for what in ("type", "value"))
         else:
             path = "$" + "".join(f'."{key}"' for key in field.path)
-            found, extracted = func.json_type(column, path), func.json_extract(column, path)
+            kind, extracted = func.json_type(column, path), func.json_extract(column, path)
         match value:
             case None:
-                return func.coalesce(found, "null") == "null", extracted
+                return func.coalesce(kind, "null") == "null", extracted
             case bool():
-                return found.in_(["true", "false"]), extracted
+                return kind.in_(["true", "false"]), extracted
             case int() | float():
-                return found.in_(["integer", "real"]), extracted
+                return kind.in_(["integer", "real"]), extracted
             case _:
-                return found == "text", extracted
+                return kind == "text", extracted
 
     def _is_name(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name | ast.Attribute)
@@ -249,17 +249,17 @@ def _extract_jsonb(field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], A
     """`_extract` on PostgreSQL, where a value of another kind must not reach a cast."""
     path = array(field.path, type_=Text)
     document = schema.document(field.column)
-    found = func.jsonb_typeof(document.op("#>", return_type=JSONB())(path))
+    kind = func.jsonb_typeof(document.op("#>", return_type=JSONB())(path))
     text = document.op("#>>", return_type=Text())(path)
     match value:
         case None:
-            return func.coalesce(found, "null") == "null", text
+            return func.coalesce(kind, "null") == "null", text
         case bool():
-            return found == "boolean", case((found == "boolean", cast(text, Boolean)))
+            return kind == "boolean", case((kind == "boolean", cast(text, Boolean)))
         case int() | float():
-            return found == "number", case((found == "number", cast(text, Numeric)))
+            return kind == "number", case((kind == "number", cast(text, Numeric)))
         case _:
-            return found == "string", text.collate("C")
+            return kind == "string", text.collate("C")
 
 
 def _member(document: Any, path: tuple[str, ...], what: str) -> Any:

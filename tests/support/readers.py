@@ -258,7 +258,7 @@ def _shelf_files(root: Path) -> dict[str, Reader]:
     )
     results.write(written)
     (entry,) = results.path.glob(".journal/*/*.json")
-    mark = results.marks / marks.add(id_, result=f"{id_}.npy", mine=True)
+    mark = results.marks / marks.add(id_, result=f"{id_}.npy", has_owner=True)
 
     def settle() -> None:
         marks.settle([*marks.read_all()])

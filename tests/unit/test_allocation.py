@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcsweep.allocation import TaskResources, asked, cpus_of_case, slots, starts_several
+from hpcsweep.allocation import TaskResources, cpus_of_case, slots, starts_several, task_resources
 from hpcsweep.records import CaseNeeds
 
 GIB = 1 << 30
@@ -41,7 +41,7 @@ GIB = 1 << 30
     ids=str,
 )
 def test_what_a_task_asks_for(options: dict[str, str], expected: TaskResources) -> None:
-    assert asked(options) == expected
+    assert task_resources(options) == expected
 
 
 @pytest.mark.parametrize(

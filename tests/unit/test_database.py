@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hpcsweep.cli import main
 from hpcsweep.database import configuration, control, find, programs, server, service_file
-from hpcsweep.database.control import Look, ServerState
+from hpcsweep.database.control import ServerState, ServerStatus
 from hpcsweep.database.directory import DatabaseDirectory, ServerRecord
 from hpcsweep.database.options import job_options
 from hpcsweep.errors import Damaged, InputError, StoreError
@@ -230,7 +230,7 @@ def test_what_a_record_says(tmp_path: Path, case: str, monkeypatch: pytest.Monke
     if found is not None:
         directory.write_record(found)
         assert directory.record() == found
-    seen = control.look(directory, Settings())
+    seen = control.poll(directory, Settings())
     assert seen.state is state
     if state is ServerState.UNKNOWN:
         for call in (control.stop, control.start_here):
@@ -273,7 +273,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     directory = DatabaseDirectory.create(tmp_path / "db", "pg")
     (directory.path / "server.json").write_text(text)
     with pytest.raises(Damaged, match=r"server\.json: is damaged: ") as caught:
-        control.look(directory, Settings())
+        control.poll(directory, Settings())
     assert "--rebuild" in caught.value.next_step
 
 
@@ -313,7 +313,7 @@ def test_a_network_file_system_is_pointed_out(
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     DatabaseDirectory.create(tmp_path / "db", "mine")
-    monkeypatch.setattr(control, "start_here", lambda *_: Look(state=ServerState.RUNNING))
+    monkeypatch.setattr(control, "start_here", lambda *_: ServerStatus(state=ServerState.RUNNING))
     monkeypatch.setattr("hpcsweep.store.filesystem.filesystem_type", lambda *_: "lustre")
     result = CliRunner().invoke(main, ["db", "start", str(tmp_path / "db")])
     assert result.exit_code == 0

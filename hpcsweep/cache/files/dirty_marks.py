@@ -53,17 +53,17 @@ class DirtyMarks:
     def __init__(self, results: ResultDirectory) -> None:
         self._results = results
 
-    def add(self, id_: str, own: str = "", *, result: str = "", mine: bool = False) -> str:
+    def add(self, id_: str, own: str = "", *, result: str = "", has_owner: bool = False) -> str:
         """Mark an id before its entry changes. Returns the mark's name.
 
         `result` is a file to remove when the mark is settled, unless the entry names it. `mine`:
         this process removes the mark itself; otherwise the one that updates the table does.
         """
         name = f"{id_}.{own or token()}"
-        content = {"owner": this_process() if mine else {}, "result": result}
+        content = {"owner": this_process() if has_owner else {}, "result": result}
         path = self._results.marks / name
         try:
-            write_plain(path, json.dumps(content).encode() if mine or result else b"")
+            write_plain(path, json.dumps(content).encode() if has_owner or result else b"")
         except OSError as error:
             raise unwritable(path, error) from error
         return name

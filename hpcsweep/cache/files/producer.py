@@ -60,7 +60,7 @@ class Making:
         )
         old = before.result_file if before and before.result_file != name else ""
         marks = DirtyMarks(results)
-        marks.add(entry.id, producer_mark(entry), result=old, mine=not self.skips_table)
+        marks.add(entry.id, producer_mark(entry), result=old, has_owner=not self.skips_table)
         results.write(entry, self.claim)
         if old:
             results.remove_result(old)

@@ -174,19 +174,19 @@ class ResultDirectory:
         inside = absolute.is_relative_to(self.path)
         return str(absolute.relative_to(self.path) if inside else absolute)
 
-    def publish(self, claim: Claim, asked: Path) -> str:
+    def publish(self, claim: Claim, requested: Path) -> str:
         """Publish what a runner wrote by an atomic rename. Returns the result's name.
 
         *Raises* ResultMissing if it wrote nothing or an empty file; ClaimLost.
         """
-        choices = [asked, *(asked.with_name(asked.name + added) for added in _ADDED)]
+        choices = [requested, *(requested.with_name(requested.name + added) for added in _ADDED)]
         made = next((path for path in choices if path.is_file()), None)
         if made is None or made.stat().st_size == 0:
             check_own(claim.path)
             what = "wrote no file" if made is None else "left an empty file"
             raise ResultMissing(
                 f'the runner {what} at params["result_file"]',
-                where=str(asked),
+                where=str(requested),
                 next_step="Let it write its result there; nothing was recorded.",
             )
         # Fsync first: a published result must be complete, also after a power failure.

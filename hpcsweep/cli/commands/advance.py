@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, sweep_argument
 
 
@@ -22,5 +22,5 @@ def command(sweep: str, **shared: Any) -> None:
     """
     from hpcsweep.cli.sending import go_on
 
-    here = context(**shared)
-    go_on(here, here.sweep(sweep))
+    context = load_context(**shared)
+    go_on(context, context.sweep(sweep))

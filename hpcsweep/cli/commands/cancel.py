@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, selection_options, sweep_argument
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def command(sweep: str, selection: Selection, **shared: Any) -> None:
     from hpcsweep.submission.cancel import cancel
     from hpcsweep.submission.cancel_cases import cancel_cases
 
-    here = context(**shared)
-    directory = here.sweep(sweep)
-    selected, cluster = selected_of(selection, directory), here.cluster_of(directory)
+    context = load_context(**shared)
+    directory = context.sweep(sweep)
+    selected, cluster = selected_of(selection, directory), context.cluster_of(directory)
     if selected is not None:
-        done = cancel_cases(directory, cluster, here.settings, selected, notify)
+        done = cancel_cases(directory, cluster, context.settings, selected, notify)
         for line in done.lines:
             click.echo(line)
         return
-    job_ids = cancel(directory, cluster, here.settings, notify)
+    job_ids = cancel(directory, cluster, context.settings, notify)
     click.echo(f"cancelled: {', '.join(job_ids)}" if job_ids else "nothing to cancel")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
 
 if TYPE_CHECKING:
@@ -49,21 +49,21 @@ def command(
     from hpcsweep.cli.render.summary import other_code
     from hpcsweep.tables.collect import TableRequest, collect
 
-    here = context(**shared)
-    directory = here.sweep(sweep)
+    context = load_context(**shared)
+    directory = context.sweep(sweep)
     chosen = form or _form_of(output)
     if output is not None and chosen == "table":
         raise click.UsageError("--format table is for the screen; a file is csv, jsonl or parquet")
     if output is None and chosen == "parquet":
         raise click.UsageError("--format parquet needs --output")
 
-    def take(found: TableColumns, rows: Iterator[TableRow]) -> None:
-        _write(chosen, output, found, rows)
+    def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
+        _write(chosen, output, columns, rows)
 
     request = TableRequest(
         selection=selection, columns=words(columns), attempts=attempts, notify=notices.notify
     )
-    done = collect(directory, here.cluster_of(directory), here.settings, take, request)
+    done = collect(directory, context.cluster_of(directory), context.settings, take, request)
     if done.other_code:
         click.echo(other_code(directory.name, done.other_code), err=chosen != "table")
     notices.fill_cache_table(directory)
@@ -72,20 +72,20 @@ def command(
         notices.notify(f"written: {output}")
 
 
-def _write(form: str, output: Path | None, found: TableColumns, rows: Iterator[TableRow]) -> None:
+def _write(form: str, output: Path | None, columns: TableColumns, rows: Iterator[TableRow]) -> None:
     from hpcsweep.cli import streams
     from hpcsweep.cli.render.rows import print_table
     from hpcsweep.tables import formats
 
     match form:
         case "parquet" if output is not None:
-            formats.write_parquet(found, rows, output)
+            formats.write_parquet(columns, rows, output)
         case "jsonl":
-            formats.write(formats.jsonl_lines(found, rows), output, streams.document())
+            formats.write(formats.jsonl_lines(columns, rows), output, streams.document())
         case "csv":
-            formats.write(formats.csv_lines(found, rows), output, streams.document())
+            formats.write(formats.csv_lines(columns, rows), output, streams.document())
         case _:
-            print_table(found, rows)
+            print_table(columns, rows)
 
 
 def _form_of(output: Path | None) -> str:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli import completion
-from hpcsweep.cli.context import Context, context
+from hpcsweep.cli.context import Context, load_context
 from hpcsweep.cli.options import cluster_option, common, file_option, json_option
 
 if TYPE_CHECKING:
-    from hpcsweep.database.control import Look
+    from hpcsweep.database.control import ServerStatus
     from hpcsweep.database.directory import DatabaseDirectory
 
 place_argument = click.argument("place", metavar="SWEEP|DIR", shell_complete=completion.sweeps)
@@ -53,32 +53,34 @@ def start(
     """Make the database if need be, and start its server. Safe to repeat."""
     from hpcsweep.database import control
 
-    known = context(**shared)
+    context = load_context(**shared)
     if not node and (port is not None or waits):
         raise click.UsageError("--port and --wait are for a server on a node: add --node.")
-    directory = _open_or_create(place, service, known)
+    directory = _open_or_create(place, service, context)
     on_others = False
     if node:
         from hpcsweep.cluster import registry
         from hpcsweep.database.options import job_options
 
-        options = job_options(known.profile, known.sets, known.settings.plugin_options)
-        opened = registry.choose(cluster or known.settings.cluster, known.settings, directory.path)
+        options = job_options(context.profile, context.sets, context.settings.plugin_options)
+        opened = registry.choose(
+            cluster or context.settings.cluster, context.settings, directory.path
+        )
         on_others = not opened.is_own
-        seen = control.start_on_node(directory, opened, options, port or 0, known.settings)
-        if waits and seen.state is control.ServerState.QUEUED:
-            seen = control.wait_for_job(directory, known.settings)
+        status = control.start_on_node(directory, opened, options, port or 0, context.settings)
+        if waits and status.state is control.ServerState.QUEUED:
+            status = control.wait_for_job(directory, context.settings)
     else:
-        seen = control.start_here(directory, known.settings)
-    _print_start(directory, seen)
+        status = control.start_here(directory, context.settings)
+    _print_start(directory, status)
     _warn_of_file_system(directory, on_others=on_others)
 
 
-def _open_or_create(place: str, service: str | None, known: Context) -> DatabaseDirectory:
+def _open_or_create(place: str, service: str | None, context: Context) -> DatabaseDirectory:
     from hpcsweep.database import control, find
     from hpcsweep.database.directory import is_database
 
-    sweep = None if is_database(Path(place)) else find.find_sweep(place, known.outputs)
+    sweep = None if is_database(Path(place)) else find.find_sweep(place, context.outputs)
     if sweep is not None:
         place = str(find.database_of(sweep).path)
     elif not is_database(Path(place)):  # the name may be mistyped
@@ -86,13 +88,13 @@ def _open_or_create(place: str, service: str | None, known: Context) -> Database
     return control.open_or_create(Path(place), service)
 
 
-def _print_start(directory: DatabaseDirectory, seen: Look) -> None:
+def _print_start(directory: DatabaseDirectory, status: ServerStatus) -> None:
     from hpcsweep.database.control import ServerState
 
-    record = seen.record
+    record = status.record
     job = record["job"] if record else None
     where = f"job {job['id']}" if job else "this host"
-    if seen.state is ServerState.QUEUED:
+    if status.state is ServerState.QUEUED:
         click.echo(
             f"{where} will run the server of {directory.path}: `hpcsweep db status` tells "
             "when it does"
@@ -135,8 +137,8 @@ def stop(place: str, **shared: Any) -> None:
     from hpcsweep.database import control
     from hpcsweep.database.find import find_database
 
-    known = context(**shared)
-    was_running = control.stop(find_database(place, known.outputs), known.settings)
+    context = load_context(**shared)
+    was_running = control.stop(find_database(place, context.outputs), context.settings)
     click.echo("stopped" if was_running else "it was not running")
 
 
@@ -150,26 +152,26 @@ def status(place: str, as_json: bool, **shared: Any) -> None:
     from hpcsweep.database.describe import describe
     from hpcsweep.database.find import find_database
 
-    known = context(**shared)
-    found = describe(find_database(place, known.outputs), known.settings)
+    context = load_context(**shared)
+    facts = describe(find_database(place, context.outputs), context.settings)
     if as_json:
-        print_document(found)
+        print_document(facts)
         return
-    job = f"job {found['job']}" if found["job"] else ""
-    port = f"port {found['port']}" if found["port"] else ""
-    where = ", ".join(filter(None, (found["host"], port, job)))
-    facts = {
-        "where": where if found["state"] != "stopped" else "",
-        "since": found["since"] if found["state"] != "stopped" else "",
-        "size": f"{found['bytes'] / 2**20:,.0f} MiB",
-        "PostgreSQL": str(found["version"] or ""),
-        "store": found["store"],
-        "by hand": f"psql service={found['service']}",
-        "sweeps": "" if found["sweeps"] is None else ", ".join(found["sweeps"]) or "none yet",
-        "why": found["why"],
+    job = f"job {facts['job']}" if facts["job"] else ""
+    port = f"port {facts['port']}" if facts["port"] else ""
+    where = ", ".join(filter(None, (facts["host"], port, job)))
+    lines = {
+        "where": where if facts["state"] != "stopped" else "",
+        "since": facts["since"] if facts["state"] != "stopped" else "",
+        "size": f"{facts['bytes'] / 2**20:,.0f} MiB",
+        "PostgreSQL": str(facts["version"] or ""),
+        "store": facts["store"],
+        "by hand": f"psql service={facts['service']}",
+        "sweeps": "" if facts["sweeps"] is None else ", ".join(facts["sweeps"]) or "none yet",
+        "why": facts["why"],
     }
-    print_line(found["directory"], ": ", (found["state"], "bold"))
-    print_facts([(name, text) for name, text in facts.items() if text])
+    print_line(facts["directory"], ": ", (facts["state"], "bold"))
+    print_facts([(name, text) for name, text in lines.items() if text])
 
 
 @command.command("dump")
@@ -181,8 +183,8 @@ def dump(place: str, output: Path, **shared: Any) -> None:
     from hpcsweep.database import describe
     from hpcsweep.database.find import find_database
 
-    known = context(**shared)
-    directory = find_database(place, known.outputs)
+    context = load_context(**shared)
+    directory = find_database(place, context.outputs)
     describe.dump(directory, output)
     click.echo(f"{output}: {output.stat().st_size:,} bytes")
     click.echo(

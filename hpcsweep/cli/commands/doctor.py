@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli import completion
-from hpcsweep.cli.context import Context, context
+from hpcsweep.cli.context import Context, load_context
 from hpcsweep.cli.options import cluster_option, common, json_option
 
 if TYPE_CHECKING:
@@ -45,33 +45,36 @@ def command(
     from hpcsweep.cluster import registry
     from hpcsweep.submission import doctor
 
-    known = context(**shared)
-    kind = cluster or known.settings.cluster
-    directory = known.sweep(sweep) if sweep else None
+    context = load_context(**shared)
+    kind = cluster or context.settings.cluster
+    directory = context.sweep(sweep) if sweep else None
     checks: dict[str, Check] = {"database": partial(_database, directory)} if directory else {}
     if directory and not only_here:
         checks["files"] = partial(_files, directory)
-    outputs = directory.path.parent if directory else known.outputs
+    outputs = directory.path.parent if directory else context.outputs
     findings = list(doctor.here(outputs, checks))
     if directory and not only_here:
         findings += doctor.nodes(directory)
     if not only_here:
-        findings += doctor.cluster(kind, known.settings, outputs, *_asked(known, directory))
+        findings += doctor.cluster(kind, context.settings, outputs, *_asked(context, directory))
     if node:
         arguments = [str(directory.path)] if directory else [f"--outputs={outputs.resolve()}"]
-        opened = registry.choose(kind, known.settings, outputs)
+        opened = registry.choose(kind, context.settings, outputs)
         findings += doctor.on_node(opened, arguments, outputs)
     if as_json:
         print_document(doctor.to_json(findings))
     else:
         print_facts(
-            [(one.host, one.what, (one.state, _COLOURS[one.state]), one.text) for one in findings]
+            [
+                (finding.host, finding.what, (finding.state, _COLOURS[finding.state]), finding.text)
+                for finding in findings
+            ]
         )
     if any(finding.state == "problem" for finding in findings) and not only_here:
         raise click.exceptions.Exit(1)
 
 
-def _asked(known: Context, sweep: SweepDirectory | None) -> tuple[Resources, Mapping[str, int]]:
+def _asked(context: Context, sweep: SweepDirectory | None) -> tuple[Resources, Mapping[str, int]]:
     """What the tasks of a sweep ask for, or those of the profile; and the limits that it sets."""
     from hpcsweep.manifest import limit_keys
     from hpcsweep.manifest.policies import Policies
@@ -81,8 +84,8 @@ def _asked(known: Context, sweep: SweepDirectory | None) -> tuple[Resources, Map
     if sweep is not None and sweep.submissions():
         manifest = sweep.newest().manifest
         return manifest.resources, Policies.from_json(manifest.policies).limits
-    options = options_text(known.profile.get("slurm", {}))
-    return Resources(options=options), limit_keys.of_profile(known.profile)
+    options = options_text(context.profile.get("slurm", {}))
+    return Resources(options=options), limit_keys.of_profile(context.profile)
 
 
 def _database(sweep: SweepDirectory) -> tuple[bool, str]:

@@ -66,13 +66,13 @@ def start(
             raise InputError("must be a mapping of knobs", where=str(config))
         settings = emulator.from_json({"strict": True} | values | given, where=str(config))
     elif given:
-        known = emulator.load(place) if emulator.exists(place) else emulator.EmulatorConfig()
-        settings = dataclasses.replace(known, **given)
+        stored = emulator.load(place) if emulator.exists(place) else emulator.EmulatorConfig()
+        settings = dataclasses.replace(stored, **given)
     emulator.ensure(place, settings)
     now = emulator.load(place)
     click.echo(f"{now.cluster_name} is up: {now.nodes} nodes of {now.cpus} CPUs, {place}")
-    there = "" if directory is None else f" --dir {shlex.quote(str(directory))}"
-    click.echo(f'Next: eval "$(hpcsweep emulator env{there})"')
+    option = "" if directory is None else f" --dir {shlex.quote(str(directory))}"
+    click.echo(f'Next: eval "$(hpcsweep emulator env{option})"')
 
 
 @command.command("stop")
@@ -90,12 +90,12 @@ def stop(directory: Path | None) -> None:
 @directory_option
 def status(as_json: bool, directory: Path | None) -> None:
     """Show whether it runs and what it does; never starts it."""
-    found = emulator.describe(_place(directory))
+    description = emulator.describe(_place(directory))
     if as_json:
-        print_document(found)
+        print_document(description)
         return
-    click.echo(f"{found['directory']}: {'up' if found['running'] else 'down'}")
-    facts = found.get("nodes", {}) | found.get("jobs", {})
+    click.echo(f"{description['directory']}: {'up' if description['running'] else 'down'}")
+    facts = description.get("nodes", {}) | description.get("jobs", {})
     print_facts([(f"  {name}", str(text)) for name, text in facts.items()])
 
 
@@ -124,14 +124,14 @@ def _fault_kinds(_ctx: click.Context, _: click.Parameter, incomplete: str) -> li
 
 
 def _place(directory: Path | None) -> Path:
-    found = emulator.default_state_dir() if directory is None else directory.absolute()
-    if found.is_dir() and not emulator.exists(found) and any(found.iterdir()):
+    place = emulator.default_state_dir() if directory is None else directory.absolute()
+    if place.is_dir() and not emulator.exists(place) and any(place.iterdir()):
         raise ClusterError(
             "this directory holds something else",
-            where=str(found),
+            where=str(place),
             next_step="Name a new or empty directory.",
         )
-    return found
+    return place
 
 
 @command.command("fault")
@@ -166,7 +166,7 @@ def fault(
         return
     lasting: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
     if rate is not None:
-        others = [one for one in emulator.load(place).faults if one.kind != kind]
+        others = [fault for fault in emulator.load(place).faults if fault.kind != kind]
         ordered = emulator.Fault(kind=kind, rate=rate, **lasting)
         emulator.order_faults(place, (*others, ordered), seed=seed)
         click.echo(f"{kind}: {rate:.1%} of all chances, seed {seed}")

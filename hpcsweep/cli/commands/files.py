@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, selection_options, sweep_argument
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def command(sweep: str, name: str, paths: bool, selection: Selection, **shared: 
     from hpcsweep.runs.files import case_files
     from hpcsweep.runs.find import DamageReport
 
-    directory, report = context(**shared).sweep(sweep), DamageReport()
+    directory, report = load_context(**shared).sweep(sweep), DamageReport()
     chosen = selected_of(selection, directory)
     for _, files in case_files(directory, name, report, chosen):
         if paths:

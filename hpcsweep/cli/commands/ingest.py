@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, sweep_argument
 
 
@@ -20,7 +20,7 @@ def command(sweep: str, rebuild: bool, **shared: Any) -> None:
     from hpcsweep.errors import SweepError
     from hpcsweep.store.ingest import fresh_index
 
-    directory = context(**shared).sweep(sweep)
+    directory = load_context(**shared).sweep(sweep)
     if not directory.is_writable:
         raise SweepError(
             "you may not write here, so its index cannot be updated",

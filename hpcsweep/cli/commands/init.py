@@ -62,11 +62,13 @@ def scaffold(directory: Path) -> list[Path]:
     next_step = "Name another directory: `hpcsweep init DIRECTORY`."
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        there = [path for path in files if os.path.lexists(path)]
-        if len(there) == len(files) or any(path.read_bytes() != files[path] for path in there):
-            raise SweepError("is there already", where=str(there[0]), next_step=next_step)
+        existing = [path for path in files if os.path.lexists(path)]
+        if len(existing) == len(files) or any(
+            path.read_bytes() != files[path] for path in existing
+        ):
+            raise SweepError("is there already", where=str(existing[0]), next_step=next_step)
         with undo_on_error() as made:
-            for path in files.keys() - there:
+            for path in files.keys() - existing:
                 # The umask applies, as to any file that an editor makes.
                 write_new(path, files[path], mode=0o666)
                 made.note(path)

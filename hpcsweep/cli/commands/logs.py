@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, json_option, selection_options, sweep_argument
 
 if TYPE_CHECKING:
@@ -40,30 +40,30 @@ def command(
     chosen = selection if case is None else replace(selection, cases=case)
     if not chosen:
         raise click.UsageError("say of which case: CASE, --cases, --where, --status or --last")
-    directory, report = context(**shared).sweep(sweep), DamageReport()
-    found = case_logs(directory, selected_of(chosen, directory) or IndexSet(), report)
+    directory, report = load_context(**shared).sweep(sweep), DamageReport()
+    logs = case_logs(directory, selected_of(chosen, directory) or IndexSet(), report)
     if as_json:
-        documents = [_document(one) for one in found]
+        documents = [_document(of_case) for of_case in logs]
         print_document(documents if case is None else documents[0])
     else:
-        for one in found:
-            _print(one)
+        for of_case in logs:
+            _print(of_case)
     report_lost_files(report)
 
 
-def _document(found: CaseLogs) -> dict[str, Any]:
-    texts = [{"where": where, "text": text} for where, text in found.texts]
-    excess = found.memory.to_json() if found.memory else None
-    known = {"index": found.index, "case_id": found.case_id, "state": found.state}
-    return known | {"memory_excess": excess, "attempts": found.attempts, "texts": texts}
+def _document(logs: CaseLogs) -> dict[str, Any]:
+    texts = [{"where": where, "text": text} for where, text in logs.texts]
+    excess = logs.memory.to_json() if logs.memory else None
+    head = {"index": logs.index, "case_id": logs.case_id, "state": logs.state}
+    return head | {"memory_excess": excess, "attempts": logs.attempts, "texts": texts}
 
 
-def _print(found: CaseLogs) -> None:
-    click.echo(f"case {found.case_id}, index {found.index}: {found.state}")
-    for attempt in found.attempts:
+def _print(logs: CaseLogs) -> None:
+    click.echo(f"case {logs.case_id}, index {logs.index}: {logs.state}")
+    for attempt in logs.attempts:
         click.echo(attempt)
-    if found.memory:
-        click.echo(f"memory: {found.memory.text}")
-    for where, text in found.texts:
+    if logs.memory:
+        click.echo(f"memory: {logs.memory.text}")
+    for where, text in logs.texts:
         click.echo(f"==> {where}")
         click.echo(text, nl=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, manifest_argument, script_option, selection_options
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def command(manifest: Path, script: bool, selection: Selection, **shared: Any) -
     from hpcsweep.submission.submit import SubmitRequest
     from hpcsweep.sweepdir.version import Version
 
-    here = context(**shared)
-    found, source = here.manifest(manifest)
-    path = here.sweep_path(found)
-    chosen = selected(selection, Version.of(found, source), path)
-    request = SubmitRequest(manifest=found, source=source, path=path, selection=chosen)
-    show_plan(here, request, None, script=script)
+    context = load_context(**shared)
+    frozen, source = context.manifest(manifest)
+    path = context.sweep_path(frozen)
+    chosen = selected(selection, Version.of(frozen, source), path)
+    request = SubmitRequest(manifest=frozen, source=source, path=path, selection=chosen)
+    show_plan(context, request, None, script=script)

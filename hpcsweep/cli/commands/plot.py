@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def command(
     from hpcsweep.tables.collect import TableRequest, collect
     from hpcsweep.tables.points import Axes
 
-    here = context(**shared)
-    directory = here.sweep(sweep)
+    context = load_context(**shared)
+    directory = context.sweep(sweep)
     chosen = set(words(logs_of))
     if not (chosen <= {"x", "y"} or chosen == {"none"}):
         raise click.UsageError("--log takes x, y, x,y or none")
@@ -60,9 +60,9 @@ def command(
         selection=selection, columns=axes.columns, named_by="--x, --y, --by", notify=notify
     )
 
-    def take(found: TableColumns, rows: Iterator[TableRow]) -> None:
-        for note in plot.draw(rows, axes, path, found.params.values()):
+    def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
+        for note in plot.draw(rows, axes, path, columns.params.values()):
             notify(note)
 
-    collect(directory, here.cluster_of(directory), here.settings, take, request)
+    collect(directory, context.cluster_of(directory), context.settings, take, request)
     click.echo(f"written: {path}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import (
     common,
     selection_options,
@@ -35,8 +35,8 @@ def command(sweep: str, waits: bool, throttle: int, selection: Selection, **shar
     from hpcsweep.cluster import registry
     from hpcsweep.submission.submit import SubmitRequest
 
-    here = context(**shared)
-    directory = here.sweep(sweep)
+    context = load_context(**shared)
+    directory = context.sweep(sweep)
     newest = directory.newest()
     request = SubmitRequest(
         manifest=newest.manifest,
@@ -46,5 +46,5 @@ def command(sweep: str, waits: bool, throttle: int, selection: Selection, **shar
         rerun="failed",
         selection=selected_of(selection, directory),
     )
-    opened = registry.require_recorded(directory, here.settings)
-    send(here, request, opened, waits=waits)
+    opened = registry.require_recorded(directory, context.settings)
+    send(context, request, opened, waits=waits)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, manifest_argument
 
 
@@ -29,14 +29,14 @@ def command(
     from hpcsweep.worker.launcher import Launcher
     from hpcsweep.worker.local import debug_one, index_of, run_one
 
-    here = context(**shared)
+    context = load_context(**shared)
     if (index is None) == (case_id is None):
         raise click.UsageError("give --index or --case")
-    found, source = here.manifest(manifest)
-    Launcher.of(found).restart_behind_setup()
+    frozen, source = context.manifest(manifest)
+    Launcher.of(frozen).restart_behind_setup()
     number = index_of(source, case_id) if case_id is not None else index or 0
     verb = debug_one if debug else run_one
-    case, outcome, path = verb(found, source, number, here.outputs)
+    case, outcome, path = verb(frozen, source, number, context.outputs)
     click.echo(f"case {case.case_id}, index {case.index}: {outcome.status.value}")
     click.echo(json.dumps(outcome.metrics, indent=2))
     if outcome.error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, json_option, sweep_argument
 
 
@@ -27,14 +27,14 @@ def command(sweep: str, as_json: bool, check: bool, watch: bool, **shared: Any) 
     from hpcsweep.cli.render.summary import print_summary
     from hpcsweep.state.status import status
 
-    here = context(**shared)
-    directory = here.sweep(sweep)
+    context = load_context(**shared)
+    directory = context.sweep(sweep)
     if watch:
         from hpcsweep.cli import sending
         from hpcsweep.cluster import registry
 
-        sending.watch(here, registry.require_recorded(directory, here.settings), directory)
-    summary = status(directory, here.cluster_of(directory), here.settings, check=check)
+        sending.watch(context, registry.require_recorded(directory, context.settings), directory)
+    summary = status(directory, context.cluster_of(directory), context.settings, check=check)
     if as_json:
         print_document(summary.to_json())
     else:

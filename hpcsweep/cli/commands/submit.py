@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli import completion
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import (
     cluster_option,
     common,
@@ -100,39 +100,39 @@ def command(
         raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
     if canary is not None:
         shared["sets"] = (*shared["sets"], f"canary={canary}")
-    here = context(**shared)
+    context = load_context(**shared)
     is_chaos = chaos_seed is not None
-    other = None if after is None else here.sweep(after)
+    other = None if after is None else context.sweep(after)
     if other is not None:
         from hpcsweep.cli.after import submit_after
 
         _refuse_with_after(waits, dry_run, parsable, rerun, replace, selection, is_chaos)
-        if submit_after(here, manifest, other, cluster, throttle):
+        if submit_after(context, manifest, other, cluster, throttle):
             return
-    found, source = here.manifest(manifest)
-    path = here.sweep_path(found)
+    frozen, source = context.manifest(manifest)
+    path = context.sweep_path(frozen)
     request = SubmitRequest(
-        manifest=found,
+        manifest=frozen,
         source=source,
         path=path,
         file=manifest,
         throttle=throttle,
         rerun=rerun,
-        selection=selected(selection, Version.of(found, source), path),
+        selection=selected(selection, Version.of(frozen, source), path),
         allow_mixed=allow_mixed,
         replace=replace,
         at_once=parsable,  # jobs of the user's own shall wait for all of it
     )
     if other is not None and cluster is None:
-        opened = registry.require_recorded(other, here.settings)
+        opened = registry.require_recorded(other, context.settings)
     else:
-        opened = registry.choose(cluster or here.settings.cluster, here.settings, path)
+        opened = registry.choose(cluster or context.settings.cluster, context.settings, path)
     if dry_run:
-        _show(here, request, opened, script=script)
+        _show(context, request, opened, script=script)
     elif chaos_seed is not None:
-        _run_chaos(here, request, opened, chaos_seed)
+        _run_chaos(context, request, opened, chaos_seed)
     else:
-        send(here, request, opened, waits=waits, parsable=parsable)
+        send(context, request, opened, waits=waits, parsable=parsable)
 
 
 def _refuse_with_after(*others: object) -> None:
@@ -144,7 +144,7 @@ def _refuse_with_after(*others: object) -> None:
         )
 
 
-def _show(here: Context, request: SubmitRequest, cluster: Cluster, *, script: bool) -> None:
+def _show(context: Context, request: SubmitRequest, cluster: Cluster, *, script: bool) -> None:
     """Check manifest, target and cluster, and show the plan."""
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.planning import show_plan
@@ -152,17 +152,17 @@ def _show(here: Context, request: SubmitRequest, cluster: Cluster, *, script: bo
 
     cluster.prepare(request.manifest.resources.options)
     digest = check(request, cluster, notify)
-    show_plan(here, request, cluster, script=script, code_digest=digest)
+    show_plan(context, request, cluster, script=script, code_digest=digest)
 
 
-def _run_chaos(here: Context, request: SubmitRequest, cluster: Cluster, seed: int) -> None:
+def _run_chaos(context: Context, request: SubmitRequest, cluster: Cluster, seed: int) -> None:
     """Run under injected faults, and report them. *Raises* Incomplete, SweepError."""
     from hpcsweep import chaos
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.render.chaos import print_report
     from hpcsweep.errors import Incomplete, SweepError
 
-    report = chaos.run(request, cluster, here.settings, seed, notify)
+    report = chaos.run(request, cluster, context.settings, seed, notify)
     print_report(report)
     if not report.accepted.is_once:
         raise SweepError(

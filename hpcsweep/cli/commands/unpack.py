@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, selection_options, sweep_argument
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def command(sweep: str, case: str | None, selection: Selection, **shared: Any) -
         if selection.cases is not None:
             raise click.UsageError("--case is the older name of --cases: give one of them")
         selection = replace(selection, cases=case)
-    directory, report = context(**shared).sweep(sweep), DamageReport()
+    directory, report = load_context(**shared).sweep(sweep), DamageReport()
     for path in unpack(directory, report, selected_of(selection, directory)):
         click.echo(path, file=streams.document())
     report_lost_files(report)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hpcsweep.cli.context import context
+from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, manifest_argument
 
 
@@ -16,5 +16,5 @@ from hpcsweep.cli.options import common, manifest_argument
 @common
 def command(manifest: Path, **shared: Any) -> None:
     """Check a manifest and report all of its mistakes."""
-    found, source = context(**shared).manifest(manifest)
-    click.echo(f"{manifest}: {found.name}, {source.n_cases} cases, target {found.target.text}")
+    frozen, source = load_context(**shared).manifest(manifest)
+    click.echo(f"{manifest}: {frozen.name}, {source.n_cases} cases, target {frozen.target.text}")

@@ -36,7 +36,7 @@ def print_line(*parts: str | layout.Styled) -> None:
 
 def print_facts(rows: Sequence[Sequence[str | layout.Styled]]) -> None:
     """Print rows whose last cell is a text that is wrapped and never cut."""
-    styled = [[(one, "") if isinstance(one, str) else one for one in row] for row in rows]
+    styled = [[(cell, "") if isinstance(cell, str) else cell for cell in row] for row in rows]
     print_texts(*layout.facts(styled, width()))
 
 

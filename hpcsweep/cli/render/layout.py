@@ -74,10 +74,10 @@ def lines(columns: Sequence[LayoutColumn], width: int) -> Iterator[StyledLine]:
         left -= more
         widths.append(column.min_width + more)
     places = list(zip(columns, widths, strict=True))
-    yield [(_joined(_cell(one.name, room, one.right) for one, room in places), "bold")]
-    for cells in zip(*(one.cells for one in columns), strict=True):
+    yield [(_joined(_cell(column.name, room, column.right) for column, room in places), "bold")]
+    for cells in zip(*(column.cells for column in columns), strict=True):
         row = zip(cells, places, strict=True)
-        yield [(_joined(_cell(cell, room, one.right) for cell, (one, room) in row), "")]
+        yield [(_joined(_cell(cell, room, column.right) for cell, (column, room) in row), "")]
 
 
 def _joined(cells: Iterator[str]) -> str:
@@ -112,7 +112,7 @@ def facts(rows: Sequence[Sequence[Styled]], width: int) -> Iterator[StyledLine]:
         while line and not line[-1][0].strip():  # the gap before a text that is not beside it
             line.pop()
         yield line
-        yield from ([(" " * indent, ""), (one, style)] for one in below)
+        yield from ([(" " * indent, ""), (part, style)] for part in below)
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:

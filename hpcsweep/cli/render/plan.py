@@ -23,10 +23,10 @@ def print_plan(
 ) -> None:
     """Print cases, tasks, arrays, core-hours and files."""
     count = plan.indices.count
-    known = f" ({complete} complete)" if complete else ""
+    complete_text = f" ({complete} complete)" if complete else ""
     files, inodes = _files(plan)
     rows = [
-        ("cases", f"{count} of {source.n_cases}{known}{_first(plan)}"),
+        ("cases", f"{count} of {source.n_cases}{complete_text}{_first(plan)}"),
         ("under way", f"{held}, left alone" if held else ""),
         ("first", _case(source[plan.indices.select(0)])),
         ("last", _case(source[plan.indices.select(count - 1)])),
@@ -111,9 +111,9 @@ def case_seconds(plan: Plan) -> str:
 def sized_options(plan: Plan, manifest: FrozenManifest) -> str:
     """sbatch's options of a plan that are not the manifest's: `mem 640M, time 00:10:00`."""
     usual = manifest.resources.options
-    asked = plan.resources(manifest.resources).options
+    options = plan.resources(manifest.resources).options
     return ", ".join(
-        f"{name} {value}" for name, value in sorted(asked.items()) if usual.get(name) != value
+        f"{name} {value}" for name, value in sorted(options.items()) if usual.get(name) != value
     )
 
 
@@ -128,17 +128,18 @@ def duration(seconds: float) -> str:
 
 def _slots(plan: Plan, manifest: FrozenManifest) -> str:
     """How many cases a task runs at once, and what of it idles; "" for one that has all of it."""
-    needs, has = manifest.needs, allocation.asked(plan.resources(manifest.resources).options)
+    needs, options = manifest.needs, plan.resources(manifest.resources).options
+    has = allocation.task_resources(options)
     if needs == CaseNeeds():
         if (has.cpus or 1) == 1:
             return ""
         return f"1 of {has.cpus} CPUs (`cpus_per_case: 1` would run {has.cpus} cases at once)"
     if needs.slots is None:
         return "as many as a whole node has room for"
-    each = allocation.cpus_of_case(needs, has.cpus or needs.slots)
-    text = f"{needs.slots} cases at once, {_counted(each, 'CPU')}"
+    cpus_of_case = allocation.cpus_of_case(needs, has.cpus or needs.slots)
+    text = f"{needs.slots} cases at once, {_counted(cpus_of_case, 'CPU')}"
     text += f" and {_counted(needs.gpus, 'GPU')} each" if needs.gpus else " each"
-    cpus = (has.cpus or 0) - needs.slots * each
+    cpus = (has.cpus or 0) - needs.slots * cpus_of_case
     gpus = (has.gpus or 0) - needs.slots * (needs.gpus or 0) if needs.gpus else 0
     idle = [_counted(count, what) for count, what in ((cpus, "CPU"), (gpus, "GPU")) if count > 0]
     text += f"; {' and '.join(idle)} of a task idle" if idle else ""
@@ -167,7 +168,7 @@ def _case(case: ParamCase) -> str:
 def _core_hours(plan: Plan, manifest: FrozenManifest) -> str:
     """The most that the time limits allow, and what the cases take on the average."""
     resources = plan.resources(manifest.resources)
-    cores = allocation.asked(resources.options).cpus or resources.cpus
+    cores = allocation.task_resources(resources.options).cpus or resources.cpus
     seconds = time_limit_seconds(resources.options.get("time", ""))
     most = "unknown, as there is no slurm: time"
     if seconds is not None:

@@ -60,8 +60,8 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
     width = console.width()
     order = shown if given else _by_priority(columns, shown)
     fitting = layout.fitting([made[name] for name in order], width)
-    print_texts(*layout.lines([one for one in made.values() if one in fitting], width))
-    left_out = [one.name for one in made.values() if one not in fitting]
+    print_texts(*layout.lines([column for column in made.values() if column in fitting], width))
+    left_out = [column.name for column in made.values() if column not in fitting]
     if left_out:
         print_line(
             f"not shown for width: {', '.join(left_out)}; --columns or --format csv has them"

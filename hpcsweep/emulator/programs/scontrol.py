@@ -65,7 +65,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     return 1
 
 
-def _ping(state_dir: Path, _words: list[str], _wanted: dict[str, str]) -> int:
+def _ping(state_dir: Path, _words: list[str], _given: dict[str, str]) -> int:
     host = identity.host_name()
     try:
         client.ask(state_dir, {"do": "ping"})
@@ -178,7 +178,7 @@ def _element(view: dict[str, Any], task: int) -> dict[str, Any]:
     return view | paths | {"task": task, "tasks": ""}
 
 
-def _write(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
+def _write(state_dir: Path, words: list[str], _given: dict[str, str]) -> int:
     """`write batch_script JOB [FILE|-]`."""
     if len(words) < 2 or not "batch_script".startswith(words[0]):
         options.refuse("scontrol", f"write {' '.join(words)}".rstrip())

@@ -81,7 +81,7 @@ def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
     return 1
 
 
-def update(state_dir: Path, words: list[str], _wanted: dict[str, str]) -> int:
+def update(state_dir: Path, words: list[str], _given: dict[str, str]) -> int:
     """Update the job or the nodes that `KEY=VALUE` words name."""
     if not words:
         options.to_stderr("too few arguments for update keyword")

@@ -92,11 +92,11 @@ class Index:
     def rows(self) -> list[RunRow]:
         """One row per existing run, in the order of the first mark; unmarked runs follow by id."""
         self._read_marks()
-        there = set(names(self._directory / "runs"))
+        present = set(names(self._directory / "runs"))
         marks = self._marks.values()
-        marked = [self._row(one) for one in marks if one["dir"].split("/")[1] in there]
-        known = {row["run_id"] for row in marked}
-        rows = [run_row(run) for run in Runs(self._directory).readers(known)]
+        marked = [self._row(mark) for mark in marks if mark["dir"].split("/")[1] in present]
+        indexed = {row["run_id"] for row in marked}
+        rows = [run_row(run) for run in Runs(self._directory).readers(indexed)]
         return sorted([*rows, *marked], key=_added_at) if marked else rows
 
     def _row(self, mark: RunMark) -> RunRow:
@@ -115,9 +115,9 @@ class Index:
                 continue
             with contextlib.suppress(OSError):  # removed, or unreadable
                 for mark in self._new_of(name):
-                    known = self._marks.get(mark["run_id"])
-                    if known is None or known["at"] <= mark["at"]:
-                        added = known["added"] if known else mark["at"]
+                    latest = self._marks.get(mark["run_id"])
+                    if latest is None or latest["at"] <= mark["at"]:
+                        added = latest["added"] if latest else mark["at"]
                         self._marks[mark["run_id"]] = mark | {"added": added}
 
     def _new_of(self, name: str) -> Iterator[RunMark]:
@@ -146,7 +146,7 @@ class Index:
         marks = self._directory / _MARKS
         if not self.exists:
             return
-        newest = max([(marks / one).stat().st_mtime_ns for one in names(marks)], default=0)
+        newest = max([(marks / name).stat().st_mtime_ns for name in names(marks)], default=0)
         if self in _unwritten or not self.file.exists() or newest > self.file.stat().st_mtime_ns:
             self.refresh()
 

@@ -64,8 +64,8 @@ class Runs:
         }
         aside = {match[1] for match in map(_ATTEMPT.match, self._attempts()) if match}
         if aside:
-            known = {one[-16:] for one in (*runs, *self._packs.ids())}
-            runs |= self._aside(aside - known)
+            ids = {name[-16:] for name in (*runs, *self._packs.ids())}
+            runs |= self._aside(aside - ids)
         return {run_id: runs[run_id] for run_id in sorted(runs, key=natural_key)}
 
     def ids(self, plain: Container[str]) -> Iterator[str]:
@@ -116,4 +116,6 @@ class Runs:
 
 def natural_key(name: str) -> list[Any]:
     """A sort key for natural order: 2 before 10."""
-    return [(1, int(one), "") if one.isdecimal() else (0, 0, one) for one in _DIGITS.split(name)]
+    return [
+        (1, int(piece), "") if piece.isdecimal() else (0, 0, piece) for piece in _DIGITS.split(name)
+    ]

@@ -92,8 +92,8 @@ class Experiment:
                 try:
                     return self._begin(run_id, plain)
                 except RunExists as error:
-                    known = self._params_of(path)
-                    if known is not None and _canonical(known) != text:
+                    recorded = self._params_of(path)
+                    if recorded is not None and _canonical(recorded) != text:
                         break  # the readable id belongs to other params
                     status = run_status(read_metadata(path), path)
                     if status == "complete":  # a kill may have prevented the run's own retirement
@@ -215,8 +215,8 @@ class Experiment:
         for name, value in filters.items():
             if name not in frame.columns:
                 raise KeyError(name)
-            wanted = _matches(frame[name], json_value(value, name))
-            frame = frame[wanted.fillna(False).astype(bool)]
+            matching = _matches(frame[name], json_value(value, name))
+            frame = frame[matching.fillna(False).astype(bool)]
         return frame
 
     def __repr__(self) -> str:
