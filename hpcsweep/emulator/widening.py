@@ -37,7 +37,7 @@ def widened(now: EmulatorConfig, options: Mapping[str, str]) -> EmulatorConfig:
     new = [Partition(name=name) for name in partitions if now.partition(name) is None]
     qos = list(now.qos)
     for name in _words(options.get("qos", "")):
-        if name not in {one.name for one in now.qos}:
+        if name not in {entry.name for entry in now.qos}:
             qos = [*(qos or [Qos(name="normal")]), Qos(name=name)]
     accounts = [*now.accounts, *_words(options.get("account", ""))]
     features = [*now.features, *re.findall(r"[\w.-]+", options.get("constraint", ""))]

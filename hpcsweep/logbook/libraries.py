@@ -171,7 +171,7 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(RecursionError):
-            self._log.notes([self.format(record)], record.levelno, heard=True)
+            self._log.notes([self.format(record)], record.levelno, is_handled=True)
 
 
 def logger(log: Logbook) -> logging.Logger:

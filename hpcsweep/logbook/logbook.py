@@ -383,7 +383,7 @@ class Logbook:
         return self._storage
 
     def notes(
-        self, messages: Sequence[object], level: int | str = INFO, *, heard: bool = False
+        self, messages: Sequence[object], level: int | str = INFO, *, is_handled: bool = False
     ) -> None:
         """Add several lines to `log.txt`, and send them to the handlers that the program added."""
         lines = "".join(log_line(message, level) for message in messages)
@@ -391,7 +391,7 @@ class Logbook:
             sys.stdout.write(lines)
         else:
             self._storage.append("log.txt", lines.encode(errors=ESCAPED))
-        if self._logger is not None and not heard:
+        if self._logger is not None and not is_handled:
             from hpcsweep.logbook.libraries import emit_to_handlers  # noqa: PLC0415  # rarely used
 
             emit_to_handlers(self._logger, messages, level)

@@ -56,14 +56,14 @@ class Mistakes:
         at = (file, int(line)) if line.isdigit() else (place, 0)
         self._found[text] = (*at, self._position(path))
 
-    def unknown_key(self, path: Where, known: Iterable[str]) -> None:
+    def unknown_key(self, path: Where, names: Iterable[str]) -> None:
         """Add an unknown key with the nearest known one, or once per mapping with all of them."""
-        known = sorted(known)
-        guess = nearest(str(path[-1]), known)
+        names = sorted(names)
+        guess = nearest(str(path[-1]), names)
         if guess:
             hint = f"Did you mean {guess!r}?"
         elif self._listed_at.setdefault(path[:-1], path) == path:
-            hint = f"Known are {', '.join(known)}."
+            hint = f"Known are {', '.join(names)}."
         else:
             hint = "The known keys are listed above."
         self.add(path, "unknown key", hint)

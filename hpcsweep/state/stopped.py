@@ -53,12 +53,12 @@ class Stopped:
     def lines(self) -> list[str]:
         """The digest: the reason, the errors, how to go on."""
         more = len(self.kinds) - KINDS_NAMED
-        looked = sum(kind.indices.count for kind in self.kinds)
+        count = sum(kind.indices.count for kind in self.kinds)
         return [
             f"{self.name} is stopped: {self._why}",
             *(f"  {kind.line}" for kind in self.kinds[:KINDS_NAMED]),
             *([f"  and {more} more kinds of errors"] if more > 0 else []),
-            *([f"  (of the first {DIGEST_MAX} failed cases)"] if looked >= DIGEST_MAX else []),
+            *([f"  (of the first {DIGEST_MAX} failed cases)"] if count >= DIGEST_MAX else []),
             self._next_step,
         ]
 

@@ -42,12 +42,12 @@ def journal_verdicts(
             chunks = {
                 chunk: why for (number, chunk), why in verdicts.items() if number == submission
             }
-            here = {chunk: starts.get((submission, chunk)) for chunk in chunks}
+            of_chunks = {chunk: starts.get((submission, chunk)) for chunk in chunks}
             silent = sweep_index.silent(submission)
-            reasons = _with_reasons_of_lost(sweep, submission, chunks, here, silent)
+            reasons = _with_reasons_of_lost(sweep, submission, chunks, of_chunks, silent)
             relative = f"{submission:04d}/commands/{token()}.jsonl"
             writer = JournalWriter(root / relative)
-            for record in _ends(manifest, submission, reasons, here, silent):
+            for record in _ends(manifest, submission, reasons, of_chunks, silent):
                 writer.append(record)
             writer.close()
             # An absolute path is not joined to the directory of journals.
@@ -107,7 +107,7 @@ def _is_running(row: IndexRow) -> bool:
 
 def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment: str) -> EndRecord:
     """The end record of a case that was running, or was terminated, in a task that is over."""
-    known = {
+    values = {
         name: row[name]
         for name in (
             "started",
@@ -121,7 +121,7 @@ def _case_end(common: CommonFields, row: dict[str, Any], reason: Reason, moment:
         )
         if row[name] is not None
     }
-    fields = cast("AttemptFields", known)
+    fields = cast("AttemptFields", values)
     message = f"its array task is over ({reason.value}), and its worker recorded no other reason"
     return {
         "kind": "end",

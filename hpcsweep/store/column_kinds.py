@@ -32,34 +32,34 @@ def learn(kinds: Kinds, documents: Collection[Mapping[str, Any]], above: Keys = 
         keys = (*above, name)
         values = [document[name] for document in documents if name in document]
         types = set(map(type, values))
-        if any(issubclass(each, Mapping) for each in types):
+        if any(issubclass(type_, Mapping) for type_ in types):
             below = [value for value in values if isinstance(value, Mapping) and value]
             learn(kinds, below, keys)
             values = [value for value in values if not isinstance(value, Mapping) or not value]
             types = set(map(type, values))
         if values:
-            found = {_kind_of_type(each) for each in types}
-            if "int" in found and not _fit_int64(values, types):
-                found.add("json")
-            kinds[keys] = joined_kind({*found, kinds.get(keys, "")})
+            names = {_kind_of_type(type_) for type_ in types}
+            if "int" in names and not _fit_int64(values, types):
+                names.add("json")
+            kinds[keys] = joined_kind({*names, kinds.get(keys, "")})
 
 
 def joined_kind(kinds: set[str]) -> str:
     """The kind that holds values of all these kinds."""
-    known = kinds - {""}
-    if len(known) <= 1:
-        return next(iter(known), "")
-    return "float" if known == {"int", "float"} else "json"
+    names = kinds - {""}
+    if len(names) <= 1:
+        return next(iter(names), "")
+    return "float" if names == {"int", "float"} else "json"
 
 
 def _fit_int64(values: list[Any], types: set[type]) -> bool:
-    integers = values if types == {int} else [one for one in values if isinstance(one, int)]
+    integers = values if types == {int} else [value for value in values if isinstance(value, int)]
     return min(integers) >= -INT64 and max(integers) < INT64
 
 
 @lru_cache(maxsize=256)
 def _kind_of_type(of: type) -> str:
-    for known, kind in ((type(None), ""), (bool, "bool"), (int, "int"), (float, "float")):
-        if issubclass(of, known):
+    for type_, kind in ((type(None), ""), (bool, "bool"), (int, "int"), (float, "float")):
+        if issubclass(of, type_):
             return kind
     return "str" if issubclass(of, str) else "json"

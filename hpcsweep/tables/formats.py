@@ -72,10 +72,10 @@ def _json_members(key: str, values: Sequence[Any], nulls: Sequence[int]) -> list
     """A member of a JSON object for each value; "" for a missing one."""
     types = set(map(type, values))
     encode = float.__repr__ if types == {float} and all(map(isfinite, values)) else _json
-    found = ["" if value is None else key + encode(value) for value in values]
+    texts = ["" if value is None else key + encode(value) for value in values]
     for at in nulls:
-        found[at] = f"{key}null"
-    return found
+        texts[at] = f"{key}null"
+    return texts
 
 
 def cell(value: Any) -> str:

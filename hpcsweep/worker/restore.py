@@ -88,8 +88,8 @@ def _handlers() -> dict[int, Any]:
     """The handlers of all signals that have one which Python knows."""
     # Of the C module: `signal.getsignal` makes an enum of each handler, which takes thirty times
     # as long, for every case.
-    found = {number: _signal.getsignal(number) for number in _SIGNALS}
-    return {number: handler for number, handler in found.items() if handler is not None}
+    handlers = {number: _signal.getsignal(number) for number in _SIGNALS}
+    return {number: handler for number, handler in handlers.items() if handler is not None}
 
 
 class ModuleValues:

@@ -54,7 +54,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     _check_units(given.get("units"))
     default = LONG if "long" in given else BRIEF if "brief" in given else DEFAULT
     columns = _columns(given.get("format") or ",".join(default.replace(",", " ").split()))
-    jobs = [_selector(one) for value in _all(pairs, "jobs") for one in _words(value)]
+    jobs = [_selector(word) for value in _all(pairs, "jobs") for word in _words(value)]
     try:  # the ping starts a scheduler: jobs of a dead one end only after its recovery
         answer = client.ask(state_dir, {"do": "ping"})
     except ClusterUnavailable as error:

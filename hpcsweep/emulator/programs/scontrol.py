@@ -82,7 +82,7 @@ def _show(state_dir: Path, words: list[str], given: dict[str, str]) -> int:
         return 1
     entity, *rest = words
     full_name = next(
-        (known for known in _ENTITIES if len(entity) > 2 and known.startswith(entity)), ""
+        (name for name in _ENTITIES if len(entity) > 2 and name.startswith(entity)), ""
     )
     if full_name.startswith("host"):
         return _show_hosts(entity, rest)
@@ -91,7 +91,7 @@ def _show(state_dir: Path, words: list[str], given: dict[str, str]) -> int:
         return 0
     if full_name:
         return _show_known(state_dir, full_name, rest[0] if rest else "", given)
-    if any(len(entity) > 2 and known.startswith(entity) for known in _OTHER_ENTITIES):
+    if any(len(entity) > 2 and name.startswith(entity) for name in _OTHER_ENTITIES):
         options.refuse("scontrol", f"show {entity}")
     end = "" if options.version().since("26.05") else " "
     options.to_stderr(f"invalid entity:{entity} for keyword:show{end}")

@@ -27,7 +27,7 @@ def _state_lines(view: dict[str, Any], details: bool) -> list[str]:
     eligible = "Unknown" if view["reason"].startswith("JobHeld") else None
     eligible = eligible or times.stamp(view["begin"] or view["submitted"], "Unknown")
     expected = started + view["time_limit"] * 60 if started and view["time_limit"] else 0
-    looked = times.stamp(started or view["submitted"], "Unknown")
+    evaluated = times.stamp(started or view["submitted"], "Unknown")
     exit_code = f"{view['exit_code']}:{view['exit_signal']}"
     limit = minutes_text(view["time_limit"], "UNLIMITED")
     return [
@@ -55,7 +55,7 @@ def _state_lines(view: dict[str, Any], details: bool) -> list[str]:
         ),
         (
             f"SuspendTime={times.stamp(paused, 'None')} SecsPreSuspend={before} "
-            f"LastSchedEval={looked} Scheduler=Main"
+            f"LastSchedEval={evaluated} Scheduler=Main"
         ),
     ]
 
