@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from json.encoder import encode_basestring
 from pathlib import PurePath
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from hpcsweep.errors import IdentityError
 
@@ -126,6 +126,14 @@ def shown(value: Any) -> str:
 
 def _hash16(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def sha256_of(stream: IO[bytes]) -> bytes:
+    """The SHA-256 of the rest of a file. `hashlib.file_digest` is newer than Python 3.10."""
+    digest = hashlib.sha256()
+    while piece := stream.read(1 << 16):
+        digest.update(piece)
+    return digest.digest()
 
 
 def _readable(path: str, value: Any) -> list[str]:

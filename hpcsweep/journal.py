@@ -19,7 +19,7 @@ import os
 import re
 from binascii import crc32
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -283,7 +283,7 @@ def all_journals(root: Path) -> Iterator[str]:
 
 def now() -> str:
     """The current time, UTC, as records and metadata hold it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def common_fields(manifest: str, attempt: Attempt, chunk: int) -> CommonFields:

@@ -8,7 +8,7 @@ of number never share a name: `index` is ours (0-based position of a case in its
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum
 from typing import Any
 
 # Arguments of a worker whose part is a plain job: it runs the only chunk of the part, or the chunks
@@ -26,7 +26,7 @@ EXIT_STOPPED = 75
 RERUNS = ("stale", "failed", "lost", "all")
 
 
-class Status(StrEnum):
+class Status(str, Enum):
     """The state of a case. `unknown` means that it could not be asked, never failed or complete."""
 
     PENDING = "pending"
@@ -36,13 +36,16 @@ class Status(StrEnum):
     INTERRUPTED = "interrupted"
     UNKNOWN = "unknown"
 
+    # As in StrEnum, which Python 3.10 does not have.
+    __str__ = str.__str__
+
     @property
     def is_final(self) -> bool:
         """Whether an attempt with this status is over."""
         return self in (Status.COMPLETE, Status.FAILED, Status.INTERRUPTED)
 
 
-class Reason(StrEnum):
+class Reason(str, Enum):
     """Why an attempt did not complete. The first group means failed, the second interrupted."""
 
     ERROR = "error"
@@ -59,6 +62,8 @@ class Reason(StrEnum):
     TERMINATED = "terminated"
     QUOTA = "quota"
     LOST = "lost"
+
+    __str__ = str.__str__
 
     @property
     def status(self) -> Status:

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from hpcsweep.errors import TargetError
+from hpcsweep.ids import sha256_of
 from hpcsweep.importing import CopyFinder, copied_file, importing
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 
@@ -332,7 +333,7 @@ def _code_path(manifest: FrozenManifest, name: str) -> str | None:
 def _content_digest(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").digest()
+            return sha256_of(stream)
     except OSError:  # executable but not readable
         return b""
 

@@ -183,7 +183,9 @@ def logger(log: Logbook) -> logging.Logger:
 
 def emit_to_handlers(made: logging.Logger, messages: Sequence[object], level: int | str) -> None:
     """Send messages that are already in the log to the handlers that the program added."""
-    number = level if isinstance(level, int) else logging.getLevelNamesMapping().get(level, 0)
+    # The number of a name, and a text for an unknown one.
+    named = level if isinstance(level, int) else logging.getLevelName(level)
+    number = named if isinstance(named, int) else 0
     others = [handler for handler in made.handlers if not isinstance(handler, _Handler)]
     if not others or not made.isEnabledFor(number):
         return

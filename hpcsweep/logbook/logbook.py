@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.json_values import (
@@ -23,6 +23,7 @@ from hpcsweep.logbook.storage import DirectoryStorage, NoStorage, RunStorage
 
 if TYPE_CHECKING:
     import logging
+    from typing import Self
 
     from hpcsweep.logbook.checkpoint import Checkpoint
     from hpcsweep.logbook.parameters import Parameters

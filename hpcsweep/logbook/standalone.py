@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 import weakref
 from pathlib import Path
 from types import FrameType
@@ -107,7 +108,11 @@ class StandaloneRun:
         try:
             self._end_with_error(error)
         except SweepError as problem:  # a full disk must not hide the original error
-            error.add_note(f"The outcome of the run could not be recorded either: {problem}")
+            note = f"The outcome of the run could not be recorded either: {problem}"
+            if sys.version_info >= (3, 11):
+                error.add_note(note)
+            else:
+                sys.stderr.write(f"{note}\n")
 
     def _end_with_error(self, error: BaseException) -> None:
         """Record the outcome of a `with` block that raised."""

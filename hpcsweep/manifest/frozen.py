@@ -10,7 +10,6 @@ Standard library only: the worker reads it. A changed manifest is a new director
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -311,7 +310,7 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
     path = directory / CASES_FILE
     try:
         with files.open_regular(path) as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = ids.sha256_of(stream).hex()
     except OSError as error:
         raise SweepError(
             f"cannot be read: {error.strerror}", where=str(path), next_step=_RESTORE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from operator import index as exact_index
-from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
@@ -15,6 +15,7 @@ from hpcsweep.sources.registry import source_class
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Self
 
     from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.caselines import CaseLines

@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any
 
 from hpcsweep.files import create_file, parse_json
+
+if TYPE_CHECKING:
+    from typing import Self
 
 # One compact JSON object per line; see `format_line`.
 CASES_FILE = "cases.jsonl"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
@@ -22,6 +22,8 @@ from hpcsweep.sources.references import (
 from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from hpcsweep.sources.caselines import CaseLines
 
 

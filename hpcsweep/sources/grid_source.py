@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
@@ -17,6 +17,8 @@ from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.keys import Check, Key, KeyType, Kind, Steps, check_names, fresh, names_of
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from hpcsweep.sources.numeric.vectors import Array
     from hpcsweep.sources.ranges import Range
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
@@ -173,8 +173,10 @@ class _Origin(TypedDict, total=False):
     code_files: list[str]
     # Name of the copy of the code in `code/`; absent if the tasks use the code as it is.
     snapshot: str
-    # The interpreter that the script starts.
+    # The interpreter that hpcsweep is installed in; it ingests.
     python: str
+    # The most that the cluster gave to a retry: seconds of "time", bytes of "mem".
+    caps: dict[str, int]
 
 
 class Circumstances(_Origin):
@@ -182,8 +184,6 @@ class Circumstances(_Origin):
 
     cluster: ClusterRecord
     worker: WorkerRules
-    # The most that the cluster gave to a retry: seconds of "time", bytes of "mem".
-    caps: NotRequired[dict[str, int]]
 
 
 class PlanDocument(PlanFields, Circumstances):

@@ -54,7 +54,7 @@ def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
         if isinstance(item, Mapping) and item:
             flat |= flatten(item, (*above, name))
         else:
-            flat[*above, name] = item
+            flat[(*above, name)] = item
     return flat
 
 

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Making:
             id=self.case.id,
             params=self.case.params,
             result_file=name,
-            created_at=datetime.now(UTC),
+            created_at=datetime.now(timezone.utc),
             custom_data={"elapsed_seconds": elapsed} | custom_data,
         )
         old = before.result_file if before and before.result_file != name else ""
