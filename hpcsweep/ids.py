@@ -77,7 +77,7 @@ def case_seed(sweep_seed: int, case_id: str, replicate: int) -> int:
     """The seed of a case, 128 bits; independent of its position in the source."""
     # Hexadecimal: Python limits the length of decimal conversions, and a seed is any int.
     text = f"hpcsweep seed 1\n{sweep_seed:x}\n{case_id}\n{replicate}"
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
 
 
 def fingerprint(value: Any) -> str:

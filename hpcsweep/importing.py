@@ -51,30 +51,37 @@ def refuse_while_importing(verb: str) -> None:
         )
 
 
-def missing_module_advice(error: BaseException) -> str:
-    """What to do about a module that is missing here, after a space; empty for other errors."""
+def missing_module_advice(error: BaseException, named: str | None) -> str:
+    """What to do about a module that the target lacks, after a space; empty for other errors.
+
+    `named` is the place of the key that names the target's interpreter; None for hpcsweep's own.
+    """
     if not isinstance(error, ModuleNotFoundError):
         return ""
     missing = f"{error.name!r}" if error.name else "it"
-    other = _activated_python()
-    into = other or "PYTHON"
-    whose = "which `setup:` or your shell activated" if other else "PYTHON of the environment"
+    here = f"install {missing} there, `{sys.executable} -m pip install …`."
+    if named is not None:
+        return f" The target is run by {sys.executable}, which {named} names: {here}"
+    other = _activated()
+    known = f"`setup:` or your shell activated one: write `python: {other}`" if other else ""
     return (
         f" The target is run by {sys.executable}, the interpreter that hpcsweep is installed in; "
-        f"`setup:` does not change that. Where another environment has {missing} ({whose}), "
-        f"install hpcsweep into it, `{into} -m pip install hpcsweep`, and submit with "
-        f"`{into} -m hpcsweep`; or install {missing} here, "
-        f"`{sys.executable} -m pip install …`."
+        f"`setup:` does not change that. Where another environment has {missing}, name it by the "
+        f"key `python:`{f' ({known})' if known else ''}; or {here}"
     )
 
 
-def _activated_python() -> str | None:
-    """The interpreter of an activated environment, if it differs from this one."""
+def _activated() -> str | None:
+    """The prefix or interpreter that is first on PATH, if it is not this one or the system's."""
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         prefix = os.environ.get(name)
         if prefix and os.path.realpath(prefix) != os.path.realpath(sys.prefix):
-            return f"{prefix}/bin/python"
-    return None
+            return prefix
+    import shutil  # noqa: PLC0415  # after an error only
+
+    found = shutil.which("python3") or shutil.which("python")
+    usual = [*os.defpath.split(os.pathsep), "/usr/local/bin", os.path.dirname(sys.executable)]  # noqa: PTH120
+    return None if found is None or os.path.dirname(found) in usual else found  # noqa: PTH120
 
 
 def _imports_again(bodies: list[tuple[str, str]]) -> bool:

@@ -28,10 +28,13 @@ _OTHERS = ("ls-files", "--others", "--exclude-standard", "--directory", "--full-
 _DIFF = ("diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color", "--no-relative")
 
 
-def provenance(directory: Path, installed: list[str] | None = None) -> dict[str, Any]:
+def provenance(
+    directory: Path, installed: list[str] | None = None, python: dict[str, str] | None = None
+) -> dict[str, Any]:
     """The provenance of a result that the code in `directory` makes.
 
-    `installed` are packages in the form of `packages`; None means those of this process.
+    `installed` and `python` are in the form of `packages` and `this_python`; None means those of
+    this process.
     """
     system = os.uname()
     if installed is None:
@@ -40,11 +43,16 @@ def provenance(directory: Path, installed: list[str] | None = None) -> dict[str,
         "format": FORMAT,
         "host": system.nodename,
         "system": f"{system.sysname} {system.release} {system.machine}",
-        "python": {"version": python_version(), "executable": sys.executable},
+        "python": python or this_python(),
         "packages_digest": packages_digest(installed),
         "packages": installed,
         "git": _git(directory),
     }
+
+
+def this_python() -> dict[str, str]:
+    """The interpreter of this process."""
+    return {"version": python_version(), "executable": sys.executable}
 
 
 def python_version() -> str:

@@ -34,7 +34,12 @@ ENVIRONMENT_PREFIX = "HPCSWEEP_"
 _PROFILE_KEYS: dict[str, tuple[type, ...]] = {
     "cluster": (str,),
     "slurm": (dict,),
+    "modules": (list,),
+    "conda": (str,),
     "setup": (list,),
+    "python": (str,),
+    "container": (str,),
+    "container_args": (list,),
     "store": (str,),
     "limits": (dict,),
     "notify": (str, list),

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def import_user_code(
-    load: Callable[[], T], what: str, named: Target, manifest: FrozenManifest
+    load: Callable[[], T], what: str, wanted: Target, manifest: FrozenManifest
 ) -> T:
     """Call `load`, which imports user code. *Raises* TargetError, whatever the code raises."""
     try:
@@ -26,13 +26,14 @@ def import_user_code(
         raise
     # A module may raise anything while it is imported.
     except BaseException as error:
+        named = manifest.interpreter
         cause = shadowed_modules.explain_shadowing(error) or _error_text(error)
         raise TargetError(
             f"{what} cannot be imported: {cause}",
-            where=_code_location(error, named, manifest),
-            next_step=f"Every task would fail as well: {named.text} must work in a fresh "
+            where=_code_location(error, wanted, manifest),
+            next_step=f"Every task would fail as well: {wanted.text} must work in a fresh "
             f"interpreter, {sys.executable}, with the same modules and environment."
-            f"{missing_module_advice(error)}",
+            f"{missing_module_advice(error, None if named is None else named.where)}",
         ) from error
 
 

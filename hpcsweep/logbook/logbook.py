@@ -23,7 +23,8 @@ from hpcsweep.logbook.storage import DirectoryStorage, NoStorage, RunStorage
 
 if TYPE_CHECKING:
     import logging
-    from typing import Self
+
+    from typing_extensions import Self
 
     from hpcsweep.logbook.checkpoint import Checkpoint
     from hpcsweep.logbook.parameters import Parameters

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
@@ -24,6 +24,8 @@ from hpcsweep.sources.registry import source_from_manifest_dict
 if TYPE_CHECKING:
     from hpcsweep.sources.base import ParameterSource
     from hpcsweep.undo import UndoLog
+
+T = TypeVar("T")
 
 # A long option of sbatch, and its value: any text of one line; sbatch checks the rest.
 OPTION_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
@@ -36,12 +38,29 @@ _RESTORE = "Restore the directory, or remove it and submit the manifest again."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetupLine:
-    """One trusted line of shell that runs before the worker."""
+    """One step that prepares the environment of the worker."""
 
-    # Without a line break.
+    # Without a line break: a trusted line of shell, or the name of a module or conda environment.
     text: str
     # File and line without directories: "manifest.yaml:12".
     where: str
+    # "line", "module" or "conda".
+    kind: str = "line"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskInterpreter:
+    """The interpreter that runs worker and target, if it is not that of hpcsweep itself."""
+
+    # Its absolute path, or a name that is searched on PATH behind the setup lines; in a container
+    # its path or name there.
+    python: str
+    # The key that names it, as in `SetupLine.where`.
+    where: str
+    # Absolute path of the container image; None for none.
+    container: str | None = None
+    # Further options of `apptainer exec`.
+    container_args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +132,8 @@ class FrozenManifest:
     seed: int = 0
     # In the order of execution.
     setup: tuple[SetupLine, ...] = ()
+    # None for the interpreter that hpcsweep is installed in.
+    interpreter: TaskInterpreter | None = None
     # sbatch's long options without the dashes; an option without a value has "".
     resources: Resources = field(default_factory=Resources)
     # By default a task runs one case at a time, which has all of it.
@@ -177,7 +198,7 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         "source": manifest.source,
         "replicates": manifest.replicates,
         "seed": manifest.seed,
-        "setup": [{"text": line.text, "where": line.where} for line in manifest.setup],
+        "setup": [_setup_json(line) for line in manifest.setup],
         "slurm": dict(manifest.resources.options),
         "chunk": manifest.chunk,
         "store": manifest.store,
@@ -198,11 +219,18 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         document["needs"] = needs
     if manifest.mode != ARRAY:
         document |= {"mode": manifest.mode, "nodes": manifest.nodes}
+    if manifest.interpreter is not None:
+        document["interpreter"] = asdict(manifest.interpreter)
     if manifest.snapshot != ():
         document["snapshot"] = manifest.snapshot and list(manifest.snapshot)
     if manifest.isolation != "case":
         document["isolation"] = manifest.isolation
     return document
+
+
+def _setup_json(line: SetupLine) -> dict[str, str]:
+    kind = {} if line.kind == "line" else {"kind": line.kind}
+    return {"text": line.text, "where": line.where, **kind}
 
 
 def target_json(target: Target) -> dict[str, Any]:
@@ -219,6 +247,16 @@ def target_of(document: dict[str, Any]) -> Target:
 
 def _patterns_of(document: Iterable[str] | None) -> tuple[str, ...] | None:
     return None if document is None else tuple(document)
+
+
+def _optional(
+    document: Mapping[str, Any], key: str, read: Callable[[dict[str, Any]], T]
+) -> T | None:
+    return read(dict(document[key])) if key in document else None
+
+
+def _interpreter_of(document: dict[str, Any]) -> TaskInterpreter:
+    return TaskInterpreter(**(document | {"container_args": tuple(document["container_args"])}))
 
 
 def _cache_of(document: dict[str, Any]) -> Cache:
@@ -243,6 +281,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             replicates=document["replicates"],
             seed=document["seed"],
             setup=tuple(SetupLine(**line) for line in document["setup"]),
+            interpreter=_optional(document, "interpreter", _interpreter_of),
             resources=Resources(options=dict(document["slurm"])),
             chunk=document["chunk"],
             store=document["store"],
@@ -250,7 +289,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             case_timeout_s=document["case_timeout_s"],
             share=document["share"],
             cases_sha256=document["cases_sha256"],
-            cache=_cache_of(dict(document["cache"])) if "cache" in document else None,
+            cache=_optional(document, "cache", _cache_of),
             policies=dict(document.get("policies", {})),
             needs=CaseNeeds(**document.get("needs", {})),
             snapshot=_patterns_of(document.get("snapshot", ())),

@@ -28,7 +28,7 @@ _STORE = re.compile(r"sqlite|[A-Z][A-Z0-9_]*")
 _DB_URL = re.compile(r"sqlite:///(?!:memory:$)[^\n\0]+|[A-Z][A-Z0-9_]*")
 _POSTGRESQL_SCHEMA = r"^postgresql(\+psycopg)?://(?![^/]*:[^/@]*@)"
 _SECRETS = {"password", "passwd", "sslpassword"}
-_LINE_SCHEMA = {"type": "string", "pattern": r"^[^\n\r\0]*[^\s\0][^\n\r\0]*$"}
+LINE_SCHEMA = {"type": "string", "pattern": r"^[^\n\r\0]*[^\s\0][^\n\r\0]*$"}
 _TIMEOUT_SCHEMA = {
     "anyOf": [
         {"type": "number", "exclusiveMinimum": 0},
@@ -254,7 +254,7 @@ Chunk = Annotated[
 ]
 Seconds = Annotated[float | None, BeforeValidator(_timeout), WithJsonSchema(_TIMEOUT_SCHEMA)]
 SetupLines = Annotated[
-    list[Annotated[str, BeforeValidator(_setup_line), WithJsonSchema(_LINE_SCHEMA)]],
+    list[Annotated[str, BeforeValidator(_setup_line), WithJsonSchema(LINE_SCHEMA)]],
     BeforeValidator(a_list),
 ]
 SlurmOptions = Annotated[
@@ -292,7 +292,7 @@ Snapshot = Annotated[
         }
     ),
 ]
-Line = Annotated[str | None, BeforeValidator(_text), WithJsonSchema(_LINE_SCHEMA)]
+Line = Annotated[str | None, BeforeValidator(_text), WithJsonSchema(LINE_SCHEMA)]
 Suffix = Annotated[
     str,
     BeforeValidator(_suffix),

@@ -14,6 +14,9 @@ from hpcsweep.manifest.mistakes import Mistakes, Where
 from hpcsweep.settings import Profile
 from hpcsweep.yamltext import Document
 
+# Keys of a profile that replace those of the manifest.
+_REPLACED = ("conda", "python", "container", "container_args", "store", "notify", "closing")
+
 
 class Layers:
     """The merged keys of a manifest. `where` is `file:line`, or `--set key`."""
@@ -58,14 +61,15 @@ class Layers:
         if profile.get("slurm") and isinstance(options, dict):
             self.value["slurm"] = exclusive.put_over(options, profile["slurm"])
             self._origins |= {("slurm", key): where(("slurm", key)) for key in profile["slurm"]}
-        lines = self.value.get("setup", [])
-        if profile.get("setup") and isinstance(lines, list):
-            first = list(profile["setup"])
-            origins = [where(("setup", i)) for i in range(len(first))]
-            origins += [self._document.where(("setup", i)) for i in range(len(lines))]
-            self.value["setup"] = first + lines
-            self._origins |= {("setup", i): origin for i, origin in enumerate(origins)}
-        for key in ("store", "notify", "closing"):
+        for key in ("modules", "setup"):  # of the profile first, then those of the manifest
+            lines = self.value.get(key, [])
+            if profile.get(key) and isinstance(lines, list):
+                first = list(profile[key])
+                origins = [where((key, i)) for i in range(len(first))]
+                origins += [self._document.where((key, i)) for i in range(len(lines))]
+                self.value[key] = first + lines
+                self._origins |= {(key, i): origin for i, origin in enumerate(origins)}
+        for key in _REPLACED:
             if key in profile:
                 self.value[key] = profile[key]
                 self._origins[key,] = where((key,))

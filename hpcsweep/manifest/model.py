@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpcsweep.manifest import (
     canary_keys,
+    environment_keys,
     exclusive,
     limit_keys,
     notify_keys,
@@ -80,8 +81,28 @@ class UserManifest(BaseModel):
         Count, _key("How often each case is run, each time with a seed of its own.")
     ] = 1
     seed: Annotated[Whole, _key("Every case derives its own seed from it.")] = 0
+    modules: Annotated[
+        environment_keys.Modules, _key("Modules that are loaded in order, before all else.")
+    ] = []
+    conda: Annotated[
+        Line,
+        _key("A conda environment, by name or prefix, that is activated behind the modules."),
+    ] = None
     setup: Annotated[
         SetupLines, _key("Trusted lines of shell, run in order before the worker.")
+    ] = []
+    python: Annotated[
+        Line,
+        _key(
+            "The interpreter of worker and target: a path, the prefix of a venv or conda "
+            "environment, or a name on PATH; hpcsweep need not be installed in it."
+        ),
+    ] = None
+    container: Annotated[Line, _key("An image of Apptainer, in which worker and target run.")] = (
+        None
+    )
+    container_args: Annotated[
+        environment_keys.ContainerArgs, _key("Further options of `apptainer exec`.")
     ] = []
     slurm: Annotated[SlurmOptions, _key("sbatch's own long options without the dashes.")] = {}
     mode: Annotated[

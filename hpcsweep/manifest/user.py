@@ -14,6 +14,7 @@ from hpcsweep.manifest import (
     cache_spec,
     canary_keys,
     case_needs,
+    environment_keys,
     limit_keys,
     mode_keys,
     model,
@@ -23,7 +24,7 @@ from hpcsweep.manifest import (
     stop_keys,
     target_spec,
 )
-from hpcsweep.manifest.frozen import FrozenManifest, SetupLine, Target, sealed
+from hpcsweep.manifest.frozen import FrozenManifest, Target, sealed
 from hpcsweep.manifest.layers import Layers
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.passwords import refuse_passwords
@@ -102,13 +103,16 @@ def resolve(
         policies = _policies(fields, root, options, mistakes)
         if spec.source is not None:
             canary_keys.check(fields.canary, spec.source.n_cases * fields.replicates, mistakes)
+        setup = environment_keys.setup_lines(fields, root, layers.where, mistakes)
+        interpreter = environment_keys.interpreter(fields, root, target, layers.where, mistakes)
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)
 
-    setup = _setup_lines(fields.setup, layers)
     try:
         manifest = replace(
-            _freeze(fields, root, target, setup, spec.source),
+            _freeze(fields, root, target, spec.source),
+            setup=setup,
+            interpreter=interpreter,
             resources=Resources(options=options),
             needs=needs,
             mode=mode.name,
@@ -142,23 +146,10 @@ def _policies(
     )
 
 
-def _setup_lines(texts: list[str], layers: Layers) -> tuple[SetupLine, ...]:
-    # Without directories: the manifest may be copied.
-    places = [Path(layers.where(("setup", position))).name for position in range(len(texts))]
-    return tuple(
-        SetupLine(
-            text=text,
-            where=place if places.count(place) == 1 else f"{place} setup[{position}]",
-        )
-        for position, (text, place) in enumerate(zip(texts, places, strict=True))
-    )
-
-
 def _freeze(
     fields: model.UserManifest,
     root: Path,
     target: Target,
-    setup: tuple[SetupLine, ...],
     source: ParameterSource,
 ) -> FrozenManifest:
     described, cases_sha256 = source.frozen()
@@ -169,7 +160,6 @@ def _freeze(
         source=described,
         replicates=fields.replicates,
         seed=fields.seed,
-        setup=setup,
         chunk=fields.chunk,
         store=fields.store,
         runs=fields.runs,

@@ -15,7 +15,8 @@ from hpcsweep.sources.registry import source_class
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import Self
+
+    from typing_extensions import Self
 
     from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.caselines import CaseLines

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from hpcsweep.files import create_file, parse_json
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
 # One compact JSON object per line; see `format_line`.
 CASES_FILE = "cases.jsonl"

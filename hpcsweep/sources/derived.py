@@ -22,7 +22,7 @@ from hpcsweep.sources.references import (
 from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
     from hpcsweep.sources.caselines import CaseLines
 

@@ -53,7 +53,7 @@ class Design(ABC):
 
     def _key(self, seed: int, dimension: int) -> int:
         text = f"hpcsweep design 1\n{type(self).__name__}\n{seed:x}\n{dimension}"
-        return int.from_bytes(blake2b(text.encode(), digest_size=16).digest())
+        return int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
 
 
 class Sobol(Design):
@@ -176,7 +176,7 @@ class LatinHypercube(Design):
 
     def __init__(self, dimensions: int, count: int, seed: int) -> None:
         super().__init__(dimensions, count, seed)
-        self._orders = [Permutation(count, key.to_bytes(16)) for key in self._keys]
+        self._orders = [Permutation(count, key.to_bytes(16, "big")) for key in self._keys]
         self._streams = [schedule(key) for key in self._keys]
 
     def point(self, index: int) -> list[int]:

@@ -17,7 +17,7 @@ from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.keys import Check, Key, KeyType, Kind, Steps, check_names, fresh, names_of
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing_extensions import Self
 
     from hpcsweep.sources.numeric.vectors import Array
     from hpcsweep.sources.ranges import Range

@@ -148,4 +148,4 @@ def stream_key(seed: int, name: str) -> int:
     """The 128-bit Philox key of one parameter."""
     # Hexadecimal, as Python limits the digits of decimal text and a seed may be any int.
     text = f"hpcsweep random 1\n{seed:x}\n{name}"
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")

@@ -18,7 +18,7 @@ from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
-from hpcsweep.importing import importing, missing_module_advice
+from hpcsweep.importing import importing
 from hpcsweep.sources.keys import Key, KeyType, check_names
 
 REFERENCE = KeyType(
@@ -66,11 +66,13 @@ def import_reference(reference: Any, path: Any, where: str) -> tuple[Any, str | 
             member = getattr(member, part)
     # The import of a module may raise anything.
     except Exception as error:
+        is_missing = isinstance(error, ModuleNotFoundError)
+        by = f" It is run by {sys.executable}, and by the interpreter of the tasks."
         raise SourceError(
             f"{reference} cannot be imported: {type(error).__name__}: {error}",
             where=where,
             next_step="It must be importable in a fresh interpreter, on the submit host and the "
-            "nodes: install it, or put it beside the manifest." + missing_module_advice(error),
+            "nodes: install it, or put it beside the manifest." + (by if is_missing else ""),
         ) from error
     return member, _directory(module)
 

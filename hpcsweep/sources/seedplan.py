@@ -157,7 +157,7 @@ class SeededCase(ParamCase):
 def stream_seed(seed: int, name: str) -> int:
     """The 128-bit seed of a named stream. *Raises* IdentityError for a name unfit for UTF-8."""
     text = f"hpcsweep stream 1\n{seed:x}\n{ids.plain(name, 'name')}"
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
 
 
 def _generator(seed: int) -> Generator:

@@ -93,7 +93,7 @@ class TableSource(ParameterSource):
             params = _check_row(row, where)
             names.update(params)
             digest = hashlib.blake2b(ids.canonical(params).encode(), digest_size=8).digest()
-            hashes.append(int.from_bytes(digest))
+            hashes.append(int.from_bytes(digest, "big"))
             end += self._lines.write(format_line(params, written))
             self._has_written |= bool(written)
             self._offsets.append(end)

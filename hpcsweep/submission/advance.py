@@ -286,6 +286,7 @@ def _as_submitted(sweep: SweepDirectory) -> Checked:
         document.get("code_files", []),
         list(origin.get("packages", [])),
         document.get("snapshot"),
+        origin.get("python"),
     )
 
 

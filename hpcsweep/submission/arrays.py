@@ -22,7 +22,7 @@ def script_for(manifest: FrozenManifest, path: Path, plan: Plan) -> str:
     return Script(
         sweep_name=manifest.name,
         options=plan.resources(manifest.resources).options,
-        launcher=Launcher.of(manifest),
+        launcher=Launcher.of(manifest, paths.path),
         sweep_dir=str(paths.path),
         submission=plan.submission,
         path=str(paths.submission_dir(plan.submission) / SCRIPT_NAME),

@@ -1,4 +1,7 @@
-"""A program, `cache_check ANSWER SWEEP FINGERPRINT INDEX…`: `check`, and also the cache's model."""
+"""A program, `cache_check SWEEP FINGERPRINT INDEX…`: check the model of a cache.
+
+As `ingest`, which fills the table, it imports the model in hpcsweep's own interpreter.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,11 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 ALL_UP_TO = 10_000
 
 
-def check_with_model(
-    sweep: SweepDirectory, fingerprint: str, indices: list[int]
-) -> dict[str, object]:
-    """Like `check.check`; also check that the model has columns for the params.
+def check_model(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[str, object]:
+    """Check that the model has columns for the params. Returns nothing to answer.
 
     *Raises* TargetError, SweepError.
     """
-    reply = check.check(sweep, fingerprint, indices)
     directory = sweep.manifest_dir(fingerprint)
     manifest = frozen.read(directory)
     columns = ParamColumns(model_of(manifest).__table__)
@@ -33,9 +33,9 @@ def check_with_model(
             raise TargetError(
                 f"index {case.index}: {error.what}", where=error.where, next_step=error.next_step
             ) from error
-    return reply
+    return {}
 
 
 def main(arguments: list[str]) -> int:
     """Check and answer. Returns the exit code."""
-    return check.main(arguments, check_with_model)
+    return check.main(arguments, check_model)

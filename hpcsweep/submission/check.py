@@ -1,8 +1,8 @@
-"""A program, `check ANSWER SWEEP FINGERPRINT INDEX…`: find what would fail in every task.
+"""A program, `check SWEEP FINGERPRINT INDEX…`: find what would fail in every task.
 
 `submit` runs it in a fresh interpreter, after the setup lines, before anything is sent. It writes
-one JSON object to the file descriptor ANSWER: case ids by index, the digest of the code and the
-packages, or the problem. Standard output and error belong to the user's code.
+one JSON object to its standard output: case ids by index, the digest of the code, interpreter and
+packages, or the problem. The user's code writes to standard error instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import GIVEN, Policies
-from hpcsweep.provenance import packages
+from hpcsweep.provenance import packages, this_python
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.user_import import import_user_code
 
@@ -46,7 +46,11 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
         target.check_arguments(function, names, manifest.target, cached=cached, takes_any=takes_any)
     if policies.reduce is not None:  # at last: its modules are no code of the cases
         _check_reduce(replace(manifest, target=policies.reduce.target))
-    return code | {"ids": {case.index: case.case_id for case in cases}, "packages": installed}
+    return code | {
+        "ids": {case.index: case.case_id for case in cases},
+        "packages": installed,
+        "python": this_python(),
+    }
 
 
 def _usable(manifest: FrozenManifest, what: str) -> target.Function | None:
@@ -82,11 +86,13 @@ def _check_program(manifest: FrozenManifest) -> None:
 
 def main(arguments: list[str], check: Check = check) -> int:
     """Check and answer. Returns the exit code."""
-    answer, sweep, fingerprint, *indices = arguments
+    sweep, fingerprint, *indices = arguments
+    answer = os.dup(1)
+    os.dup2(2, 1)
     reply: dict[str, object]
     try:
         code, reply = 0, check(SweepDirectory.open(Path(sweep)), fingerprint, [*map(int, indices)])
     except HpcsweepError as error:
         code, reply = error.exit_code, {"problem": [error.what, error.where, error.next_step]}
-    os.write(int(answer), json.dumps(reply).encode())
+    os.write(answer, json.dumps(reply).encode())
     return code

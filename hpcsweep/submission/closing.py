@@ -31,7 +31,8 @@ _OWN = {"cpus-per-task": "1", "mem": "1G", "ntasks": "1", "requeue": "", "time":
 
 def closing_script(manifest: FrozenManifest, path: Path, submission: int) -> str:
     """The text of the script."""
-    command = Launcher.of(manifest).module("hpcsweep", "advance", str(path.resolve()))
+    own = Launcher.of(manifest, path).interpreter
+    command = own.module("hpcsweep", "advance", str(path.resolve()))
     return (
         template_environment()
         .get_template(TEMPLATE)

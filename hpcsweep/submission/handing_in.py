@@ -115,8 +115,12 @@ class Submitter:
         """Write plan and script into a directory that appears complete and durable."""
         sweep, made = self.sweep, self.made
         is_sqlite = self.manifest.store == SQLITE
-        # On a network file system no task writes a SQLite index (invariant 23).
-        tasks_ingest = not is_sqlite or is_local(sweep.path)
+        # On a network file system no task writes a SQLite index (invariant 23); in a container
+        # there is no hpcsweep that could write one.
+        interpreter = self.manifest.interpreter
+        tasks_ingest = (not is_sqlite or is_local(sweep.path)) and not (
+            interpreter is not None and interpreter.container
+        )
         around = self._circumstances(plan, tasks_ingest=tasks_ingest)
         document: PlanDocument = {**plan.to_json(), **around}
         # Slurm fails a task without an output directory, with exit code 0:53 and no message.
@@ -132,7 +136,8 @@ class Submitter:
             if plan.closes and self.has_closing_jobs:
                 closing = closing_script(self.manifest, sweep.path, plan.submission)
                 write_new(temporary / CLOSING_SCRIPT, closing.encode())
-            origin = provenance(Path(self.manifest.root), self.checked.packages)
+            checked = self.checked
+            origin = provenance(Path(self.manifest.root), checked.packages, checked.python)
             write_new(temporary / PROVENANCE, json_bytes(origin))
         _log.info("wrote %s: %d cases in %d tasks", folder, plan.indices.count, plan.chunks)
         if not tasks_ingest:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hpcsweep.errors import SweepError, TargetError
@@ -30,6 +30,8 @@ class Checked:
     packages: list[str]
     # Name of the copy of the code in `code/`, see `snapshot`; None if none is kept.
     snapshot: str | None = None
+    # As in `provenance.this_python`; None for this process.
+    python: dict[str, str] | None = None
 
 
 def preflight(
@@ -45,28 +47,16 @@ def preflight(
     *Raises* TargetError for the target or a setup line, SweepError when the frozen manifest does
     not give the same cases.
     """
-    launcher = Launcher.of(manifest)
+    launcher = Launcher.of(manifest, sweep.path)
     launcher.refuse_windows_files()
     last = source.n_cases - 1
     indices = sorted({last * k // (SAMPLES - 1) for k in range(SAMPLES)})
-    # Only the check of a cache's model imports SQLAlchemy.
-    has_model = manifest.cache is not None and manifest.cache.result_cls is not None
-    program = "hpcsweep.submission.cache_check" if has_model else "hpcsweep.submission.check"
-    arguments = [str(sweep.path), manifest.fingerprint, *map(str, indices)]
-
-    def check(answer: int) -> list[str]:
-        return launcher.module("hpcsweep.program", program, str(answer), *arguments)
-
-    try:
-        completed = launcher.run(check, environment)
-    except TimeoutError as error:
-        what = "the setup lines and the import" if manifest.setup else "the import"
-        raise TargetError(
-            f"{what} of the target {error}",
-            where=manifest.target.text,
-            next_step="Every task would hang in the same way: try it by hand.",
-        ) from error
-    reply = _parse(manifest, completed)
+    arguments = (str(sweep.path), manifest.fingerprint, *map(str, indices))
+    reply = _check(manifest, launcher, "hpcsweep.submission.check", arguments, environment)
+    if manifest.cache is not None and manifest.cache.result_cls is not None:
+        # Only this program imports SQLAlchemy.
+        own = replace(launcher, interpreter=replace(launcher.interpreter, named=None))
+        _check(manifest, own, "hpcsweep.submission.cache_check", arguments, environment)
     for index in indices:
         case_id = source[index].case_id
         if reply["ids"][str(index)] != case_id:
@@ -76,7 +66,29 @@ def preflight(
                 where=str(sweep.manifest_dir(manifest.fingerprint)),
                 next_step="Please report this with the manifest.",
             )
-    return Checked(reply["code_digest"], reply["code_files"], reply["packages"])
+    return Checked(
+        reply["code_digest"], reply["code_files"], reply["packages"], python=reply["python"]
+    )
+
+
+def _check(
+    manifest: FrozenManifest,
+    launcher: Launcher,
+    program: str,
+    arguments: Iterable[str],
+    environment: Mapping[str, str],
+) -> dict[str, Any]:
+    """The answer of a program that checks the target. *Raises* TargetError, SweepError."""
+    try:
+        completed = launcher.run(launcher.interpreter.program(program, *arguments), environment)
+    except TimeoutError as error:
+        what = "the setup lines and the import" if manifest.setup else "the import"
+        raise TargetError(
+            f"{what} of the target {error}",
+            where=manifest.target.text,
+            next_step="Every task would hang in the same way: try it by hand.",
+        ) from error
+    return _parse(manifest, completed)
 
 
 def _parse(manifest: FrozenManifest, completed: CompletedProgram) -> dict[str, Any]:

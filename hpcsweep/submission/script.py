@@ -45,14 +45,15 @@ class Script:
                 next_step="Choose another --outputs directory.",
             )
         limit = self.options.get("time")
-        worker = self.launcher.module("hpcsweep.worker", self.sweep_dir, str(self.submission))
+        interpreter, task = self.launcher.interpreter, (self.sweep_dir, str(self.submission))
         environment = template_environment()
         environment.filters["directive"] = directive
         return environment.get_template(TEMPLATE).render(
             sweep_name=self.sweep_name,
             options=dict(sorted(self.options.items())),
             launcher=self.launcher,
-            worker=shlex.join(worker),
+            worker=interpreter.worker(*task),
+            own_worker=shlex.join(interpreter.module("hpcsweep.worker", *task)),
             submission=self.submission,
             path=shlex.quote(self.path),
             nodes=self.nodes,

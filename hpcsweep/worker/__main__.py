@@ -9,6 +9,12 @@ import sys
 
 from hpcsweep import program
 
+
+def main(arguments: list[str]) -> int:
+    """Run the worker of a task, or of a node. Returns the exit code."""
+    is_node = arguments[3:4] == ["--node"]
+    return program.run(f"hpcsweep.worker.{'node' if is_node else 'task'}", arguments)
+
+
 if __name__ == "__main__":
-    is_node = sys.argv[4:5] == ["--node"]
-    sys.exit(program.run(f"hpcsweep.worker.{'node' if is_node else 'task'}", sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

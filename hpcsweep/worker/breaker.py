@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -30,8 +29,9 @@ ADVANCE_S = 60.0
 class TaskBreaker:
     """Marks the failures of one task, and knows whether the sweep is stopped."""
 
-    def __init__(self, sweep: Path, rules: StopRules, runner: Runner) -> None:
-        self._sweep, self._runner = sweep, runner
+    def __init__(self, python: str, sweep: Path, rules: StopRules, runner: Runner) -> None:
+        """`python` is hpcsweep's own interpreter."""
+        self._python, self._sweep, self._runner = python, sweep, runner
         self._fact, self._marks = stop_path(sweep), failure_marks(sweep)
         # One case of this many is marked.
         self._share = -(-rules["failures"] // MARKS_MAX)
@@ -86,10 +86,10 @@ class TaskBreaker:
             return
         # It cancels or holds what waits in the queue, where a node may do so. Elsewhere each of
         # those tasks starts, sees the fact, and ends.
-        argv = [sys.executable, "-P", "-m", "hpcsweep", "advance", str(self._sweep)]
+        argv = [self._python, "-P", "-m", "hpcsweep", "advance", str(self._sweep)]
         environment = {name: value for name, value in os.environ.items() if name != IN_TASK}
         with contextlib.suppress(OSError):
-            self._pid = os.posix_spawn(sys.executable, argv, environment)
+            self._pid = os.posix_spawn(self._python, argv, environment)
 
     def _is_running(self) -> bool:
         with contextlib.suppress(OSError):

@@ -226,7 +226,7 @@ def exception_answer(error: BaseException) -> Answer:
     fields = exception_fields(error, _user_frames(error.__traceback__))
     if isinstance(error, ModuleNotFoundError):
         fields["message"] += (
-            f" (in {sys.executable}, which runs the target whatever `setup:` activates)"
+            f" (in {sys.executable}, which runs the target; `python:` names another interpreter)"
         )
     return {"reason": Reason.ERROR.value, "error": fields}
 

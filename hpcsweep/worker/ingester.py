@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from pathlib import Path
 
 from hpcsweep.sweepdir.plan import WorkerRules
@@ -18,10 +17,12 @@ from hpcsweep.worker.runner import Runner, Steps, Wait
 class Ingester:
     """Starts `hpcsweep.store.ingest` for one journal, one process at a time."""
 
-    def __init__(self, sweep: Path, journal: str, rules: WorkerRules, runner: Runner) -> None:
+    def __init__(
+        self, python: str, sweep: Path, journal: str, rules: WorkerRules, runner: Runner
+    ) -> None:
         self._runner = runner
         self._argv = [
-            sys.executable,
+            python,
             "-P",
             "-m",
             "hpcsweep.program",
@@ -65,7 +66,7 @@ class Ingester:
     def _start(self) -> None:
         self._begun = self._runner.clock()
         with contextlib.suppress(OSError):  # out of processes: a later command ingests
-            self._pid = os.posix_spawn(sys.executable, self._argv, os.environ)
+            self._pid = os.posix_spawn(self._argv[0], self._argv, os.environ)
 
     def _is_running(self) -> bool:
         with contextlib.suppress(OSError):

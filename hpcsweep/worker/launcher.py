@@ -14,16 +14,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import jinja2
 
 from hpcsweep import executable
+from hpcsweep.allocation import asks_for_gpus
 from hpcsweep.errors import TargetError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine
 from hpcsweep.records import EXIT_STOPPED
+from hpcsweep.worker.interpreter import Interpreter, Step, setup_steps
 
 # Seconds for the setup lines and the program behind them; an import from a cold network file system
 # may take minutes.
@@ -33,8 +36,10 @@ TIMEOUT_S = 600.0
 _SETUP_FAILED = b"setup"
 # A line that sources a file by a literal name.
 _SOURCED = re.compile(r"""\s*(source|\.)\s+["']?(?P<file>[^\s"';&|()`*?]+)""")
-# Set in the environment of a program that `restart_behind_setup` started.
-_BEHIND_SETUP = "_HPCSWEEP_BEHIND_SETUP"
+# The functions that a step may call, by the macros of `environment.sh.j2`.
+HELPERS = ("module", "conda", "container", "python")
+# The oldest Python that runs tasks: the standard library of their modules.
+OLDEST_PYTHON = (3, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,48 +58,54 @@ class Launcher:
     """Starts programs in the same way as the tasks of a sweep."""
 
     setup: tuple[SetupLine, ...]
-    # Absolute path of the interpreter that has hpcsweep.
-    python: str
+    interpreter: Interpreter
     # Absolute path of the directory in which the setup lines run.
     root: Path
 
     @classmethod
-    def of(cls, manifest: FrozenManifest) -> Launcher:
-        """The launcher of a sweep's tasks."""
-        return cls(setup=manifest.setup, python=sys.executable, root=Path(manifest.root))
+    def of(cls, manifest: FrozenManifest, sweep: Path) -> Launcher:
+        """The launcher of a sweep's tasks, which need its directory."""
+        root = Path(manifest.root)
+        interpreter = Interpreter(
+            own=sys.executable,
+            named=manifest.interpreter,
+            binds=(root, sweep.resolve()),
+            has_gpus=asks_for_gpus(manifest.resources.options),
+        )
+        return cls(setup=manifest.setup, interpreter=interpreter, root=root)
 
-    def module(self, name: str, *arguments: str) -> list[str]:
-        """The argv that runs a module of hpcsweep.
-
-        With -P, a user's file like signal.py in the working directory does not shadow a module of
-        the standard library.
-        """
-        return [self.python, "-P", "-m", name, *arguments]
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What happens before a program starts, in this order."""
+        return (*setup_steps(self.setup), *self.interpreter.steps())
 
     def setup_script(self, on_failure: str) -> str:
-        """The setup lines as bash text, with the trap that identifies a failed line; "" for none.
+        """The steps as bash text, with the trap that identifies a failed one; "" for none.
 
         The trap runs `on_failure` with $hpcsweep_line, $hpcsweep_exit and $hpcsweep_place; see
         `setup.sh.j2`.
         """
-        if not self.setup:
+        if not self.steps:
             return ""
-        template = template_environment().get_template("setup.sh.j2")
-        text: str = template.module.guarded(self.setup, on_failure)  # type: ignore[attr-defined]
-        return text
+        templates = template_environment()
+        helpers: Any = templates.get_template("environment.sh.j2").module
+        called = "".join(step.text + " " for step in self.steps)
+        text = "".join(
+            getattr(helpers, name)() for name in HELPERS if f"hpcsweep_{name} " in called
+        )
+        guarded: Any = templates.get_template("setup.sh.j2").module
+        return str(guarded.guarded(self.steps, text, on_failure))
 
-    def run(
-        self, argv: Callable[[int], Sequence[str]], environment: Mapping[str, str]
-    ) -> CompletedProgram:
-        """Run a program behind the setup lines to its end; kill the processes that they leave.
+    def run(self, command: str, environment: Mapping[str, str]) -> CompletedProgram:
+        """Run a command of bash behind the steps to its end; kill the processes that they leave.
 
-        `argv` gets the descriptor to which the program writes its answer; `environment` extends
-        ours. *Raises* TargetError if a line fails; TimeoutError, whose text names the time.
+        Its standard output is its answer. `environment` extends ours. *Raises* TargetError if a
+        step fails; TimeoutError, whose text names the time.
         """
         # Files, not pipes: user code may print, close descriptors or leave background processes,
         # and none of it can mix with the answer or delay the end of file.
         with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as output:
-            script = self._script(argv(answer.fileno()), answer.fileno())
+            script = self._script(command, answer.fileno())
             returncode = self._run(script, environment, (answer.fileno(), output.fileno()))
             answer.seek(0)
             output.seek(0)
@@ -105,20 +116,19 @@ class Launcher:
             raise self._setup_failed(completed)
         return completed
 
-    def restart_behind_setup(self) -> None:
-        """Restart this program in the environment that the setup lines leave, like a task's.
+    def replace_process(self, name: str, *arguments: str) -> NoReturn:
+        """Become a program of hpcsweep in the interpreter and the environment of a task.
 
-        A restart is necessary: the dynamic linker and Python read what `module load` sets when a
-        process starts. Returns in the restarted program. *Raises* TargetError if a line fails.
+        The dynamic linker and Python read what `module load` sets when a process starts.
+        *Raises* TargetError if a step fails.
         """
-        if os.environ.pop(_BEHIND_SETUP, "") or not self.setup:
-            return
-        environment = self._setup_environment() | {_BEHIND_SETUP: "1"}
-        os.execve(self.python, [self.python, *sys.orig_argv[1:]], environment)
+        command = f"exec {self.interpreter.program(name, *arguments)}"
+        sys.stdout.flush()
+        os.execve("/bin/bash", ["bash", "-c", command], self._setup_environment())
 
     def refuse_windows_files(self) -> None:
         """*Raises* TargetError for a sourced file with CRLF: `export A=1` would add a CR to A."""
-        for line in self.setup:
+        for line in self.steps:
             sourced = _SOURCED.match(line.text)
             if sourced is None:
                 continue
@@ -130,21 +140,21 @@ class Launcher:
     def _setup_environment(self) -> dict[str, str]:
         """The environment that the setup lines leave to the worker. *Raises* TargetError."""
         try:
-            completed = self.run(lambda answer: ["/bin/bash", "-c", f"exec env -0 >&{answer}"], {})
+            completed = self.run("env -0", {})
         except TimeoutError as error:
             raise TargetError(
                 f"the setup lines {error}",
-                where=self.setup[0].where,
+                where=self.steps[0].where,
                 next_step="Every task would hang in the same way: try them by hand.",
             ) from error
         pairs = (pair.partition("=") for pair in os.fsdecode(completed.answer).split("\0") if pair)
         return {name: value for name, _, value in pairs}
 
-    def _script(self, argv: Sequence[str], answer: int) -> str:
-        """The setup lines like in the batch script, then the program instead of the worker."""
+    def _script(self, command: str, answer: int) -> str:
+        """The steps like in the batch script, then the command instead of the worker."""
         facts = '"$hpcsweep_line" "$hpcsweep_exit" "$hpcsweep_place"'
         report = f"printf '{_SETUP_FAILED.decode()}\\0%s\\0%s\\0%s' {facts} >&{answer}"
-        return f"{self.setup_script(f'{report}; builtin exit 1')}exec {shlex.join(argv)}\n"
+        return f"{self.setup_script(f'{report}; builtin exit 1')}exec {command} >&{answer}\n"
 
     def _run(self, script: str, environment: Mapping[str, str], files: tuple[int, int]) -> int:
         answer, output = files
@@ -173,13 +183,15 @@ class Launcher:
 
     def _setup_failed(self, completed: CompletedProgram) -> TargetError:
         _, where, code, place = completed.answer.decode(errors="replace").split("\0")
-        text = next((line.text for line in self.setup if line.where == where), "")
+        shown = next((step.shown for step in self.steps if step.where == where), "")
+        line = "the setup line " if any(line.text == shown for line in self.setup) else ""
         inside = f" at {place}" if place else ""
-        last = f": {completed.printed[-1]}" if completed.printed else ""
+        last = f": {completed.printed[-1].removeprefix('hpcsweep: ')}" if completed.printed else ""
+        fix = "fix it, or remove it from `setup:`." if line else "fix it, or name another one."
         return TargetError(
-            f"the setup line `{text}` ended with exit code {code}{inside}{last}",
+            f"{line}`{shown}` ended with exit code {code}{inside}{last}",
             where=where,
-            next_step="It would fail in every task: fix it, or remove it from `setup:`.",
+            next_step=f"It would fail in every task: {fix}",
         )
 
 
@@ -203,7 +215,7 @@ def template_environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals["exit_stopped"] = EXIT_STOPPED
+    environment.globals |= {"exit_stopped": EXIT_STOPPED, "oldest_python": OLDEST_PYTHON}
     environment.filters |= {"shell": shlex.quote, "hides": hides, "evals": evals}
     return environment
 

@@ -1,7 +1,12 @@
-"""Run one case in this terminal, with its seed on the cluster; writes no journal and no index."""
+"""A program, `local MANIFEST INDEX OUTPUTS [--pdb]`: run one case in this terminal.
+
+It has its seed on the cluster; no journal and no index is written. MANIFEST is the directory of a
+frozen manifest.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import pdb
 import sys
@@ -16,6 +21,7 @@ from hpcsweep.files import make_directory, token
 from hpcsweep.journal import now
 from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.run_directory import Run
+from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import save_provenance
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
@@ -86,17 +92,27 @@ def debug_one(
     return run.case, _finish(path, run, outcome), path
 
 
+def local_directory(outputs: Path, manifest: FrozenManifest) -> Path:
+    """The directory of the local runs of a manifest, and of its frozen copies."""
+    return outputs / f"{manifest.name}.local"
+
+
+def case_at(source: ParameterSource, index: int) -> ParamCase:
+    """A case of a source. *Raises* InputError for an index that it does not have."""
+    try:
+        return source[index]
+    except IndexError as error:
+        raise InputError(str(error), next_step="`hpcsweep plan` shows the cases.") from error
+
+
 def _prepare(
     manifest: FrozenManifest, source: ParameterSource, index: int, outputs: Path
 ) -> tuple[Run, Path]:
     """The identity of a new attempt, and its directory."""
-    try:
-        case = source[index]
-    except IndexError as error:
-        raise InputError(str(error), next_step="`hpcsweep plan` shows the cases.") from error
+    case = case_at(source, index)
     attempt = Attempt(generation=0, submission=0, restart=0, token=token())
     run = make_run(manifest, case, attempt, 0, os.uname().nodename)
-    path = (outputs / f"{manifest.name}.local" / f"log_{run.run_id}.{attempt.token[:6]}").resolve()
+    path = local_directory(outputs, manifest).resolve() / f"log_{run.run_id}.{attempt.token[:6]}"
     cpus_of_case = allocation.cpus_of_case(manifest.needs, manifest.resources.cpus)
     cpus.limit_threads(os.environ, cpus_of_case)
     provenance = save_provenance(make_directory(path.parent), Path(manifest.root))
@@ -144,3 +160,18 @@ def index_of(source: ParameterSource, case_id: str) -> int:
         if case.case_id.startswith(case_id):
             return case.index
     raise InputError(f"no case id begins with {case_id!r}", next_step="See `hpcsweep collect`.")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the case and print its outcome. Returns the exit code."""
+    directory, index, outputs, *debug = arguments
+    manifest = frozen.read(Path(directory))
+    source = frozen.open_source(Path(directory), manifest)
+    verb = debug_one if debug else run_one
+    case, outcome, path = verb(manifest, source, int(index), Path(outputs))
+    sys.stdout.write(f"case {case.case_id}, index {case.index}: {outcome.status.value}\n")
+    sys.stdout.write(json.dumps(outcome.metrics, indent=2) + "\n")
+    if outcome.error:
+        sys.stderr.write((outcome.error.get("traceback") or outcome.error["message"]) + "\n")
+    sys.stdout.write(f"run directory: {path}\n")
+    return 0 if outcome.status is Status.COMPLETE else 1

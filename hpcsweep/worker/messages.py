@@ -160,7 +160,7 @@ def send_request(descriptor: int, request: Request | MakeCase) -> None:
 def send_reply(descriptor: int, token: bytes, fields: dict[str, Any], answer: bytes = b"") -> None:
     """Send a reply to the worker, with the case's answer. *Raises* OSError."""
     payload = json.dumps(fields).encode() + b"\n" + answer
-    head = token + len(payload).to_bytes(_LENGTH) + crc32(payload).to_bytes(_SUM)
+    head = token + len(payload).to_bytes(_LENGTH, "big") + crc32(payload).to_bytes(_SUM, "big")
     write_all(descriptor, head + payload)
 
 
@@ -182,12 +182,12 @@ class ReplyReader:
         """
         if self._data[:TOKEN_BYTES] != self.token[: len(self._data)]:
             raise GarbledReply
-        length = int.from_bytes(self._data[TOKEN_BYTES : TOKEN_BYTES + _LENGTH])
+        length = int.from_bytes(self._data[TOKEN_BYTES : TOKEN_BYTES + _LENGTH], "big")
         if length > 2 * ANSWER_MAX:
             raise GarbledReply
         if len(self._data) < _HEAD or len(self._data) < _HEAD + length:
             return None
-        checksum = int.from_bytes(self._data[_HEAD - _SUM : _HEAD])
+        checksum = int.from_bytes(self._data[_HEAD - _SUM : _HEAD], "big")
         payload = bytes(memoryview(self._data)[_HEAD : _HEAD + length])
         del self._data[: _HEAD + length]
         if crc32(payload) != checksum:

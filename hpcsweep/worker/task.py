@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -98,12 +99,14 @@ class Task:
         clock, beat_s = self._runner.clock, self._rules["beat_s"]
         self._ledger = Ledger(self._assignment, leftovers_of(self._assignment), beat_s, clock)
         journal = str(self._ledger.path.relative_to(sweep.journal_root))
-        self._ingester = Ingester(sweep.path, journal, self._rules, self._runner)
+        # hpcsweep's own interpreter; this one may have nothing but the target's packages.
+        python = document.get("python", sys.executable)
+        self._ingester = Ingester(python, sweep.path, journal, self._rules, self._runner)
         self._cancelled = CancelledIndices(sweep, submission, clock)
         self._queue = Queue(self._cases, self._unsettled(), self._may_begin, self._cancelled.has)
         # The error of a full disk or quota, which ends the task.
         self._full: SweepError | None = None
-        self._breaker = _breaker(sweep.path, self._rules, self._runner)
+        self._breaker = _breaker(python, sweep.path, self._rules, self._runner)
         # Why cases of the chunk have not begun: the fields of its end.
         self._obstacle: dict[str, Any] = {}
         self._ledger.on_end = self._note_end
@@ -302,13 +305,13 @@ def _target_executor(manifest: FrozenManifest) -> Execute:
     return execute
 
 
-def _breaker(sweep: Path, rules: WorkerRules, runner: Runner) -> TaskBreaker | None:
+def _breaker(python: str, sweep: Path, rules: WorkerRules, runner: Runner) -> TaskBreaker | None:
     """The circuit breaker of a submission; None if its failures stop nothing."""
     if rules.get("stop") is None:
         return None
     from hpcsweep.worker.breaker import TaskBreaker  # noqa: PLC0415  # for sweeps with one only
 
-    return TaskBreaker(sweep, rules["stop"], runner)
+    return TaskBreaker(python, sweep, rules["stop"], runner)
 
 
 def _cache_opener(

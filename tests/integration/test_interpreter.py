@@ -53,8 +53,7 @@ def test_a_module_of_an_environment_that_setup_activates(
         "No module named 'mypackage'",
         f"The target is run by {sys.executable}, ",
         "`setup:` does not change that",
-        f"`{project}/proj/bin/python -m pip install hpcsweep`",
-        f"`{project}/proj/bin/python -m hpcsweep`",
+        f"`python: {project}/proj`",
         f"`{sys.executable} -m pip install ",
     ):
         assert words in message

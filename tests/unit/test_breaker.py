@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def a_breaker(sweep: Path, stop: StopAfter, retry: Retry | None = None) -> TaskB
     rules = stop_rules(Policies(stop_after=stop, retry=retry), 10_000)
     assert rules is not None
     failure_marks(sweep).mkdir(parents=True, exist_ok=True)
-    return TaskBreaker(sweep, rules, Runner())
+    return TaskBreaker(sys.executable, sweep, rules, Runner())
 
 
 def test_two_tasks_count_together_and_one_stops(tmp_path: Path, advances: list[list[str]]) -> None:

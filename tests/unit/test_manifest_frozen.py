@@ -18,7 +18,14 @@ import pytest
 from hpcsweep import files
 from hpcsweep.errors import SweepError
 from hpcsweep.manifest import frozen
-from hpcsweep.manifest.frozen import Cache, FrozenManifest, SetupLine, Target, sealed
+from hpcsweep.manifest.frozen import (
+    Cache,
+    FrozenManifest,
+    SetupLine,
+    Target,
+    TaskInterpreter,
+    sealed,
+)
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import ParameterSource, grid
@@ -71,6 +78,12 @@ def test_every_field_has_a_comment() -> None:
         make(
             cache=Cache(results_dir="r", result_cls=FUNCTION, db_url="PG", custom_data={"a": [1]})
         ),
+        make(
+            interpreter=TaskInterpreter(
+                python="p", where="m:1", container="/i", container_args=("a",)
+            )
+        ),
+        make(setup=(SetupLine(text="gcc/12", where="m:1", kind="module"),)),
         sealed(FrozenManifest(name="x", root="/", target=FUNCTION, source={})),
     ],
 )
@@ -115,6 +128,7 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"isolation": "task"},
         {"mode": "node"},
         {"mode": "node", "nodes": 3},
+        {"interpreter": TaskInterpreter(python="python3", where="m.yaml:1")},
     ]
     # Where a task finds the code is no field of the file.
     assert {name for change in changes for name in change} | {"fingerprint", "code_root"} == {

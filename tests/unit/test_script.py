@@ -26,6 +26,7 @@ from hpcsweep.submission.closing import closing_script
 from hpcsweep.submission.script import Script
 from hpcsweep.sweepdir.parts import make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
+from hpcsweep.worker.interpreter import Interpreter
 from hpcsweep.worker.launcher import Launcher, template_directory
 from tests.support.wait import wait_until
 
@@ -54,7 +55,7 @@ HOSTILE = [
 def render(
     *, setup: tuple[SetupLine, ...] = (), python: str = "/usr/bin/python3", **fields: Any
 ) -> str:
-    launcher = Launcher(setup=setup, python=python, root=Path("/"))
+    launcher = Launcher(setup=setup, interpreter=Interpreter(own=python), root=Path("/"))
     values: dict[str, Any] = {"sweep_name": "s", "options": {}, "sweep_dir": "/scratch/s"}
     return Script(**(values | {"submission": 1} | fields), launcher=launcher).render()
 

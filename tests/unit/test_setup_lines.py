@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.manifest.frozen import SetupLine
+from hpcsweep.worker.interpreter import Interpreter
 from hpcsweep.worker.launcher import Launcher
 
 FAILED = 'printf "%s\\n" failed "$hpcsweep_line" "$hpcsweep_exit" "$hpcsweep_place"; builtin exit 0'
@@ -59,7 +60,9 @@ def root(tmp_path: Path) -> Path:
 def setup_script(*texts: str) -> str:
     """The text of these lines, which says what failed."""
     lines = tuple(SetupLine(text=text, where=f"m.yaml:{n}") for n, text in enumerate(texts, 1))
-    return Launcher(setup=lines, python="python3", root=Path("/")).setup_script(FAILED)
+    return Launcher(
+        setup=lines, interpreter=Interpreter(own="python3"), root=Path("/")
+    ).setup_script(FAILED)
 
 
 def outcome(root: Path, *texts: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +24,20 @@ def command(
 
     It gets a run directory of its own; journal and index are not touched.
     """
-    from hpcsweep.records import Status
+    from hpcsweep.manifest import frozen
+    from hpcsweep.undo import undo_on_error
     from hpcsweep.worker.launcher import Launcher
-    from hpcsweep.worker.local import debug_one, index_of, run_one
+    from hpcsweep.worker.local import case_at, index_of, local_directory
 
     context = load_context(**shared)
     if (index is None) == (case_id is None):
         raise click.UsageError("give --index or --case")
-    frozen, source = context.manifest(manifest)
-    Launcher.of(frozen).restart_behind_setup()
+    version, source = context.manifest(manifest)
     number = index_of(source, case_id) if case_id is not None else index or 0
-    verb = debug_one if debug else run_one
-    case, outcome, path = verb(frozen, source, number, context.outputs)
-    click.echo(f"case {case.case_id}, index {case.index}: {outcome.status.value}")
-    click.echo(json.dumps(outcome.metrics, indent=2))
-    if outcome.error:
-        click.echo(outcome.error.get("traceback") or outcome.error["message"], err=True)
-    click.echo(f"run directory: {path}")
-    if outcome.status is not Status.COMPLETE:
-        raise click.exceptions.Exit(1)
+    case_at(source, number)
+    outputs = context.outputs.absolute()
+    directory = local_directory(outputs, version)
+    with undo_on_error() as made:
+        kept = frozen.write(directory, version, source, made)
+        arguments = [str(kept), str(number), str(outputs), *(["--pdb"] if debug else [])]
+        Launcher.of(version, directory).replace_process("hpcsweep.worker.local", *arguments)

@@ -1,0 +1,209 @@
+"""The keys of the tasks' environment: `modules`, `conda`, `setup`, `python` and `container`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+from hpcsweep.manifest.frozen import SetupLine, Target, TaskInterpreter
+from hpcsweep.manifest.key_values import LINE_SCHEMA, a_list, refuse
+from hpcsweep.manifest.mistakes import Mistakes, Where, described, shown
+
+if TYPE_CHECKING:
+    from hpcsweep.manifest.model import UserManifest
+
+# As they are typed behind `module load`: a word, and no option.
+_MODULE = r"[A-Za-z0-9_][A-Za-z0-9_.+@:/=~-]*"
+# An interpreter that is searched on PATH.
+_PYTHON_NAME = re.compile(r"(python|pypy)[0-9.]*")
+# apptainer splits its binds at these.
+_NOT_BINDABLE = re.compile(r"[,:]")
+# Options of apptainer that would hide SLURM_ARRAY_TASK_ID from the worker.
+_CLEANING = ("-e", "--cleanenv")
+
+
+def _module(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(_MODULE, value):
+        refuse(
+            f"is {described(value)}, not the name of a module",
+            "Write it as behind `module load`; other commands of `module` belong in `setup:`.",
+        )
+    return value
+
+
+def _container_arg(value: Any) -> str:
+    if not isinstance(value, str) or not value or re.search(r"[\n\r\0]", value):
+        refuse(f"is {described(value)}, not an option of apptainer", "Quote it.")
+    if value in _CLEANING:
+        refuse(
+            f"is {value}, which hides the variables of Slurm from the worker",
+            "Leave it out, and unset in `setup:` what must not reach the container.",
+        )
+    return value
+
+
+Modules = Annotated[
+    list[
+        Annotated[
+            str,
+            BeforeValidator(_module),
+            WithJsonSchema({"type": "string", "pattern": f"^{_MODULE}$"}),
+        ]
+    ],
+    BeforeValidator(a_list),
+]
+ContainerArgs = Annotated[
+    list[Annotated[str, BeforeValidator(_container_arg), WithJsonSchema(LINE_SCHEMA)]],
+    BeforeValidator(a_list),
+]
+
+
+def setup_lines(
+    fields: UserManifest, root: Path, where: Callable[[Where], str], mistakes: Mistakes
+) -> tuple[SetupLine, ...]:
+    """The steps that prepare the worker's environment: modules, conda, setup lines."""
+    steps: list[tuple[Where, str, str]] = [
+        (("modules", position), name, "module") for position, name in enumerate(fields.modules)
+    ]
+    if fields.conda is not None:
+        steps.append((("conda",), _conda(fields.conda, root, mistakes), "conda"))
+    steps += [(("setup", position), text, "line") for position, text in enumerate(fields.setup)]
+    # Without directories: the manifest may be copied.
+    places = [Path(where(path)).name for path, _, _ in steps]
+    return tuple(
+        SetupLine(
+            text=text, where=place if places.count(place) == 1 else _exact(place, path), kind=kind
+        )
+        for (path, text, kind), place in zip(steps, places, strict=True)
+    )
+
+
+def _exact(place: str, path: Where) -> str:
+    """The place of one of several steps on a line."""
+    key, *position = path
+    return f"{place} {key}" + "".join(f"[{one}]" for one in position)
+
+
+def _conda(value: str, root: Path, mistakes: Mistakes) -> str:
+    """The name of an environment, or the absolute path of its prefix."""
+    if "/" not in value:
+        return value
+    prefix = _resolved(root, value)
+    if not (prefix / "conda-meta").is_dir():
+        mistakes.add(
+            ("conda",),
+            f"{shown(value)} is no conda environment: it has no directory conda-meta",
+            "Write the name of an environment, or the path of its prefix.",
+        )
+    return str(prefix)
+
+
+def interpreter(
+    fields: UserManifest,
+    root: Path,
+    target: Target | None,
+    where: Callable[[Where], str],
+    mistakes: Mistakes,
+) -> TaskInterpreter | None:
+    """The interpreter of the tasks; None for that of hpcsweep."""
+    if fields.container is not None:
+        return _in_container(fields, root, where, mistakes)
+    if fields.container_args:
+        mistakes.add(("container_args",), "there is no container", "Write container: image.sif.")
+    if fields.python is not None:
+        path = _python(fields.python, root, mistakes)
+        return TaskInterpreter(python=path, where=Path(where(("python",))).name)
+    if fields.conda is not None and target is not None and not target.is_command:
+        return TaskInterpreter(python="python", where=Path(where(("conda",))).name)
+    return None
+
+
+def _in_container(
+    fields: UserManifest, root: Path, where: Callable[[Where], str], mistakes: Mistakes
+) -> TaskInterpreter:
+    if fields.conda is not None:
+        mistakes.add(
+            ("conda",),
+            f"excludes container ({mistakes.where(('container',))}), which has its own programs",
+            "Keep one of them.",
+        )
+    python = fields.python or "python3"
+    if "/" in python:
+        python = os.path.normpath(root / python)
+    return TaskInterpreter(
+        python=python,
+        where=Path(where(("container",))).name,
+        container=_image(fields.container or "", root, mistakes),
+        container_args=tuple(fields.container_args),
+    )
+
+
+def _image(value: str, root: Path, mistakes: Mistakes) -> str:
+    """The absolute path of an image."""
+    if "://" in value:
+        mistakes.add(
+            ("container",),
+            "is a URL, from which every task would make an image of its own",
+            "Make one, apptainer build image.sif URL, and write its path.",
+        )
+        return value
+    path = _resolved(root, value)
+    problem = _path_problem(path, os.R_OK)
+    if problem is not None:
+        mistakes.add(("container",), *problem)
+    for one in (path, root):
+        if _NOT_BINDABLE.search(str(one)):
+            what = (
+                f"the path {shown(str(one))} has a comma or a colon, at which apptainer splits it"
+            )
+            mistakes.add(("container",), what, "Rename the directory.")
+    return str(path)
+
+
+def _python(value: str, root: Path, mistakes: Mistakes) -> str:
+    """The absolute path of an interpreter, or its name on PATH."""
+    path = _resolved(root, value)
+    if not os.path.lexists(path) and _PYTHON_NAME.fullmatch(value):
+        return value
+    if path.is_dir():
+        both = [path / "bin" / name for name in ("python", "python3")]
+        found = [one for one in both if os.path.lexists(one)]
+        if not found:
+            mistakes.add(
+                ("python",),
+                f"the directory {shown(value)} has no bin/python",
+                "Write the path of an interpreter, or the prefix of an environment.",
+            )
+            return value
+        path = found[0]
+    problem = _path_problem(path, os.X_OK)
+    if problem is not None:
+        mistakes.add(("python",), *problem)
+    return str(path)
+
+
+def _path_problem(path: Path, access: int) -> tuple[str, str] | None:
+    """Why a path cannot be used, and what next."""
+    if not path.exists():
+        if path.is_symlink():
+            goal = path.readlink()
+            return (
+                f"{path} is a link to {goal}, which does not exist",
+                "Make the environment again.",
+            )
+        return f"there is no {path}", "Relative paths start at the manifest's directory."
+    if not os.access(path, access):
+        verb = "executed" if access == os.X_OK else "read"
+        return f"{path} cannot be {verb}", "Check its permissions."
+    return None
+
+
+def _resolved(root: Path, value: str) -> Path:
+    """An absolute path without `..`; a link at its end stays: an environment is known by it."""
+    path = root / Path(value).expanduser()
+    return path.parent.resolve() / path.name

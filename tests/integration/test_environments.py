@@ -1,0 +1,126 @@
+"""Tasks in another interpreter than hpcsweep's, which has nothing of hpcsweep installed."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.clusters import HPCSWEEP, emulated
+from tests.support.here import Here, here
+from tests.support.pythons import make_environment, other_python
+
+__all__ = ["emulated", "here"]
+
+TARGET = """\
+import multiprocessing
+import shutil
+import sys
+
+import mypackage
+
+
+def child(x):
+    from hpcsweep.records import Status
+    return f"{x}{Status.COMPLETE}"
+
+
+def is_importable(name):
+    try:
+        __import__(name)
+    except ImportError:
+        return False
+    return True
+
+
+def run(x, log):
+    log.info("begun")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        spawned = pool.map(child, [x])
+    return {
+        "answer": mypackage.ANSWER + x,
+        "version": "%d.%d" % sys.version_info[:2],
+        "leaks": [name for name in ("click", "sqlalchemy", "pydantic") if is_importable(name)],
+        "spawned": spawned,
+        "python": shutil.which("python"),
+    }
+"""
+MANIFEST = """\
+name: s
+target: t.py:run
+source: {grid: {x: [1, 2]}}
+python: env
+chunk: 2
+"""
+
+
+def write_project(here: Here, python: str | Path) -> Path:
+    """A project whose environment has a package. Returns the environment."""
+    packages = make_environment(here.path / "env", python)
+    (packages / "mypackage.py").write_text("ANSWER = 42\n")
+    here.write("t.py", TARGET)
+    here.write("m.yaml", MANIFEST)
+    return here.path / "env"
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.13"])
+def test_worker_and_target_run_in_the_environment(here: Here, version: str) -> None:
+    environment = write_project(here, other_python(version))
+    here.finishes()
+    # Nobody has collected: the tasks themselves have written the index, by hpcsweep's interpreter.
+    with closing(sqlite3.connect(here.sweep / "store.sqlite3")) as index:
+        assert index.execute("select count(*) from cases").fetchone() == (2,)
+    rows = here.rows()
+    assert [row["answer"] for row in rows] == [43, 44]
+    for row in rows:
+        assert (row["version"], row["leaks"]) == (version, [])
+        assert row["python"] == str(environment / "bin/python")
+    assert [row["spawned"] for row in rows] == [["1complete"], ["2complete"]]
+    origin = json.loads((here.sweep / "submissions/0001/provenance.json").read_text())
+    assert origin["python"]["executable"] == str(environment / "bin/python")
+    assert origin["python"]["version"].startswith(f"{version}.")
+    assert origin["packages"] == []
+
+
+def test_a_case_here_runs_in_the_environment(here: Here) -> None:
+    write_project(here, other_python("3.10"))
+    argv = [HPCSWEEP, "run", "m.yaml", "--index", "1"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1])
+    assert (metrics["answer"], metrics["version"]) == (44, "3.10")
+
+
+def test_a_python_that_is_too_old_is_refused(here: Here) -> None:
+    write_project(here, other_python("3.9"))
+    message = here.refuses(4, "submit", "m.yaml")
+    assert "m.yaml:4: `python: " in message
+    assert "env/bin/python is Python 3.9; tasks need 3.10 or newer" in message
+
+
+def test_a_module_that_the_environment_lacks(here: Here) -> None:
+    write_project(here, sys.executable)
+    here.write("t.py", "import click\ndef run(x): return {}\n")  # hpcsweep's own environment has it
+    message = here.refuses(4, "submit", "m.yaml")
+    assert "No module named 'click'" in message
+    assert f"run by {here.path}/env/bin/python, which m.yaml:4 names" in message
+
+
+def test_an_interpreter_that_a_node_lacks_is_a_failed_setup(here: Here) -> None:
+    write_project(here, sys.executable)
+    for name in ("bin", "bin0"):
+        program = f'#!/bin/sh\nexec {here.path}/env/bin/python "$@"\n'
+        here.write(f"{name}/python8", program).chmod(0o755)
+    setup = 'setup: ["export PATH=$PWD/bin$SLURM_ARRAY_TASK_ID:$PATH"]\n'
+    text = MANIFEST.replace("chunk: 2", "chunk: 1")
+    here.write("m.yaml", text.replace("python: env\n", f"python: python8\n{setup}"))
+    here.cli("submit", "m.yaml", "--wait", code=9)
+    first, second = here.rows()
+    assert (first["status"], second["status"]) == ("complete", "failed")
+    assert second["reason"] == "setup"
+    assert "m.yaml:4" in second["error"]
