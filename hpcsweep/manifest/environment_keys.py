@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -63,7 +63,29 @@ ContainerArgs = Annotated[
 ]
 
 
-def setup_lines(
+class Environment(NamedTuple):
+    """What the keys freeze to."""
+
+    setup: tuple[SetupLine, ...]
+    # None for the interpreter of hpcsweep.
+    interpreter: TaskInterpreter | None
+
+
+def read(
+    fields: UserManifest,
+    root: Path,
+    target: Target | None,
+    where: Callable[[Where], str],
+    mistakes: Mistakes,
+) -> Environment:
+    """The environment of the tasks; adds mistakes."""
+    return Environment(
+        setup=_setup_lines(fields, root, where, mistakes),
+        interpreter=_interpreter(fields, root, target, where, mistakes),
+    )
+
+
+def _setup_lines(
     fields: UserManifest, root: Path, where: Callable[[Where], str], mistakes: Mistakes
 ) -> tuple[SetupLine, ...]:
     """The steps that prepare the worker's environment: modules, conda, setup lines."""
@@ -103,14 +125,13 @@ def _conda(value: str, root: Path, mistakes: Mistakes) -> str:
     return str(prefix)
 
 
-def interpreter(
+def _interpreter(
     fields: UserManifest,
     root: Path,
     target: Target | None,
     where: Callable[[Where], str],
     mistakes: Mistakes,
 ) -> TaskInterpreter | None:
-    """The interpreter of the tasks; None for that of hpcsweep."""
     if fields.container is not None:
         return _in_container(fields, root, where, mistakes)
     if fields.container_args:

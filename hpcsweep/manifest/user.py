@@ -84,12 +84,8 @@ def resolve(
         source = raw["source"] if expand is None else expand(raw["source"], mistakes)
         if source is not None or raw["source"] is None:
             spec = source_spec.build(source, mistakes, root)
-    if spec.source is not None and spec.source.replicates > 1 and fields and fields.replicates > 1:
-        again = (
-            "the source has replicates already",
-            "Write one of them, with the product of both.",
-        )
-        mistakes.add(("replicates",), *again)
+    if fields is not None:
+        _check_replicates(fields, spec, mistakes)
     # With a cache, a command has one more placeholder.
     more = ("result_file",) if cache_spec.is_wanted(raw) else ()
     target = target_spec.read(raw, root, spec.parameters, mistakes, more)
@@ -103,16 +99,15 @@ def resolve(
         policies = _policies(fields, root, options, mistakes)
         if spec.source is not None:
             canary_keys.check(fields.canary, spec.source.n_cases * fields.replicates, mistakes)
-        setup = environment_keys.setup_lines(fields, root, layers.where, mistakes)
-        interpreter = environment_keys.interpreter(fields, root, target, layers.where, mistakes)
+        environment = environment_keys.read(fields, root, target, layers.where, mistakes)
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)
 
     try:
         manifest = replace(
             _freeze(fields, root, target, spec.source),
-            setup=setup,
-            interpreter=interpreter,
+            setup=environment.setup,
+            interpreter=environment.interpreter,
             resources=Resources(options=options),
             needs=needs,
             mode=mode.name,
@@ -129,6 +124,17 @@ def resolve(
             next_step="Rename or rewrite it, or use a UTF-8 locale: LC_ALL=C.UTF-8.",
         ) from error
     return manifest, spec.source.repeat(manifest.replicates)
+
+
+def _check_replicates(
+    fields: model.UserManifest, spec: source_spec.Spec, mistakes: Mistakes
+) -> None:
+    if spec.source is not None and spec.source.replicates > 1 and fields.replicates > 1:
+        mistakes.add(
+            ("replicates",),
+            "the source has replicates already",
+            "Write one of them, with the product of both.",
+        )
 
 
 def _policies(

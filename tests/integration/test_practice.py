@@ -18,7 +18,7 @@ import pytest
 from tests.support.clusters import HPCSWEEP
 
 FOLDER = Path(__file__).parents[3] / "shared" / "cases"
-# A key that names the target's interpreter comes later; what is said until then is tried below.
+# It activates an environment by `setup` and expects its interpreter, which the key `python` names.
 OTHER_PYTHON = "14-target-in-project-venv-tool-elsewhere"
 CASES = sorted({path.parent.name for path in FOLDER.glob("[0-9]*/run.sh")} - {OTHER_PYTHON})
 ATTACKS = FOLDER / "attacks"
@@ -81,7 +81,8 @@ def test_a_missing_module_of_another_environment_is_explained() -> None:
     said = run(FOLDER / OTHER_PYTHON / "run.sh").stdout
     assert "mypackage" in said
     assert sys.executable in said  # which interpreter runs the target
-    assert "setup" in said  # and what does not change it
+    assert "setup" in said  # what does not change it
+    assert re.search("`python: .*/proj`", said)  # and what does
 
 
 @pytest.fixture
