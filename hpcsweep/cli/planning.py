@@ -16,7 +16,9 @@ from hpcsweep.cluster.base import Cluster, Limits
 from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.files import token
 from hpcsweep.settings import Settings
+from hpcsweep.state import canary
 from hpcsweep.state.manifest_diff import difference
+from hpcsweep.state.outlook import Outlook
 from hpcsweep.submission import policy
 from hpcsweep.submission.arrays import array_for, script_for
 from hpcsweep.submission.limits import limits_for, refuse_impossible, summary
@@ -62,7 +64,7 @@ def show_plan(
         chosen = outlook if request.selection is None else outlook.within(request.selection)
         click.echo(
             f"nothing to submit: {chosen.complete.count} complete, {chosen.failed.count} failed, "
-            f"{under_way} under way"
+            f"{under_way} under way{_behind_canary(request, outlook)}"
         )
     for batch in batches:
         plan = make_plan(request, sweep, batch, limits)
@@ -74,6 +76,13 @@ def show_plan(
             print_line(f"not asked: {unasked}" if unasked else "the cluster would take it")
     if batches and limits.ceilings and not script:
         print_line(summary(limits))
+
+
+def _behind_canary(request: SubmitRequest, outlook: Outlook) -> str:
+    """How many cases wait for a canary, for people."""
+    if not canary.is_running(outlook):
+        return ""
+    return f", {policy.sendable(outlook, request.policy).count} wait for the canary"
 
 
 def _unasked(limits: Limits) -> str:

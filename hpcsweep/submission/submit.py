@@ -20,7 +20,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state import canary
 from hpcsweep.state.manifest_diff import Difference, difference, refuse_mixing, reorders
-from hpcsweep.state.outlook import Outlook, outlook_of, with_lost, with_measured
+from hpcsweep.state.outlook import NONE, Outlook, outlook_of, with_lost, with_measured
 from hpcsweep.state.paused import Paused
 from hpcsweep.state.scheduler import poll
 from hpcsweep.state.stopped import Stopped
@@ -347,7 +347,7 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
     )
     batches = policy.decide(outlook, request.policy, submitter.limits)
     if not batches and canary.is_running(outlook):
-        return replace(done, behind_canary=canary.behind(outlook))
+        return replace(done, behind_canary=_put_behind_canary(request, submitter, outlook))
     if not batches and policy.sendable(outlook, request.policy):
         raise full_queue(submitter)
     if batches:
@@ -355,12 +355,35 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         nodes.forget(sweep.path)
     done = send_batches(request, submitter, done, batches)
     if not batches and reorders(sweep, request.manifest):
-        # A submission without a part: it says in which order the cases are from now on.
-        nothing = policy.batch(
-            outlook, request.policy, submitter.limits, IndexSet(), request.manifest.resources
-        )
-        submitter.submit(make_plan(request, sweep, nothing, submitter.limits))
+        # It says in which order the cases are from now on.
+        submitter.submit(_plan_of_nothing(request, submitter, outlook))
     return done
+
+
+def _put_behind_canary(request: SubmitRequest, submitter: Submitter, outlook: Outlook) -> IndexSet:
+    """The missing cases, which are sent when the canary has passed.
+
+    *Writes* a submission if there are more of them than before.
+    """
+    behind = canary.behind(outlook)
+    missing = policy.sendable(outlook, request.policy) - outlook.complete - outlook.failed
+    if missing - behind:
+        submitter.submit(_plan_of_nothing(request, submitter, outlook, rest=missing))
+    return behind | missing
+
+
+def _plan_of_nothing(
+    request: SubmitRequest,
+    submitter: Submitter,
+    outlook: Outlook,
+    rest: IndexSet = NONE,
+) -> Plan:
+    """A submission without a part; `rest` are indices that `advance` sends."""
+    nothing = policy.batch(
+        outlook, request.policy, submitter.limits, NONE, request.manifest.resources
+    )
+    batch = replace(nothing, rest=rest, closes=bool(rest))
+    return make_plan(request, submitter.sweep, batch, submitter.limits)
 
 
 def send_batches(

@@ -105,3 +105,21 @@ def test_a_submit_beside_a_canary_waits_for_it_unless_told_otherwise(site: Site)
     said = site.hpcsweep("submit", "m.yaml", "--canary", "0")
     assert "submission 2" in said
     site.hpcsweep("cancel", "s")
+
+
+def test_cases_that_are_added_while_a_canary_runs_follow_it_as_well(site: Site) -> None:
+    (site.root / "t.py").write_text(
+        "import time\nfrom pathlib import Path\n\ndef run(x):\n"
+        "    while not (Path(__file__).parent / 'go').exists():\n        time.sleep(0.05)\n"
+        "    return {'y': x}\n"
+    )
+    site.hpcsweep("submit", site.manifest(f"{FUNCTION}canary: 2\n"))
+    grown = site.manifest(FUNCTION.replace("20", "25") + "canary: 2\n")
+    for _ in range(2):  # the second time nothing is new
+        said = site.hpcsweep("submit", grown)
+        assert "nothing to submit now, 2 cases are under way and 23 wait for the canary" in said
+    assert "2 under way, 23 wait for the canary" in site.hpcsweep("plan", grown)
+    assert [len(plan["parts"]) for plan in plans(site)] == [1, 0]
+    (site.root / "go").touch()
+    site.wait_for(complete=25)
+    assert set(site.completions().values()) == {1}
