@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 
 INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
@@ -119,6 +118,8 @@ def _is_text(value: Any) -> bool:
 def _is_moment(value: Any) -> bool:
     if type(value) is not str or not value.isascii():
         return False
+    from datetime import datetime  # noqa: PLC0415  # no first start of a task reads a time
+
     try:
         datetime.fromisoformat(value)
     except ValueError:

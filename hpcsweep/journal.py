@@ -17,9 +17,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from binascii import crc32
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -283,7 +283,10 @@ def all_journals(root: Path) -> Iterator[str]:
 
 def now() -> str:
     """The current time, UTC, as records and metadata hold it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    # Not by `datetime`, which no other part of a task's start needs (invariant 17).
+    seconds, rest_ns = divmod(time.time_ns(), 10**9)
+    day_and_time = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{day_and_time}.{rest_ns // 10**6:03d}+00:00"
 
 
 def common_fields(manifest: str, attempt: Attempt, chunk: int) -> CommonFields:

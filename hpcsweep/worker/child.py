@@ -24,9 +24,12 @@ from hpcsweep.worker.function import encode_answer
 from hpcsweep.worker.inherited import (
     OpenFiles,
     RandomStates,
+    adopt_orphans,
     clear_exit_handlers,
     finish_process,
     fork_obstacles,
+    kill_orphans,
+    own_children,
 )
 from hpcsweep.worker.messages import (
     ANSWER_MAX,
@@ -92,6 +95,7 @@ class Server:
 
 
 def _serve(work: Work, channel: ChildChannel, *, forks: bool) -> NoReturn:
+    adopt_orphans()
     executor: ForkedCases | InProcess | None = None
     own_pid = os.getpid()
     with os.fdopen(channel.requests, "rb", closefd=False) as lines:
@@ -140,6 +144,7 @@ class ForkedCases:
         # If SIGCHLD were ignored, the kernel would discard the exit status of a case.
         self._import_sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._files = OpenFiles(channel.descriptors)
+        self._kept = own_children()
         streams.flush()
         streams.reopen()  # the import may have replaced them
         gc.freeze()  # a collection in a case must not write to, and so copy, the import's pages
@@ -170,14 +175,15 @@ class ForkedCases:
             with contextlib.suppress(OSError):  # the case did so itself
                 os.setpgid(pid, pid)
             os.pwrite(self._channel.pid_file, b"%20d" % pid, 0)
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            cpu_seconds = _wait_for_end(pid)
             with contextlib.suppress(OSError):  # usually nothing is left
                 os.killpg(pid, signal.SIGKILL)  # processes that the case left behind
             _, status, usage = os.wait4(pid, 0)
+            cpu_seconds += usage.ru_utime + usage.ru_stime + kill_orphans(self._kept)
             os.pwrite(self._channel.pid_file, b"%20s" % b"", 0)
             fields = {
                 "status": status,
-                "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "cpu_seconds": cpu_seconds,
                 "max_rss_bytes": usage.ru_maxrss * 1024,
             }
             return fields, os.pread(answer, min(os.fstat(answer).st_size, ANSWER_MAX), 0)
@@ -226,6 +232,20 @@ class ForkedCases:
             os._exit(0)
         finally:  # our own code failed: report it in the task's output
             exit_broken(self._channel.task_stderr)
+
+
+def _wait_for_end(pid: int) -> float:
+    """Wait until a case has ended, but not for its status.
+
+    Returns the CPU seconds of its daemons that ended before: they became children of this process.
+    """
+    cpu_seconds = 0.0
+    while True:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        if ended is None or ended.si_pid == pid:
+            return cpu_seconds
+        _, _, usage = os.wait4(ended.si_pid, 0)
+        cpu_seconds += usage.ru_utime + usage.ru_stime
 
 
 def exit_broken(task_stderr: int) -> NoReturn:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hpcsweep import target
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.worker import streams
-from hpcsweep.worker.messages import ChildChannel, MakeCase, Request
+from hpcsweep.worker.messages import CASE_ID, ChildChannel, MakeCase, Request
 
 # The codes of a shell.
 EXIT_CANNOT_EXECUTE = 126
@@ -51,7 +51,7 @@ def _execute(root: str, command: Sequence[str], request: Request) -> None:
     argv = target.command_line(command, request.params, places, request.written)
     environment = os.environ | {
         "HPCSWEEP_RUN_DIR": places["run_dir"],
-        "HPCSWEEP_CASE_ID": request.case_id,
+        CASE_ID: request.case_id,
         "HPCSWEEP_INDEX": places["index"],
         "HPCSWEEP_SEED": places["seed"],
         "HPCSWEEP_CHECKPOINTS": request.checkpoints,

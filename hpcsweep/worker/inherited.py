@@ -1,4 +1,4 @@
-"""The state that a forked case inherits from the import, and that a plain fork gets wrong.
+"""The state that a forked case inherits from the import, and what a case leaves behind.
 
 The kernel shares the positions of open files; unseeded generators would draw the same numbers in
 every case; exit handlers of the parent would run in each fork.
@@ -26,6 +26,8 @@ from hpcsweep.worker import streams
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
+# prctl(2), since Linux 3.4; a fork does not inherit it.
+_PR_SET_CHILD_SUBREAPER = 36
 # Devices of accelerators: the state of their drivers does not survive a fork.
 _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/accel", "/dev/infiniband/")
 
@@ -289,3 +291,48 @@ def finish_process() -> None:
 def _flush_c() -> None:
     """Flush the output buffers of C code."""
     sys.modules["ctypes"].CDLL(None).fflush(None)
+
+
+# --- what a case leaves running -----------------------------------------------------------------
+
+
+def adopt_orphans() -> None:
+    """Become the parent of the processes that a case leaves behind, also of daemons.
+
+    Elsewhere than on Linux they become children of init, and run on.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(ImportError, OSError):  # a Python that was built without it
+        # `ctypes` around it would look up thirty paths more at the start of each task.
+        import _ctypes  # noqa: PLC0415
+
+        prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
+        _ctypes.call_function(prctl, (_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+
+
+def has_children() -> bool:
+    """Whether this process has children, running or ended. One system call."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def own_children() -> frozenset[int]:
+    """The children of this process: those that an import has started."""
+    if not has_children():
+        return frozenset()
+    from hpcsweep.worker import processes  # noqa: PLC0415  # few imports start processes
+
+    return frozenset(processes.children(os.getpid()))
+
+
+def kill_orphans(kept: frozenset[int] = frozenset()) -> float:
+    """Kill what a case left running: all children but `kept`. Returns their CPU seconds."""
+    if not has_children():
+        return 0.0
+    from hpcsweep.worker import processes  # noqa: PLC0415  # few cases leave any
+
+    return processes.kill_children(lambda pid: pid not in kept)

@@ -12,7 +12,7 @@ from hpcsweep.usage import cpu_seconds
 from hpcsweep.worker import streams
 from hpcsweep.worker.cgroup import read_kernel_file
 from hpcsweep.worker.function import encode_answer
-from hpcsweep.worker.inherited import RandomStates
+from hpcsweep.worker.inherited import RandomStates, kill_orphans, own_children
 from hpcsweep.worker.messages import ChildChannel, Work, send_reply
 from hpcsweep.worker.restore import ModuleValues, ProcessState
 
@@ -29,6 +29,7 @@ class InProcess:
         """
         os.close(channel.pid_file)
         self._channel, self._me = channel, os.getpid()
+        self._kept = own_children()
         self._process = ProcessState(random_states)
         self._values = ModuleValues(obstacles, root, channel.task_stderr) if obstacles else None
 
@@ -41,6 +42,7 @@ class InProcess:
         if os.getpid() != self._me:
             os._exit(0)
         streams.flush()
+        kill_orphans(self._kept)
         fields = {
             "status": None,
             "cpu_seconds": cpu_seconds() - before,

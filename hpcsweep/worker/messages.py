@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Answer = dict[str, Any]
 # The answer of a case that did nothing.
 NOTHING: Answer = {"reason": None, "error": None, "metrics": {}, "returned": False}
+# The variable of a command's environment that names its case.
+CASE_ID = "HPCSWEEP_CASE_ID"
 TOKEN_BYTES = 16
 # Bytes of a length and of a checksum.
 _LENGTH, _SUM = 8, 4

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 from hpcsweep.records import Reason
 from hpcsweep.worker import process
+from hpcsweep.worker.inherited import has_children
 from hpcsweep.worker.messages import (
+    CASE_ID,
     ChildProgram,
     GarbledReply,
     MakeCase,
@@ -82,6 +84,8 @@ class Slot:
         self._term_grace_s, self._case_timeout_s = term_grace_s, case_timeout_s
         self._share = share
         self._process: ChildProcess | None = None
+        # Of the running case; "" where it is made.
+        self._case_id = ""
         # Those before the case.
         self._oom_kills = 0
         # Never written to: its hang-up tells every child that the worker is gone.
@@ -90,6 +94,7 @@ class Slot:
     def run(self, request: Request | MakeCase) -> Steps[CaseEnd]:
         """Run one case to its end, its time limit, or a stop signal of the worker."""
         self._oom_kills = self._share.memory.oom_kills()
+        self._case_id = request.case_id if isinstance(request, Request) else ""
         child = self._process
         if child is not None and os.waitpid(child.pid, os.WNOHANG) != (0, 0):
             self._forget(child)  # a leftover of an earlier case killed it
@@ -184,12 +189,24 @@ class Slot:
         child.read_replies()
         child.kill()  # processes that user code left behind
         self._forget(child)
+        cpu_seconds = usage.ru_utime + usage.ru_stime + self._kill_daemons(child)
         end = child.end or {
             "status": status,
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "cpu_seconds": cpu_seconds,
             "max_rss_bytes": usage.ru_maxrss * 1024,
         }
         return (yield from self._case_end(child, end, timed_out=timed_out))
+
+    def _kill_daemons(self, child: ChildProcess) -> float:
+        """Kill what a command left running. Returns its CPU seconds.
+
+        A persistent child does so after each of its cases.
+        """
+        if self._program.is_persistent or not has_children():
+            return 0.0
+        from hpcsweep.worker import processes  # noqa: PLC0415  # few commands leave any
+
+        return processes.kill_left_of(f"{CASE_ID}={self._case_id}".encode(), child.pid)
 
     def _case_end(
         self, child: ChildProcess, end: dict[str, Any], *, timed_out: bool

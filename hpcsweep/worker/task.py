@@ -21,6 +21,7 @@ from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker.attempt import Attempts
 from hpcsweep.worker.cases import CancelledIndices, Cases, Queue
 from hpcsweep.worker.ingester import Ingester
+from hpcsweep.worker.inherited import adopt_orphans, kill_orphans
 from hpcsweep.worker.lanes import Lane, Lanes
 from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.leftovers import leftovers_of
@@ -331,7 +332,11 @@ def main(arguments: list[str]) -> int:
 
 
 def exit_code_of(run: Callable[[], int]) -> int:
-    """The exit code of a task, also where it cannot go on. *Raises* SweepError."""
+    """The exit code of a task, also where it cannot go on. Nothing that it started runs on.
+
+    *Raises* SweepError.
+    """
+    adopt_orphans()
     try:
         return run()
     except JournalError as error:  # outcomes cannot be recorded any more
@@ -342,6 +347,8 @@ def exit_code_of(run: Callable[[], int]) -> int:
     except OSError as error:
         write_notice(f"the worker cannot continue: {one_line(error)}")
         return EXIT_REFUSED
+    finally:
+        kill_orphans()
 
 
 def _run(arguments: list[str]) -> int:
