@@ -339,12 +339,15 @@ def open_regular(path: str | Path) -> BufferedReader:
 def read_regular(path: str | Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes. *Raises* OSError."""
     data = bytearray()
+    too_large = OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
     with open_regular(path) as stream:
-        # In pieces: a read of `limit` bytes would allocate that much memory at once.
+        if os.fstat(stream.fileno()).st_size > limit:
+            raise too_large
+        # In pieces: a read of `limit` bytes would allocate that much memory at once. It may grow.
         while piece := stream.read(READ_AT_ONCE):
             data += piece
             if len(data) > limit:
-                raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
+                raise too_large
     return bytes(data)
 
 
