@@ -57,15 +57,25 @@ class Queue:
         return self.states
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> MadeSweep:
+def one_of_five_tasks(root: Path) -> MadeSweep:
     """Five tasks of two cases: the first one has run; one of its cases failed."""
     python = "def run(x): return {'y': 1 / x}\n"
-    found = MadeSweep(tmp_path, grid(x=list(range(12))), python=python)
+    found = MadeSweep(root, grid(x=list(range(12))), python=python)
     found.plan(IndexSet.all(10), chunk_size=2)
     found.handed_in()
     found.run(0)
     return found
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> MadeSweep:
+    return one_of_five_tasks(tmp_path_factory.mktemp("status"))
+
+
+@pytest.fixture
+def made(template: MadeSweep, tmp_path: Path) -> MadeSweep:
+    """A copy of that sweep."""
+    return template.copy(tmp_path)
 
 
 def look(made: MadeSweep, states: dict[int, str] | None) -> Summary:
@@ -122,9 +132,10 @@ def test_a_cluster_that_stops_answering(made: MadeSweep) -> None:
     assert summary.problem == "no answer"
 
 
-@pytest.fixture
-def complete(made: MadeSweep) -> Summary:
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Summary:
     """That sweep when a second submission has completed it."""
+    made = one_of_five_tasks(tmp_path_factory.mktemp("complete"))
     (made.root / "target.py").write_text("def run(x): return {}\n")
     made.plan(IndexSet.of([0, 10, 11]), generation=1)
     made.handed_in(2, job_id="101")
