@@ -3,7 +3,8 @@
 #   make test     sets up, checks the code, runs every test (`make quick`: those for the desk)
 
 PYTHON ?= python3
-# Twice as many as cores: tests mostly wait for processes, clusters and graces.
+# Twice as many as cores, and three times for `make test`, whose tests mostly wait for processes,
+# clusters and graces.
 WORKERS ?= 4
 # More arguments for pytest: make test PYTEST_ARGS="-k journal"
 PYTEST_ARGS ?=
@@ -34,6 +35,7 @@ demo: $(VENV)/package.stamp ## sweep examples/oscillator on the emulated cluster
 quick: $(VENV)/dev.stamp ## run the unit and property tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/unit tests/property $(PYTEST_ARGS)
 
+test: WORKERS = 6
 test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 

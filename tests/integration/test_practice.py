@@ -30,6 +30,39 @@ LATER = {
     "25-conditional-and-filtered-grid": "a grid has no filter yet",
 }
 
+# What takes longest runs with --soak; the test beside it tries the same in every run, smaller.
+SCALED = {
+    "01-busy-submit": "faults/test_racing_submits.py::test_of_many_first_submits_one_succeeds",
+    "01-site-sbatch-banner-not-parsable": (
+        "integration/test_bad_input.py::test_a_job_id_in_the_output_of_a_site_wrapper"
+    ),
+    "03-accepted-but-error-answer": (
+        "integration/test_bad_input.py::test_an_array_that_was_accepted_without_an_answer"
+    ),
+    "05-nolock-two-hosts": "faults/test_racing_submits.py::test_of_many_first_submits_one_succeeds",
+    "07-one-misshapen-record": (
+        "property/test_misshapen_records.py::test_a_wrong_record_costs_its_own_line"
+    ),
+    "09-metrics-fifo-and-endless": (
+        "unit/test_command.py::test_metrics_that_are_no_file_cost_their_case"
+    ),
+    "12-metrics-json-of-non-python-programs": (
+        "unit/test_command.py::test_numbers_as_other_languages_print_them"
+    ),
+    "17-module-level-state-between-cases": (
+        "unit/test_equal_cases.py::test_every_case_begins_as_the_first_one"
+    ),
+    "26-job-that-will-never-start": (
+        "faults/test_asking.py::test_the_reason_of_waiting_tasks_is_shown"
+    ),
+    "27-tmpdir-home-cron-and-closed-streams": (
+        "integration/test_bare_surroundings.py::test_an_environment_that_lacks_much"
+    ),
+    "31-arrays-switched-off-or-tiny": (
+        "contract/test_handing_in.py::test_without_arrays_each_task_is_a_job"
+    ),
+}
+
 # strace -f waits for every process that came of the first one: also for an emulated cluster, which
 # ends minutes after its last job. This one ends with the program that it was told to run.
 STRACE = """#!/bin/bash
@@ -68,7 +101,14 @@ def run(script: Path) -> subprocess.CompletedProcess[str]:
 
 def marked(name: str) -> object:
     marks = [pytest.mark.xfail(reason=LATER[name])] if name in LATER else []
-    return pytest.param(name, marks=marks)
+    return pytest.param(name, marks=[*marks, *([pytest.mark.soak] if name in SCALED else [])])
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_a_case_that_runs_with_soak_is_tried_in_every_run(name: str) -> None:
+    file, _, test = SCALED[name].partition("::")
+    assert f"def {test}(" in (Path(__file__).parents[1] / file).read_text()
+    assert list(FOLDER.glob(f"**/{name}*")), f"there is no {name}"
 
 
 @pytest.mark.parametrize("name", [marked(name) for name in CASES])
@@ -110,6 +150,7 @@ def exit_codes(said: str, pattern: str = r"rc[ =](\d+)") -> list[int]:
     return [int(code) for code in re.findall(pattern, said)]
 
 
+@pytest.mark.soak
 def test_the_loser_of_a_race_removes_nothing(attack: Attack) -> None:
     said = attack("01-busy-submit-deletes-winner.sh")
     assert 0 in exit_codes(said), said
@@ -118,6 +159,7 @@ def test_the_loser_of_a_race_removes_nothing(attack: Attack) -> None:
     assert "conc: nothing to submit" in said, said
 
 
+@pytest.mark.soak
 def test_two_hosts_without_locks_send_one_array(attack: Attack) -> None:
     said = attack("05-nolock-two-hosts.sh")
     counts = re.findall(r"^ +(\d+) (\d)$", said, re.MULTILINE)
@@ -142,6 +184,7 @@ def test_a_killed_logbook_begins_again(attack: Attack) -> None:
     assert attack("06-logbook-killed-at-first-write.sh").rstrip().endswith("complete")
 
 
+@pytest.mark.soak
 def test_a_malformed_record_costs_only_itself(attack: Attack) -> None:
     said = attack("07-one-misshapen-record-blocks-every-command.sh")
     codes = exit_codes(said)
@@ -154,6 +197,7 @@ def test_no_escape_sequence_reaches_a_reader(attack: Attack) -> None:
     assert not re.search(r"\^\[|\^G", said), said  # as `cat -v` shows them
 
 
+@pytest.mark.soak
 def test_background_processes_of_a_program_do_not_block(attack: Attack) -> None:
     said = attack("09-metrics-fifo-and-endless.sh")
     assert 124 not in exit_codes(said), said
