@@ -238,7 +238,7 @@ def test_no_connection_outlives_its_transaction(postgres: PrivatePostgres, datab
     assert list(reading) == []
     query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database.name}'"  # noqa: S608
     # A server process ends a moment after its client.
-    wait_until(lambda: postgres.sql(query) == [(0,)] or "connected", 10, "no connection")
+    wait_until(lambda: postgres.sql(query) == [(0,)] or "connected", 60, "no connection")
 
 
 def test_a_url_overrides_the_defaults() -> None:

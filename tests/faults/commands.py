@@ -349,7 +349,7 @@ class Emulator:
             return done.stdout.strip().isdecimal() or f"sbatch: {done.stderr}"
         from hpcsweep import emulator  # noqa: PLC0415  # after its state is settled
 
-        return wait_until(lambda: not emulator.is_running(self._directory), 10, "its end")
+        return wait_until(lambda: not emulator.is_running(self._directory), 60, "its end")
 
     def found(self) -> Found:
         return Found()

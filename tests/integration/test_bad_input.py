@@ -396,7 +396,7 @@ def test_a_background_process_of_a_setup_line_does_not_block(here: Here) -> None
     here.write("m.yaml", f"{GOOD}setup: ['sleep 1000 & echo $! >child']\n")
     assert here.cli("submit", "m.yaml", "--dry-run").exit_code == 0
     child = Path(f"/proc/{(here.path / 'child').read_text().strip()}")
-    wait_until(lambda: not child.exists(), 10, "the end of the process left behind")
+    wait_until(lambda: not child.exists(), 60, "the end of the process left behind")
 
 
 def test_an_import_or_a_setup_line_that_hangs_is_ended(here: Here) -> None:

@@ -25,9 +25,15 @@ def test_the_seed_decides_which_jobs_are_struck(tmp_path: Path, kind: str, state
     fault = Fault(kind=kind, rate=0.5, within_s=0.2)
     struck = {task for task in range(8) if unit(3, "named", task, 0, kind) < 0.5}
     with Emulated(tmp_path / "c", faults=(fault,), seed=3) as cluster:
+        script = "until [ -e go ]; do sleep 0.2; done"
         job = cluster.submit(
-            "-J", "named", "--no-requeue", "--array=0-7", "-o", "out", "--wrap", "exec sleep 1.5"
+            "-J", "named", "--no-requeue", "--array=0-7", "-o", "out", "--wrap", script
         )
+        cluster.wait_for(job, "RUNNING", state)
+        wait_until(
+            lambda: len(emulator.faults_since(cluster.directory, 0)) == len(struck), 60, "faults"
+        )
+        (cluster.work / "go").touch()
         cluster.wait_for(job, "COMPLETED", state)
         seen = {
             int(name.partition("_")[2]) for name, one in cluster.states(job).items() if one == state
@@ -49,7 +55,7 @@ def test_a_duplicate_start_runs_the_script_twice_at_once(tmp_path: Path) -> None
                 if (cluster.work / "starts").exists()
                 else None
             ),
-            10,
+            60,
             "two starts",
         )
         cluster.wait_for(job, "COMPLETED")
@@ -71,7 +77,8 @@ def test_an_sbatch_is_refused_or_accepted_without_an_answer(tmp_path: Path) -> N
 
 def test_a_dead_controller_does_not_answer_and_catches_up_later(tmp_path: Path) -> None:
     with Emulated(tmp_path / "c") as cluster:
-        job = cluster.submit("-o", "out", "--wrap", "echo up; sleep 0.2")
+        script = "echo up; until [ -e go ]; do sleep 0.1; done; echo over"
+        job = cluster.submit("-o", "out", "--wrap", script)
         cluster.wait_file("out", "up")
         emulator.order_fault(cluster.directory, "controller_down", seconds=60.0)
         for argv, code in (
@@ -83,6 +90,8 @@ def test_a_dead_controller_does_not_answer_and_catches_up_later(tmp_path: Path) 
         ):
             done = cluster.run(*argv)
             assert (done.returncode, UNREACHABLE in done.stderr) == (code, True), argv
+        (cluster.work / "go").touch()
+        cluster.wait_file("out", "over")
         assert cluster.out("sacct", "-nPX", "-o", "State") == "RUNNING\n"
         emulator.order_fault(cluster.directory, "clear")
         cluster.wait_for(job, "COMPLETED")
@@ -122,7 +131,7 @@ def test_the_command_injects_faults(tmp_path: Path) -> None:
         cluster.wait_for(job, "RUNNING")
         assert fault("node_fail", "--job", f"{job}_1").returncode == 0
         wait_until(
-            lambda: cluster.states(job)[f"{job}_1"] == "NODE_FAIL", 10, "the end of element 1"
+            lambda: cluster.states(job)[f"{job}_1"] == "NODE_FAIL", 60, "the end of element 1"
         )
         assert cluster.states(job)[f"{job}_0"] == "RUNNING"
         assert fault("preempt", "--job", "99").returncode == 6

@@ -330,7 +330,7 @@ def test_signals_of_the_scheduler_are_not_inherited(cluster: Emulated) -> None:
     ignored = int(text.split()[1], 16)
     for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         assert not ignored & 1 << (number - 1)
-    wait_until(lambda: cluster.states(job) == {str(job): "COMPLETED"}, 10, "its end")
+    wait_until(lambda: cluster.states(job) == {str(job): "COMPLETED"}, 60, "its end")
 
 
 @pytest.mark.parametrize("place", ["plain", "with a space", "long" * 40])

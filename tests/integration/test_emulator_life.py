@@ -58,7 +58,7 @@ def test_the_scheduler_ends_when_idle(tmp_path: Path) -> None:
     with Emulated(tmp_path / "state", idle_exit_s=0.3) as cluster:
         job = cluster.submit("-o", "late.o", "--wrap", "sleep 1; echo end")
         cluster.wait_file("late.o", "end")  # a job that runs is no idleness
-        wait_until(lambda: not emulator.is_running(cluster.directory), 10, "its end")
+        wait_until(lambda: not emulator.is_running(cluster.directory), 60, "its end")
         assert not (cluster.directory / "socket").exists()
         assert not (cluster.directory / "scheduler.pid").exists()
         assert cluster.states(job) == {str(job): "COMPLETED"}
@@ -71,7 +71,7 @@ def test_the_scheduler_ends_when_its_directory_is_gone(tmp_path: Path) -> None:
         pid = cluster.scheduler
         shutil.rmtree(cluster.directory)
         os.kill(pid, signal.SIGCHLD)  # wakes it up before its next look
-        wait_until(lambda: not Path(f"/proc/{pid}").exists() or None, 10, "its end")
+        wait_until(lambda: not Path(f"/proc/{pid}").exists() or None, 60, "its end")
         assert owned_by(cluster.directory) == {}
         emulator.ensure(cluster.directory, cluster.settings)
         assert cluster.submit("-H", "--wrap", "true") == job

@@ -69,7 +69,7 @@ def test_equal_tiers_and_mode_off_are_not_preempted(tmp_path: Path) -> None:
         cluster.wait_for(first, "RUNNING")
         waits = cluster.submit("-p", "up", "-o", "b", "--wrap", "true")
         same = cluster.submit("-p", "low", "-o", "b", "--wrap", "true")
-        wait_until(lambda: cluster.rows(waits, "%r") == ["Resources"], 10, "why it waits")
+        wait_until(lambda: cluster.rows(waits, "%r") == ["Resources"], 60, "why it waits")
         assert cluster.states(first) == {str(first): "RUNNING"}
         assert cluster.states(same) == {str(same): "PENDING"}
 
@@ -108,10 +108,10 @@ def test_limits_of_accounts_and_qos(tmp_path: Path) -> None:
         done = cluster.run("sbatch", "-q", "nonesuch", "--wrap", "true")
         assert "Invalid qos specification" in done.stderr
         job = cluster.submit("-q", "one", "--array=0-1", "-o", "a", "--wrap", "sleep 60")
-        wait_until(lambda: "QOSMaxJobsPerUserLimit" in cluster.rows(job, "%r"), 10, "one waits")
+        wait_until(lambda: "QOSMaxJobsPerUserLimit" in cluster.rows(job, "%r"), 60, "one waits")
         long = cluster.submit("-q", "quick", "-t", "9", "-o", "a", "--wrap", "true")
         why = ["QOSMaxWallDurationPerJobLimit"]
-        wait_until(lambda: cluster.rows(long, "%r") == why, 10, "why the long one waits")
+        wait_until(lambda: cluster.rows(long, "%r") == why, 60, "why the long one waits")
         shown = cluster.out("sacctmgr", "-nP", "show", "qos", "format=name,maxsubmitpu,maxwall")
         assert shown == "normal|3|\none||\nquick||00:05:00\n"
         shown = cluster.out("sacctmgr", "-nP", "show", "assoc", "format=account,user,maxsubmit")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep import emulator
 from tests.support.emulated import Emulated
 from tests.support.wait import wait_until
 
@@ -231,21 +232,23 @@ def test_waiting_elements_share_a_row(tmp_path: Path) -> None:
 
 
 def test_late_accounting_shows_phantoms(tmp_path: Path) -> None:
-    with Emulated(tmp_path / "late", acct_lag_s=3.0, phantom_rows=True) as late:
+    with Emulated(tmp_path / "late", acct_lag_s=6.0, phantom_rows=True) as late:
         job = late.submit("--array=0", "-o", "x.o", "--wrap", "echo up; exec sleep 60")
         late.wait_file("x.o", "up")
         argv = ["sacct", "-n", "-P", "-j", str(job), "-o", "jobid,jobidraw,jobname,state,exitcode"]
         phantom = f"{job}|{job}|allocation|PENDING|0:0\n"
         batch = f"{job}.batch|{job}.batch|batch|RUNNING|0:0\n"
+        emulator.order_fault(late.directory, "accounting_late", seconds=3600.0)
         assert late.out(*argv) == phantom + batch
+        emulator.order_fault(late.directory, "clear")
         true = f"{job}_0|{job}|wrap|RUNNING|0:0\n{job}_0.batch|{job}.batch|batch|RUNNING|0:0\n"
-        wait_until(lambda: late.out(*argv) == true, 10, "the true rows")
+        wait_until(lambda: late.out(*argv) == true, 60, "the true rows", poll_s=0.5)
         late.out("scancel", str(job))
         late.wait_for(job, "CANCELLED")
         assert late.out(*argv) == true
         uid = os.getuid()
         over = f"{job}_0|{job}|wrap|CANCELLED by {uid}|0:0"
-        wait_until(lambda: late.out(*argv).startswith(over), 10, "the end")
+        wait_until(lambda: late.out(*argv).startswith(over), 60, "the end", poll_s=0.5)
 
 
 def test_finished_jobs_are_forgotten(tmp_path: Path) -> None:
@@ -253,6 +256,6 @@ def test_finished_jobs_are_forgotten(tmp_path: Path) -> None:
         job = short.submit("-o", "x.o", "--wrap", "echo up")
         short.wait_file("x.o", "up")
         argv = ("squeue", "-h", "-t", "all", "-j", str(job))
-        wait_until(lambda: short.run(*argv).stderr == INVALID, 10, "the job's end")
+        wait_until(lambda: short.run(*argv).stderr == INVALID, 60, "the job's end")
         assert short.out("sacct", "-n", "-P", "-X", "-j", str(job), "-o", "state") == "COMPLETED\n"
         assert not (short.directory / "submissions" / str(job)).exists()

@@ -122,8 +122,8 @@ def test_a_closing_job_behind_a_forgotten_array_waits_for_nothing(
         script.write_text("#!/bin/sh\ntouch ran\n")
         client = Slurm(
             kind="emulated",
-            timeout_s=20.0,
-            sbatch_timeout_s=20.0,
+            timeout_s=60.0,
+            sbatch_timeout_s=60.0,
             environment=emulator.environment(cluster.directory),
         )
         options = {"chdir": str(cluster.work)}

@@ -54,7 +54,7 @@ class Emulated:
         """kill -9, and wait until its locks are free."""
         os.kill(self.scheduler, signal.SIGKILL)
         wait_until(
-            lambda: not emulator.is_running(self.directory), 10, "the scheduler's end", poll_s=0.01
+            lambda: not emulator.is_running(self.directory), 60, "the scheduler's end", poll_s=0.01
         )
 
     def env(self, **more: str) -> dict[str, str]:
@@ -101,7 +101,7 @@ class Emulated:
             seen = self.states(job)
             return seen if seen and set(seen.values()) <= set(states) else str(seen)
 
-        return wait_until(reached, 20, f"job {job} in {states}", poll_s=0.02)
+        return wait_until(reached, 60, f"job {job} in {states}", poll_s=0.02)
 
     def wait_file(self, name: str, text: str = "") -> str:
         """The content of a file in the working directory, once it holds `text`."""
@@ -110,5 +110,5 @@ class Emulated:
         def there() -> str | bool:
             return path.exists() and text in path.read_text() and path.stat().st_size > 0
 
-        wait_until(there, 20, f"{path} with {text!r}", poll_s=0.02)
+        wait_until(there, 60, f"{path} with {text!r}", poll_s=0.02)
         return path.read_text()

@@ -140,7 +140,7 @@ class PrivatePostgres:
         assert self._reaper is not None
         self._reaper.communicate(timeout=60)  # closes the pipe
         for process in self._processes.values():
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         left = owned_by(self.directory)
         if left or self.directory.exists():
             raise RuntimeError(f"{self.directory}: left {left}")
@@ -169,7 +169,7 @@ class PrivatePostgres:
         server = self._processes["postgres"]
         for pid in (server.pid, *_children(server.pid)):
             kill(pid)
-        server.wait(timeout=20)
+        server.wait(timeout=60)
 
     def stop(self) -> None:
         """End the server as an administrator in a hurry does: clients are thrown out."""

@@ -139,7 +139,7 @@ class PrivateSlurm:
         reaper, self._reaper = self._reaper, None
         _, complaint = reaper.communicate(timeout=60)  # closes the pipe
         for daemon in self._daemons.values():
-            daemon.wait(timeout=10)
+            daemon.wait(timeout=60)
         self._daemons.clear()
         left = owned_by(self.directory)
         if reaper.returncode or left or self.directory.exists():

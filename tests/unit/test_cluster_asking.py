@@ -292,7 +292,7 @@ def test_an_abandoned_program_leaves_no_process(tmp_path: Path) -> None:
     with pytest.raises(ClusterUnavailable):
         run(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 0.5)
     group = int((tmp_path / "pid").read_text())
-    wait_until(lambda: not members(group) or str(members(group)), 10, "the end of all of them")
+    wait_until(lambda: not members(group) or str(members(group)), 60, "the end of all of them")
 
 
 def members(group: int) -> list[str]:

@@ -249,7 +249,7 @@ def test_a_process_that_reuses_the_id_is_not_the_server(tmp_path: Path) -> None:
     argv = ["sh", "-c", "read line", "postgres", "-D", str(directory.data)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE) as running:
         lock.write_text(f"{running.pid}\n")
-        wait_until(lambda: server.postmaster(directory) == running.pid, 10, "its command line")
+        wait_until(lambda: server.postmaster(directory) == running.pid, 60, "its command line")
         running.communicate(b"\n")
     assert server.postmaster(directory) is None
 

@@ -223,10 +223,10 @@ def test_a_signal_during_setup_is_no_failure_of_it(tmp_path: Path, number: signa
         )
     )
     with subprocess.Popen(["bash", str(path), "0"], cwd=tmp_path) as process:
-        wait_until((tmp_path / "begun").exists, 20, "the setup began")
+        wait_until((tmp_path / "begun").exists, 60, "the setup began")
         process.send_signal(number)
         (tmp_path / "over").touch()
-        assert process.wait(20) == 75
+        assert process.wait(60) == 75
     assert not recorder.calls.exists()
     assert not (tmp_path / "later").exists()
 

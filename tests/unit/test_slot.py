@@ -277,7 +277,7 @@ def test_output_goes_into_the_run_directory(surroundings: MadeSweep) -> None:
 def test_processes_left_behind_end_with_the_task(surroundings: MadeSweep) -> None:
     pid = ended(surroundings, "background")["metrics"]["child"]
 
-    wait_until(lambda: not alive(pid), 10, f"the end of process {pid}")
+    wait_until(lambda: not alive(pid), 60, f"the end of process {pid}")
 
 
 def alive(pid: int | str) -> bool:
@@ -468,4 +468,4 @@ def run(x):
     with made.start() as task:
         wait_until(lambda: (tmp_path / "pid").exists() and bool(pid()), 30, "the case began")
         task.kill()
-    wait_until(lambda: not alive(pid()), 20, f"the end of {pid()}")
+    wait_until(lambda: not alive(pid()), 60, f"the end of {pid()}")

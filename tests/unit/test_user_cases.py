@@ -249,7 +249,7 @@ def test_both_children_end_with_the_worker(
             worker.send_signal(number)
             worker.wait(30)
             for pid in children:
-                wait_until(lambda pid=pid: not alive(pid), 20, f"the end of {pid}")  # type: ignore[misc]
+                wait_until(lambda pid=pid: not alive(pid), 60, f"the end of {pid}")  # type: ignore[misc]
         finally:
             worker.kill()
             (tmp_path / "armed").unlink()
