@@ -54,6 +54,8 @@ def read(name: str, needs: CaseNeeds, options: dict[str, str], mistakes: Mistake
     nodes = _nodes(name, options, mistakes)
     rest = {option: value for option, value in options.items() if option != "nodes"}
     own = {"nodes": str(nodes if name == SINGLE_JOB else 1), "ntasks-per-node": "1"}
+    if name == SINGLE_JOB:  # else the failure of one node ends the job (22.05)
+        own["no-kill"] = ""
     if "mem" not in options:
         own["mem"] = "0"
     return Mode(

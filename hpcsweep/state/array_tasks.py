@@ -47,6 +47,11 @@ class SentPart:
         """Slurm's name of a chunk's array task."""
         return self.job_id or "", self.part.element(chunk)
 
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """A chunk for each open array task; of a job of whole nodes one for all of them."""
+        return self.open_chunks[:1] if self.part.nodes else self.open_chunks
+
     def names_of(self, chunks: Iterable[int]) -> list[str]:
         """Slurm's names of chunks' array tasks: `123_[0-4,7]`, or `123` of a job that is no array.
 
@@ -120,6 +125,14 @@ class ArrayTasks:
             if is_hold(self.waiting.get((plan.submission, chunk), "")):
                 yield plan, chunk
 
+    def waits(self) -> Iterator[str]:
+        """What each open chunk's task waits for, as far as it does."""
+        for sent in self.parts:
+            for chunk in sent.tasks:
+                reason = self.waiting.get((sent.plan.submission, chunk))
+                if reason is not None:
+                    yield reason
+
     def states(self) -> Iterator[str]:
         """The state of each open chunk's task: Slurm's state, or one of these.
 
@@ -128,7 +141,7 @@ class ArrayTasks:
         """
         for sent in self.parts:
             absent = "gone" if sent.job_id in self.answered else "sent"
-            for chunk in sent.open_chunks:
+            for chunk in sent.tasks:
                 if sent.job_id is None:
                     yield "unanswered"
                 elif (sent.cancelled_at(chunk) or 0.0) > (self.polled_at or 0.0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hpcsweep.cluster.slurm.memory_lines import ran_out_of_memory
 from hpcsweep.cluster.task_logs import end_of_log, task_logs
 from hpcsweep.journal import is_cut, journals_of_chunk, read
@@ -26,6 +28,26 @@ def reason_of_lost(
     if left_running and _ran_out_of_memory(sweep, submission, chunk, left_running):
         return Reason.OUT_OF_MEMORY
     return Reason.LOST
+
+
+def reasons_of_untaken(
+    sweep: SweepDirectory, submission: int, tasks: Iterable[IndexRow]
+) -> dict[int, Reason]:
+    """The reasons of the chunks that no node of their job took: what ended other chunks of it.
+
+    `tasks`: the rows of the sweep's array tasks.
+    """
+    mine = {task["chunk"]: task for task in tasks if task["submission"] == submission}
+    reasons: dict[int, Reason] = {}
+    for part in sweep.plan(submission)[0].parts:
+        if not part.nodes:
+            continue
+        chunks = range(part.first_chunk, part.first_chunk + part.chunks)
+        ends = {mine[chunk]["reason"] for chunk in chunks if chunk in mine}
+        why = next((one for one in (Reason.QUOTA, Reason.TIMEOUT) if one.value in ends), None)
+        if why is not None:
+            reasons |= dict.fromkeys(set(chunks) - mine.keys(), why)
+    return reasons
 
 
 def _found_no_room(sweep: SweepDirectory, submission: int, chunk: int) -> bool:

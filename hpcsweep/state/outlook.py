@@ -409,12 +409,26 @@ class _Partition:
                 indices for group, indices in case_groups if group.submission >= number
             )
             idle = [chunk for chunk in ended if self.indices([(plan, chunk)]).isdisjoint(begun)]
+            idle = _without_busy_nodes(plan, idle)
             _count_once_more(counts, self.indices((plan, chunk) for chunk in idle))
         return counts
 
     def _in_order(self, fingerprint: str, indices: IndexSet) -> IndexSet:
         """Translate indices of one of the sweep's manifests into indices of this one."""
         return in_order_of(self._version, self._sweep, fingerprint, [indices])[0]
+
+
+def _without_busy_nodes(plan: Plan, idle: list[int]) -> list[int]:
+    """The idle chunks of a submission without those of nodes that ran others of its chunks.
+
+    A job of whole nodes may end before it comes to all of them.
+    """
+    rest = set(idle)
+    for part in plan.parts:
+        chunks = range(part.first_chunk, part.first_chunk + part.chunks)
+        if part.nodes and not rest.issuperset(chunks):
+            rest.difference_update(chunks)
+    return sorted(rest)
 
 
 def _count_once_more(counts: dict[int, IndexSet], indices: IndexSet) -> None:

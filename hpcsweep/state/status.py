@@ -286,7 +286,7 @@ def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> 
         reasons=dict(reasons),
         unsubmitted=outlook.indices(State.UNSUBMITTED).count,
         tasks=dict(Counter(tasks.states())),
-        waiting=dict(Counter(tasks.waiting.values())),
+        waiting=dict(Counter(tasks.waits())),
         next_start=_next_start(tasks),
         asked_s_ago=time.time() - tasks.polled_at if tasks.polled_at else None,
         problem=tasks.problem,

@@ -14,7 +14,7 @@ from hpcsweep.journal import JournalWriter, common_fields, now, task_end
 from hpcsweep.recordcheck import AttemptFields, CommonFields, EndRecord, TaskEndRecord
 from hpcsweep.records import Attempt, Reason, Status, Word
 from hpcsweep.state.array_tasks import Chunk
-from hpcsweep.state.lost_tasks import reason_of_lost
+from hpcsweep.state.lost_tasks import reason_of_lost, reasons_of_untaken
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.store.sweep_index import IndexRow
@@ -34,7 +34,8 @@ def journal_verdicts(
     If the user may not write here, the journal is temporary.
     """
     _log.info("%s: %d array tasks are over without an end of their own", sweep.name, len(verdicts))
-    starts = {(task["submission"], task["chunk"]): task for task in sweep_index.tasks()}
+    tasks = sweep_index.tasks()
+    starts = {(task["submission"], task["chunk"]): task for task in tasks}
     manifest = sweep.newest_manifest()
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as unkept:
         root = sweep.journal_root if sweep.is_writable else Path(unkept)
@@ -44,6 +45,9 @@ def journal_verdicts(
             }
             of_chunks = {chunk: starts.get((submission, chunk)) for chunk in chunks}
             silent = sweep_index.silent(submission)
+            for chunk, why in reasons_of_untaken(sweep, submission, tasks).items():
+                if chunks.get(chunk) is Reason.LOST:
+                    chunks[chunk] = why
             reasons = _with_reasons_of_lost(sweep, submission, chunks, of_chunks, silent)
             relative = f"{submission:04d}/commands/{token()}.jsonl"
             writer = JournalWriter(root / relative)

@@ -253,7 +253,7 @@ def _prepare(sweep: SweepDirectory, sweep_index: SweepIndex) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Ingest one journal for a worker. Returns the exit code."""
+    """Ingest one journal for a worker, or all of them. Returns the exit code."""
     sweep_path, journal, deadline = arguments
     deadline_s = float(deadline.removeprefix("--deadline="))
     # SIGALRM's default action ends the process: the database rolls back, the journal stays.
@@ -266,5 +266,6 @@ def main(arguments: list[str]) -> int:
     sweep_index = SweepIndex(location, sweep.key, patience_s=RETRY_SHARE * deadline_s)
     # Tasks create no schema (invariant 25): only a command recreates a missing index.
     if sweep_index.exists():
-        Ingest(sweep, sweep_index).run([journal.removeprefix("--journal=")])
+        name = journal.removeprefix("--journal=")
+        Ingest(sweep, sweep_index).run([name] if name else None)
     return 0

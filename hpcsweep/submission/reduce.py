@@ -15,7 +15,7 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.files import make_directory
 from hpcsweep.manifest.frozen import FrozenManifest, sealed
 from hpcsweep.manifest.policies import Policies, Reduce
-from hpcsweep.records import CaseNeeds, Resources, Status
+from hpcsweep.records import NODE_JOBS, CaseNeeds, Resources, Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources.manual_source import ManualSource
 from hpcsweep.state.outlook import Outlook
@@ -39,6 +39,10 @@ def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirecto
     described, cases_sha256 = source.frozen()
     usual = Policies.from_json(manifest.policies)
     own = Policies(retry=usual.retry, closing=usual.closing, limits=usual.limits, is_reduce=True)
+    usual_options = manifest.resources.options
+    if manifest.nodes:
+        usual_options = {**usual_options, "nodes": "1"}
+        usual_options.pop("no-kill", None)
     made = replace(
         manifest,
         name=f"{manifest.name}/reduce",
@@ -50,8 +54,11 @@ def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirecto
         runs="all",
         case_timeout_s=None,
         cache=None,
-        needs=CaseNeeds(),
-        resources=Resources(options={**manifest.resources.options, **reduce.options}),
+        # In whole nodes it has one to itself: a site may refuse arrays, the reduce's as well.
+        needs=CaseNeeds(slots=1) if manifest.nodes else CaseNeeds(),
+        mode=NODE_JOBS if manifest.nodes else manifest.mode,
+        nodes=min(1, manifest.nodes),
+        resources=Resources(options={**usual_options, **reduce.options}),
         policies=own.to_json(),
     )
     return Version.of(sealed(made), source)

@@ -20,6 +20,7 @@ class Ingester:
     def __init__(
         self, python: str, sweep: Path, journal: str, rules: WorkerRules, runner: Runner
     ) -> None:
+        """`journal`: relative to the sweep's journals; "" for all of them."""
         self._runner = runner
         self._argv = [
             python,

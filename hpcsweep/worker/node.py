@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -22,13 +23,16 @@ from hpcsweep.records import EXIT_STOPPED, IN_TASK
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.worker.child import EXIT_BROKEN, die_with_worker, reopened
+from hpcsweep.worker.ingester import Ingester
+from hpcsweep.worker.limit_query import LimitQuery
 from hpcsweep.worker.messages import write_notice
 from hpcsweep.worker.process import Share
-from hpcsweep.worker.runner import Signals, reset_signals
+from hpcsweep.worker.runner import NEVER, Runner, Steps, Timer, Wait, reset_signals
+from hpcsweep.worker.shared_times import SharedTimeLeft
 from hpcsweep.worker.shares import shares_of
 from hpcsweep.worker.start import Start, TakenChunk
 from hpcsweep.worker.task import Task, exit_code_of
-from hpcsweep.worker.timelimit import process_age_s
+from hpcsweep.worker.timelimit import TimeLimit, process_age_s
 
 # Exit code of a process whose chunk another worker has taken; no task ends with it.
 EXIT_TAKEN = os.EX_PROTOCOL
@@ -42,9 +46,18 @@ class NodeWorker:
     def __init__(self, sweep: SweepDirectory, submission: int, part: int, start: Start) -> None:
         """Install the signal handlers of the process. *Raises* SweepError."""
         self._sweep, self._start = sweep, start
-        plan, _ = sweep.plan(submission)
+        plan, document = sweep.plan(submission)
+        rules = document["worker"].copy()
         self._plan, self._part = plan, plan.part(part)
-        self._signals = Signals()
+        # What the chunks are told about the time limit; they end their cases, not this process.
+        self._limit = TimeLimit.of_task(os.environ, rules)
+        self._warning_s = rules.get("warning_s", 0.0)
+        self._runner = Runner()
+        self._time_left = SharedTimeLeft()
+        python = document.get("python", sys.executable)
+        self._ingester = Ingester(python, sweep.path, "", rules, self._runner)
+        self._rules = rules | {"ingest": False}
+        self._rules.pop("requeue", None)
         # Held open by this process alone, which never writes to it: its end ends all chunks.
         self._lifeline, self._lifeline_end = os.pipe()
         # What each running chunk has of the node, by process id.
@@ -56,7 +69,13 @@ class NodeWorker:
 
     def run(self) -> int:
         """Run chunks until none is left, or until a stop signal. Returns the exit code."""
-        return self._run_chunks(self._free_chunks(), Task.run)
+        timers: list[Timer] = []
+        if self._limit is None:
+            query = LimitQuery(self._use_limit, self._runner.clock, self._start.job_id, 0)
+            timers.append(query.ask_if_due)
+        self._runner.complete(self._run_chunks(self._free_chunks(), Task.run), timers)
+        self._runner.complete(self._ingester.finish())
+        return EXIT_STOPPED if self._runner.signals or self._forwarded else self._exit_code
 
     def fail_setup(self, where: str, exit_code: int) -> int:
         """Record that a setup line failed on this node. Returns the exit code.
@@ -66,22 +85,25 @@ class NodeWorker:
         """
         count = 1 if self._part.nodes > 1 else None
         fail = partial(Task.fail_setup, where=where, exit_code=exit_code)
-        self._run_chunks(islice(self._free_chunks(), count), fail, stops=False)
+        self._runner.complete(
+            self._run_chunks(islice(self._free_chunks(), count), fail, stops=False)
+        )
+        self._runner.complete(self._ingester.finish())
         return exit_code
 
-    def _run_chunks(self, chunks: Iterator[int], run: Run, *, stops: bool = True) -> int:
+    def _run_chunks(self, chunks: Iterator[int], run: Run, *, stops: bool = True) -> Steps[None]:
         """Run chunks, one for each slot. `stops`: whether one that went wrong is the last one."""
         idle = _shares(self._sweep, self._plan)
         while True:
-            while idle and not self._signals.received and not (stops and self._exit_code):
+            while idle and not self._stop_signals() and not (stops and self._exit_code):
                 chunk = next(chunks, None)
                 if chunk is None:
                     break
                 share = idle.pop()
                 self._running[self._start_chunk(chunk, share, run)] = share
             if not self._running:
-                return EXIT_STOPPED if self._signals.received else self._exit_code
-            self._signals.wait((), None)
+                return
+            yield Wait(until=self._warning_at())
             self._forward_signals()
             idle += self._ended()
 
@@ -107,7 +129,15 @@ class NodeWorker:
 
     def _start_chunk(self, chunk: int, share: Share | None, run: Run) -> int:
         """Fork the process of a chunk. Returns its process id."""
-        taken = TakenChunk(token=self._token(chunk), age_s=process_age_s(), share=share)
+        limit = self._limit and self._limit.since(process_age_s())
+        self._time_left.limit = limit
+        taken = TakenChunk(
+            token=self._token(chunk),
+            rules=self._rules,
+            limit=limit,
+            share=share,
+            time_left=self._time_left,
+        )
         worker = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -142,8 +172,29 @@ class NodeWorker:
             raise
         return run(task)
 
+    def _use_limit(self, limit_s: float) -> None:
+        self._limit = TimeLimit(limit_s=limit_s, warning_s=self._warning_s)
+
+    def _warning_at(self) -> float:
+        """When this worker warns its chunks of the time limit, on the runner's clock.
+
+        Slurm's warning reaches every process of a step, so srun's steps ask for none (22.05): the
+        user's programs would die of it.
+        """
+        if self._limit is None or self._part.nodes == 1 or self._stop_signals():
+            return NEVER
+        return self._runner.clock() + self._limit.left_s(process_age_s())
+
+    def _stop_signals(self) -> set[str]:
+        """The stop signals that arrived, or that the time limit stands for."""
+        names = set(self._runner.signals)
+        if self._limit is not None and self._part.nodes > 1:
+            is_late = self._limit.left_s(process_age_s()) <= 0
+            names |= {signal.SIGUSR2.name} if is_late else set()
+        return names
+
     def _forward_signals(self) -> None:
-        for name in self._signals.received.keys() - self._forwarded:
+        for name in self._stop_signals() - self._forwarded:
             self._forwarded.add(name)
             for pid in self._running:
                 with contextlib.suppress(ProcessLookupError):
@@ -155,8 +206,10 @@ class NodeWorker:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:
                 continue
+            self._time_left.read()
+            self._ingester.start_if_due()
             code = os.waitstatus_to_exitcode(status)
-            if code < 0:  # of its cases only those that ran are lost: the next chunk may be well
+            if code < 0:  # it cost the case that ran: the next chunk may do well
                 write_notice(f"the process of a chunk was ended by {signal.Signals(-code).name}")
             elif code != EXIT_TAKEN:
                 self._exit_code = max(self._exit_code, code)

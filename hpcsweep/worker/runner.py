@@ -63,6 +63,11 @@ class Runner:
         self.stop_signal: str | None = None
 
     @property
+    def signals(self) -> Collection[str]:
+        """The names of the stop signals that arrived."""
+        return self._signals.received.keys()
+
+    @property
     def is_warned(self) -> bool:
         """Whether a stop signal arrived: no further case begins."""
         return bool(self._signals.received)

@@ -13,10 +13,11 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX
 from hpcsweep.records import Attempt
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.sweepdir.plan import Plan, WorkerRules
 
 if TYPE_CHECKING:
     from hpcsweep.worker.process import Share
+    from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 
 
 class Start(NamedTuple):
@@ -67,10 +68,14 @@ class TakenChunk(NamedTuple):
 
     # The same for every worker of the job: the chunk's journal can be made by one of them only.
     token: str
-    # Seconds since the start of the job's script.
-    age_s: float
+    # Its worker ingests for all chunks, and no chunk has the whole job requeued.
+    rules: WorkerRules
+    # From the start of the process of the chunk; None if it is not known.
+    limit: TimeLimit | None
     # What the slot has of the node; None if that could not be found out.
     share: Share | None
+    # What all cases of the node took so far.
+    time_left: TimeLeft
 
 
 class Assignment(NamedTuple):

@@ -70,7 +70,7 @@ class Task:
     ) -> None:
         """*Writes* a new journal. *Raises* SweepError if plan, part and manifest do not match."""
         plan, document = sweep.plan(submission)
-        self._rules = document["worker"]
+        self._rules = taken.rules if taken else document["worker"]
         self._assignment = Assignment.find(sweep, plan, part, start, taken)
         indices = self._assignment.indices
         version = sweep.version(plan.manifest)
@@ -82,15 +82,16 @@ class Task:
                 f"the plan names index {last}, the manifest has {self._cases.count} cases",
                 where=str(sweep.manifest_dir(plan.manifest)),
             )
-        limit = TimeLimit.of_task(os.environ, self._rules)
-        if limit is not None and taken is not None:
-            limit = limit.since(taken.age_s)
-        self._runner, self._time_left = Runner(limit=limit), TimeLeft(limit)
+        limit = taken.limit if taken else TimeLimit.of_task(os.environ, self._rules)
+        self._runner = Runner(limit=limit)
         self._runner.preempt_grace_s = self._rules.get("preempt_grace_s", 0.0)
+        self._time_left = taken.time_left if taken else TimeLeft(limit)
         # Import all modules before the journal is opened: an import that the file system refuses
         # in the middle of a chunk would end the worker without a record.
         self._execute = _target_executor(self._manifest)
         self._open_cache = _cache_opener(self._manifest)
+        # The worker of a node asks for all its chunks.
+        self._asks_limit = taken is None and "SLURM_JOB_ID" in os.environ
         self._limit_query = None if limit else self._make_limit_query(start)
         self._lanes = Lanes(
             self._assignment, self._manifest, self._cases.work, self._runner, self._rules
@@ -200,8 +201,8 @@ class Task:
                 yield wait
 
     def _make_limit_query(self, start: Start) -> LimitQuery | None:
-        """Asks Slurm for the time limit of the job; None outside of one."""
-        if "SLURM_JOB_ID" not in os.environ:
+        """Asks Slurm for the time limit of the job; None where this process does not."""
+        if not self._asks_limit:
             return None
         from hpcsweep.worker.limit_query import LimitQuery  # noqa: PLC0415  # most manifests say it
 
