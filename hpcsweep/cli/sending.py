@@ -12,7 +12,12 @@ from rich.console import Console
 from hpcsweep.cli import streams
 from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
-from hpcsweep.cli.render.plan import case_seconds, sized_options, what_goes_before
+from hpcsweep.cli.render.plan import (
+    case_seconds,
+    sized_options,
+    tasks_text,
+    what_goes_before,
+)
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
@@ -106,7 +111,7 @@ def _submitted_lines(
         jobs = ", ".join(islice(job_ids, len(plan.parts)))
         yield (
             f"{sweep.name}: submission {plan.submission}, {plan.indices.count} cases in "
-            f"{plan.chunks} array tasks, job {jobs} on the {cluster.kind} cluster"
+            f"{tasks_text(plan)}, job {jobs} on the {cluster.kind} cluster"
         )
         yield from _plan_lines(plan, sweep)
     for stage in done.stages:

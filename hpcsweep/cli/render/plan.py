@@ -14,6 +14,8 @@ from hpcsweep.records import CaseNeeds, ParamCase
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.plan import Plan
 
+# Of the most that tasks may take without a time limit.
+_UNLIMITED = "unknown, as there is no slurm: time"
 # Largest length of a case's params in a plan.
 PARAMS_CHARACTERS = 200
 
@@ -31,12 +33,13 @@ def print_plan(
         ("first", _case(source[plan.indices.select(0)])),
         ("last", _case(source[plan.indices.select(count - 1)])),
         ("a case", case_seconds(plan)),
-        ("chunks", f"{plan.chunks} array tasks{_each(plan, manifest)}{_auto(plan, manifest)}"),
+        ("chunks", f"{tasks_text(plan)}{_each(plan, manifest)}{_auto(plan, manifest)}"),
         ("slots", _slots(plan, manifest)),
         ("ask for", sized_options(plan, manifest)),
         ("arrays", _arrays(plan)),
         ("later", _later(plan, manifest)),
-        ("core-hours", _core_hours(plan, manifest)),
+        ("core-hours", "" if _nodes(plan) else _core_hours(plan, manifest)),
+        ("node-hours", _node_hours(plan, manifest) if _nodes(plan) else ""),
         ("files", f"about {files}, {inodes} inodes with directories"),
         ("runs", plan.layout.runs),
         ("reduce", _reduce(manifest)),
@@ -56,7 +59,20 @@ def _first(plan: Plan) -> str:
     return ", which go first: the canary" if plan.canary else ""
 
 
+def tasks_text(plan: Plan) -> str:
+    """What runs the cases of a plan: `12 array tasks`, or `60 chunks` that whole nodes take."""
+    return f"{plan.chunks} {'chunks' if _nodes(plan) else 'array tasks'}"
+
+
+def _nodes(plan: Plan) -> int:
+    """Count of the whole nodes of all jobs; 0 for array tasks."""
+    return sum(part.nodes for part in plan.parts)
+
+
 def _arrays(plan: Plan) -> str:
+    if _nodes(plan):
+        each = _counted(plan.parts[0].nodes, "whole node")
+        return f"none: {_counted(len(plan.parts), 'job')} of {each}"
     if not all(part.is_array for part in plan.parts):
         return f"none: {len(plan.parts)} single jobs"
     arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in plan.parts)
@@ -83,13 +99,15 @@ def _each(plan: Plan, manifest: FrozenManifest) -> str:
     cases = "one case" if plan.chunk_size == 1 else f"up to {plan.chunk_size} cases"
     if plan.case_seconds is None:
         return f" of {cases} each"
-    rows = -(-plan.chunk_size // (manifest.needs.slots or 1))
+    rows = plan.chunk_size if _nodes(plan) else -(-plan.chunk_size // (manifest.needs.slots or 1))
     return f" of {cases}, about {duration(rows * plan.case_seconds)} each"
 
 
 def _auto(plan: Plan, manifest: FrozenManifest) -> str:
     if manifest.chunk is not None:
         return ""
+    if _nodes(plan):
+        return " (chunk: auto), which the slots take as they get free"
     return " (chunk: auto)" if plan.case_seconds else " (chunk: auto, at most 1,000 tasks)"
 
 
@@ -143,7 +161,7 @@ def _slots(plan: Plan, manifest: FrozenManifest) -> str:
     gpus = (has.gpus or 0) - needs.slots * (needs.gpus or 0) if needs.gpus else 0
     idle = [_counted(count, what) for count, what in ((cpus, "CPU"), (gpus, "GPU")) if count > 0]
     text += f"; {' and '.join(idle)} of a task idle" if idle else ""
-    if plan.chunk_size < needs.slots:
+    if plan.chunk_size < needs.slots and not _nodes(plan):
         text += f"; a chunk has only {plan.chunk_size}"
     return text
 
@@ -170,7 +188,7 @@ def _core_hours(plan: Plan, manifest: FrozenManifest) -> str:
     resources = plan.resources(manifest.resources)
     cores = allocation.task_resources(resources.options).cpus or resources.cpus
     seconds = time_limit_seconds(resources.options.get("time", ""))
-    most = "unknown, as there is no slurm: time"
+    most = _UNLIMITED
     if seconds is not None:
         most = f"{plan.chunks * cores * seconds / 3600:.1f}"
     if plan.case_seconds is None:
@@ -178,6 +196,14 @@ def _core_hours(plan: Plan, manifest: FrozenManifest) -> str:
     rows = plan.indices.count / (manifest.needs.slots or 1)
     likely = rows * cores * plan.case_seconds / 3600
     return f"at most {most}; likely {likely:.1f}"
+
+
+def _node_hours(plan: Plan, manifest: FrozenManifest) -> str:
+    """The most that the time limits allow; how many cases run at once only the nodes know."""
+    seconds = time_limit_seconds(plan.resources(manifest.resources).options.get("time", ""))
+    if seconds is None:
+        return _UNLIMITED
+    return f"at most {_nodes(plan) * seconds / 3600:.1f}"
 
 
 def _files(plan: Plan) -> tuple[int, int]:
