@@ -20,7 +20,7 @@ from hpcsweep.state import canary
 from hpcsweep.state.manifest_diff import difference
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.submission import policy
-from hpcsweep.submission.arrays import array_for, script_for
+from hpcsweep.submission.arrays import array_for, is_requeued, script_for
 from hpcsweep.submission.limits import limits_for, refuse_impossible, summary
 from hpcsweep.submission.notices import other_code_notice, replaceable_notice
 from hpcsweep.submission.replacing import replaceable
@@ -70,7 +70,7 @@ def show_plan(
         plan = make_plan(request, sweep, batch, limits)
         unasked = rehearse(request, sweep, plan, cluster) if cluster else _unasked(limits)
         if script:
-            _show_script(request, sweep, plan, cluster)
+            _show_script(request, sweep, plan, cluster, limits)
         else:
             print_plan(plan, request.manifest, request.source, under_way, outlook.complete.count)
             print_line(f"not asked: {unasked}" if unasked else "the cluster would take it")
@@ -113,10 +113,15 @@ def _limits(request: SubmitRequest, cluster: Cluster | None, settings: Settings)
 
 
 def _show_script(
-    request: SubmitRequest, sweep: SweepDirectory | None, plan: Plan, cluster: Cluster | None
+    request: SubmitRequest,
+    sweep: SweepDirectory | None,
+    plan: Plan,
+    cluster: Cluster | None,
+    limits: Limits,
 ) -> None:
     out, key = streams.document(), sweep.key if sweep else token()
     for part in plan.parts:
         array = array_for(request.path, key, request.manifest, plan, part)
         out.write(f"# {cluster.command(array) if cluster else shlex.join(sbatch(array))}\n")
-    out.write(script_for(request.manifest, request.path, plan))
+    requeue = is_requeued(request.manifest, limits)
+    out.write(script_for(request.manifest, request.path, plan, requeue=requeue))

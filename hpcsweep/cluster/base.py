@@ -30,6 +30,11 @@ class Limits:
     max_array_size: int
     # Seconds between TERM and KILL.
     kill_wait_s: float
+    # Whether it requeues a job that does not say whether it wants that; None: it requeues none
+    # that asks for it.
+    requeues: bool | None = None
+    # Seconds from the decision to preempt a job with these options until it is ended.
+    preempt_grace_s: float = 0.0
     # Whether it runs jobs that are no arrays, such as closing jobs.
     runs_jobs: bool = False
     # Array tasks that a submission may have; None if the cluster queues any number.

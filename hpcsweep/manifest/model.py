@@ -17,6 +17,7 @@ from hpcsweep.manifest import (
     limit_keys,
     notify_keys,
     policy_keys,
+    requeue_keys,
     slurm_options,
     source_schema,
     stop_keys,
@@ -141,6 +142,18 @@ class UserManifest(BaseModel):
     retry: Annotated[
         policy_keys.RetryValue,
         _key("Which cases are run again by themselves, how often, and with what."),
+    ] = None
+    requeue: Annotated[
+        Switch | None,
+        _key(
+            "Whether Slurm starts a task again that has to end with cases left; by default as the "
+            "cluster does (JobRequeue).",
+            type="boolean",
+        ),
+    ] = None
+    checkpoint_signal: Annotated[
+        requeue_keys.CheckpointSignal,
+        _key("What a command gets before TERM when its task has to end, to save its state."),
     ] = None
     stop_after: Annotated[
         stop_keys.StopValue,

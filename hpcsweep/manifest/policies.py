@@ -103,6 +103,10 @@ class Policies:
     is_reduce: bool = False
     # How many cases go first, before all others; 0 for none, None where the manifest does not say.
     canary: int | None = None
+    # Whether an array task that has to end is started again; None: as the cluster does by default.
+    requeue: bool | None = None
+    # What a running command gets before TERM, to save its state: "USR1". None: TERM at once.
+    checkpoint_signal: str | None = None
     # Limits of the cluster that the user sets, by key of `limits`: counts, seconds and bytes.
     limits: Mapping[str, int] = field(default_factory=dict)
 
@@ -113,9 +117,14 @@ class Policies:
 
     def to_json(self) -> dict[str, Any]:
         """The form in the frozen manifest: only what differs from the defaults."""
-        numbers = {"case_seconds": self.case_seconds, "canary": self.canary}
+        plain = {
+            "case_seconds": self.case_seconds,
+            "canary": self.canary,
+            "requeue": self.requeue,
+            "checkpoint_signal": self.checkpoint_signal,
+        }
         document: dict[str, Any] = {
-            name: value for name, value in numbers.items() if value is not None
+            name: value for name, value in plain.items() if value is not None
         }
         if self.retry is not None:
             document["retry"] = {
@@ -174,5 +183,7 @@ class Policies:
             ),
             is_reduce=bool(document.get("is_reduce")),
             canary=document.get("canary"),
+            requeue=document.get("requeue"),
+            checkpoint_signal=document.get("checkpoint_signal"),
             limits=dict(document.get("limits", {})),
         )

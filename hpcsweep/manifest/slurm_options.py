@@ -20,7 +20,7 @@ REFUSED = {
         ("array", "job-name", "output", "error", "input", "open-mode", "signal", "wrap", "chdir"),
         "hpcsweep sets it itself",
     ),
-    "no-requeue": "hpcsweep sets it itself: scripts carry --requeue",
+    "no-requeue": "hpcsweep sets it itself, by the key `requeue`",
     **dict.fromkeys(
         ("export", "export-file", "get-user-env"),
         "the environment of a task is hpcsweep's; use `setup:` lines",
@@ -118,8 +118,8 @@ _FORMS = {
     "cpus-per-task": (_COUNT, "a count of CPUs", "Write 1 or more."),
 }
 
-# Every script has --requeue; `expedite` requeues a task ahead of all other jobs (25.11 and newer,
-# if the site enables it).
+# The key `requeue` of the manifest says whether a task is requeued; `expedite` requeues it ahead of
+# all other jobs (25.11 and newer, if the site enables it).
 REQUEUE, EXPEDITE = "requeue", "expedite"
 
 _ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": f"^{OPTION_VALUE.pattern}$"}

@@ -20,6 +20,7 @@ from hpcsweep.manifest import (
     model,
     policy_keys,
     reduce_spec,
+    requeue_keys,
     source_spec,
     stop_keys,
     target_spec,
@@ -96,7 +97,7 @@ def resolve(
         needs, options = case_needs.read(mode.needs, mode.options, mistakes)
         options |= mode.own
         cache = cache_spec.read(fields, root, spec, target, mistakes)
-        policies = _policies(fields, root, options, mistakes)
+        policies = _policies(fields, root, target, options, mistakes)
         if spec.source is not None:
             canary_keys.check(fields.canary, spec.source.n_cases * fields.replicates, mistakes)
         environment = environment_keys.read(fields, root, target, layers.where, mistakes)
@@ -138,14 +139,21 @@ def _check_replicates(
 
 
 def _policies(
-    fields: model.UserManifest, root: Path, options: dict[str, str], mistakes: Mistakes
+    fields: model.UserManifest,
+    root: Path,
+    target: Target | None,
+    options: dict[str, str],
+    mistakes: Mistakes,
 ) -> Policies:
     """What the sweep does by itself; `options` are sbatch's own of its array tasks."""
+    requeue_keys.check(fields.requeue, fields.checkpoint_signal, target, options, mistakes)
     stop = stop_keys.read(fields.stop_after)
     return replace(
         policy_keys.read(fields.retry, fields.closing, stop, options, mistakes),
         case_seconds=fields.case_seconds,
         canary=fields.canary,
+        requeue=fields.requeue,
+        checkpoint_signal=fields.checkpoint_signal,
         limits=limit_keys.read(fields.limits),
         notify=fields.notify,
         reduce=reduce_spec.read(fields, root, mistakes),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpcsweep.cluster.base import Array
+from hpcsweep.cluster.base import Array, Limits
 from hpcsweep.ids import slug
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import SINGLE_JOB, Part
 from hpcsweep.submission.script import Script
 from hpcsweep.sweepdir.directory import SweepPaths
@@ -16,7 +17,13 @@ from hpcsweep.worker.launcher import Launcher
 SCRIPT_NAME = "array.sbatch"
 
 
-def script_for(manifest: FrozenManifest, path: Path, plan: Plan) -> str:
+def is_requeued(manifest: FrozenManifest, limits: Limits) -> bool:
+    """Whether Slurm starts a task again that has to end, by the manifest or else by the cluster."""
+    own = Policies.from_json(manifest.policies).requeue
+    return limits.requeues is not None and (limits.requeues if own is None else own)
+
+
+def script_for(manifest: FrozenManifest, path: Path, plan: Plan, *, requeue: bool = True) -> str:
     """The exact text of the batch script."""
     paths = SweepPaths(path.resolve())
     return Script(
@@ -27,6 +34,7 @@ def script_for(manifest: FrozenManifest, path: Path, plan: Plan) -> str:
         submission=plan.submission,
         path=str(paths.submission_dir(plan.submission) / SCRIPT_NAME),
         nodes=manifest.nodes if manifest.mode == SINGLE_JOB else 0,
+        requeue=requeue,
     ).render()
 
 

@@ -23,16 +23,16 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.manifest.policies import Policies
+from hpcsweep.manifest.policies import MAX_ATTEMPTS, Policies
 from hpcsweep.provenance import provenance
 from hpcsweep.quantities import time_limit_seconds
-from hpcsweep.records import Part
+from hpcsweep.records import ARRAY, Part
 from hpcsweep.settings import Settings
 from hpcsweep.state.standstill import by_hand
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.ingest import INDEX_NAME, fresh_index
 from hpcsweep.store.location import SQLITE
-from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
+from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, is_requeued, script_for
 from hpcsweep.submission.breaker import stop_rules
 from hpcsweep.submission.closing import CLOSING_SCRIPT, closing_job, closing_script
 from hpcsweep.submission.hourly_calls import HourlyCalls
@@ -130,7 +130,8 @@ class Submitter:
         folder = sweep.submission_dir(plan.submission)
         made.directory(folder.parent)
         with made.whole(folder) as temporary:
-            script = script_for(self.manifest, sweep.path, plan)
+            requeue = is_requeued(self.manifest, self.limits)
+            script = script_for(self.manifest, sweep.path, plan, requeue=requeue)
             write_new(temporary / SCRIPT_NAME, script.encode())
             write_new(temporary / "plan.json", json_bytes(document))
             if plan.closes and self.has_closing_jobs:
@@ -179,7 +180,13 @@ class Submitter:
         }
         if limit_s is not None:
             rules["time_limit_s"] = math.ceil(limit_s / 60) * 60  # as Slurm rounds it (22.05)
-        stop = stop_rules(Policies.from_json(self.manifest.policies), self.n_cases)
+        policies = Policies.from_json(self.manifest.policies)
+        # A job of several chunks has a worker for each; none of them may end the others.
+        if self.manifest.mode == ARRAY and is_requeued(self.manifest, self.limits):
+            rules["requeue"] = policies.retry.max_attempts if policies.retry else MAX_ATTEMPTS
+        if self.limits.preempt_grace_s:
+            rules["preempt_grace_s"] = self.limits.preempt_grace_s
+        stop = stop_rules(policies, self.n_cases)
         if stop is not None:
             rules["stop"] = stop
         return rules

@@ -33,7 +33,9 @@ from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, tasks_per_array
 # The least count of jobs in the queue with which closing jobs can go on.
 CLOSING_JOBS_MIN = 3
 # The limits of a cluster that was not asked: Slurm's defaults.
-UNASKED = Limits(cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0, runs_jobs=True)
+UNASKED = Limits(
+    cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0, requeues=True, runs_jobs=True
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,7 +38,13 @@ def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirecto
     source = ManualSource([{"sweep": str(sweep.path), "table": str(table)}])
     described, cases_sha256 = source.frozen()
     usual = Policies.from_json(manifest.policies)
-    own = Policies(retry=usual.retry, closing=usual.closing, limits=usual.limits, is_reduce=True)
+    own = Policies(
+        retry=usual.retry,
+        closing=usual.closing,
+        requeue=usual.requeue,
+        limits=usual.limits,
+        is_reduce=True,
+    )
     usual_options = manifest.resources.options
     if manifest.nodes:
         usual_options = {**usual_options, "nodes": "1"}

@@ -32,6 +32,8 @@ class Script:
     # runs where its job begins.
     path: str = ""
     nodes: int = 0
+    # Whether Slurm requeues the task after a preemption or a failure of its node.
+    requeue: bool = True
 
     def render(self) -> str:
         """The script's text.
@@ -57,5 +59,6 @@ class Script:
             submission=self.submission,
             path=shlex.quote(self.path),
             nodes=self.nodes,
+            requeue=self.requeue,
             warning_seconds=warning_seconds(time_limit_seconds(limit) if limit else None),
         )

@@ -62,6 +62,8 @@ def test_every_example_is_tested_here() -> None:
     }
     assert found == {
         "analysis.py",
+        "checkpoints/logistic.py",
+        "checkpoints/manifest.yaml",
         "command/manifest.yaml",
         "command/walk.awk",
         "oscillator/manifest.json",
@@ -143,3 +145,9 @@ def test_a_sweep_from_python_ends_in_a_figure(emulated: Cluster, examples: Path)
     figure = directory / "outputs" / "oscillator-python" / "energy.png"
     assert said[-1] == f"figure: {figure}"
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_with_checkpoints(emulated: Cluster, examples: Path) -> None:
+    rows = results(emulated, examples / "checkpoints", "manifest.yaml", "logistic")
+    assert rows[0]["mean"] == pytest.approx(1 - 1 / 2.5, abs=1e-4)  # the map's fixed point
+    assert {row["status"] for row in rows} == {"complete"}

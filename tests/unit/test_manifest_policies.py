@@ -104,6 +104,20 @@ def test_how_many_cases_go_first(load: Load, written: str, canary: int | None) -
     assert policies(load, written).canary == canary
 
 
+@pytest.mark.parametrize(
+    ("written", "requeue"), [("", None), ("requeue: true", True), ("requeue: false", False)]
+)
+def test_whether_tasks_are_requeued(load: Load, written: str, requeue: bool | None) -> None:
+    assert policies(load, written).requeue is requeue
+
+
+@pytest.mark.parametrize("written", ["USR1", "SIGUSR1"])
+def test_how_a_command_is_told_to_save(load: Load, written: str) -> None:
+    text = GOOD.replace("target: osc.py:simulate", 'command: [echo, "{omega}", "{dt}"]')
+    found = load(f"{text}checkpoint_signal: {written}")
+    assert Policies.from_json(found.policies).checkpoint_signal == "USR1"
+
+
 def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
     assert load(GOOD).policies == {}
     assert load(GOOD).fingerprint != load(f"{GOOD}retry: 3").fingerprint
@@ -112,6 +126,15 @@ def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
+        ("requeue: often", "requeue: is the text 'often'. Write true or false."),
+        ("requeue: expedite", "requeue: is the text 'expedite'. Write true or false."),
+        (
+            "requeue: false\nslurm: {requeue: expedite}",
+            "requeue: is false, but slurm.requeue is expedite",
+        ),
+        ("checkpoint_signal: KILL", "checkpoint_signal: is the text 'KILL'. Write USR1 or USR2"),
+        ("checkpoint_signal: 10", "checkpoint_signal: is the number 10. Write USR1 or USR2"),
+        ("checkpoint_signal: USR1", "checkpoint_signal: is only for a command."),
         ("retry: 1", "retry.max_attempts: is the number 1. Write 2 or more, or remove `retry`."),
         ("retry: yes please", "retry.max_attempts: is the text 'yes please'."),
         ("retry: {attempts: 3}", "retry.attempts: unknown key. Did you mean 'max_attempts'?"),

@@ -209,7 +209,7 @@ def test_the_known_keys_of_a_mapping_are_listed_once(mistakes: Callable[..., lis
         ("repliactes: 2", "repliactes: unknown key. Did you mean 'replicates'?"),
         (
             "xyzzy: 2",
-            "xyzzy: unknown key. Known are canary, case_seconds, case_timeout, chunk,",
+            "xyzzy: unknown key. Known are canary, case_seconds, case_timeout, checkpoint_signal,",
         ),
         ("replicates: 0", "replicates: is 0. It must be 1 or more."),
         ("replicates: 1.0", "replicates: is the number 1.0, not a whole number."),

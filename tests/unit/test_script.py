@@ -123,6 +123,11 @@ def test_every_script_requests_requeue_and_a_warning_signal() -> None:
     ]
 
 
+def test_a_script_of_tasks_that_are_not_requeued() -> None:
+    script = render(requeue=False)
+    assert [line for line in script.splitlines() if "requeue" in line] == ["#SBATCH --no-requeue"]
+
+
 def test_an_expedited_requeue_takes_the_place_of_the_plain_one() -> None:
     script = render(options={"requeue": "expedite"})
     asked = [line for line in script.splitlines() if "requeue" in line]

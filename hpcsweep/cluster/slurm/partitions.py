@@ -58,8 +58,9 @@ class PartitionLimits:
     is_default: bool
     # Name of its QOS; "" for none.
     qos: str
-    # Seconds.
+    # Seconds; the second is what a preempted job has until TERM, GraceTime.
     max_time: int | None
+    grace_s: int
     max_nodes: int | None
     # CPUs and bytes of each node; bytes for each CPU.
     max_cpus: int | None
@@ -84,6 +85,7 @@ def partitions(stdout: str, configuration: Mapping[str, str]) -> dict[str, Parti
             is_default=values.get("Default") == "YES",
             qos="" if values.get("QoS", "N/A") == "N/A" else values["QoS"],
             max_time=time_limit_seconds(values.get("MaxTime", "")),
+            grace_s=_number(values.get("GraceTime", "")) or 0,
             max_nodes=_number(values.get("MaxNodes", "")),
             max_cpus=_number(values.get("MaxCPUsPerNode", "")),
             max_memory=_megabytes(values.get("MaxMemPerNode", "")),

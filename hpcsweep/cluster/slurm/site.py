@@ -74,6 +74,8 @@ def limits_in(configuration: Mapping[str, str], problem: str = "") -> Limits:
         cluster_name=configuration.get("ClusterName", ""),
         max_array_size=int(size) if size.isdecimal() else MAX_ARRAY_SIZE,
         kill_wait_s=KILL_WAIT_S if kill_wait_s is None else kill_wait_s,
+        # Slurm's default is 1 (22.05).
+        requeues=configuration.get("JobRequeue", "1") != "0",
         runs_jobs=True,
         notes=tuple(notes),
         configuration=configuration,
@@ -127,6 +129,7 @@ class Site:
             limits,
             ceilings=tuple(self.ceilings(options)),
             impossible=tuple(self.unknown_names(options)),
+            preempt_grace_s=min((one.grace_s for one in self._partitions_of(options)), default=0),
             unread=self.unread,
             read_at=read_at,
         )

@@ -87,6 +87,7 @@ def show_partitions(answer: dict[str, Any], name: str, one_line: bool) -> int:
     count, cpus = len(nodes), config["cpus"] * len(nodes)
     chosen = [partition for partition in config["partitions"] if name in ("", partition["name"])]
     for partition in chosen:
+        grace, tier = round(partition["grace_s"]), partition["priority_tier"]
         is_default = "YES" if partition is config["partitions"][0] else "NO"
         longest, usual = (
             minutes_text(partition["max_time"], "UNLIMITED"),
@@ -96,11 +97,11 @@ def show_partitions(answer: dict[str, Any], name: str, one_line: bool) -> int:
             f"PartitionName={partition['name']}",
             "AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL",
             f"AllocNodes=ALL Default={is_default} QoS=N/A",
-            f"DefaultTime={usual} DisableRootJobs=NO ExclusiveUser=NO GraceTime=0 Hidden=NO",
+            f"DefaultTime={usual} DisableRootJobs=NO ExclusiveUser=NO GraceTime={grace} Hidden=NO",
             f"MaxNodes=UNLIMITED MaxTime={longest} MinNodes=0 LLN=NO MaxCPUsPerNode=UNLIMITED",
             f"Nodes={hostlist.fold(nodes)}",
-            "PriorityJobFactor=1 PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO",
-            "OverTimeLimit=NONE PreemptMode=OFF",
+            f"PriorityJobFactor=1 PriorityTier={tier} RootOnly=NO ReqResv=NO OverSubscribe=NO",
+            f"OverTimeLimit=NONE PreemptMode={partition['preempt_mode']}",
             (
                 f"State={partition['state']} TotalCPUs={cpus} TotalNodes={count} "
                 "SelectTypeParameters=NONE"
