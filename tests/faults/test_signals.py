@@ -62,7 +62,7 @@ def test_a_cancelled_element(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_an_element_that_is_signalled_to_end(cluster: Cluster, tmp_path: Path) -> None:
-    project = Project(cluster, tmp_path, 3, chunk=3)
+    project = Project(cluster, tmp_path, 3, chunk=3, requeue=False)
     project.hold(1)
     project.submit()
     project.wait_begun(1)
@@ -103,7 +103,8 @@ def leaves_before_its_limit(cluster: Cluster, root: Path) -> None:
 
     No command asks the cluster for it.
     """
-    project = Project(cluster, root, 4, chunk=4, slurm={"time": "00:01:00", "mem": "100M"})
+    limit = {"time": "00:01:00", "mem": "100M"}
+    project = Project(cluster, root, 4, chunk=4, slurm=limit, requeue=False)
     project.hold(1)
     project.submit()
     project.wait_begun(1)

@@ -16,24 +16,26 @@ from hpcsweep.sources import grid
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
-# Each step is executed after the state of the step before was saved.
+# Until there is a file `free`, the second step of each start lasts until a stop is requested.
 STEPS = """\
 import time
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).parent
 
 def run(x, checkpoint):
     state = checkpoint.load() or {"step": 0}
-    while state["step"] < 20:
+    first = state["step"]
+    while state["step"] < 10:
         with (HERE / "steps").open("a") as stream:
             stream.write(f"{x} {state['step']}\\n")
-        time.sleep(0.02)
+        while state["step"] > first and not ((HERE / "free").exists() or checkpoint.requested):
+            time.sleep(0.01)
         checkpoint.save({"step": state["step"] + 1})
         state = checkpoint.load()
     return {"steps": state["step"]}
 """
+ALL_STEPS = [f"{x} {step}" for x in (0, 1) for step in range(10)]
 # A case in the interpreter of the child: a thread of the import is a fork's obstacle.
 THREAD = """\
 import threading, time
@@ -89,7 +91,7 @@ def test_a_case_is_preempted_when_it_has_saved(
     made = MadeSweep(tmp_path, grid(x=[0, 1]), python=before + STEPS)
     made.plan(term_grace_s=20.0)
     with made.start() as task:
-        wait_steps(tmp_path, 5)
+        wait_steps(tmp_path, 2)
         task.send_signal(number)
         assert task.wait(30) == 75
     (end,) = made.ends().values()
@@ -97,17 +99,17 @@ def test_a_case_is_preempted_when_it_has_saved(
     assert end["error"]["message"] == (
         f"the worker was told to end by {number.name}; the case has saved its state"
     )
+    (tmp_path / "free").touch()
     made.run(restart=1)
     assert last_ends(made) == {0: ("complete", None), 1: ("complete", None)}
-    # Not one step was lost.
-    assert lines(tmp_path / "steps") == [f"{x} {step}" for x in (0, 1) for step in range(20)]
+    assert lines(tmp_path / "steps") == ALL_STEPS  # not one was repeated
 
 
 def test_the_time_limit_is_the_reason(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[0]), python=STEPS)
     made.plan(term_grace_s=20.0)
     with made.start(**AT_ITS_LIMIT) as task:
-        wait_steps(tmp_path, 1)
+        wait_steps(tmp_path, 2)
         task.send_signal(signal.SIGUSR2)
         assert task.wait(30) == 75
     assert last_ends(made) == {0: ("interrupted", "timeout")}
@@ -309,9 +311,10 @@ def test_a_task_has_itself_requeued(
     assert warn(preempted, **environment) == ""
     assert scontrol.calls == ["requeue 100_0"]
     assert chunk_ends(preempted) == []  # it is not over
+    (preempted.root / "free").touch()
     preempted.run(restart=1)
     assert last_ends(preempted) == {0: ("complete", None), 1: ("complete", None)}
-    assert lines(preempted.root / "steps") == [f"{x} {s}" for x in (0, 1) for s in range(20)]
+    assert lines(preempted.root / "steps") == ALL_STEPS
 
 
 def test_a_requeue_that_is_refused(preempted: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +340,7 @@ def test_a_task_that_is_not_requeued(
     scontrol = FakeProgram(preempted.root, monkeypatch, "scontrol", "")
     preempted.plan(term_grace_s=20.0, **rules)
     with preempted.start() as task:
-        wait_steps(preempted.root, 1)
+        wait_steps(preempted.root, 2)
         task.send_signal(signal.SIGTERM if rules else signal.SIGUSR2)
         assert task.wait(30) == 75
     assert scontrol.calls == []
@@ -389,8 +392,9 @@ def test_a_newer_checkpoint_is_progress(
     for restart in range(4):
         assert warn(preempted, restart, **AT_ITS_LIMIT) == ""
     assert len(scontrol.calls) == 4
+    (preempted.root / "free").touch()
     preempted.run(restart=4)
-    assert lines(preempted.root / "steps") == [f"{x} {s}" for x in (0, 1) for s in range(20)]
+    assert lines(preempted.root / "steps") == ALL_STEPS
 
 
 # --- the time limit is extended ------------------------------------------------------------------
@@ -400,7 +404,7 @@ SLEEPS = """import time
 def run(x):
     time.sleep(0.3)
 """
-SHORT: dict[str, Any] = {"SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "1003"}
+SHORT: dict[str, Any] = {"SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "1001"}
 
 
 @pytest.mark.parametrize("slots", [1, 2])
@@ -408,11 +412,11 @@ def test_an_extended_limit_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int
 ) -> None:
     squeue = FakeProgram(tmp_path, monkeypatch, "squeue", "echo 1:00:00")
-    made = MadeSweep(tmp_path, grid(x=list(range(16))), python=SLEEPS, needs=CaseNeeds(slots=slots))
+    made = MadeSweep(tmp_path, grid(x=list(range(8))), python=SLEEPS, needs=CaseNeeds(slots=slots))
     made.plan(warning_s=0.1)
     made.run(SLURM_CPUS_ON_NODE=str(slots), **SHORT)
     assert {status for status, _ in last_ends(made).values()} == {"complete"}
-    assert len(made.ends()) == 16
+    assert len(made.ends()) == 8
     assert squeue.calls == ["--noheader --jobs 100 --format %L"]
 
 
@@ -421,10 +425,10 @@ def test_a_limit_that_was_not_extended_is_asked_for_once(
 ) -> None:
     squeue = FakeProgram(tmp_path, monkeypatch, "squeue", "echo 0:00")
     scontrol = FakeProgram(tmp_path, monkeypatch, "scontrol", "")
-    made = MadeSweep(tmp_path, grid(x=list(range(16))), python=SLEEPS)
+    made = MadeSweep(tmp_path, grid(x=list(range(8))), python=SLEEPS)
     made.plan(warning_s=0.1, requeue=3)
     made.run(code=75, **SHORT)
-    assert 0 < len(made.ends()) < 16
+    assert 0 < len(made.ends()) < 8
     assert len(squeue.calls) == 1
     # It leaves cases, so it has itself requeued.
     assert (scontrol.calls, chunk_ends(made)) == (["requeue 100_0"], [])
