@@ -37,7 +37,7 @@ OWNER = "metadata.json"
 # Size limit of this file.
 OWNER_MAX = 1 << 16
 # Seconds between attempts to claim: the first, and the longest.
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.01, 1.0
+FIRST_POLL_S, LONGEST_POLL_S = 0.01, 1.0
 
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -156,10 +156,10 @@ def acquire(root: Path, name: str, patience_s: float) -> Claim | None:
 
 def backoff_pauses() -> Iterator[float]:
     """Seconds to wait before each next attempt: growing, with jitter."""
-    pause = FIRST_LOOK_S
+    pause = FIRST_POLL_S
     while True:
         yield random.uniform(pause / 2, pause)  # noqa: S311  # not cryptographic
-        pause = min(2 * pause, LONGEST_LOOK_S)
+        pause = min(2 * pause, LONGEST_POLL_S)
 
 
 def _claim_free(place: Path, own: str, about: Mapping[str, Any]) -> Claim | None:

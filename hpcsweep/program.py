@@ -28,10 +28,10 @@ def begin() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
-    sys.excepthook = _tell
+    sys.excepthook = _report
 
 
-def _tell(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> None:
+def _report(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> None:
     if isinstance(error, OSError):  # e.g. too many open files while a module is read
         what = f"{error.filename or 'Python'}: {error.strerror or error}"
         sys.stderr.write(f"hpcsweep: {ascii(what)[1:-1]}\n")

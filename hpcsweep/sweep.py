@@ -197,7 +197,7 @@ class Sweep:
 
         With `check` it looks for the files of every complete case, and counts what is `lost`.
         """
-        return status(self._directory, self._asked, self._settings, check=check)
+        return status(self._directory, self._recorded_cluster, self._settings, check=check)
 
     def wait(
         self,
@@ -234,7 +234,7 @@ class Sweep:
         return summary
 
     def _follow(self, show: Callable[[Summary], None], log_notice: Notify) -> Summary:
-        cluster = self._asked
+        cluster = self._recorded_cluster
         if cluster is None:  # it cannot be asked from here, so nothing can be sent, either
             return wait(self._directory, None, self._settings, show)
         return follow(self._directory, cluster, self._settings, show, log_notice)
@@ -262,8 +262,8 @@ class Sweep:
         selection = _selection(cases, where, status, last)
         selected = selected_cases(selection, sweep.newest(), sweep.path) if selection else None
         if selected is None:
-            return cancel(sweep, self._asked, self._settings, log_notice)
-        done = cancel_cases(sweep, self._asked, self._settings, selected, log_notice)
+            return cancel(sweep, self._recorded_cluster, self._settings, log_notice)
+        done = cancel_cases(sweep, self._recorded_cluster, self._settings, selected, log_notice)
         for line in done.lines if selected else [selection.nothing_found]:
             log_notice(line)
         return done.tasks
@@ -334,7 +334,7 @@ class Sweep:
         tables: list[tuple[TableColumns, list[TableRow]]] = []
         collect(
             self._directory,
-            self._asked,
+            self._recorded_cluster,
             self._settings,
             lambda columns, rows: tables.append((columns, list(rows))),
             TableRequest(selection=selection, columns=_words(columns), attempts=attempts),
@@ -358,7 +358,7 @@ class Sweep:
         return self._submitted
 
     @property
-    def _asked(self) -> Cluster | None:
+    def _recorded_cluster(self) -> Cluster | None:
         return registry.open_recorded(self._directory, self._settings)
 
     def __repr__(self) -> str:

@@ -66,7 +66,7 @@ class CacheTable:
         self._names = list(table.columns.keys())
         # Built once: building a query in SQLAlchemy takes longer than running it in SQLite.
         key = table.columns.id
-        self._one = select(table).where(key == bindparam("key"))
+        self._by_key = select(table).where(key == bindparam("key"))
         # By the names of the values.
         self._inserts: dict[tuple[str, ...], Executable] = {}
         self._some = select(table).where(key.in_(bindparam("key", expanding=True)))
@@ -122,7 +122,7 @@ class CacheTable:
         names = self._names
         for start in range(0, len(ids), IDS_AT_ONCE):
             some = ids[start : start + IDS_AT_ONCE]
-            query, key = (self._one, some[0]) if len(some) == 1 else (self._some, some)
+            query, key = (self._by_key, some[0]) if len(some) == 1 else (self._some, some)
             for row in connection.execute(query, {"key": key}):
                 yield dict(zip(names, row, strict=True))
 

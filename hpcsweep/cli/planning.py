@@ -68,12 +68,12 @@ def show_plan(
         )
     for batch in batches:
         plan = make_plan(request, sweep, batch, limits)
-        unasked = rehearse(request, sweep, plan, cluster) if cluster else _unasked(limits)
+        unchecked = rehearse(request, sweep, plan, cluster) if cluster else _unchecked(limits)
         if script:
             _show_script(request, sweep, plan, cluster, limits)
         else:
             print_plan(plan, request.manifest, request.source, under_way, outlook.complete.count)
-            print_line(f"not asked: {unasked}" if unasked else "the cluster would take it")
+            print_line(f"not asked: {unchecked}" if unchecked else "the cluster would take it")
     if batches and limits.ceilings and not script:
         print_line(summary(limits))
 
@@ -85,7 +85,7 @@ def _behind_canary(request: SubmitRequest, outlook: Outlook) -> str:
     return f", {policy.sendable(outlook, request.policy).count} wait for the canary"
 
 
-def _unasked(limits: Limits) -> str:
+def _unchecked(limits: Limits) -> str:
     """What a plan without a query does not know."""
     return NO_CLUSTER if limits.read_at is None else "what is in the queue; `submit --dry-run` asks"
 

@@ -240,7 +240,7 @@ def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> ServerStat
             if poll(directory, settings, settings.grace_s).state is ServerState.STOPPED:
                 break
         time.sleep(_POLL_S)
-    what, next_step = _last_words(directory)
+    what, next_step = _last_error(directory)
     raise StoreError(
         f"the job of the server has ended: {what}",
         where=str(directory.path),
@@ -248,7 +248,7 @@ def wait_for_job(directory: DatabaseDirectory, settings: Settings) -> ServerStat
     )
 
 
-def _last_words(directory: DatabaseDirectory) -> tuple[str, str]:
+def _last_error(directory: DatabaseDirectory) -> tuple[str, str]:
     """What the last job said went wrong, and what to do about it, if it said that."""
     try:
         text = directory.job_log.read_text(errors="replace")

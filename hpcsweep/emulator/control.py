@@ -184,12 +184,12 @@ def faults_since(state_dir: Path, moment: float) -> list[dict[str, Any]]:
 
 def run(state_dir: Path, command: list[str]) -> int:
     """Run a command, or the user's shell, with this cluster as Slurm. Returns its exit code."""
-    environment_there = os.environ | environment(state_dir)
+    variables = os.environ | environment(state_dir)
     argv = command or [os.environ.get("SHELL") or "/bin/sh"]
-    program = shutil.which(argv[0], path=environment_there["PATH"])
+    program = shutil.which(argv[0], path=variables["PATH"])
     if program is None:
-        raise ClusterError(f"there is no program {argv[0]}", where=environment_there["PATH"])
-    return subprocess.run([program, *argv[1:]], env=environment_there, check=False).returncode
+        raise ClusterError(f"there is no program {argv[0]}", where=variables["PATH"])
+    return subprocess.run([program, *argv[1:]], env=variables, check=False).returncode
 
 
 def is_running(state_dir: Path) -> bool:

@@ -62,7 +62,8 @@ def of_job(pid: int, birth: int) -> list[Process]:
     while more := {process.pid for process in table if process.parent in pids} - pids:
         pids |= more
     return sorted(
-        (process for process in table if process.pid in pids), key=lambda one: one.pid != pid
+        (process for process in table if process.pid in pids),
+        key=lambda process: process.pid != pid,
     )
 
 

@@ -57,20 +57,20 @@ class Parameters(Mapping[str, Any]):
         write_params(self._storage, dict(self) | given, ext)
         self._saved(f"params ({ext})", "", f"params.{ext}", lost)
 
-    def _known(self) -> Mapping[str, Any]:
+    def _values(self) -> Mapping[str, Any]:
         return self._fixed if self._fixed is not None else read_params(self._storage.read)
 
     def __getitem__(self, name: str) -> Any:
-        return self._known()[name]
+        return self._values()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._known())
+        return iter(self._values())
 
     def __len__(self) -> int:
-        return len(self._known())
+        return len(self._values())
 
     def __repr__(self) -> str:
-        return repr(dict(self._known()))
+        return repr(dict(self._values()))
 
 
 def write_params(storage: RunStorage, params: Mapping[str, Any], ext: str) -> None:

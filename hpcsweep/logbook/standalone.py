@@ -176,9 +176,9 @@ def _install_handlers() -> None:
 def _restore_handlers() -> None:
     try:
         for number, before in _previous_handlers.items():
-            now_there = signal.signal(number, before)
-            if now_there is not _on_signal:  # a handler that the user installed later
-                signal.signal(number, now_there)
+            current = signal.signal(number, before)
+            if current is not _on_signal:  # a handler that the user installed later
+                signal.signal(number, current)
     except ValueError:  # not the main thread: the next run that ends there restores them
         return
     _previous_handlers.clear()

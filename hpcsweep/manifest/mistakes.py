@@ -29,17 +29,17 @@ class Mistakes:
         self._where = where
         self._position = position
         # File, line and position by text: several checks may find the same mistake.
-        self._found: dict[str, tuple[str, int, tuple[int, ...]]] = {}
+        self._places: dict[str, tuple[str, int, tuple[int, ...]]] = {}
         # By mapping: the unknown key whose mistake lists the known ones.
         self._listed_at: dict[Where, Where] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._places)
 
     @property
     def is_full(self) -> bool:
         """Whether no more mistakes are added."""
-        return len(self._found) > SHOWN_MAX
+        return len(self._places) > SHOWN_MAX
 
     def where(self, path: Where) -> str:
         """`file:line` of a path."""
@@ -54,7 +54,7 @@ class Mistakes:
         key = f"{key_text(path)}: " if path else ""
         text = f"{place}: {key}{what}." + (f" {next_step}" if next_step else "")
         at = (file, int(line)) if line.isdigit() else (place, 0)
-        self._found[text] = (*at, self._position(path))
+        self._places[text] = (*at, self._position(path))
 
     def unknown_key(self, path: Where, names: Iterable[str]) -> None:
         """Add an unknown key with the nearest known one, or once per mapping with all of them."""
@@ -70,11 +70,11 @@ class Mistakes:
 
     def error(self, path: Path) -> ManifestError:
         """The error with all mistakes, in the order of the file."""
-        count = f"more than {SHOWN_MAX}" if self.is_full else str(len(self._found))
+        count = f"more than {SHOWN_MAX}" if self.is_full else str(len(self._places))
         return ManifestError(
             f"{count} mistake{'' if count == '1' else 's'} in the manifest",
             where=str(path),
-            mistakes=tuple(sorted(self._found, key=self._found.__getitem__)[:SHOWN_MAX]),
+            mistakes=tuple(sorted(self._places, key=self._places.__getitem__)[:SHOWN_MAX]),
         )
 
 

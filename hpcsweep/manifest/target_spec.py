@@ -131,17 +131,17 @@ def command(
         mistakes.add((key,), what, "Write a list: [program, argument, …].")
         return None
     used: set[str] = set()
-    all_known = True
+    is_valid = True
     for position, element in enumerate(raw):
         problem = _element_problem(element, is_program=position == 0)
         if problem:
             mistakes.add((key, position), *problem)
-            all_known = False
+            is_valid = False
         else:
             used |= _placeholders(element, (key, position), parameters, given, mistakes)
-    if parameters is not None and all_known:
+    if parameters is not None and is_valid:
         _check_parameters(parameters, used, given, mistakes)
-    return Target(argv=tuple(raw)) if all_known else None
+    return Target(argv=tuple(raw)) if is_valid else None
 
 
 def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | None:

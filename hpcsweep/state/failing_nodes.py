@@ -85,7 +85,7 @@ def failing(
     if seen < NODES_MIN or not set(well) - {suspect.node for suspect in bad}:
         return []
     most = max(1, seen // SHARE) - excluded
-    return sorted(bad, key=lambda one: (-len(one.cases), one.node))[: max(0, most)]
+    return sorted(bad, key=lambda suspect: (-len(suspect.cases), suspect.node))[: max(0, most)]
 
 
 def is_of_node(reason: str | None, error: dict[str, Any] | None) -> bool:

@@ -323,7 +323,7 @@ class _Partition:
         """Indices that a submission of a later generation computes again."""
         if generation not in self._later:
             later = [plan for plan in self._plans if plan.generation > generation]
-            sets = (self._in_order(plan.manifest, self._wanted_by(plan)) for plan in later)
+            sets = (self._in_order(plan.manifest, self._goal_of(plan)) for plan in later)
             self._later[generation] = IndexSet.union(sets)
         return self._later[generation]
 
@@ -370,10 +370,10 @@ class _Partition:
             sent = plan.indices - refused(self._sweep, plan)
             owed -= self._in_order(plan.manifest, sent)
             if plan.closes:
-                owed |= self._in_order(plan.manifest, self._wanted_by(plan) - sent)
+                owed |= self._in_order(plan.manifest, self._goal_of(plan) - sent)
         return owed
 
-    def _wanted_by(self, plan: Plan) -> IndexSet:
+    def _goal_of(self, plan: Plan) -> IndexSet:
         """The indices of a submission, and those that it left to later ones."""
         if plan.goal is None or self._sweep.cancelled_rest(plan.submission).exists():
             return plan.indices

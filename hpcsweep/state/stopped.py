@@ -128,7 +128,7 @@ def failure_kinds(
         for kind, indices in by_kind.items()
         if (own := _within(indices, among))
     ]
-    return sorted(kinds, key=lambda one: (-one.indices.count, one.indices.select(0)))
+    return sorted(kinds, key=lambda kind: (-kind.indices.count, kind.indices.select(0)))
 
 
 def _within(indices: Iterable[int], among: IndexSet | None) -> IndexSet:

@@ -66,9 +66,9 @@ class Finding:
 Check = Callable[[], tuple[bool, str]]
 
 
-def here(outputs: Path, checks: Mapping[str, Check]) -> Iterator[Finding]:
+def local(outputs: Path, checks: Mapping[str, Check]) -> Iterator[Finding]:
     """Check this host: versions, file system, quota, and a sweep's own `checks`."""
-    yield _found("versions", "ok", _versions())
+    yield _finding("versions", "ok", _versions())
     yield _file_system(outputs)
     yield from _quota(outputs)
     for what, check in checks.items():
@@ -76,7 +76,7 @@ def here(outputs: Path, checks: Mapping[str, Check]) -> Iterator[Finding]:
             is_well, text = check()
         except HpcsweepError as error:
             is_well, text = False, str(error)
-        yield _found(what, "ok" if is_well else "problem", text)
+        yield _finding(what, "ok" if is_well else "problem", text)
 
 
 def cluster(
@@ -94,7 +94,7 @@ def cluster(
         opened = registry.choose(kind, settings, outputs)
         limits = limits_for(opened, resources, own)
     except HpcsweepError as error:
-        yield _found("cluster", "problem", str(error))
+        yield _finding("cluster", "problem", str(error))
         return
     arrays = f"array task ids up to {limits.max_array_size - 1}"
     if limits.max_array_size == 0:
@@ -104,15 +104,15 @@ def cluster(
     )
     if limits.max_tasks is not None:
         text = f"{opened.kind} {limits.cluster_name}, {limits.max_tasks} array tasks at most"
-    yield _found("cluster", "ok", text)
+    yield _finding("cluster", "ok", text)
     for note in limits.notes:
-        yield _found("cluster", "warning", note)
+        yield _finding("cluster", "warning", note)
     if limits.ceilings or limits.max_jobs is not None:
-        yield _found("limits", "ok", summary(limits))
+        yield _finding("limits", "ok", summary(limits))
     for what in limits.unread:
-        yield _found("limits", "warning", f"not known: {what}")
+        yield _finding("limits", "warning", f"not known: {what}")
     for excess in limits.impossible:
-        yield _found(
+        yield _finding(
             "limits", "problem", f"slurm.{excess.option} {excess.what}. {excess.next_step}"
         )
 
@@ -120,7 +120,7 @@ def cluster(
 def nodes(sweep: SweepDirectory) -> Iterator[Finding]:
     """The nodes that a sweep no longer uses: a note for their administrators each."""
     for fact in node_facts(sweep.path):
-        yield _found("nodes", "warning", site_note(fact))
+        yield _finding("nodes", "warning", site_note(fact))
 
 
 def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Finding]:
@@ -159,7 +159,7 @@ def to_json(findings: list[Finding]) -> list[dict[str, str]]:
     return [asdict(finding) for finding in findings]
 
 
-def _found(what: str, state: str, text: str) -> Finding:
+def _finding(what: str, state: str, text: str) -> Finding:
     return Finding(host=os.uname().nodename, what=what, state=state, text=text)
 
 
@@ -185,7 +185,7 @@ def _file_system(outputs: Path) -> Finding:
     if not is_local(path):
         text += "; shared between hosts, so tasks leave a SQLite index to commands"
     few = free_bytes < FEW_BYTES or (state.f_files and free_files < FEW_FILES)
-    return _found("file system", "warning" if few else "ok", text)
+    return _finding("file system", "warning" if few else "ok", text)
 
 
 def _quota(outputs: Path) -> Iterator[Finding]:
@@ -196,18 +196,18 @@ def _quota(outputs: Path) -> Iterator[Finding]:
     if filesystem_type(path) == "lustre":
         argv = ["lfs", "quota", "-q", "-u", str(os.getuid()), str(path)]
     if shutil.which(argv[0]) is None:
-        yield _found("quota", "ok", f"not known: there is no `{argv[0]}` here")
+        yield _finding("quota", "ok", f"not known: there is no `{argv[0]}` here")
         return
     try:
         answer = process.run(argv, os.environ, 20.0)
     except HpcsweepError as error:
-        yield _found("quota", "warning", str(error))
+        yield _finding("quota", "warning", str(error))
         return
     matches = [_used(match) for match in _QUOTA.finditer(answer.stdout)]
     if not matches:
-        yield _found("quota", "ok", "none" if answer.returncode == 0 else answer.stderr.strip())
+        yield _finding("quota", "ok", "none" if answer.returncode == 0 else answer.stderr.strip())
     for text, full in matches:
-        yield _found("quota", "warning" if full else "ok", text)
+        yield _finding("quota", "warning" if full else "ok", text)
 
 
 # A file system, then kB and files: used (`*`: too many), quota, limit, grace time. Long names wrap.

@@ -72,12 +72,12 @@ class _AnsweredFields(TypedDict, total=False):
     time: float
 
 
-class _FoundFields(_AnsweredFields, total=False):
+class _LearnedFields(_AnsweredFields, total=False):
     # How the id was learned, where sbatch did not answer.
     how: str
 
 
-class JobFact(_FoundFields):
+class JobFact(_LearnedFields):
     """The cluster took a part: the job id of its array."""
 
     job_id: str

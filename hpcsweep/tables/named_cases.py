@@ -153,16 +153,16 @@ class NewCases:
         prefixes = set(ids)
         lengths = sorted(set(map(len, prefixes)))
         # Indices by case id, by the beginning that was asked for.
-        self._found: dict[str, dict[str, list[int]]] = {}
+        self._by_prefix: dict[str, dict[str, list[int]]] = {}
         for case in cases_made(source, never):
             for length in lengths:
                 if case.case_id[:length] in prefixes:
-                    of = self._found.setdefault(case.case_id[:length], {})
+                    of = self._by_prefix.setdefault(case.case_id[:length], {})
                     of.setdefault(case.case_id, []).append(case.index)
 
     def find(self, prefix: str) -> dict[str, list[int]]:
         """Their indices by case id; nothing if none has it."""
-        return self._found.get(prefix, {})
+        return self._by_prefix.get(prefix, {})
 
 
 def one_case(prefix: str, by_id: dict[str, list[int]], n_cases: int) -> list[int]:

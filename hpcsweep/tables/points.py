@@ -173,7 +173,9 @@ def _sorted_lines(lines: dict[Any, Line]) -> dict[Any, Line]:
 
 def _sorted(values: Iterable[Any]) -> list[Any]:
     """Sort numbers by size, then texts by name."""
-    return sorted(values, key=lambda one: (isinstance(one, str), "" if one is None else one))
+    return sorted(
+        values, key=lambda value: (isinstance(value, str), "" if value is None else value)
+    )
 
 
 def _scattered(line: Line) -> Iterator[str]:

@@ -26,8 +26,8 @@ from hpcsweep.worker.messages import NOTHING, Answer, MakeCase, write_notice
 from hpcsweep.worker.runner import Steps
 from hpcsweep.worker.slot import CaseEnd, Slot
 
-# Seconds between two looks for what a user cancelled.
-LOOK_S = 1.0
+# Seconds between two reads of what a user cancelled.
+READ_S = 1.0
 
 
 class Cases:
@@ -130,24 +130,24 @@ class CancelledIndices:
     def __init__(self, sweep: SweepPaths, submission: int, clock: Callable[[], float]) -> None:
         self._sweep, self._submission, self._clock = sweep, submission, clock
         # When to look for new facts, and the names of those that were read.
-        self._next_look = clock()
+        self._next_read = clock()
         self._read: set[str] = set()
         self._indices: list[IndexSet] = []
         # Whether it kept a case from beginning.
         self.has_met = False
 
     def has(self, index: int) -> bool:
-        """Whether this case must not begin. Looks for new facts at most once in `LOOK_S`."""
+        """Whether this case must not begin. Looks for new facts at most once in `READ_S`."""
         now = self._clock()
-        if now >= self._next_look:
-            self._next_look = now + LOOK_S
+        if now >= self._next_read:
+            self._next_read = now + READ_S
             with contextlib.suppress(SweepError):  # unreadable now: the next look may read it
-                self._look()
+                self._read_facts()
         is_cancelled = any(index in indices for indices in self._indices)
         self.has_met = self.has_met or is_cancelled
         return is_cancelled
 
-    def _look(self) -> None:
+    def _read_facts(self) -> None:
         if not names(self._sweep.cancel_root):
             return
         from hpcsweep.sweepdir import cancelled  # noqa: PLC0415  # for sweeps with a cancel only

@@ -196,8 +196,8 @@ def _case_fields(case: ParamCase) -> CaseFields:
 
 
 def _end(common: CommonFields, case: ParamCase, outcome: Outcome, host: str | None) -> EndRecord:
-    told_to_end = outcome.reason in (Reason.TERMINATED, Reason.TIMEOUT)
-    word = Word.TERMINATED if told_to_end else Word.WORKER
+    was_ended = outcome.reason in (Reason.TERMINATED, Reason.TIMEOUT)
+    word = Word.TERMINATED if was_ended else Word.WORKER
     return {
         "kind": "end",
         **common,

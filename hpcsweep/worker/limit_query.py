@@ -32,27 +32,27 @@ class LimitQuery:
         self._argv = ["squeue", "--noheader", "--jobs", job_id, "--format", "%L"]
         self._due = self._clock() + FIRST_S + task % SPREAD_S
         # When it was asked last; -infinity before the first time.
-        self._asked = -NEVER
+        self._queried_at = -NEVER
         self._squeue: SlurmProgram | None = None
 
     def ask_if_due(self) -> float:
         """Ask once, and read the answer when it is there. Returns when to call this again."""
         if self._clock() < self._due:
             return self._due
-        if self._asked == -NEVER:
+        if self._queried_at == -NEVER:
             self._start()
         self._due = NEVER if self._is_answered() else self._clock() + POLL_S
         return self._due
 
     def ask_again(self) -> Steps[None]:
         """Ask, unless the last time was within `AGAIN_S`, and wait for the answer."""
-        if self._squeue is None and self._clock() >= self._asked + AGAIN_S:
+        if self._squeue is None and self._clock() >= self._queried_at + AGAIN_S:
             self._start()
         while not self._is_answered():
             yield Wait(until=self._clock() + POLL_S)
 
     def _start(self) -> None:
-        self._asked = self._clock()
+        self._queried_at = self._clock()
         self._squeue = SlurmProgram(self._argv, self._clock, TIMEOUT_S)
 
     def _is_answered(self) -> bool:

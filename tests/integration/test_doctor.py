@@ -99,12 +99,12 @@ def test_quotas_of_bytes_and_files(
 ) -> None:
     monkeypatch.setattr(doctor, "filesystem_type", lambda _: kind)
     monkeypatch.setenv("PATH", str(tmp_path))
-    (told,) = (one for one in doctor.here(tmp_path, {}) if one.what == "quota")
+    (told,) = (one for one in doctor.local(tmp_path, {}) if one.what == "quota")
     assert told.text.startswith("not known: there is no `")
     program, text = ("lfs", LFS) if kind == "lustre" else ("quota", QUOTA)
     (tmp_path / program).write_text(f"#!/bin/sh\nprintf '%s' '{text}'\n")
     (tmp_path / program).chmod(0o755)
-    quotas = [(one.state, one.text) for one in doctor.here(tmp_path, {}) if one.what == "quota"]
+    quotas = [(one.state, one.text) for one in doctor.local(tmp_path, {}) if one.what == "quota"]
     if kind == "lustre":
         assert quotas == [
             ("ok", "/scratch/project_2001234/alice: 100.0 of 1,024 GiB, 12,000 files without limit")

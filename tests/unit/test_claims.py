@@ -218,6 +218,6 @@ def test_threads_make_a_result_once(tmp_path: Path) -> None:
 
 def test_pauses_grow_up_to_a_limit() -> None:
     pauses = [pause for _, pause in zip(range(30), claims.backoff_pauses(), strict=False)]
-    assert 0 < pauses[0] <= claims.FIRST_LOOK_S
-    assert max(pauses) <= claims.LONGEST_LOOK_S
-    assert min(pauses[10:]) >= claims.LONGEST_LOOK_S / 2
+    assert 0 < pauses[0] <= claims.FIRST_POLL_S
+    assert max(pauses) <= claims.LONGEST_POLL_S
+    assert min(pauses[10:]) >= claims.LONGEST_POLL_S / 2

@@ -52,11 +52,11 @@ def command(
     if directory and not only_here:
         checks["files"] = partial(_files, directory)
     outputs = directory.path.parent if directory else context.outputs
-    findings = list(doctor.here(outputs, checks))
+    findings = list(doctor.local(outputs, checks))
     if directory and not only_here:
         findings += doctor.nodes(directory)
     if not only_here:
-        findings += doctor.cluster(kind, context.settings, outputs, *_asked(context, directory))
+        findings += doctor.cluster(kind, context.settings, outputs, *_requested(context, directory))
     if node:
         arguments = [str(directory.path)] if directory else [f"--outputs={outputs.resolve()}"]
         opened = registry.choose(kind, context.settings, outputs)
@@ -74,7 +74,9 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _asked(context: Context, sweep: SweepDirectory | None) -> tuple[Resources, Mapping[str, int]]:
+def _requested(
+    context: Context, sweep: SweepDirectory | None
+) -> tuple[Resources, Mapping[str, int]]:
     """What the tasks of a sweep ask for, or those of the profile; and the limits that it sets."""
     from hpcsweep.manifest import limit_keys
     from hpcsweep.manifest.policies import Policies

@@ -33,7 +33,7 @@ def print_plan(
         ("first", _case(source[plan.indices.select(0)])),
         ("last", _case(source[plan.indices.select(count - 1)])),
         ("a case", case_seconds(plan)),
-        ("chunks", f"{tasks_text(plan)}{_each(plan, manifest)}{_auto(plan, manifest)}"),
+        ("chunks", f"{tasks_text(plan)}{_cases_per_task(plan, manifest)}{_auto(plan, manifest)}"),
         ("slots", _slots(plan, manifest)),
         ("ask for", sized_options(plan, manifest)),
         ("arrays", _arrays(plan)),
@@ -95,7 +95,7 @@ def what_goes_before(plan: Plan) -> str:
     return "the queue has room for their array tasks"
 
 
-def _each(plan: Plan, manifest: FrozenManifest) -> str:
+def _cases_per_task(plan: Plan, manifest: FrozenManifest) -> str:
     cases = "one case" if plan.chunk_size == 1 else f"up to {plan.chunk_size} cases"
     if plan.case_seconds is None:
         return f" of {cases} each"

@@ -21,8 +21,8 @@ from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE
 KILL_WAIT_S = 30.0
 # `JobSubmitPlugins` of a site that has none.
 _NO_PLUGINS = "(null)"
-# What each query tells, for people.
-_TOLD = {
+# What the output of each query holds.
+_TEXTS = {
     "partitions": "limits of partitions",
     "nodes": "sizes of nodes",
     "associations": "limits of associations",
@@ -106,7 +106,7 @@ class Site:
                 output.get("associations", ""), output.get("accounts", "")
             ),
             qos=job_limits.qos_by_name(output.get("qos", "")),
-            unread=tuple(f"{_TOLD[name]}: {why}" for name, why in answers["failed"].items()),
+            unread=tuple(f"{_TEXTS[name]}: {why}" for name, why in answers["failed"].items()),
         )
 
     @property

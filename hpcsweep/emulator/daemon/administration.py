@@ -54,8 +54,8 @@ def order_fault(controller: Controller, message: dict[str, Any]) -> dict[str, An
         return {"struck": 1}
     struck = 0
     for job in [job for job in controller.table.live.values() if job.state == "RUNNING"]:
-        is_meant = message["job"] in (job.id, job.request.id)
-        if is_meant and message["task"] in (None, job.task):
+        is_named = message["job"] in (job.id, job.request.id)
+        if is_named and message["task"] in (None, job.task):
             struck += controller.strike(kind, job)
     controller.log.sync()
     return {"struck": struck}

@@ -34,9 +34,12 @@ def submit_obstacle(
         return elements + sum(job.elements for job in live if is_counted(job.request))
 
     if qos is not None and qos.max_submit_per_user:
-        own = count(lambda one: one.qos == qos.name and one.uid == uid)
+        own = count(lambda other: other.qos == qos.name and other.uid == uid)
         return "QOSMaxSubmitJobPerUserLimit" if own > qos.max_submit_per_user else ""
-    if settings.max_submit_jobs and count(lambda one: one.uid == uid) > settings.max_submit_jobs:
+    if (
+        settings.max_submit_jobs
+        and count(lambda other: other.uid == uid) > settings.max_submit_jobs
+    ):
         return "AssocMaxSubmitJobLimit"
     return ""
 

@@ -46,4 +46,4 @@ def _limit_bytes(job: Job) -> int:
 
 def largest(members: list[processes.Process]) -> processes.Process | None:
     """The process that the kernel would kill."""
-    return max(members, key=lambda one: processes.resident(one.pid), default=None)
+    return max(members, key=lambda member: processes.resident(member.pid), default=None)

@@ -34,7 +34,7 @@ def choose_victims(
     ]
     for nodes in [*([name] for name in pool.nodes), list(pool.nodes)]:
         on_nodes = [other for other in candidates if set(other.places) & set(nodes)]
-        on_nodes.sort(key=lambda one: -one.started)
+        on_nodes.sort(key=lambda other: -other.started)
         chosen: list[Job] = []
         while not pool.find_places_without(job.request, [*leaving, *chosen]):
             if not on_nodes:

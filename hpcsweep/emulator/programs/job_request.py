@@ -35,7 +35,7 @@ def question(layer: job_options.Layer, default_name: str, line: str) -> dict[str
     )
     job_options.check_absent(layer)
     _check_dependency(layer.get("dependency", ""))
-    directory = _here()
+    directory = _working_directory()
     umask = os.umask(0)
     os.umask(umask)
     least, most = job_options.nodes(layer)
@@ -93,7 +93,7 @@ def question(layer: job_options.Layer, default_name: str, line: str) -> dict[str
     }
 
 
-def _here() -> str:
+def _working_directory() -> str:
     try:
         return os.getcwd()
     except FileNotFoundError:

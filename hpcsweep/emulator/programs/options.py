@@ -102,7 +102,7 @@ class Getopt:
             if not rest:
                 self.fail(f"option '--{option.name}' requires an argument")
             value = rest.pop(0)
-        return self._known(option, value)
+        return self._emulated(option, value)
 
     def _abbreviated(self, name: str) -> Option:
         fitting = [option for option in self._options.values() if option.name.startswith(name)]
@@ -120,16 +120,16 @@ class Getopt:
             if option is None:
                 self.fail(f"invalid option -- '{letter}'")
             if not option.value:
-                pairs.append(self._known(option, ""))
+                pairs.append(self._emulated(option, ""))
                 continue
             if option.value == ":" and not letters:
                 if not rest:
                     self.fail(f"option requires an argument -- '{letter}'")
                 letters = rest.pop(0)
-            pairs.append(self._known(option, letters))
+            pairs.append(self._emulated(option, letters))
             return
 
-    def _known(self, option: Option, value: str) -> tuple[str, str]:
+    def _emulated(self, option: Option, value: str) -> tuple[str, str]:
         if not option.is_emulated:
             refuse(self.program, f"option --{option.name}")
         return option.means, value

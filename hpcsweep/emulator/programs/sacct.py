@@ -69,7 +69,7 @@ def main(state_dir: Path, argv: list[str]) -> int:
     named = _words(given.get("clusters", "all"))
     if not {"all", "-1", config.load(state_dir).cluster_name} & set(named):
         rows = []  # another cluster, which this accounting does not have
-    rows = [row for row in rows if _is_wanted(row, given, jobs)]
+    rows = [row for row in rows if _is_selected(row, given, jobs)]
     if kept := {"batch-script", "env-vars"} & set(given):
         _show_kept(rows, is_script="batch-script" in kept)
         return 0
@@ -163,7 +163,7 @@ def _order(job: Job) -> tuple[Any, ...]:
     return bool(job.request.array), job.request.id, job.restart, task
 
 
-def _is_wanted(
+def _is_selected(
     row: SacctRow, given: dict[str, str], jobs: list[tuple[int, int | None, str]]
 ) -> bool:
     if jobs and not any(_fits(row, *job) for job in jobs):

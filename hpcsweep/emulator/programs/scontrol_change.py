@@ -73,7 +73,7 @@ def _report(text: str, results: list[dict[str, Any]], change: str) -> int:
             return _complain(text, result["error"], change)
         grouped.setdefault(result["error"], []).extend(result["tasks"])
     base = text.partition("_")[0]
-    for error in sorted(grouped, key=lambda one: min(grouped[one])):
+    for error in sorted(grouped, key=lambda error: min(grouped[error])):
         tasks = arrays.format_tasks(sorted(grouped[error]))
         if options.version().since("26.05"):
             tasks = f"[{tasks}]"

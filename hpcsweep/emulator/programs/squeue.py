@@ -123,7 +123,7 @@ def _show_steps(state_dir: Path, given: dict[str, str], selectors: list[arrays.S
             print(time.strftime("%a %b %d %H:%M:%S %Y"))
         print("         STEPID     NAME PARTITION     USER      TIME NODELIST")
     jobs = {str(selector.job) for selector in selectors}
-    for step in sorted(answer["steps"], key=lambda one: (one["job"], one["step"])):
+    for step in sorted(answer["steps"], key=lambda step: (step["job"], step["step"])):
         step_id = f"{step['job']}.{step['step']}"
         if (jobs and step["job"].partition("_")[0] not in jobs) or (
             named and step_id not in named and step["job"] not in named

@@ -69,7 +69,7 @@ class Index:
         self._directory = directory
         self._storage = DirectoryStorage(directory)
         # The name of this process's marks file, and the owner's pid.
-        self._mine = ("", 0)
+        self._own_marks = ("", 0)
         self._marks: dict[str, RunMark] = {}
         self._offsets: dict[str, int] = {}
         self._refreshed = -REFRESH_S
@@ -83,9 +83,9 @@ class Index:
 
     def mark(self, state: RunMark) -> None:
         """Append what is known of a run now."""
-        if self._mine[1] != os.getpid():
-            self._mine = (f"{_MARKS}/{token()}.jsonl", os.getpid())
-        self._storage.append(self._mine[0], encode({"at": time.time_ns(), **state}))
+        if self._own_marks[1] != os.getpid():
+            self._own_marks = (f"{_MARKS}/{token()}.jsonl", os.getpid())
+        self._storage.append(self._own_marks[0], encode({"at": time.time_ns(), **state}))
         # Rebuild the index at exit, even if the experiment is still referenced.
         _unwritten.add(self)
 

@@ -269,10 +269,10 @@ def _matches(column: Any, value: Any) -> Any:
         return column.isna()
     if isinstance(value, float):
         return column.map(
-            lambda one: isinstance(one, Real) and isclose(one, value, rel_tol=ROUNDING)
+            lambda item: isinstance(item, Real) and isclose(item, value, rel_tol=ROUNDING)
         )
     if isinstance(value, list | dict):
-        return column.map(lambda one: one == value)
+        return column.map(lambda item: item == value)
     return column == value
 
 
