@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ExtraMissing, Incomplete, InputError
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.from_python import document_of
+from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.user import resolve
 from hpcsweep.progress import new_sentences, progress_bar
 from hpcsweep.records import RERUNS
@@ -26,10 +28,13 @@ from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
+from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.status import Summary, status, wait
 from hpcsweep.submission.advance import advance, follow
+from hpcsweep.submission.after import submit_after
 from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.cancel_cases import cancel_cases
+from hpcsweep.submission.followers import Follower
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.stages import submit_stages
 from hpcsweep.submission.submit import SubmitRequest, Submitted
@@ -41,10 +46,11 @@ from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.selection import Selection, selected_cases
 from hpcsweep.tables.sweep_cases import SweepCases
 from hpcsweep.terminal_text import visible
-from hpcsweep.yamltext import Document
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from hpcsweep.tables.sweep_cases import Read
 
 _log = logging.getLogger(__name__)
 
@@ -97,30 +103,42 @@ class Sweep:
         plugins = self._settings.plugin_options
         self._cluster = cluster
         self._submitted: SweepDirectory | None = None
+        # The sweep whose cases those of this one are, while it is not over.
+        self._awaited: SweepDirectory | None = None
         if manifest is not None:
             path = Path(manifest)
             document = yamltext.load(path)
         elif source is None and not keys:
             self._submitted = locate.locate(name or "", Path(self._settings.outputs))
-            self._described = self._submitted.newest()
-            self.name = self._described.manifest.name
+            newest = self._described = self._submitted.newest()
+            self.name = newest.manifest.name
+            self._root = Path(newest.manifest.root)
+            self._read: Read = lambda _: (newest.manifest, newest.source)
             return
         else:
             path = Path(root) / "-"
-            document = _document(name, source, keys, Path(root))
-        with SweepCases(self._settings, path.parent) as cases:
-            described = resolve(document, path, values, profile_keys, plugins, cases.expand)
-        self._described = Version.of(*described)
+            document = document_of(name, source, keys, Path(root))
+        self._read = partial(resolve, document, path, values, profile_keys, plugins)
+        self._root = path.parent
+        with SweepCases(self._settings, self._root) as cases:
+
+            def expand(source: Any, mistakes: Mistakes) -> Any:
+                self._awaited = cases.unfinished(source)
+                if self._awaited is None:
+                    return cases.expand(source, mistakes)
+                return cases.stand_in(source, self._awaited, mistakes)
+
+            self._described = Version.of(*self._read(expand))
         self.name = self._described.manifest.name
 
     @property
     def n_cases(self) -> int:
         """Count of cases with replicates."""
-        return self._described.source.n_cases
+        return self._version.source.n_cases
 
     def case(self, index: int) -> SeededCase:
         """A case as its target gets it: `sweep.case(3).stream("noise")`. *Raises* IndexError."""
-        return SeededCase.of(self._described.source[index], self._described.manifest.seed)
+        return SeededCase.of(self._version.source[index], self._version.manifest.seed)
 
     @property
     def path(self) -> Path:
@@ -140,12 +158,14 @@ class Sweep:
         last: int | None = None,
         allow_mixed: bool = False,
         replace: bool = False,
+        after: Sweep | str | None = None,
         notify: Notify | None = print_notice,
     ) -> Submitted:
         """Submit the missing cases; see `hpcsweep submit`. *Safe to repeat.*
 
         `cases`, `where`, `status` and `last` select cases as on the command line; `cases` may also
-        be a list of indices and case ids.
+        be a list of indices and case ids. `after` is another sweep: everything is sent when that is
+        over, and nothing now; of the others only `throttle` may stand beside it.
         It may wait, up to 150 s for an sbatch that was never answered: `notify` is called with
         what there is to say meanwhile and afterwards. None keeps it silent.
         """
@@ -156,9 +176,20 @@ class Sweep:
                 next_step=f"Known are {', '.join(RERUNS)} and None.",
             )
         refuse_while_importing("submit")  # before a cluster is looked for, or started
-        described, selection = self._described, _selection(cases, where, status, last)
-        cluster = self._target_cluster()
-        log_notice = _logged(notify)
+        selection, log_notice = _selection(cases, where, status, last), _logged(notify)
+        other = None if after is None else self._before(after)
+        if other is not None:
+            if rerun or selection or allow_mixed or replace:
+                raise InputError(
+                    "a whole sweep is sent later, as it is described",
+                    where="after",
+                    next_step="Leave out all but `throttle`.",
+                )
+            awaiting = self._submit_after(other, throttle, log_notice)
+            if awaiting is not None:
+                return awaiting
+        described = self._version
+        cluster = self._target_cluster(other)
         selected = selected_cases(selection, described, self.path)
         if selected is not None and not selected:
             log_notice(selection.nothing_found)
@@ -344,9 +375,42 @@ class Sweep:
             warnings.warn(problem, stacklevel=3)
         return tables[0]
 
-    def _target_cluster(self) -> Cluster:
-        """The named cluster, or the one of the last submission."""
+    def _before(self, after: Sweep | str) -> SweepDirectory:
+        """The sweep after which this one is sent."""
+        if isinstance(after, Sweep):
+            return after._directory  # noqa: SLF001  # one of our own
+        return locate.locate(after, Path(self._settings.outputs))
+
+    def _submit_after(
+        self, other: SweepDirectory, throttle: int, notify: Notify
+    ) -> Submitted | None:
+        """Have it submitted when `other` is over; None if it is already."""
+        with SweepCases(self._settings, self._root) as cases:
+            manifest, source, awaited, when = cases.read_after(self._read, other)
+        request = SubmitRequest(manifest=manifest, source=source, path=self.path, throttle=throttle)
+        follower = Follower(request=request, source=awaited, when=when)
+        lines = submit_after(follower, other, self._cluster, self._settings, notify)
+        if lines is None:
+            return None
+        for line in lines:
+            notify(line)
+        outlook = Outlook.of_nothing(request.version)
+        return Submitted(sweep=self._directory, outlook=outlook)
+
+    @property
+    def _version(self) -> Version:
+        """The manifest with its cases. *Raises* ManifestError while another sweep has to end."""
+        if self._awaited is not None:
+            with SweepCases(self._settings, self._root) as cases:
+                self._described = Version.of(*self._read(cases.expand))
+            self._awaited = None
+        return self._described
+
+    def _target_cluster(self, other: SweepDirectory | None) -> Cluster:
+        """The named cluster, or the one of the last submission, or of the sweep before it."""
         named = self._cluster or self._settings.cluster
+        if self._cluster is None and other is not None:
+            return registry.require_recorded(other, self._settings)
         if named == settings_module.AUTO and self._submitted is not None:
             return registry.require_recorded(self._submitted, self._settings)
         return registry.choose(named, self._settings, self.path)
@@ -376,31 +440,6 @@ def _logged(notify: Notify | None) -> Notify:
     return log_notice
 
 
-class _Written(Document):
-    """A manifest from Python: mistakes are located by keys, without lines."""
-
-    def where(self, path: tuple[str | int, ...] = ()) -> str:  # noqa: ARG002  # the file's form
-        """What was called."""
-        return self.name
-
-
-def _document(
-    name: str | None,
-    source: ParameterSource | Mapping[str, Any] | None,
-    keys: Mapping[str, Any],
-    root: Path,
-) -> Document:
-    values: dict[str, Any] = {} if name is None else {"name": name}
-    if source is not None:  # what is no source is problem with the manifest's other mistakes
-        values["source"] = (
-            source.to_manifest_dict() if isinstance(source, ParameterSource) else source
-        )
-    values |= keys
-    if "target" in keys:
-        values["target"] = target_text(keys["target"], root)
-    return _Written(value=values, name=f"Sweep({name!r})", line=lambda _: 0)
-
-
 def _selection(
     cases: Cases, where: str | None, status: Sequence[str], last: int | None
 ) -> Selection:
@@ -411,29 +450,3 @@ def _selection(
 def _words(given: Sequence[str]) -> tuple[str, ...]:
     """The texts as a tuple; a single text counts as a list of one."""
     return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
-
-
-def target_text(target: str | Callable[..., Any], root: Path) -> str:
-    """The text of a target: a function becomes `file.py:name` or `module:name`.
-
-    *Raises* InputError for one that no task could import.
-    """
-    if isinstance(target, str):
-        return target
-    name, module = getattr(target, "__qualname__", ""), getattr(target, "__module__", "")
-    if not name or "<" in name:
-        raise InputError(
-            f"{target!r} has no name that a task could import",
-            where="target",
-            next_step="Define it with def at the top of a file.",
-        )
-    if module != "__main__":
-        return f"{module}:{name}"
-    file = getattr(sys.modules["__main__"], "__file__", None)
-    if file is None or not inspect.isfunction(target):
-        raise InputError(
-            f"{name} was defined in a notebook or at a prompt, where no task can import it",
-            where="target",
-            next_step="Put it into a file beside the notebook and name it: target='file.py:name'.",
-        )
-    return f"{os.path.relpath(Path(file).resolve(), root.resolve())}:{name}"

@@ -13,6 +13,7 @@ from hpcsweep import ids
 from hpcsweep.cache.files.producer import ResultProducer
 from hpcsweep.cache.files.result_directory import Entry, ResultKey
 from hpcsweep.errors import CasesFailed, Incomplete, InputError, TargetError
+from hpcsweep.manifest.from_python import target_text
 from hpcsweep.sources import ParameterSource, manual
 
 T = TypeVar("T")
@@ -125,7 +126,7 @@ def run_cases_on_cluster(
     if not cases:
         return
     # Imported here: it loads everything that a submission needs.
-    from hpcsweep.sweep import Sweep, target_text  # noqa: PLC0415
+    from hpcsweep.sweep import Sweep  # noqa: PLC0415
 
     root, results = Path.cwd(), produce.results
     runner = target_text(produce.runner, root)

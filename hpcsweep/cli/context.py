@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpcsweep.cluster.base import Cluster
     from hpcsweep.manifest.frozen import FrozenManifest
+    from hpcsweep.manifest.user import Expand
     from hpcsweep.settings import Profile, Settings
     from hpcsweep.sources import ParameterSource
     from hpcsweep.sweepdir.directory import SweepDirectory
+    from hpcsweep.tables.sweep_cases import ManifestAfter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,47 +36,28 @@ class Context:
 
     def manifest(self, path: Path) -> tuple[FrozenManifest, ParameterSource]:
         """The manifest as it will be frozen."""
-        from hpcsweep.manifest.user import load_manifest
         from hpcsweep.tables.sweep_cases import SweepCases
 
         with SweepCases(self.settings, path.parent) as cases:
-            return load_manifest(
-                path,
-                overrides=self.sets,
-                profile=self.profile,
-                plugin_options=self.settings.plugin_options,
-                expand=cases.expand,
-            )
+            return self._load(path, cases.expand)
 
-    def manifest_after(
-        self, path: Path, other: SweepDirectory
-    ) -> tuple[FrozenManifest, ParameterSource, Any]:
-        """The manifest of a sweep that is sent when `other` is complete.
-
-        Where its cases are those of `other`, one case stands for them, and the third value is the
-        manifest's `source:`, otherwise None.
-        """
-        from hpcsweep.manifest.mistakes import Mistakes
-        from hpcsweep.manifest.user import load_manifest
+    def manifest_after(self, path: Path, other: SweepDirectory) -> ManifestAfter:
+        """The manifest of a sweep that is sent when `other` is over."""
         from hpcsweep.tables.sweep_cases import SweepCases
 
-        awaited: list[Any] = []
         with SweepCases(self.settings, path.parent) as cases:
+            return cases.read_after(partial(self._load, path), other)
 
-            def expand(source: Any, mistakes: Mistakes) -> Any:
-                replaced = cases.stand_in(source, other, mistakes)
-                if replaced is not None and cases.names(source, other):
-                    awaited.append(cases.absolute(source))
-                return replaced
+    def _load(self, path: Path, expand: Expand) -> tuple[FrozenManifest, ParameterSource]:
+        from hpcsweep.manifest.user import load_manifest
 
-            manifest, source = load_manifest(
-                path,
-                overrides=self.sets,
-                profile=self.profile,
-                plugin_options=self.settings.plugin_options,
-                expand=expand,
-            )
-        return manifest, source, next(iter(awaited), None)
+        return load_manifest(
+            path,
+            overrides=self.sets,
+            profile=self.profile,
+            plugin_options=self.settings.plugin_options,
+            expand=expand,
+        )
 
     def sweep_path(self, manifest: FrozenManifest) -> Path:
         """The sweep directory of a manifest; it may not exist yet."""

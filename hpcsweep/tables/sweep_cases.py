@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from hpcsweep import ids
 from hpcsweep.errors import HpcsweepError, IdentityError, InputError, SourceError
@@ -26,7 +26,13 @@ from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.locate import locate
 
 if TYPE_CHECKING:
+    from hpcsweep.manifest.frozen import FrozenManifest
+    from hpcsweep.manifest.user import Expand
+    from hpcsweep.sources import ParameterSource
     from hpcsweep.tables.columns import TableColumns, TableRow
+
+    # Reads a manifest.
+    Read = Callable[[Expand], tuple[FrozenManifest, ParameterSource]]
 
 # The key that names the other sweep, and those that may stand beside it.
 FORM = "sweep"
@@ -43,6 +49,18 @@ class _SweepForm:
     where: str | None
     # None for all parameters of the other sweep.
     columns: tuple[str, ...] | None
+
+
+class ManifestAfter(NamedTuple):
+    """The manifest of a sweep that is sent when another one is over."""
+
+    manifest: FrozenManifest
+    # With replicates; one case stands for those of the other sweep.
+    source: ParameterSource
+    # The manifest's `source:` if it has cases of the other sweep, otherwise None.
+    awaited: Any
+    # When the other sweep is over: one of `policies.WHEN`.
+    when: str
 
 
 class SweepCases:
@@ -76,7 +94,7 @@ class SweepCases:
         return source
 
     def stand_in(self, source: Any, other: SweepDirectory, mistakes: Mistakes) -> Any:
-        """The source with one case in place of those of `other`, which is not complete yet.
+        """The source with one case in place of those of `other`, which is not over yet.
 
         None after adding mistakes. *Writes* the tables of all other sweeps, as `expand`.
         """
@@ -92,7 +110,34 @@ class SweepCases:
             source = _replaced(source, where[1:], {"manual": [case]})
         return self.expand(source, mistakes)
 
-    def names(self, source: Any, other: SweepDirectory) -> bool:
+    def read_after(self, read: Read, other: SweepDirectory) -> ManifestAfter:
+        """Read the manifest of a sweep that is sent when `other` is over. *Raises* as `read`."""
+        awaited: list[Any] = []
+
+        def expand(source: Any, mistakes: Mistakes) -> Any:
+            replaced = self.stand_in(source, other, mistakes)
+            if replaced is not None and self._names(source, other):
+                awaited.append(self.absolute(source))
+            return replaced
+
+        manifest, source = read(expand)
+        asked = next(iter(awaited), None)
+        return ManifestAfter(manifest, source, asked, _awaited_until(asked, other))
+
+    def unfinished(self, source: Any) -> SweepDirectory | None:
+        """The first sweep of the source that is not over; None without one, and for a mistake."""
+        from hpcsweep.state.over import is_sweep_over  # noqa: PLC0415  # the store, as below
+
+        for _, form in named_sweeps(source):
+            try:
+                wanted = self._checked(form)
+            except HpcsweepError:  # `expand` reports it
+                return None
+            if not is_sweep_over(wanted.sweep, None, self._settings, wanted.when):
+                return wanted.sweep
+        return None
+
+    def _names(self, source: Any, other: SweepDirectory) -> bool:
         """Whether the source has cases of `other`. *Raises* as `find`."""
         return any(self.find(form[FORM]).path == other.path for _, form in named_sweeps(source))
 
@@ -162,7 +207,8 @@ class SweepCases:
         collect(cases.sweep, None, self._settings, take, request)
         if not path.stat().st_size:
             raise SourceError(
-                f"no case of {cases.sweep.name} fulfils {cases.where!r}",
+                f"no case of {cases.sweep.name} "
+                + (f"fulfils {cases.where!r}" if cases.where else "is complete"),
                 next_step=f"`hpcsweep collect {cases.sweep.name}` shows its table.",
             )
         return path
@@ -180,7 +226,7 @@ def named_sweeps(source: Any, where: Where = ("source",)) -> Iterator[tuple[Wher
             yield from named_sweeps(part, (*where, form, position))
 
 
-def awaited_until(source: Any, other: SweepDirectory) -> str:
+def _awaited_until(source: Any, other: SweepDirectory) -> str:
     """When `other` is over for a source from `absolute`: one of `policies.WHEN`."""
     of_other = [
         form for _, form in named_sweeps(source) if Path(form[FORM]) == other.path.resolve()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.clusters import RealCluster
+from tests.support.clusters import WAIT_S, RealCluster
 from tests.support.emulated import Emulated
 from tests.support.fixtures import MakeSlurm
-from tests.support.small_site import Site
+from tests.support.small_site import GRACES, Site
 
 A = """\
 name: a
@@ -100,6 +102,56 @@ def test_a_stage_on_what_is_complete_when_nothing_more_runs(site: Site) -> None:
     assert sorted(str(row["z"]) for row in rows(site, "b")) == ["2", "5"]
     assert json.loads(site.hpcsweep("status", "a", "--json"))["followers"] == ["c"]
     assert "a is settled: nothing to wait for" in site.hpcsweep("submit", b, "--after", "a")
+
+
+DOOR = """
+import hpcsweep as hs
+a = hs.Sweep("a", hs.grid(x=[1, 2, 3]), target="t.py:square", stop_after=100)
+a.submit()
+b = hs.Sweep("b", {"sweep": "a", "columns": ["y"]}, target="t.py:refine")
+for way in (lambda: b.n_cases, b.submit, lambda: b.submit(after=a, rerun="all")):
+    try:
+        way()
+    except hs.HpcsweepError as error:
+        print(error)
+assert b.submit(after=a).plans == ()
+assert hs.Sweep("c", hs.grid(y=[1, 2]), target="t.py:refine").submit(after="b").plans == ()
+open("go", "w").close()
+a.wait()
+"""
+LATER = """
+import hpcsweep as hs
+b = hs.Sweep("b", {"sweep": "a", "columns": ["y"]}, target="t.py:refine")
+assert b.n_cases == 3
+done = hs.Sweep("d", hs.grid(y=[1, 2]), target="t.py:refine").submit(after=b)
+print(len(done.plans), "submission")
+"""
+
+
+def test_the_python_door_sends_one_stage_after_the_other(site: Site) -> None:
+    def python(script: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=site.root,
+            env=site.cluster.env(**GRACES),
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    said = python(DOOR)
+    assert said.count("the sweep a is not complete") == 2
+    assert "a whole sweep is sent later, as it is described" in said
+    assert "b: is sent when every case of a is complete" in said
+    assert "c: is sent when every case of b is complete" in said
+    site.wait_complete("b", 3)
+    site.wait_complete("c", 2)
+    said = python(LATER)
+    assert "b is complete: nothing to wait for" in said
+    assert "1 submission" in said
 
 
 def test_without_closing_jobs_it_is_said_what_sends_it(site: Site) -> None:

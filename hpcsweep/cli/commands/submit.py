@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hpcsweep.cli.context import Context
     from hpcsweep.cluster.base import Cluster
     from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.sweepdir.directory import SweepDirectory
     from hpcsweep.tables.selection import Selection
 
 
@@ -104,10 +105,8 @@ def command(
     is_chaos = chaos_seed is not None
     other = None if after is None else context.sweep(after)
     if other is not None:
-        from hpcsweep.cli.after import submit_after
-
         _refuse_with_after(waits, dry_run, parsable, rerun, replace, selection, is_chaos)
-        if submit_after(context, manifest, other, cluster, throttle):
+        if _submit_after(context, manifest, other, cluster, throttle):
             return
     frozen, source = context.manifest(manifest)
     path = context.sweep_path(frozen)
@@ -133,6 +132,25 @@ def command(
         _run_chaos(context, request, opened, chaos_seed)
     else:
         send(context, request, opened, waits=waits, parsable=parsable)
+
+
+def _submit_after(
+    context: Context, path: Path, other: SweepDirectory, cluster: str | None, throttle: int
+) -> bool:
+    """Have a manifest submitted when `other` is over; False if it is already."""
+    from hpcsweep.cli.notices import notify
+    from hpcsweep.submission.after import submit_after
+    from hpcsweep.submission.followers import Follower
+    from hpcsweep.submission.submit import SubmitRequest
+
+    manifest, source, awaited, when = context.manifest_after(path, other)
+    own = context.sweep_path(manifest)
+    request = SubmitRequest(manifest=manifest, source=source, path=own, throttle=throttle)
+    follower = Follower(request=request, source=awaited, when=when)
+    lines = submit_after(follower, other, cluster, context.settings, notify)
+    for line in lines or ():
+        click.echo(line)
+    return lines is not None
 
 
 def _refuse_with_after(*others: object) -> None:
