@@ -59,15 +59,15 @@ def missing_module_advice(error: BaseException, named: str | None) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return ""
     missing = f"{error.name!r}" if error.name else "it"
-    here = f"install {missing} there, `{sys.executable} -m pip install …`."
+    install = f"install {missing} there, `{sys.executable} -m pip install …`."
     if named is not None:
-        return f" The target is run by {sys.executable}, which {named} names: {here}"
+        return f" The target is run by {sys.executable}, which {named} names: {install}"
     other = _activated()
-    known = f"`setup:` or your shell activated one: write `python: {other}`" if other else ""
+    activated = f"`setup:` or your shell activated one: write `python: {other}`" if other else ""
     return (
         f" The target is run by {sys.executable}, the interpreter that hpcsweep is installed in; "
         f"`setup:` does not change that. Where another environment has {missing}, name it by the "
-        f"key `python:`{f' ({known})' if known else ''}; or {here}"
+        f"key `python:`{f' ({activated})' if activated else ''}; or {install}"
     )
 
 
@@ -79,9 +79,9 @@ def _activated() -> str | None:
             return prefix
     import shutil  # noqa: PLC0415  # after an error only
 
-    found = shutil.which("python3") or shutil.which("python")
+    python = shutil.which("python3") or shutil.which("python")
     usual = [*os.defpath.split(os.pathsep), "/usr/local/bin", os.path.dirname(sys.executable)]  # noqa: PTH120
-    return None if found is None or os.path.dirname(found) in usual else found  # noqa: PTH120
+    return None if python is None or os.path.dirname(python) in usual else python  # noqa: PTH120
 
 
 def _imports_again(bodies: list[tuple[str, str]]) -> bool:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def import_user_code(
-    load: Callable[[], T], what: str, wanted: Target, manifest: FrozenManifest
+    load: Callable[[], T], what: str, target: Target, manifest: FrozenManifest
 ) -> T:
     """Call `load`, which imports user code. *Raises* TargetError, whatever the code raises."""
     try:
@@ -30,8 +30,8 @@ def import_user_code(
         cause = shadowed_modules.explain_shadowing(error) or _error_text(error)
         raise TargetError(
             f"{what} cannot be imported: {cause}",
-            where=_code_location(error, wanted, manifest),
-            next_step=f"Every task would fail as well: {wanted.text} must work in a fresh "
+            where=_code_location(error, target, manifest),
+            next_step=f"Every task would fail as well: {target.text} must work in a fresh "
             f"interpreter, {sys.executable}, with the same modules and environment."
             f"{missing_module_advice(error, None if named is None else named.where)}",
         ) from error

@@ -108,7 +108,7 @@ def _setup_lines(
 def _exact(place: str, path: Where) -> str:
     """The place of one of several steps on a line."""
     key, *position = path
-    return f"{place} {key}" + "".join(f"[{one}]" for one in position)
+    return f"{place} {key}" + "".join(f"[{step}]" for step in position)
 
 
 def _conda(value: str, root: Path, mistakes: Mistakes) -> str:
@@ -177,10 +177,10 @@ def _image(value: str, root: Path, mistakes: Mistakes) -> str:
     problem = _path_problem(path, os.R_OK)
     if problem is not None:
         mistakes.add(("container",), *problem)
-    for one in (path, root):
-        if _NOT_BINDABLE.search(str(one)):
+    for place in (path, root):
+        if _NOT_BINDABLE.search(str(place)):
             what = (
-                f"the path {shown(str(one))} has a comma or a colon, at which apptainer splits it"
+                f"the path {shown(str(place))} has a comma or a colon, at which apptainer splits it"
             )
             mistakes.add(("container",), what, "Rename the directory.")
     return str(path)
@@ -193,15 +193,15 @@ def _python(value: str, root: Path, mistakes: Mistakes) -> str:
         return value
     if path.is_dir():
         both = [path / "bin" / name for name in ("python", "python3")]
-        found = [one for one in both if os.path.lexists(one)]
-        if not found:
+        existing = [program for program in both if os.path.lexists(program)]
+        if not existing:
             mistakes.add(
                 ("python",),
                 f"the directory {shown(value)} has no bin/python",
                 "Write the path of an interpreter, or the prefix of an environment.",
             )
             return value
-        path = found[0]
+        path = existing[0]
     problem = _path_problem(path, os.X_OK)
     if problem is not None:
         mistakes.add(("python",), *problem)

@@ -37,16 +37,18 @@ def reasons_of_untaken(
 
     `tasks`: the rows of the sweep's array tasks.
     """
-    mine = {task["chunk"]: task for task in tasks if task["submission"] == submission}
+    by_chunk = {task["chunk"]: task for task in tasks if task["submission"] == submission}
     reasons: dict[int, Reason] = {}
     for part in sweep.plan(submission)[0].parts:
         if not part.nodes:
             continue
         chunks = range(part.first_chunk, part.first_chunk + part.chunks)
-        ends = {mine[chunk]["reason"] for chunk in chunks if chunk in mine}
-        why = next((one for one in (Reason.QUOTA, Reason.TIMEOUT) if one.value in ends), None)
+        ends = {by_chunk[chunk]["reason"] for chunk in chunks if chunk in by_chunk}
+        why = next(
+            (reason for reason in (Reason.QUOTA, Reason.TIMEOUT) if reason.value in ends), None
+        )
         if why is not None:
-            reasons |= dict.fromkeys(set(chunks) - mine.keys(), why)
+            reasons |= dict.fromkeys(set(chunks) - by_chunk.keys(), why)
     return reasons
 
 

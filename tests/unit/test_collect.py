@@ -348,14 +348,14 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_frame_keeps_ints_where_a_case_has_none(
     made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Sweep, "_asked", None)  # no cluster
+    monkeypatch.setattr(Sweep, "_recorded_cluster", None)  # no cluster
     frame = Sweep(str(made.path)).to_dataframe(columns=["index", "only1", "only1", "y.deep"])
     assert [str(kind) for kind in frame.dtypes] == ["int64", "Int64", "float64"]
     assert frame["only1"].dropna().tolist() == [1]
 
 
 def test_queries_take_selections(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Sweep, "_asked", None)  # no cluster
+    monkeypatch.setattr(Sweep, "_recorded_cluster", None)  # no cluster
     sweep = Sweep(str(made.path))
     rows = sweep.query("x > 0", cases="0-4", status="complete", last=1, columns=["index"])
     assert rows == [{"index": 1}, {"index": 3}]

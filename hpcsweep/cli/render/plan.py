@@ -71,8 +71,8 @@ def _nodes(plan: Plan) -> int:
 
 def _arrays(plan: Plan) -> str:
     if _nodes(plan):
-        each = _counted(plan.parts[0].nodes, "whole node")
-        return f"none: {_counted(len(plan.parts), 'job')} of {each}"
+        nodes = _counted(plan.parts[0].nodes, "whole node")
+        return f"none: {_counted(len(plan.parts), 'job')} of {nodes}"
     if not all(part.is_array for part in plan.parts):
         return f"none: {len(plan.parts)} single jobs"
     arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in plan.parts)

@@ -129,7 +129,9 @@ class Site:
             limits,
             ceilings=tuple(self.ceilings(options)),
             impossible=tuple(self.unknown_names(options)),
-            preempt_grace_s=min((one.grace_s for one in self._partitions_of(options)), default=0),
+            preempt_grace_s=min(
+                (partition.grace_s for partition in self._partitions_of(options)), default=0
+            ),
             unread=self.unread,
             read_at=read_at,
         )
