@@ -58,7 +58,7 @@ def run(step: StepRequest, answer: dict[str, Any], job: int) -> tuple[int, int]:
     _forward(pids, step.layer, answer["time_scale"])
     if streams:
         _copy_lines(streams, len(str(len(tasks) - 1)))
-    return _wait(pids, kills="kill-on-bad-exit" in step.layer)
+    return _wait(pids, kills=step.layer.get("kill-on-bad-exit", "0") != "0")
 
 
 def _tasks(shares: dict[str, int]) -> list[_Task]:

@@ -1,0 +1,104 @@
+"""Jobs of whole nodes: a worker or a chunk is killed, the job is requeued, the time is over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.support import clusters
+from tests.support.clusters import Cluster
+from tests.support.project import TARGET, Project, check_whole
+from tests.support.wait import wait_until
+
+cluster, emulated = clusters.cluster, clusters.emulated
+# Each case writes its process and those above it: of its slot, of its chunk, and of its node.
+TELLING = TARGET.replace(
+    "    while",
+    """\
+    import os
+    pids = [os.getpid()]
+    for _ in range(3):
+        fields = Path(f"/proc/{pids[-1]}/stat").read_text().rpartition(")")[2].split()
+        pids.append(int(fields[1]))
+    (HERE / f"above.{x}.new").write_text(" ".join(map(str, pids)))
+    (HERE / f"above.{x}.new").rename(HERE / f"above.{x}")
+    while""",
+)
+SLOTS = 4
+
+
+def project_of(cluster: Cluster, root: Path, mode: str, cases: int, **more: Any) -> Project:
+    """A sweep of chunks of one case, on nodes of four slots."""
+    nodes = 2 if mode == "single" else 1
+    slurm = {"time": "00:10:00", "nodes": nodes}
+    keys: dict[str, Any] = {"mode": mode, "slots": SLOTS, "chunk": 1, "slurm": slurm} | more
+    return Project(cluster, root, cases, target=TELLING, **keys)
+
+
+class Processes(NamedTuple):
+    """The processes of a case, by their ids."""
+
+    case: int
+    slot: int
+    chunk: int
+    node: int
+
+
+def processes(project: Project, x: int) -> Processes:
+    """The processes of a case, as soon as they are known."""
+    path = project.root / f"above.{x}"
+    wait_until(path.exists, 60, f"the processes of case {x}")
+    return Processes(*map(int, path.read_text().split()))
+
+
+def are_alive(project: Project, pids: Iterable[int]) -> bool:
+    """Whether any of these processes of the project lives. A zombie has no command line."""
+
+    def command(pid: int) -> bytes:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b""
+
+    return any(str(project.root).encode() in command(pid) for pid in pids)
+
+
+def test_a_killed_worker_leaves_the_other_node_at_work(cluster: Cluster, tmp_path: Path) -> None:
+    """Two nodes have four cases each when one of them loses its worker, and the other a chunk."""
+    project = project_of(cluster, tmp_path, "single", 16)
+    first, second = range(SLOTS), range(8, 8 + SLOTS)
+    project.hold(*first, *second)
+    project.submit()
+    project.wait_begun(*first, *second)
+    lost = {*first, 8}
+    of_case = {x: processes(project, x) for x in lost}
+    assert of_case[0].node != of_case[8].node
+    os.kill(of_case[0].node, signal.SIGKILL)
+    os.kill(of_case[8].chunk, signal.SIGKILL)
+    doomed = [pid for one in of_case.values() for pid in (one.case, one.slot, one.chunk)]
+    wait_until(lambda: not are_alive(project, doomed), 60, "the end of what ran there")
+    project.release(*first, *second)
+    project.wait_status(lambda seen: not seen["tasks"], "the end of the job")
+    counts = project.status()["counts"]
+    assert (counts["complete"], counts["interrupted"]) == (16 - len(lost), len(lost))
+    assert "5 cases" in project.submit("--wait").stdout
+    check_whole(project, 16)
+    assert project.executions() == {x: 2 if x in lost else 1 for x in range(16)}
+
+
+def test_a_requeued_job_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+    """What was complete before stays, and the job runs the rest once more."""
+    project = project_of(cluster, tmp_path, "node", 8)
+    project.hold(*range(2, 6))
+    project.submit()
+    project.wait_begun(*range(6))
+    project.wait_status(lambda seen: seen["counts"]["complete"] == 2, "two complete cases")
+    cluster.run("scontrol", "requeue", project.job())
+    project.wait_begun(*range(2, 6), times=2)
+    project.release(*range(2, 6))
+    project.wait_status(lambda seen: seen["counts"]["complete"] == 8, "all complete")
+    check_whole(project, 8)
+    assert project.executions() == {x: 2 if 2 <= x < 6 else 1 for x in range(8)}
