@@ -49,7 +49,8 @@ class NodeWorker:
         plan, document = sweep.plan(submission)
         rules = document["worker"].copy()
         self._plan, self._part = plan, plan.part(part)
-        # What the chunks are told about the time limit; they end their cases, not this process.
+        process_age_s()  # the processes of chunks count from the start of this one
+        # Of the chunks: they end their cases, not this process.
         self._limit = TimeLimit.of_task(os.environ, rules)
         self._warning_s = rules.get("warning_s", 0.0)
         self._runner = Runner()
@@ -129,12 +130,11 @@ class NodeWorker:
 
     def _start_chunk(self, chunk: int, share: Share | None, run: Run) -> int:
         """Fork the process of a chunk. Returns its process id."""
-        limit = self._limit and self._limit.since(process_age_s())
-        self._time_left.limit = limit
+        self._time_left.limit = self._limit
         taken = TakenChunk(
             token=self._token(chunk),
             rules=self._rules,
-            limit=limit,
+            limit=self._limit,
             share=share,
             time_left=self._time_left,
         )

@@ -70,7 +70,7 @@ class TakenChunk(NamedTuple):
     token: str
     # Its worker ingests for all chunks, and no chunk has the whole job requeued.
     rules: WorkerRules
-    # From the start of the process of the chunk; None if it is not known.
+    # None if it is not known.
     limit: TimeLimit | None
     # What the slot has of the node; None if that could not be found out.
     share: Share | None

@@ -46,10 +46,6 @@ class TimeLimit(NamedTuple):
             return None
         return cls(limit_s=limit_s, warning_s=rules.get("warning_s", 0.0))
 
-    def since(self, age_s: float) -> TimeLimit:
-        """The same limit for a process that began this much later than the job."""
-        return self._replace(limit_s=self.limit_s - age_s)
-
     def explains(self, stop_signal: str, age_s: float) -> bool:
         """Whether the limit is the reason of a signal. `age_s`: seconds since the job's start."""
         early_s = min(START_DELAY_S, self.limit_s / 2)
@@ -86,6 +82,7 @@ class TimeLimit(NamedTuple):
 def process_age_s() -> float:
     """Seconds since the start of this process, which began as the batch shell.
 
+    Of a fork: since that of the process that asked first.
     Without /proc: since the import of this module.
     """
     since_import_s = time.monotonic() - _IMPORTED

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.support import clusters
-from tests.support.clusters import Cluster
+from tests.support.clusters import Cluster, started_emulated
 from tests.support.project import TARGET, Project, check_whole
 from tests.support.wait import wait_until
 
@@ -102,3 +102,20 @@ def test_a_requeued_job_goes_on(cluster: Cluster, tmp_path: Path) -> None:
     project.wait_status(lambda seen: seen["counts"]["complete"] == 8, "all complete")
     check_whole(project, 8)
     assert project.executions() == {x: 2 if 2 <= x < 6 else 1 for x in range(8)}
+
+
+def test_the_time_limit_leaves_chunks_to_the_next_job(tmp_path: Path) -> None:
+    """What no node took has the reason that ended the other chunks of the job."""
+    with started_emulated(time_scale=0.1) as cluster:
+        project = project_of(cluster, tmp_path, "single", 12)
+        project.write(slurm={"time": "00:01:00", "nodes": 2})
+        project.hold(*range(12))
+        project.submit()
+        seen = project.wait_status(lambda seen: not seen["tasks"], "the end of the job")
+        begun = project.executions()
+        assert len(begun) == 2 * SLOTS
+        assert seen["reasons"] == {"timeout": 12}
+        project.release(*range(12))
+        project.submit("--wait", "--set", "slurm.time=01:00:00")
+        check_whole(project, 12)
+        assert project.executions() == {x: 2 if x in begun else 1 for x in range(12)}
