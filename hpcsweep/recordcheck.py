@@ -156,8 +156,20 @@ class SameRecord(CommonFields, CaseFields):
     kind: Literal["same"]
 
 
+class RunningFields(TypedDict):
+    """What a running case uses at the moment of a heartbeat."""
+
+    index: int
+    # Since it began, of the wall clock and of the processor.
+    seconds: float
+    cpu_seconds: float
+    # Resident memory of all its processes; what they share is counted once.
+    memory_bytes: int
+
+
 class _BeatFields(TypedDict, total=False):
     time: str
+    running: list[RunningFields]
 
 
 @final
@@ -191,6 +203,13 @@ def _is_error(value: Any) -> bool:
     return OBJECT.holds(value) and isinstance(value.get("message", ""), str)
 
 
+def _are_running(value: Any) -> bool:
+    return type(value) is list and not any(mismatch(case, _RUNNING) for case in value)
+
+
+_RUNNING = schema(
+    {"index": integer(), "seconds": NUMBER, "cpu_seconds": NUMBER, "memory_bytes": integer()}
+)
 ATTEMPT = Field("generation, submission, restart count and token", _is_attempt)
 _COMMON: Fields = {
     "manifest": HEX16,
@@ -220,7 +239,7 @@ _KINDS = {
     "begin": schema({**_COMMON, **_ABOUT}, _LEFT),
     "end": schema({**_COMMON, **_ABOUT, **_OVER}, {**_WORDS, **_LEFT}),
     "same": schema({**_COMMON, **_ABOUT}),
-    "beat": schema(_COMMON),
+    "beat": schema(_COMMON, {"running": Field("a list of running cases", _are_running)}),
 }
 KINDS = frozenset(_KINDS)
 # An `end` without an index is the scheduler's verdict on a whole array task.

@@ -26,6 +26,7 @@ from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.paused import Paused, paused
 from hpcsweep.state.reduced import Reduced, current_reduce
+from hpcsweep.state.running import RunningCase, running_cases
 from hpcsweep.state.scheduler import poll
 from hpcsweep.state.standstill import Standstill, standstill
 from hpcsweep.state.stopped import Stopped, stopped
@@ -88,6 +89,8 @@ class Summary:
     followers: Mapping[str, str] = field(default_factory=dict)
     # The cases that go first; None if no others wait for them.
     canary: CanaryCounts | None = None
+    # Running cases and what they use, at most `SHOWN_MAX`, the one that began first before others.
+    running: tuple[RunningCase, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -183,6 +186,7 @@ class Summary:
             "reduce": self.reduced.to_json() if self.reduced else None,
             "canary": self.canary.to_json() if self.canary else None,
             "followers": list(self.followers),
+            "running": [case.to_json() for case in self.running],
             "complete": self.is_complete,
         }
 
@@ -237,6 +241,7 @@ def _status(
         summary = replace(
             summary,
             stopped=stopped(sweep, sweep_index),
+            running=running_cases(sweep, sweep_index, outlook.indices(State.RUNNING)),
             followers={
                 Path(fact["sweep"]).name: fact.get("when", COMPLETE)
                 for fact in followers(sweep.path)

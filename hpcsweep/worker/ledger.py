@@ -33,6 +33,7 @@ from hpcsweep.recordcheck import (
     CommonFields,
     EndRecord,
     Record,
+    RunningFields,
     SameRecord,
 )
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
@@ -70,8 +71,10 @@ class Ledger:
         # Gets every outcome after its record.
         self.on_end: Callable[[ParamCase, Outcome], None] = lambda _case, _outcome: None
         self._unsynced, self._synced = 0, clock()
-        # When the last record was written: the task's heartbeat.
-        self._written = clock()
+        # What the running cases use, for a heartbeat.
+        self.running: Callable[[], list[RunningFields]] = list
+        # When the last heartbeat was written, or the journal was opened.
+        self._beaten = clock()
         self._append_task()
 
     @property
@@ -134,14 +137,17 @@ class Ledger:
         self.close()
 
     def beat_if_due(self) -> float:
-        """Write a heartbeat if the last record is old enough. Returns the time of the next one.
+        """Write a heartbeat if the last one is old enough. Returns the time of the next one.
 
-        Its fsync also makes the outcomes before a long case durable.
+        It tells what the running cases use. Its fsync also makes the outcomes before a long case
+        durable.
         """
-        if self._clock() >= self._written + self._beat_s:
-            self._append({"kind": "beat", **self._common(), "time": now()})
+        if self._clock() >= self._beaten + self._beat_s:
+            self._beaten = self._clock()
+            now_running = self.running()
+            self._append({"kind": "beat", **self._common(), "time": now(), "running": now_running})
             self.sync()
-        return self._written + self._beat_s
+        return self._beaten + self._beat_s
 
     @property
     def is_sync_due(self) -> bool:
@@ -188,7 +194,6 @@ class Ledger:
     def _append(self, record: Record) -> None:
         self._journal.append(record)
         self._unsynced += 1
-        self._written = self._clock()
 
 
 def _case_fields(case: ParamCase) -> CaseFields:

@@ -65,6 +65,8 @@ class ChildProcess:
     code_digest: str | None
     # The case's answer, and its exit status and usage.
     answer: bytes = b""
+    # Of the cases that ended in the child itself.
+    cpu_seconds_before: float = 0.0
     end: dict[str, Any] | None = None
     is_garbled: bool = False
     # The signals that were sent to a case, each with the leader of its process group.
@@ -112,6 +114,8 @@ class ChildProcess:
                 fields, answer = reply
                 if "status" in fields:
                     self.end, self.answer = fields, answer
+                    if fields["status"] is None:
+                        self.cpu_seconds_before += fields["cpu_seconds"]
                 else:
                     self.code_digest = fields.get("code_digest")
         except GarbledReply:

@@ -66,6 +66,14 @@ def stop_error(runner: Runner) -> dict[str, Any]:
     return worker_error(reason, message)
 
 
+class SlotCase(NamedTuple):
+    """The case that a slot runs."""
+
+    request: Request
+    # When it began, on the runner's clock.
+    begun: float
+
+
 class Slot:
     """Runs cases one after the other."""
 
@@ -83,9 +91,9 @@ class Slot:
         self._program = program
         self._term_grace_s, self._case_timeout_s = term_grace_s, case_timeout_s
         self._share = share
-        self._process: ChildProcess | None = None
-        # Of the running case; "" where it is made.
-        self._case_id = ""
+        self.process: ChildProcess | None = None
+        # None between two cases, and while one is made.
+        self.running: SlotCase | None = None
         # Those before the case.
         self._oom_kills = 0
         # Never written to: its hang-up tells every child that the worker is gone.
@@ -93,13 +101,20 @@ class Slot:
 
     def run(self, request: Request | MakeCase) -> Steps[CaseEnd]:
         """Run one case to its end, its time limit, or a stop signal of the worker."""
+        if isinstance(request, Request):
+            self.running = SlotCase(request, self._runner.clock())
+        try:
+            return (yield from self._run(request))
+        finally:
+            self.running = None
+
+    def _run(self, request: Request | MakeCase) -> Steps[CaseEnd]:
         self._oom_kills = self._share.memory.oom_kills()
-        self._case_id = request.case_id if isinstance(request, Request) else ""
-        child = self._process
+        child = self.process
         if child is not None and os.waitpid(child.pid, os.WNOHANG) != (0, 0):
             self._forget(child)  # a leftover of an earlier case killed it
         try:
-            child = self._process = self._process or process.start(
+            child = self.process = self.process or process.start(
                 self._program, request, self._lifeline[0], self._share
             )
             child.expect_case()
@@ -114,7 +129,7 @@ class Slot:
 
     def close(self) -> Steps[None]:
         """Let the idle child exit; kill it if it does not exit within its grace."""
-        child = self._process
+        child = self.process
         if child is None:
             return
         self._forget(child)
@@ -128,7 +143,7 @@ class Slot:
 
     def kill(self) -> None:
         """Kill the child and its case."""
-        child = self._process
+        child = self.process
         if child is None:
             return
         child.kill()
@@ -138,7 +153,7 @@ class Slot:
 
     def _forget(self, child: ChildProcess) -> None:
         child.close()
-        self._process = None
+        self.process = None
 
     def _wait(self, child: ChildProcess) -> Steps[CaseEnd]:
         clock, limit_s = self._runner.clock, self._case_timeout_s
@@ -202,11 +217,13 @@ class Slot:
 
         A persistent child does so after each of its cases.
         """
-        if self._program.is_persistent or not has_children():
+        if self._program.is_persistent or self.running is None or not has_children():
             return 0.0
         from hpcsweep.worker import processes  # noqa: PLC0415  # few commands leave any
 
-        return processes.kill_left_of(f"{CASE_ID}={self._case_id}".encode(), child.pid)
+        return processes.kill_left_of(
+            f"{CASE_ID}={self.running.request.case_id}".encode(), child.pid
+        )
 
     def _case_end(
         self, child: ChildProcess, end: dict[str, Any], *, timed_out: bool

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep.errors import InputError, JournalError, SweepError
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.recordcheck import RunningFields
 from hpcsweep.records import ALONE, EXIT_STOPPED, IN_TASK, Outcome, ParamCase, Reason, Status
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
@@ -121,6 +122,8 @@ class Task:
         except InputError as error:
             return self._fail_all(error.what, error.where, error.exit_code)
         self._ledger.sync_pack = self._lanes.sync_pack
+        slots = [lane.slot for lane in lanes]
+        self._ledger.running = partial(_running_fields, slots, self._runner.clock)
         timers: list[Timer] = [self._ledger.beat_if_due]
         if self._limit_query is not None:
             timers.append(self._limit_query.ask_if_due)
@@ -296,6 +299,15 @@ class Task:
             ledger=self._ledger,
             execute=execute,
         )
+
+
+def _running_fields(slots: list[Slot], clock: Callable[[], float]) -> list[RunningFields]:
+    """What the running cases use; nothing where the package cannot be read any more."""
+    try:
+        from hpcsweep.worker.live import running_fields  # noqa: PLC0415  # for long tasks only
+    except (ImportError, OSError):
+        return []
+    return running_fields(slots, clock)
 
 
 def _target_executor(manifest: FrozenManifest) -> Execute:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from hpcsweep.cli.render.console import print_facts, print_line
+from hpcsweep.cli.render.plan import duration
 from hpcsweep.cluster.slurm.reasons import passes
+from hpcsweep.quantities import size_text
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.failing_nodes import excluded_line
 from hpcsweep.state.given_up import given_up_lines
+from hpcsweep.state.running import RunningCase
 from hpcsweep.state.status import Summary
 
 _COLOURS = {
@@ -17,6 +20,9 @@ _COLOURS = {
     Status.RUNNING: "cyan",
     Status.PENDING: "white",
 }
+
+# Running cases that are printed.
+RUNNING_SHOWN = 10
 
 
 def print_summary(summary: Summary) -> None:
@@ -38,6 +44,7 @@ def print_summary(summary: Summary) -> None:
         print_line(f"what they wait for: {', '.join(passing)}")
     if summary.next_start:
         print_line(f"Slurm expects the next of them to start at {summary.next_start}")
+    _print_running(summary)
     _print_problems(summary)
     for line in summary.stage_lines:
         print_line(line)
@@ -49,6 +56,27 @@ def print_summary(summary: Summary) -> None:
             print_line((line, "yellow"))
     elif summary.is_settled and not summary.is_complete:
         print_line(f"Nothing is under way. {_next_step(summary)}")
+
+
+def _print_running(summary: Summary) -> None:
+    """The cases that run longest, and what they use."""
+    if not summary.running:
+        return
+    count = summary.counts.get(Status.RUNNING, 0)
+    first = summary.running[:RUNNING_SHOWN]
+    print_line("running:" if count <= len(first) else f"running longest, of {count}:")
+    print_facts([(f"  {case.index}", case.host or "", _used(case)) for case in first])
+
+
+def _used(case: RunningCase) -> str:
+    if case.seconds is None:
+        return ""
+    if case.cpu_seconds is None or case.memory_bytes is None or case.seconds_ago is None:
+        return duration(case.seconds)
+    return (
+        f"{duration(case.seconds)}, {duration(case.cpu_seconds)} of the processor, "
+        f"{size_text(case.memory_bytes)}, {duration(case.seconds_ago)} ago"
+    )
 
 
 def _print_problems(summary: Summary) -> None:
