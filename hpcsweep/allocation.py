@@ -6,7 +6,7 @@ A slot is the place for one case: a task has as many as its CPUs, memory and GPU
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from hpcsweep.quantities import memory_bytes
@@ -17,8 +17,8 @@ _TASKS = ("ntasks", "ntasks-per-node", "tasks-per-node")
 _SEVERAL = ("nodes", *_TASKS, "ntasks-per-core", "ntasks-per-socket", "ntasks-per-gpu")
 # One generic resource of a list: `gpu`, `gpu:2`, `gpu:a100:2`, `gres/gpu:a100=2`.
 _GPUS = re.compile(r"(?:gres[/:])?gpu(?:[:=](?P<kind>[^:=]*[^:=\d][^:=]*))?(?:[:=](?P<count>\d+))?")
-# The value of `gpus…`: `2`, or `a100:2`.
-_COUNT = re.compile(r"(?:[^:,]+:)?(\d+)")
+# The options that ask for GPUs, each of them instead of the ones behind it.
+_GPU_OPTIONS = ("gpus", "gpus-per-node", "gpus-per-task", "gres", "tres-per-task")
 
 
 class TaskResources(NamedTuple):
@@ -27,6 +27,16 @@ class TaskResources(NamedTuple):
     cpus: int | None = None
     mem_bytes: int | None = None
     gpus: int | None = None
+
+
+class GpuRequest(NamedTuple):
+    """GPUs of one type that an option of sbatch asks for."""
+
+    # One of the job, of each node or of each task.
+    option: str
+    # "" for any type.
+    kind: str
+    number: int
 
 
 def task_resources(options: Mapping[str, str]) -> TaskResources:
@@ -87,21 +97,25 @@ def cpus_of_case(needs: CaseNeeds, cpus: int) -> int:
     return needs.cpus or max(1, cpus // (needs.slots or 1))
 
 
+def gpu_requests(options: Mapping[str, str]) -> Iterator[GpuRequest]:
+    """What each option asks for, type by type; a type without a count is one GPU."""
+    for option in _GPU_OPTIONS:
+        # `2`, `a100:2` and `a100` are short for the same behind `gpu:`.
+        prefix = "gpu:" if option.startswith("gpus") else ""
+        for part in options.get(option, "").split(","):
+            if match := _GPUS.fullmatch(prefix + part.strip()):
+                yield GpuRequest(option, match["kind"] or "", int(match["count"] or 1))
+
+
 def _gpus(options: Mapping[str, str], tasks: int | None) -> int | None:
-    for name in ("gpus", "gpus-per-node", "gpus-per-task"):
-        number = _COUNT.fullmatch(options.get(name, ""))
-        if number and name != "gpus-per-task":
-            return int(number[1])
-        if number and tasks is not None:
-            return int(number[1]) * tasks
-    for name in ("gres", "tres-per-task"):
-        counts = [
-            int(match["count"] or 1)
-            for part in options.get(name, "").split(",")
-            if (match := _GPUS.fullmatch(part))
-        ]
-        if counts and (name == "gres" or tasks is not None):
-            return sum(counts) * (1 if name == "gres" else tasks or 1)
+    counts: dict[str, int] = {}
+    for request in gpu_requests(options):
+        counts[request.option] = counts.get(request.option, 0) + request.number
+    for option, count in counts.items():
+        if not option.endswith("-per-task"):
+            return count
+        if tasks is not None:
+            return count * tasks
     return None
 
 

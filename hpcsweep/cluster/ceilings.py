@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from hpcsweep.allocation import gpu_requests
 from hpcsweep.quantities import memory_bytes, requested_memory, time_limit_seconds, time_limit_text
 
 # What is limited: seconds, nodes, and CPUs, bytes and GPUs of each node of a task.
@@ -29,7 +30,6 @@ _UNITS = {
     ALL_GPUS: " GPUs",
     RUNNING: " tasks at once",
 }
-_GPU = re.compile(r"(?:gres[/:])?gpu(?:[:=](?P<kind>[A-Za-z][\w.-]*))?(?:[:=](?P<count>\d+))?")
 
 
 class Ceiling(NamedTuple):
@@ -192,28 +192,14 @@ def _of_memory(options: Mapping[str, str]) -> Iterator[Demand]:
 
 def _of_gpus(options: Mapping[str, str]) -> Iterator[Demand]:
     nodes = nodes_of(options)
-    if "gpus" in options:
-        kind, count = _typed(options["gpus"])
-        yield Demand(ALL_GPUS, count, "gpus", kind)
-        # On equal shares of the nodes.
-        yield Demand(GPUS, math.ceil(count / nodes) if "nodes" in options else 1, "gpus", kind)
-    for option in ("gpus-per-node", "gpus-per-task"):
-        if option in options:
-            kind, count = _typed(options[option])
+    for option, kind, count in gpu_requests(options):
+        if option == "gpus":
+            yield Demand(ALL_GPUS, count, option, kind)
+            # On equal shares of the nodes.
+            yield Demand(GPUS, math.ceil(count / nodes) if "nodes" in options else 1, option, kind)
+        else:
             yield Demand(GPUS, count, option, kind)
             yield Demand(ALL_GPUS, count * nodes, option, kind)
-    for part in options.get("gres", "").split(","):
-        match = _GPU.fullmatch(part.strip())
-        if match:
-            count = int(match["count"] or 1)
-            yield Demand(GPUS, count, "gres", match["kind"] or "")
-            yield Demand(ALL_GPUS, count * nodes, "gres", match["kind"] or "")
-
-
-def _typed(text: str) -> tuple[str, int]:
-    """Type and count of `2`, `a100:2` or `a100`; of several types the first."""
-    kind, _, count = text.split(",", maxsplit=1)[0].rpartition(":")
-    return (kind, int(count)) if count.isdecimal() else (count, 1)
 
 
 def _count(options: Mapping[str, str], name: str) -> int:

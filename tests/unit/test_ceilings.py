@@ -92,6 +92,9 @@ def test_gpus_of_a_type() -> None:
     for option, value in (("gres", "gpu:a100:2"), ("gpus-per-node", "a100:2")):
         assert Demand(GPUS, 2, option, "a100") in demands({option: value})
     assert Demand(GPUS, 1, "gpus-per-task", "a100") in demands({"gpus-per-task": "a100"})
+    several = demands({"tres-per-task": "cpu=2,gres/gpu:a100=2,gres/gpu:3g.20gb=1"})
+    assert Demand(GPUS, 2, "tres-per-task", "a100") in several
+    assert Demand(GPUS, 1, "tres-per-task", "3g.20gb") in several
 
 
 NODE = [
