@@ -105,7 +105,8 @@ def nodes_to_exclude(sweep_index: SweepIndex, facts: Collection[NodeFact]) -> li
     over = (Status.FAILED.value, Status.INTERRUPTED.value)
     reasons = [reason.value for reason in (*_REASONS, *_BY_MESSAGE)]
     where = and_(cases.c.status.in_(over), cases.c.reason.in_(reasons))
-    for row in islice(sweep_index.rows(where=where), ROWS_MAX):
+    within = sweep_index.with_status(*over)
+    for row in islice(sweep_index.rows(where=where, within=within), ROWS_MAX):
         # What the scheduler said of a case has no host; its task started on one.
         node = row["host"] or hosts.get((row["submission"], row["chunk"])) or ""
         if NAME.fullmatch(node) and is_of_node(row["reason"], _error(row)):

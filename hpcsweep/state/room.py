@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from itertools import islice
 
 from hpcsweep.errors import Damaged
 from hpcsweep.logbook.packs import PackLocation
@@ -11,7 +10,6 @@ from hpcsweep.records import Reason, Status
 from hpcsweep.room import ROOM_MIN
 from hpcsweep.runs.find import run_files
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.schema import cases
 from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -32,8 +30,8 @@ def room_for(
     Twice as much for each submission in a row that found the disk full again: its cases need more.
     `ended`: why tasks of submissions ended early, as in `ArrayTasks`.
     """
-    complete = cases.c.status == Status.COMPLETE.value
-    rows = islice(sweep_index.rows(where=complete, batch=SAMPLE), SAMPLE)
+    sample = sweep_index.with_status(Status.COMPLETE.value).slice(0, SAMPLE)
+    rows = sweep_index.rows(within=sample)
     sizes = [_kept_bytes(sweep, row) for row in rows]
     mean = sum(sizes) // len(sizes) if sizes else 0
     return max(ROOM_MIN, tasks * mean) << max(0, pauses(ended, sweep.submissions()) - 1)

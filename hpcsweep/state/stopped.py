@@ -120,7 +120,9 @@ def failure_kinds(
     `most`: how many failed cases are looked at, by their indices; None for all.
     """
     by_kind: dict[str, list[int]] = {}
-    for row in islice(sweep_index.rows(where=cases.c.status == Status.FAILED.value), most):
+    is_failed = cases.c.status == Status.FAILED.value
+    within = sweep_index.with_status(Status.FAILED.value)
+    for row in islice(sweep_index.rows(where=is_failed, within=within), most):
         kind = error_kind(row["reason"] or "", _error(row["error"]))
         by_kind.setdefault(kind, []).append(row["idx"])
     kinds = [

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
+
+from sqlalchemy import Row
+
+from hpcsweep.store import schema
+from hpcsweep.store.blocks import Digest
 
 # The keys from a mapping down to a value.
 Keys = tuple[str, ...]
@@ -63,3 +68,35 @@ def _kind_of_type(of: type) -> str:
         if issubclass(of, type_):
             return kind
     return "str" if issubclass(of, str) else "json"
+
+
+# --- by block ------------------------------------------------------------------------------------
+
+# The columns of JSON documents.
+_DOCUMENTS = ("params", "metrics")
+
+
+def merged(of_blocks: Iterable[Sequence[Any]]) -> tuple[Kinds, Kinds]:
+    """The kinds of params and of metrics of all blocks, from the KINDS of each."""
+    params: Kinds = {}
+    metrics: Kinds = {}
+    for block in of_blocks:
+        for kinds, pairs in zip((params, metrics), block, strict=True):
+            for keys, kind in pairs:
+                of = tuple(keys)
+                kinds[of] = joined_kind({kind, kinds.get(of, "")})
+    return params, metrics
+
+
+def _kinds(rows: Sequence[Row[Any]]) -> list[list[tuple[Keys, str]]]:
+    made = []
+    for at in range(1, 1 + len(_DOCUMENTS)):
+        kinds: Kinds = {}
+        learn(kinds, parse_documents([row[at] for row in rows]))
+        made.append(sorted(kinds.items()))
+    return made
+
+
+KINDS = Digest(
+    column="kinds", columns=tuple(schema.cases.c[name] for name in _DOCUMENTS), make=_kinds
+)

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from sqlalchemy import URL
 from hpcsweep.errors import Damaged, StoreError
 from hpcsweep.files import replace_with_copy
 from hpcsweep.journal import all_journals, read
+from hpcsweep.recordcheck import Record
+from hpcsweep.records import Word
 from hpcsweep.sources.case_locator import CaseLocator
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.filesystem import is_local
@@ -73,7 +75,9 @@ class Ingest:
         positions = self._sweep_index.positions(names)
         self._is_first = names is None and not positions
         if names is None:
-            names = all_journals(self._sweep.journal_root)
+            closed = self._sweep_index.closed()
+            every = all_journals(self._sweep.journal_root)
+            names = (name for name in every if name not in closed)
         with gc_paused():
             done = self._read(names, positions)
         counts = done.records, done.torn
@@ -85,6 +89,7 @@ class Ingest:
         for name in names:
             path = self._sweep.journal_root / name
             at = positions.get(name, 0)
+            is_closed = False
             # stat is cheaper than open, and most journals of a long sweep have no new bytes.
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_size <= at:
@@ -96,12 +101,15 @@ class Ingest:
                 pending += len(reading.records)
                 total.records += len(reading.records) + reading.superseded - misfits
                 total.torn += reading.torn + misfits
+                is_closed = _has_ended(reading.records)
                 if pending >= BATCH_RECORDS:
                     batch.rows.journals.append((name, start, at, torn))
                     self._merge(batch)
                     start, torn, batch, pending = at, 0, self._batch(), 0
             if at > start:
                 batch.rows.journals.append((name, start, at, torn))
+            if is_closed:
+                batch.rows.closed[name] = at
         self._merge(batch)
         return total
 
@@ -112,7 +120,7 @@ class Ingest:
 
     def _merge(self, pending: PendingBatch) -> None:
         rows = pending.rows
-        if not rows.journals:
+        if not rows.journals and not rows.closed:
             return
         rows.cases = [line for line, _ in pending.best.values()]
         for fingerprint, seen in pending.seen.items():
@@ -160,6 +168,17 @@ class Ingest:
             done = self._sweep_index.reorder(manifest, newest, None if alike else place)
 
 
+def _has_ended(records: Sequence[Record]) -> bool:
+    """Whether the last of these records is the worker's own on the end of its task.
+
+    It closes the journal then; a requeued task has another one.
+    """
+    if not records:
+        return False
+    last = records[-1]
+    return last["kind"] == "end" and "index" not in last and last.get("word") == Word.WORKER
+
+
 # --- opening the index --------------------------------------------------------------------------
 
 
@@ -192,6 +211,7 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
             sweep_index.clear()
         _prepare(sweep, sweep_index)
         if Ingest(sweep, sweep_index).run().records or rebuild or not shared.exists():
+            sweep_index.case_groups()  # kept in the file, for the next command
             replace_with_copy(private, shared)
         yield sweep_index
 

@@ -205,4 +205,30 @@ def _from_2(connection: Connection) -> None:
     run("DELETE FROM journals")
 
 
-STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1, 2: _from_2}
+def _from_3(connection: Connection) -> None:
+    """Add blocks, and mark journals that grow no more; SQLite keeps places once, not twice."""
+    run = connection.exec_driver_sql
+    is_sqlite = connection.dialect.name == "sqlite"
+    word, text = ("VARCHAR", "TEXT") if is_sqlite else ('VARCHAR COLLATE "C"', 'TEXT COLLATE "C"')
+    without_rowid = " WITHOUT ROWID" if is_sqlite else ""
+    run(
+        f"CREATE TABLE blocks (sweep {word} NOT NULL, block BIGINT NOT NULL, outcomes {text}, "
+        f"kinds {text}, PRIMARY KEY (sweep, block)){without_rowid}"
+    )
+    run("INSERT INTO blocks (sweep, block) SELECT DISTINCT sweep, idx / 8192 FROM places")
+    run("DROP INDEX cases_by_status")
+    run("CREATE INDEX cases_of_reruns ON cases (sweep, generation) WHERE generation > 0")
+    run("ALTER TABLE journals ADD COLUMN closed INTEGER DEFAULT '0' NOT NULL")
+    if is_sqlite:
+        run("DROP INDEX places_by_case")
+        run("ALTER TABLE places RENAME TO old_places")
+        run(
+            "CREATE TABLE places (sweep VARCHAR NOT NULL, idx BIGINT NOT NULL, "
+            "case_id VARCHAR NOT NULL, PRIMARY KEY (sweep, idx)) WITHOUT ROWID"
+        )
+        run("INSERT INTO places SELECT sweep, idx, case_id FROM old_places ORDER BY sweep, idx")
+        run("DROP TABLE old_places")
+        run("CREATE INDEX places_by_case ON places (sweep, case_id)")
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3}

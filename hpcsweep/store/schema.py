@@ -26,9 +26,13 @@ from sqlalchemy import (
     event,
     func,
     literal_column,
+    text,
 )
 
-VERSION = 3
+VERSION = 4
+
+# Indices per block. A change of it is a new version.
+BLOCK = 8192
 
 metadata = MetaData()
 
@@ -79,7 +83,14 @@ cases = Table(
     Column("task_id", Integer),
     # 1-based number of the attempt among the known attempts of the case.
     Column("attempt", Integer, nullable=False, server_default="1"),
-    Index("cases_by_status", "sweep", "status"),
+    # Of reruns alone: few rows, and the highest generation at once.
+    Index(
+        "cases_of_reruns",
+        "sweep",
+        "generation",
+        sqlite_where=text("generation > 0"),
+        postgresql_where=text("generation > 0"),
+    ),
 )
 
 
@@ -147,6 +158,20 @@ places = Table(
     Column("idx", BigInteger, primary_key=True),
     Column("case_id", _WORD, nullable=False),
     Index("places_by_case", "sweep", "case_id"),
+    # Its primary key is nearly all of a row: no second copy of it.
+    sqlite_with_rowid=False,
+)
+
+# What is known of the cases of a block of indices, see `blocks`; null since a merge changed one.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    # First index / `BLOCK`.
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("outcomes", _TEXT),
+    Column("kinds", _TEXT),
+    sqlite_with_rowid=False,
 )
 
 # Array tasks, one row per chunk: its last start, and the scheduler's verdict on its end.
@@ -177,6 +202,8 @@ journals = Table(
     Column("position", BigInteger, nullable=False),
     # Count of skipped lines.
     Column("torn", Integer, nullable=False),
+    # 1 if the task has written its last record, and it was ingested: the file grows no more.
+    Column("closed", Integer, nullable=False, server_default="0"),
 )
 
 # The sweeps in this database, each with the manifest whose indices `places` holds.

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    URL,
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    and_,
-    case,
-    func,
-    or_,
-    select,
-    true,
-)
+from sqlalchemy import URL, Connection, Row, Select, and_, func, or_, select, text, true
 
 from hpcsweep.errors import StoreError
 from hpcsweep.files import open_file
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKS_OF_TERMINATED
 from hpcsweep.records import Reason, Status
-from hpcsweep.store import attempt_rows, migrations, schema, upsert
+from hpcsweep.store import (
+    attempt_rows,
+    blocks,
+    case_groups,
+    column_kinds,
+    migrations,
+    schema,
+    upsert,
+)
+from hpcsweep.store.case_groups import CaseGroup
+from hpcsweep.store.column_kinds import Kinds
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
@@ -37,32 +36,6 @@ from hpcsweep.store.upsert import RowBatch
 IndexRow = dict[str, Any]
 
 CASE_ID_DIGITS = 16
-
-
-# What the indices of one `CaseGroup` have in common, and of what it has the largest.
-_GROUP_KEY = ("status", "reason", "generation", "submission", "attempt", "code_digest")
-_GROUP_USED = ("wall_seconds", "max_rss_bytes")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CaseGroup:
-    """Indices whose cases have the same in these columns."""
-
-    indices: IndexSet
-    # Values of `Status` and `Reason`.
-    status: str
-    reason: str | None
-    generation: int
-    # Of the attempt that counts, and its 1-based number among those that are known.
-    submission: int
-    attempt: int
-    code_digest: str | None
-    # `attempt`, counted from the `--rerun` that last asked for the case, and without those that a
-    # full disk or quota ended.
-    tries: int
-    # The largest of them; None where none is known.
-    wall_seconds: float | None
-    max_rss_bytes: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,12 +138,13 @@ class SweepIndex:
             order = self._manifest_query().with_for_update(read=True)
             if connection.scalar(order) != batch.manifest:
                 return False
-            upsert.merge_cases(connection, self._sweep, batch, self.where)
+            changed = upsert.merge_cases(connection, self._sweep, batch, self.where)
             upsert.merge_places(connection, self._sweep, batch)
+            blocks.mark(connection, self._sweep, batch.places, changed)
             started, judged = ("host", "job_id", "time"), ("status", "reason")
             upsert.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
             upsert.merge_tasks(connection, self._sweep, batch.verdicts, "verdict_rank", judged)
-            upsert.advance(connection, self._sweep, batch.journals)
+            upsert.advance(connection, self._sweep, batch)
             return True
 
         return self._database.write(work)
@@ -230,6 +204,12 @@ class SweepIndex:
             query = query.where(table.path.in_(some))
         return {row.path: row.position for row in self._all(query)}
 
+    def closed(self) -> frozenset[str]:
+        """The journals that grow no more, and were ingested to their end."""
+        table = schema.journals.c
+        query = select(table.path).where(table.sweep == self._sweep, table.closed == 1)
+        return frozenset(row[0] for row in self._all(query))
+
     def torn(self) -> dict[str, int]:
         """Count of skipped lines by journal; only journals that have some."""
         table = schema.journals.c
@@ -238,9 +218,10 @@ class SweepIndex:
 
     def counts(self) -> dict[tuple[str, str | None], int]:
         """Count of indices by (status, reason), of cases that any attempt began."""
-        kind = (schema.cases.c.status, schema.cases.c.reason)
-        query = self._joined().with_only_columns(*kind, func.count()).group_by(*kind)
-        return {(row[0], row[1]): row[2] for row in self._all(query)}
+        counts: Counter[tuple[str, str | None]] = Counter()
+        for group in self.case_groups():
+            counts[group.status, group.reason] += group.indices.count
+        return dict(counts)
 
     def complete_by_host(self, since: str = "") -> dict[str, int]:
         """Count of complete cases by host; of those that ended after `since`, UTC in ISO 8601."""
@@ -252,40 +233,20 @@ class SweepIndex:
         return {row[0]: row[1] for row in self._all(query.group_by(table.host))}
 
     def case_groups(self) -> list[CaseGroup]:
-        """What is known of the indices that any attempt began: each is in one set. One query."""
-        cases, places = schema.cases.c, schema.places.c
-        key = [*(cases[name] for name in _GROUP_KEY), _tries().label("tries")]
-        rank = func.row_number().over(partition_by=key, order_by=places.idx)
-        used = [cases[name] for name in _GROUP_USED]
-        # Successive indices of one key keep their distance from their rank.
-        runs = self._joined().with_only_columns(
-            places.idx, *key, *used, (places.idx - rank).label("run")
+        """What is known of the indices that any attempt began: each is in one set."""
+        outcomes = blocks.read(self._database, self._sweep, case_groups.OUTCOMES)
+        return case_groups.merged(outcomes)
+
+    def with_status(self, *statuses: str) -> IndexSet:
+        """The indices of cases that any attempt began, and whose status is one of these."""
+        return IndexSet.union(
+            group.indices for group in self.case_groups() if group.status in statuses
         )
-        table = runs.subquery().c
-        columns = [*(table[name] for name in _GROUP_KEY), table.tries]
-        query = select(
-            *columns,
-            func.min(table.idx),
-            func.max(table.idx),
-            *(func.max(table[name]) for name in _GROUP_USED),
-        ).group_by(*columns, table.run)
-        ranges: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
-        most: dict[tuple[Any, ...], list[Any]] = {}
-        for row in self._all(query):
-            of, (first, last, *largest) = tuple(row[: len(key)]), row[len(key) :]
-            ranges.setdefault(of, []).append((first, last + 1))
-            before = most.setdefault(of, largest)
-            most[of] = [
-                max((value for value in pair if value is not None), default=None)
-                for pair in zip(before, largest, strict=True)
-            ]
-        return [
-            CaseGroup(
-                indices=IndexSet(pairs),
-                **dict(zip((*_GROUP_KEY, "tries", *_GROUP_USED), (*of, *most[of]), strict=True)),
-            )
-            for of, pairs in ranges.items()
-        ]
+
+    def kinds(self) -> tuple[Kinds, Kinds]:
+        """The kinds of params and metrics, by their keys, of cases that any attempt began."""
+        kinds = blocks.read(self._database, self._sweep, column_kinds.KINDS)
+        return column_kinds.merged(kinds)
 
     def measured(self, without: Collection[int] = ()) -> Measured | None:
         """What complete cases took, but for those of some submissions; None without any."""
@@ -375,19 +336,27 @@ class SweepIndex:
     def max_generation(self) -> int:
         """The highest generation of any known attempt."""
         table = schema.cases.c
-        query = select(func.max(table.generation)).where(table.sweep == self._sweep)
+        # The condition of the index `cases_of_reruns`.
+        mine = and_(table.sweep == self._sweep, text("generation > 0"))
+        query = select(func.max(table.generation)).where(mine)
         return int(self._all(query)[0][0] or 0)
 
     def silent(self, submission: int) -> list[IndexRow]:
         """The rows of attempts of a submission that began and have no definite end."""
         table = schema.cases.c
-        of_submission = table.submission == submission
         unended = or_(
             table.status == Status.RUNNING.value,
             table.reason == Reason.TERMINATED.value,
             and_(table.reason == Reason.TIMEOUT.value, table.rank.like(RANKS_OF_TERMINATED)),
         )
-        return list(self.rows(where=and_(of_submission, unended)))
+        statuses = (Status.RUNNING.value, Status.INTERRUPTED.value)
+        within = IndexSet.union(
+            group.indices
+            for group in self.case_groups()
+            if group.submission == submission and group.status in statuses
+        )
+        where = and_(table.submission == submission, unended)
+        return list(self.rows(where=where, within=within))
 
     def find(self, case: str) -> list[IndexRow]:
         """The rows of a case, by its index or by a prefix of its case id."""
@@ -461,6 +430,9 @@ class SweepIndex:
         connection.execute(table.delete().where(table.c.sweep == self._sweep))
         rows = [(index, case) for case, index in places.items() if index is not None]
         upsert.insert_missing(connection, self._sweep, table, ["idx", "case_id"], rows)
+        kept = schema.blocks
+        connection.execute(kept.delete().where(kept.c.sweep == self._sweep))
+        blocks.mark(connection, self._sweep, (index for index, _ in rows))
 
     def _manifest_query(self) -> Select[Any]:
         return select(schema.sweeps.c.manifest).where(schema.sweeps.c.sweep == self._sweep)
@@ -479,20 +451,3 @@ class SweepIndex:
 
     def _mappings(self, query: Select[Any]) -> list[IndexRow]:
         return [dict(row._mapping) for row in self._all(query)]  # noqa: SLF001  # a public name
-
-
-def _tries() -> ColumnElement[int]:
-    """A case's attempts in its generation so far, without those that a full disk ended."""
-    cases, table = schema.cases.c, schema.attempts.c
-    uncounted = (
-        select(func.count())
-        .select_from(schema.attempts)
-        .where(
-            table.sweep == cases.sweep,
-            table.case_id == cases.case_id,
-            or_(table.generation < cases.generation, table.reason == Reason.QUOTA.value),
-        )
-        .scalar_subquery()
-    )
-    # For a first attempt, nothing is looked up.
-    return case((cases.attempt == 1, 1), else_=cases.attempt - uncounted)

@@ -58,6 +58,8 @@ class RowBatch:
     verdicts: list[RowValues] = field(default_factory=list)
     # (path, first byte, end, skipped lines) of each part of a journal, in order.
     journals: list[tuple[str, int, int, int]] = field(default_factory=list)
+    # The end of each journal that grows no more, by path.
+    closed: dict[str, int] = field(default_factory=dict)
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
@@ -108,12 +110,13 @@ def insert_first(
     return insert_missing(connection, sweep, table, names, rows)
 
 
-def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str) -> None:
-    """Merge the cases of a batch.
+def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str) -> set[str]:
+    """Merge the cases of a batch. Returns the ids of those whose rows were there and changed.
 
     *Raises* StoreError if a case id has other params than its row.
     """
     rows, several = batch.cases, list(batch.attempts)
+    replaced: set[str] = set()
     in_batch = {line[0] for line in several}
     insert = insert_first if batch.is_first else insert_missing
     if insert(connection, sweep, schema.cases, CASE_COLUMNS, rows):
@@ -125,9 +128,11 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
         for row in changed:
             _refuse_collision(row, where)
             several += _several_attempts(row, has_more=row.case_id in in_batch)
+            replaced.add(row.case_id)
         if any(row.wins for row in changed):
             _replace_lower(connection, sweep, staged)
     _count_attempts(connection, sweep, several)
+    return replaced | {line[0] for line in several}
 
 
 def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> None:
@@ -153,16 +158,14 @@ def merge_tasks(
     connection.execute(statement, [row | {"sweep": sweep} for row in values])
 
 
-def advance(
-    connection: Connection, sweep: str, journals: Iterable[tuple[str, int, int, int]]
-) -> None:
+def advance(connection: Connection, sweep: str, batch: RowBatch) -> None:
     """Advance journal positions; each only if it continues the stored one.
 
     If another process was faster, or the index was cleared meanwhile, the position stays: reading
     bytes twice is harmless, skipping bytes is not.
     """
     table = schema.journals
-    pieces = sorted(journals)
+    pieces = sorted(batch.journals)
     first = [
         {"sweep": sweep, "path": path, "position": end, "torn": torn}
         for path, start, end, torn in pieces
@@ -183,6 +186,15 @@ def advance(
             .values(position=bindparam("end"), torn=table.c.torn + bindparam("more"))
         )
         connection.execute(statement, further)
+    if batch.closed:
+        statement = (
+            table.update()
+            .where(table.c.sweep == sweep, table.c.path == bindparam("journal"))
+            .where(table.c.position == bindparam("end"))
+            .values(closed=1)
+        )
+        ends = sorted(batch.closed.items())
+        connection.execute(statement, [{"journal": path, "end": end} for path, end in ends])
 
 
 def _staged(table: Table, names: Sequence[str]) -> Table:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpcsweep.records import ParamCase
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.column_kinds import Keys, Kinds, learn, parse_documents
+from hpcsweep.store.column_kinds import Keys, Kinds, learn
 from hpcsweep.tables.where import SqlColumn, stale_column
 
 # Columns before the params and after the metrics, with the kind of their values.
@@ -96,11 +96,7 @@ def values_of(columns: Mapping[Keys, str], text: str) -> TableRow:
 
 def columns_of(sweep_index: SweepIndex | None, cases: Iterable[ParamCase]) -> TableColumns:
     """The columns of all rows of the index, and of cases without a row."""
-    params: Kinds = {}
-    metrics: Kinds = {}
-    for page in sweep_index.columns(("params", "metrics")) if sweep_index else ():
-        learn(params, parse_documents(page["params"]))
-        learn(metrics, parse_documents(page["metrics"]))
+    params, metrics = sweep_index.kinds() if sweep_index else ({}, {})
     new = iter(cases)
     while made := [case.params for case in islice(new, CASES_AT_ONCE)]:
         learn(params, made)

@@ -14,7 +14,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.outlook import Outlook, outlook_of, refused
 from hpcsweep.state.scheduler import poll
-from hpcsweep.store import SweepIndex, schema
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.version import Version
@@ -182,8 +182,7 @@ class CaseSelector:
         )
         selected = of_new - self.outlook.begun
         if self.sweep_index is not None:
-            column = schema.cases.c.status
-            selected |= self._in_order(self.sweep_index.indices(column.in_(statuses)))
+            selected |= self._in_order(self.sweep_index.with_status(*statuses))
         return selected
 
     def _matching(self, within: IndexSet, where: str) -> IndexSet:

@@ -11,14 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.store import SweepIndex, pages, schema
+from hpcsweep.store import SweepIndex, blocks, pages, schema
 from hpcsweep.store.sweep_index import Measured
 from tests.support.backends import Backend, backend
-from tests.support.postgres import database, postgres
+from tests.support.postgres import Place, database, postgres
 from tests.support.rows import MANIFEST, batch, better, case, indices
 from tests.support.statements import statements
 
@@ -376,6 +377,46 @@ def test_what_complete_cases_took(sweep_index: SweepIndex) -> None:
     every = sweep_index.measured()
     assert every is not None
     assert (every.cases, every.longest_s) == (3, 50.0)
+
+
+def test_what_is_known_follows_every_merge(
+    sweep_index: SweepIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept of blocks says what the rows say: of all indices of a case, in any block."""
+    monkeypatch.setattr(blocks, "BLOCK", 4)
+
+    def known() -> dict[str, list[int]]:
+        sweep_index.kinds()
+        return {one.status: list(one.indices) for one in sweep_index.case_groups()}
+
+    first, second = case(1), case(2)
+    sweep_index.merge(batch(first, places=dict.fromkeys((1, 9, 40), first["case_id"])))
+    assert known() == {"running": [1, 9, 40]}
+    # By an index alone, as of a record of another manifest.
+    sweep_index.merge(batch(better(first, status="failed", metrics='{"a":1}'), places={}))
+    assert known() == {"failed": [1, 9, 40]}
+    assert sweep_index.kinds() == ({("x",): "int"}, {("a",): "int"})
+    # A place of a case that has no row yet: `same` records come from other journals.
+    sweep_index.merge(batch(places={20: second["case_id"]}))
+    assert known() == {"failed": [1, 9, 40]}
+    sweep_index.merge(batch(second, places={2: second["case_id"]}))
+    assert known() == {"failed": [1, 9, 40], "running": [2, 20]}
+    assert sweep_index.reorder(MANIFEST, MANIFEST, lambda row: row["idx"] + 100)
+    assert known() == {"failed": [101], "running": [102]}
+
+
+@pytest.mark.postgres
+def test_nothing_is_kept_while_a_merge_is_under_way(database: Place) -> None:
+    """What it has not committed is neither seen nor lost. SQLite has one writer at a time."""
+    sweep_index = SweepIndex(database.url, "k")
+    sweep_index.create("s", MANIFEST)
+    sweep_index.merge(batch(case(1)))
+    with psycopg.connect(database.url) as other:
+        other.execute("SELECT manifest FROM sweeps FOR SHARE")  # as a merge begins
+        assert indices(sweep_index) == IndexSet.of([1])
+        assert database.execute("SELECT outcomes FROM blocks") == [(None,)]
+    assert indices(sweep_index) == IndexSet.of([1])
+    assert database.execute("SELECT outcomes IS NULL FROM blocks") == [(False,)]
 
 
 def test_large_indices(sweep_index: SweepIndex) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcsweep.store import SweepIndex
+from hpcsweep.indexset import IndexSet
+from hpcsweep.store import SweepIndex, blocks
+from hpcsweep.store.case_groups import CaseGroup
+from hpcsweep.store.column_kinds import Kinds, learn
 from hpcsweep.store.record_rows import CASE_COLUMNS
 from hpcsweep.store.upsert import RowBatch
 from tests.support.rows import MANIFEST, batch, case
@@ -50,8 +54,63 @@ class Model:
             if row[rank] > known[rank]:
                 known.update({name: row[name] for name in (*names, rank)})
 
+    def reorder(self) -> None:
+        """Every case has one index, five after its first one; what has no row has none."""
+        first = {case_id: index for index, case_id in sorted(self.places.items(), reverse=True)}
+        self.places = {
+            index + 5: case_id for case_id, index in first.items() if case_id in self.cases
+        }
+
     def rows(self) -> list[tuple[int, dict[str, Any]]]:
-        return [(index, self.cases[self.places[index]]) for index in sorted(self.places)]
+        placed = sorted(self.places.items())
+        return [(index, self.cases[case_id]) for index, case_id in placed if case_id in self.cases]
+
+    def kinds(self) -> tuple[Kinds, Kinds]:
+        kinds: tuple[Kinds, Kinds] = ({}, {})
+        for _, row in self.rows():
+            for of, name in zip(kinds, ("params", "metrics"), strict=True):
+                learn(of, [json.loads(row[name])])
+        return kinds
+
+
+def slow_aggregate(sweep_index: SweepIndex) -> dict[tuple[Any, ...], Any]:
+    """What `case_groups` must say, from every row and every attempt."""
+    found: dict[tuple[Any, ...], Any] = {}
+    attempts = list(sweep_index.attempts(IndexSet.all(100)))
+    for row in sweep_index.rows():
+        uncounted = [
+            one
+            for one in attempts
+            if one["idx"] == row["idx"]
+            and (one["generation"] < row["generation"] or one["reason"] == "quota")
+        ]
+        tries = 1 if row["attempt"] == 1 else row["attempt"] - len(uncounted)
+        names = ("status", "reason", "generation", "submission", "attempt", "code_digest")
+        key = (*(row[name] for name in names), tries)
+        indices, seconds, largest = found.setdefault(key, ([], [], []))
+        indices.append(row["idx"])
+        seconds += [] if row["wall_seconds"] is None else [row["wall_seconds"]]
+        largest += [] if row["max_rss_bytes"] is None else [row["max_rss_bytes"]]
+    return {
+        key: (indices, max(seconds, default=None), max(largest, default=None))
+        for key, (indices, seconds, largest) in found.items()
+    }
+
+
+def said(known: Iterable[CaseGroup]) -> dict[tuple[Any, ...], Any]:
+    """What `case_groups` says, as `slow_aggregate` does."""
+    return {
+        (
+            one.status,
+            one.reason,
+            one.generation,
+            one.submission,
+            one.attempt,
+            one.code_digest,
+            one.tries,
+        ): (list(one.indices), one.wall_seconds, one.max_rss_bytes)
+        for one in known
+    }
 
 
 # --- batches -------------------------------------------------------------------------------------
@@ -66,13 +125,23 @@ def batches(draw: st.DrawFn) -> RowBatch:
         status = STATUSES[(number + by) % 3]
         base = case(number)
         rank = f"{by:06d}{base['rank'][6:]}"
-        metrics = json.dumps({"by": by})
-        rows.append(base | {"rank": rank, "generation": by, "status": status, "metrics": metrics})
+        metrics = json.dumps(draw(st.sampled_from([{"by": by}, {"by": 0.5, "n": {"m": "x"}}, {}])))
+        used = {
+            "wall_seconds": draw(st.sampled_from([None, 1.5, 2.0 + by])),
+            "max_rss_bytes": draw(st.sampled_from([None, 7, 2**40 - by])),
+            "reason": draw(st.sampled_from([None, "quota"])),
+            "code_digest": "d",
+        }
+        own = {"rank": rank, "generation": by // 2, "submission": by + 1, "status": status}
+        rows.append(base | used | own | {"metrics": metrics})
     places = {
         ten + int(row["case_id"], 16): row["case_id"]
         for row in rows
         for ten in draw(st.lists(st.sampled_from([0, 10, 20]), min_size=1, max_size=2, unique=True))
     }
+    # Of `same` records: an index of a case that may have no row yet.
+    for number in draw(st.lists(st.integers(0, 5), max_size=2)):
+        places.setdefault(30 + number, f"{number:016x}")
     task = {
         "submission": 1,
         "job_id": "1",
@@ -106,21 +175,39 @@ def batches(draw: st.DrawFn) -> RowBatch:
 
 @pytest.fixture(scope="module")
 def sweep_index() -> Iterator[SweepIndex]:
-    with tempfile.TemporaryDirectory(prefix="hs-", dir=MEMORY) as directory:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="hs-", dir=MEMORY) as directory,
+    ):
+        patch.setattr(blocks, "BLOCK", 4)
         yield SweepIndex(Path(directory) / "store.sqlite3", "k")
 
 
 @settings(max_examples=settings().max_examples * 2 // 5)
-@given(st.lists(batches(), max_size=8), st.integers(1, 4))
+@given(
+    st.lists(batches(), max_size=8),
+    st.integers(1, 4),
+    st.lists(st.sampled_from(["", "known", "kinds", "reorder"]), min_size=5, max_size=5),
+)
 def test_the_index_equals_its_model(
-    sweep_index: SweepIndex, found: list[RowBatch], page: int
+    sweep_index: SweepIndex, found: list[RowBatch], page: int, between: list[str]
 ) -> None:
     sweep_index.clear()
     sweep_index.create("s", MANIFEST)
     model = Model()
-    for made in [*found, *found[::2]]:  # some of them twice
+    for made, then in zip([*found, *found[::2]], cycle(between), strict=False):  # some twice
         assert sweep_index.merge(made)
         model.merge(made)
+        if then == "known":
+            assert said(sweep_index.case_groups()) == slow_aggregate(sweep_index)
+        elif then == "kinds":
+            assert sweep_index.kinds() == model.kinds()
+        elif then == "reorder":
+            assert sweep_index.reorder(MANIFEST, MANIFEST, lambda row: row["idx"] + 5)
+            model.reorder()
+    assert said(sweep_index.case_groups()) == slow_aggregate(sweep_index)
+    assert sweep_index.kinds() == model.kinds()
+    assert said(sweep_index.case_groups()) == slow_aggregate(sweep_index)
     rows = list(sweep_index.rows(batch=page))
     assert [row["idx"] for row in rows] == [index for index, _ in model.rows()]
     for row, (_, known) in zip(rows, model.rows(), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -181,13 +182,23 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
         SweepIndex(tmp_path / "none" / "s.sqlite3", "k").create("s", "m")
 
 
-def test_tables_that_were_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("table", "read"),
+    [
+        ("places", lambda index: list(index.rows())),
+        ("blocks", SweepIndex.counts),
+        ("cases", SweepIndex.max_generation),
+    ],
+)
+def test_tables_that_were_removed(
+    tmp_path: Path, table: str, read: Callable[[SweepIndex], object]
+) -> None:
     path = tmp_path / "s.sqlite3"
     SweepIndex(path, "k").create("s", "m")
     with closing(sqlite3.connect(path)) as other:
-        other.execute("DROP TABLE places")
+        other.execute(f"DROP TABLE {table}")
     with pytest.raises(StoreError, match="was changed") as caught:
-        SweepIndex(path, "k").counts()
+        read(SweepIndex(path, "k"))
     assert "--rebuild" in caught.value.next_step
 
 

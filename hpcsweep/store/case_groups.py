@@ -1,0 +1,107 @@
+"""What is known of the indices of a sweep, as sets: the ground of the outlook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, case, func, or_, select
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.records import Reason
+from hpcsweep.store import schema
+from hpcsweep.store.blocks import Digest
+
+# What the indices of one `CaseGroup` have in common, and of what it has the largest.
+_GROUP_KEY = ("status", "reason", "generation", "submission", "attempt", "code_digest")
+_GROUP_USED = ("wall_seconds", "max_rss_bytes")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseGroup:
+    """Indices whose cases have the same in these columns."""
+
+    indices: IndexSet
+    # Values of `Status` and `Reason`.
+    status: str
+    reason: str | None
+    generation: int
+    # Of the attempt that counts, and its 1-based number among those that are known.
+    submission: int
+    attempt: int
+    code_digest: str | None
+    # `attempt`, counted from the `--rerun` that last asked for the case, and without those that a
+    # full disk or quota ended.
+    tries: int
+    # The largest of them; None where none is known.
+    wall_seconds: float | None
+    max_rss_bytes: int | None
+
+
+def merged(outcomes: Iterable[Sequence[Sequence[Any]]]) -> list[CaseGroup]:
+    """The sets of all blocks, from the OUTCOMES of each."""
+    ranges: dict[tuple[Any, ...], list[Any]] = {}
+    largest: dict[tuple[Any, ...], list[Any]] = {}
+    for block in outcomes:
+        for key, pairs, *used in block:
+            of = tuple(key)
+            ranges.setdefault(of, []).extend(pairs)
+            largest[of] = list(map(_larger, largest.get(of, (None, None)), used))
+    return [
+        CaseGroup(
+            indices=IndexSet(map(tuple, pairs)),
+            **dict(zip((*_GROUP_KEY, "tries", *_GROUP_USED), (*of, *largest[of]), strict=True)),
+        )
+        for of, pairs in ranges.items()
+    ]
+
+
+def _outcomes(rows: Sequence[Row[Any]]) -> list[list[Any]]:
+    """The sets of one block: what they have in common, their ranges, and the largest values."""
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for row in rows:
+        index, *key, wall_seconds, max_rss_bytes = tuple(row)
+        group = groups.setdefault(tuple(key), [key, [[index, index]], None, None])
+        ranges = group[1]
+        if ranges[-1][1] == index:
+            ranges[-1][1] += 1
+        else:
+            ranges.append([index, index + 1])
+        group[2] = _larger(group[2], wall_seconds)
+        group[3] = _larger(group[3], max_rss_bytes)
+    return list(groups.values())
+
+
+def _larger(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
+
+
+def _tries() -> ColumnElement[int]:
+    """A case's attempts in its generation so far, without those that a full disk ended."""
+    cases, table = schema.cases.c, schema.attempts.c
+    uncounted = (
+        select(func.count())
+        .select_from(schema.attempts)
+        .where(
+            table.sweep == cases.sweep,
+            table.case_id == cases.case_id,
+            or_(table.generation < cases.generation, table.reason == Reason.QUOTA.value),
+        )
+        .scalar_subquery()
+    )
+    # For a first attempt, nothing is looked up.
+    return case((cases.attempt == 1, 1), else_=cases.attempt - uncounted)
+
+
+OUTCOMES = Digest(
+    column="outcomes",
+    columns=(
+        *(schema.cases.c[name] for name in _GROUP_KEY),
+        _tries().label("tries"),
+        *(schema.cases.c[name] for name in _GROUP_USED),
+    ),
+    make=_outcomes,
+)
