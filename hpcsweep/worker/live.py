@@ -19,6 +19,7 @@ def running_fields(slots: Iterable[Slot], clock: Callable[[], float]) -> list[Ru
         # A child that forks its cases uses nothing for itself, and adopts their orphans.
         roots = processes.children(child.pid) if len(child.groups) > 1 else [child.pid]
         used = processes.usage(roots)
+        child.memory_bytes = max(child.memory_bytes, used.memory_bytes)
         listed.append(
             {
                 "index": case.request.index,

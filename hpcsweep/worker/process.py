@@ -68,6 +68,8 @@ class ChildProcess:
     # Of the cases that ended in the child itself.
     cpu_seconds_before: float = 0.0
     end: dict[str, Any] | None = None
+    # The most that all processes of the case used together when they were measured.
+    memory_bytes: int = 0
     is_garbled: bool = False
     # The signals that were sent to a case, each with the leader of its process group.
     _sent: set[tuple[int, int]] = field(default_factory=set)
@@ -80,7 +82,7 @@ class ChildProcess:
 
     def expect_case(self) -> None:
         """Reset the state for another case."""
-        self.answer, self.end = b"", None
+        self.answer, self.end, self.memory_bytes = b"", None, 0
         self._sent.clear()
 
     def signal_case(self, number: signal.Signals) -> None:

@@ -230,7 +230,8 @@ class Slot:
     ) -> Steps[CaseEnd]:
         used = CaseEnd(
             cpu_seconds=end["cpu_seconds"],
-            max_rss_bytes=end["max_rss_bytes"],
+            # The kernel knows the largest process of a case, not what all need together.
+            max_rss_bytes=max(end["max_rss_bytes"] or 0, child.memory_bytes) or None,
             cgroup_peak_bytes=self._share.memory.new_peak(),
             code_digest=child.code_digest,
         )

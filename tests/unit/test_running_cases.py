@@ -15,7 +15,7 @@ from hpcsweep.cli.render.summary import print_summary
 from hpcsweep.indexset import IndexSet
 from hpcsweep.recordcheck import record_problem
 from hpcsweep.records import CaseNeeds, Status
-from hpcsweep.sources import grid
+from hpcsweep.sources import grid, manual
 from hpcsweep.state import running
 from hpcsweep.state.running import RunningCase, running_cases
 from hpcsweep.state.status import Summary
@@ -81,6 +81,30 @@ def test_a_heartbeat_tells_what_running_cases_use(tmp_path: Path, isolation: str
         assert shown.seconds_ago is not None
         assert (shown.memory_bytes or 0) > 40 * MIB
         assert (shown.cpu_seconds or 0) > 0.1
+
+
+def test_what_all_processes_use_together_is_the_memory_of_a_case(tmp_path: Path) -> None:
+    python = """\
+import os, subprocess, sys, time
+from pathlib import Path
+CODE = "import sys; held = bytearray(40 << 20); sys.stdin.read()"
+
+def run():
+    held = bytearray(40 << 20)
+    with subprocess.Popen([sys.executable, "-c", CODE], stdin=subprocess.PIPE) as process:
+        while not Path(__file__).with_name("told").exists(): time.sleep(0.02)
+"""
+    made = MadeSweep(tmp_path, manual([{}]), python=python)
+    made.plan(beat_s=0.1)
+    with made.start() as task:
+        wait_until(
+            lambda: [case["memory_bytes"] > 80 * MIB for case in told(made)] == [True],
+            60,
+            "both processes are measured",
+        )
+        (tmp_path / "told").touch()
+        task.communicate(timeout=60)
+    assert made.ends()[0]["max_rss_bytes"] > 80 * MIB
 
 
 def test_short_cases_before_a_long_one_do_not_delay_the_heartbeats(tmp_path: Path) -> None:
