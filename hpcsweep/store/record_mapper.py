@@ -154,9 +154,9 @@ class RecordMapper:
                 plan = self._sweep.plan(submission)[0]
             self._plans[submission] = plan
             self._task_ids[submission] = {
-                part.first_chunk + task: task
+                chunk: part.element(chunk)
                 for part in (plan.parts if plan else ())
-                for task in range(part.chunks)
+                for chunk in range(part.first_chunk, part.first_chunk + part.chunks)
             }
         plan = self._plans[submission]
         if plan is not None and record["chunk"] >= plan.chunks:

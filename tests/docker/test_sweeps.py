@@ -36,7 +36,9 @@ def made(cluster: ContainerCluster, name: str, **more: Any) -> ContainerSweep:
     return ContainerSweep(cluster, f"/shared/home/ada/{name}", TARGET, **manifest)
 
 
-def swept(cluster: ContainerCluster, name: str, **more: Any) -> list[dict[str, Any]]:
+def swept(
+    cluster: ContainerCluster, name: str, jobs: int = CASES // CHUNK, **more: Any
+) -> list[dict[str, Any]]:
     """The table of a whole sweep, without what differs between any two runs."""
     sweep = made(cluster, name, **more)
 
@@ -46,7 +48,7 @@ def swept(cluster: ContainerCluster, name: str, **more: Any) -> list[dict[str, A
     assert [row["square"] for row in table] == [x * x for x in range(CASES)]
     assert {row["status"] for row in table} == {"complete"}
     assert {row["host"] for row in table} == set(NODES)
-    assert len({row["job_id"] for row in table}) == CASES // CHUNK
+    assert len({row["job_id"] for row in table}) == jobs
     return [{key: row[key] for key in row if key not in ACCIDENTAL} for row in table]
 
 
@@ -55,6 +57,16 @@ def test_two_hundred_cases_give_the_same_in_both_databases(cluster: ContainerClu
     postgresql = swept(cluster, "postgresql", store="postgresql:///?service=sweeps")
 
     assert sqlite == postgresql
+
+
+def test_whole_nodes_give_the_table_of_an_array(cluster: ContainerCluster) -> None:
+    whole = {"time": "00:20:00", "nodes": len(NODES)}
+
+    array = swept(cluster, "array")
+    node = swept(cluster, "node", mode="node", slurm=whole, jobs=len(NODES))
+    single = swept(cluster, "single", mode="single", slurm=whole, jobs=1)
+
+    assert node == single == array
 
 
 def test_a_case_that_the_cgroup_kills_is_out_of_memory(cluster: ContainerCluster) -> None:

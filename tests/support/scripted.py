@@ -77,14 +77,17 @@ TIME = "2026-01-01T00:00:00.000+00:00"
 
 
 class World:
-    """A sweep of two tasks of two cases each, its cluster, and the time."""
+    """A sweep of two tasks of two cases each, its cluster, and the time.
 
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    `plan`: other arguments of the plan of its four cases.
+    """
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, **plan: Any) -> None:
         self.now = 1_000_000.0
         clock = SimpleNamespace(time=lambda: self.now)
         monkeypatch.setattr(scheduler, "time", clock)
         self.made = MadeSweep(root, grid(x=[0, 1, 2, 3]))
-        self.made.plan(chunk_size=2)
+        self.made.plan(**{"chunk_size": 2} | plan)
         self.made.handed_in()
         self.cluster = Scripted(queue={0: "PENDING", 1: "PENDING"})
 

@@ -20,7 +20,7 @@ from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import CaseLogs, case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.directory import FactKind, SweepDirectory
-from hpcsweep.sweepdir.parts import make_parts
+from hpcsweep.sweepdir.parts import make_node_parts, make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
 from tests.support.journals import Record
 
@@ -88,6 +88,7 @@ class MadeSweep:
         closes: bool = False,
         longest_first: Sequence[int] = (),
         max_array_size: int = 1001,
+        node_jobs: int = 0,
         cluster: Mapping[str, str] = {"kind": "slurm", "name": "test", "state_dir": ""},
         **rules: Any,
     ) -> Plan:
@@ -96,12 +97,15 @@ class MadeSweep:
             indices = IndexSet.all(self.source.n_cases)
         number = len(self.directory.submissions()) + 1
         chunks = -(-indices.count // chunk_size)
+        parts = make_parts(chunks, max_array_size=max_array_size, throttle=0)
+        if node_jobs:
+            parts = make_node_parts(chunks, jobs=node_jobs, nodes=2)
         plan = Plan(
             submission=number,
             manifest=self.manifest.fingerprint,
             indices=indices,
             chunk_size=chunk_size,
-            parts=make_parts(chunks, max_array_size=max_array_size, throttle=0),
+            parts=parts,
             layout=Layout(runs=runs, shard_digits=shard_digits),
             generation=generation,
             options=options,
