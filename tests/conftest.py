@@ -21,7 +21,7 @@ from tests.support.fixtures import MakeSlurm, Scale, require_slurm
 from tests.support.slurm_cluster import PrivateSlurm
 from tests.support.slurm_config import SlurmOptions
 
-# What a user, a site or a surrounding job may have set, and what decides what programs print.
+# Variables that a user, a site or a surrounding job may set, and those that change output.
 FOREIGN_PREFIXES = (
     "HPCSWEEP_",
     "SLURM",
@@ -36,7 +36,7 @@ FOREIGN_PREFIXES = (
     "XDG_",
 )
 FOREIGN_NAMES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES")
-# What the worker and a Logbook listen to.
+# Signals that the worker and a Logbook handle.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 SHARED_SLURM = pytest.StashKey[PrivateSlurm]()
 

@@ -199,7 +199,7 @@ def test_a_copied_directory_is_as_good(make_store: MakeStore, tmp_path: Path) ->
 
 
 def test_the_table_is_an_index(make_store: MakeStore, direct_backend: Backend) -> None:
-    """Whatever becomes of it, nothing is made twice."""
+    """Without it, or with an old one, no result is made twice."""
     calls = Calls()
     store = make_store(calls)
     before = [vars_of(record) for record in store.sweep([some(n, label="x") for n in range(5)])]
@@ -570,7 +570,7 @@ def test_suffixes_that_leave_the_directory(make_store: MakeStore, suffix: Any) -
 
 
 def test_a_row_that_was_changed_by_hand(make_store: MakeStore, direct_backend: Backend) -> None:
-    """A wrong answer is worse than none."""
+    """The cache raises an error instead of returning a wrong result."""
     store = make_store()
     record = store.run(some(1))
     direct_backend.raw("UPDATE results SET n = 2")

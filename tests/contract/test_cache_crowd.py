@@ -1,4 +1,4 @@
-"""The cache under a crowd: every result is made once, whoever else wants it and whoever dies."""
+"""Many processes at one cache: each result is made once, also when some of them are killed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def play(place: Path, backend: Backend, processes: int, rounds: int, *rules: str
 def check_all_there(place: Path, backend: Backend, wanted: set[tuple[str, str]]) -> set[str]:
     """No row is missing, in the table nor among the entries, and no claim is left.
 
-    Returns what was left besides, by whoever was killed while giving a claim up.
+    Returns what else was left, by processes that were killed while they released a claim.
     """
     store = crowd.cache(place, url_of(backend))
     assert {(str(record.round), str(record.x)) for record in store.list()} == wanted
@@ -80,7 +80,7 @@ def test_e10_e11_e12_every_result_is_made_once(
 def test_one_is_killed_in_each_round(
     direct_backend: Backend, tmp_path: Path, scale: Scale, processes: int, rule: str
 ) -> None:
-    """The others, or it again, make what it was making, and nothing else twice."""
+    """The others, or its next start, make its result, and no other result twice."""
     rounds = scale(2, 50)
     made = play(tmp_path, direct_backend, processes, rounds, rule, "kill")
     count = PARAMS * (1 if rule == "same" else processes)

@@ -1,4 +1,4 @@
-"""How a real Slurm takes what is handed in, where a site has its own rules and little room."""
+"""Submissions to a real Slurm with rules of its site and little room in the queue."""
 
 from __future__ import annotations
 

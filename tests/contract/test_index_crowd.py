@@ -1,4 +1,4 @@
-"""Many processes at one index: 1,000 journals that ended at once, and 32 who ingest them."""
+"""Many processes at one index: 32 of them ingest 1,000 journals at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is of its own kind on each database: versions, collations, locks, JSONB, proof of use."""
+"""What differs between the databases: versions, collations, locks, JSONB."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def attempt(number: int, **more: Any) -> dict[str, Any]:
 
 
 def of_attempt(row: dict[str, Any]) -> tuple[Any, ...]:
-    """What a row says of its attempt."""
+    """The values of a row that describe its attempt."""
     return tuple(row[name] for name in ATTEMPT_COLUMNS)
 
 
 def task(submission: int, chunk: int, **more: Any) -> dict[str, Any]:
-    """What is known of an array task, nothing at first."""
+    """Make a row of an array task; without `more` nothing is known of it."""
     empty = dict.fromkeys(("host", "job_id", "time", "status", "reason"))
     ranks = {"start_rank": "", "verdict_rank": ""}
     return {"submission": submission, "chunk": chunk} | empty | ranks | more
@@ -151,7 +151,7 @@ def test_rows_come_back_as_they_were(sweep_index: SweepIndex) -> None:
 
 
 def test_ranks_are_compared_byte_by_byte(sweep_index: SweepIndex) -> None:
-    # In the order of a language `a` comes before `B`, and `-` may be passed over.
+    # A collation of a language sorts `a` before `B`, and may ignore `-`.
     low, high = case(1, rank="000000.B", host="low"), case(1, rank="000000.a", host="high")
     for row in (low, high, low):
         assert sweep_index.merge(batch(row))
@@ -305,7 +305,7 @@ def test_a_table_that_was_changed_is_made_again(
     sweep_index.clear()
     sweep_index.create("s", MANIFEST)
     assert sweep_index.merge(batch(case(1)))
-    # What shared the tables is read from its journals again.
+    # The other sweep in the tables is read from its journals again.
     other.create("s", MANIFEST)
     assert (list(other.rows()), other.positions()) == ([], {})
 

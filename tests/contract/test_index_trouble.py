@@ -1,4 +1,4 @@
-"""What goes wrong with a database: a sentence each, with cause and remedy, and no secret."""
+"""Errors of a database: each message has cause and remedy, and no secret."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_role_without_permission(postgres: PrivatePostgres, database: Place) -
     problem = refused(guest.url)
     assert "permission denied for schema public" in problem.what
     assert "grant" in problem.next_step
-    # After the owner made the tables, tasks of another user are told the same.
+    # After the owner made the tables, tasks of another user get the same message.
     SweepIndex(database.url, KEY).create("s", MANIFEST)
     assert "permission denied for table meta" in refused(guest.url).what
 

@@ -1,4 +1,4 @@
-"""What a site says of its limits, and that they are what it does: a real Slurm and the emulated."""
+"""The limits that a site reports are the ones that it enforces: a real Slurm and the emulated."""
 
 from __future__ import annotations
 

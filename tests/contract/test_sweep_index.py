@@ -145,7 +145,7 @@ def test_the_higher_record_is_the_row(sweep_index: SweepIndex, is_first: bool) -
 
 @BULK
 def test_batches_commute_and_may_come_twice(make_index: MakeIndex, is_first: bool) -> None:
-    """Any order of batches, each any number of times: the rows of one batch with everything."""
+    """Batches in any order and repetition give the rows of one batch with everything."""
     source = random.Random(1)
     versions = [
         better(case(number), by, status=status, metrics=json.dumps({"by": by}), submission=by + 1)
@@ -282,7 +282,7 @@ def test_processes_that_read_the_same_bytes(
 def test_an_index_cleared_by_another_process_is_ingested_from_the_start(
     sweep_index: SweepIndex,
 ) -> None:
-    """A task read further while a command rebuilt: its position would pass over the beginning."""
+    """A task read on while a command rebuilt: its position would skip the beginning."""
     sweep_index.merge(batch(case(1), journals=[("a", 0, 10, 0)]))
     sweep_index.clear()
     sweep_index.create("s", MANIFEST)
@@ -346,7 +346,7 @@ def test_known_indices_are_ranges(sweep_index: SweepIndex) -> None:
 
 
 def test_a_range_has_the_largest_values_of_its_cases(sweep_index: SweepIndex) -> None:
-    """Its largest use, over all its ranges; and None where no case has told any."""
+    """The largest values over all its ranges; None if no case recorded any."""
     for number, seconds in enumerate([2.0, 5.0, None, 3.0, 4.0]):
         status = "failed" if number == 2 else "complete"
         sweep_index.merge(

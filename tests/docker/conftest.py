@@ -27,7 +27,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.getoption("numprocesses"):
         engine = contextlib.ExitStack()
         session.config.add_cleanup(engine.close)
-        # Each test that needs the engine says why there is none.
+        # Each test that needs the engine skips with the reason.
         with contextlib.suppress(NoEngine):
             engine.enter_context(docker_engine())
 

@@ -1,4 +1,4 @@
-"""`make cluster` where something is there already: half a cluster, or one of another version."""
+"""`make cluster` beside an existing cluster: a partial one, or one of another version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The private engine: nothing of it outlives the test run, however that ends."""
+"""The private engine ends with the test run, however the run ends."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def cut_off(cluster: ContainerCluster) -> None:
 
 
 def pause_the_controller(cluster: ContainerCluster, watch: StatusWatch) -> None:
-    """Let slurmctld hang: its port is open and nobody answers."""
+    """Let slurmctld hang: its port is open, and it does not answer."""
     docker("pause", cluster.container("slurmctld"))
     since = time.time()
     try:

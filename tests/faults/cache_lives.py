@@ -30,9 +30,9 @@ def store(base: Path) -> Store[Kept]:
 
 
 def agree(base: Path, *, orphans: bool = False) -> list[int]:
-    """Check that entries, rows and files say the same; which records there are.
+    """Check that entries, rows and files agree; return the records.
 
-    A result that was being made may be there without an entry: whoever wants it makes it again.
+    A result that was being made may lack its entry: the next caller makes it again.
     """
     cache = store(base)
     listed = {record.id: record for record in cache.list()}
@@ -97,7 +97,7 @@ class Forgotten(_OfCache):
 
 
 class Made(_OfCache):
-    """A record is made, another made anew, another noted beside."""
+    """One record is made, one made again, and one patched."""
 
     def live(self, base: Path) -> None:
         cache = store(base)

@@ -1,4 +1,4 @@
-"""The standing campaign: everything is killed at each of its calls, and lets errors happen to it.
+"""The standing campaign: kill every command at each of its calls, or let that call fail.
 
     python -m tests.faults.campaign [--each N] [--errors N] [--only WORD[,WORD…]]
 
@@ -38,7 +38,7 @@ ERRORS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended, and what it said."""
+    """The exit code and output of a program."""
 
     code: int
     out: str
@@ -47,50 +47,50 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """What is there after the same again."""
+    """The state after the same command ran again."""
 
     lost: int = 0
     twice: int = 0
-    # What is wrong beyond that; "" if nothing is.
+    # Further problems; "" without any.
     wrong: str = ""
 
 
 class Subject(Protocol):
-    """One thing that is struck."""
+    """A command, worker or service whose calls are killed or fail."""
 
     name: str
-    # As of `Fault`: whose calls count, and where.
+    # As in `Fault`: the programs and directories whose calls count.
     program: str
     role: str
     roots: tuple[Path, ...]
 
     def fresh(self) -> None:
-        """Make what it finds."""
+        """Make the initial state."""
 
     def act(self, variables: dict[str, str]) -> Ended:
-        """Do it, with these variables around it."""
+        """Run it with these environment variables."""
 
     def again(self) -> Ended:
-        """Do the same again, without faults."""
+        """Run it again, without faults."""
 
     def left(self) -> object:
-        """What the last of these did, by what it printed and left: the same whenever it is done."""
+        """The result of the last run, its output and files: equal for every complete run."""
 
     def found(self) -> Found:
-        """Look at what is there then."""
+        """Check the final state."""
 
 
 @dataclass(slots=True)
 class Row:
-    """What became of one subject under one kind of fault."""
+    """The results of one subject under one kind of fault."""
 
     name: str
     calls: int = 0
     tried: int = 0
     fired: int = 0
-    # Of errors: those after which its exit code was not 0,
+    # Of errors: runs that ended with another exit code than 0,
     told: int = 0
-    # and those after which it was, without its work being done; after the others it was done.
+    # and runs that ended with 0 without doing their work.
     silent: int = 0
     recovered: int = 0
     lost: int = 0
@@ -99,20 +99,20 @@ class Row:
     problems: list[str] = field(default_factory=list)
 
     def add(self, other: Row) -> None:
-        """Count another row's figures here, too."""
+        """Add the figures of another row."""
         for one in dataclasses.fields(Row):
             if one.name != "name":
                 setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 class Campaign:
-    """Strikes subjects; `room` is for logs."""
+    """Kills subjects, or lets their calls fail; `room` is a directory for logs."""
 
     def __init__(self, room: Path, turn: int = 0) -> None:
         self._room = room
         self._turn = turn
         self._number = 0
-        # What the subject leaves when nothing happens to it.
+        # The result of a run without faults.
         self._whole: object = None
 
     def _fault(self, subject: Subject, calls: Iterable[str], **more: object) -> Fault:
@@ -129,7 +129,7 @@ class Campaign:
         return self._room / f"log.{self._number}"
 
     def recorded(self, subject: Subject, calls: Iterable[str]) -> list[Call]:
-        """The calls of a subject to which nothing happens, of its process that makes most."""
+        """The calls of a run without faults, of the process that makes most of them."""
         log = self._log()
         subject.fresh()
         ended = subject.act(self._fault(subject, calls).variables(log))
@@ -150,7 +150,7 @@ class Campaign:
         return row
 
     def errors(self, subject: Subject, error: str, wanted: int) -> Row:
-        """Let so many calls fail: of each two one alone, and one with all that come after it."""
+        """Let so many calls fail: every second one alone, the others with all later calls."""
         calls = self.recorded(subject, ERRORS[error])
         row = Row(f"{error}: {subject.name}", len(calls))
         for turn, at in enumerate(some_of(len(calls), wanted, self._turn)):
@@ -202,7 +202,7 @@ def printed(title: str, rows: list[Row], *, errors: bool = False) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """Run all of it and print the tables; 1 if something went wrong."""
+    """Run the campaign and print the tables. Returns 1 if a run went wrong."""
     from tests.faults.commands import subjects  # noqa: PLC0415  # which import this module
     from tests.faults.lives import LIVES, rows_of_lives  # noqa: PLC0415
 

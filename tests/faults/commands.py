@@ -1,4 +1,4 @@
-"""What the campaign strikes: each command, the worker, its child, the emulated cluster."""
+"""The subjects of the campaign: each command, the worker, its child, the emulated cluster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
 CASES = 4
-# Those of which some are struck each day; the others make no change.
+# Commands that change something: some of their calls are tried each day.
 COMMANDS = (
     *("init", "submit", "status", "collect", "logs", "files", "unpack", "ingest", "doctor"),
     *("run", "retry", "cancel", "emulator start", "emulator stop"),
@@ -73,7 +73,7 @@ class OfProject:
         self.program = f"*hpcsweep {argv[0]} *"
         self.roots = (self.project.root,)
         self._copy = room / "copy"
-        # What it printed the last time.
+        # The output of the last run.
         self._said = ""
         self.make()
         shutil.copytree(self.project.root, self._copy, symlinks=True)
@@ -105,7 +105,7 @@ class OfProject:
         return sorted(json.loads(path.read_bytes())["square"] for path in paths)
 
     def cases(self, most: int, rows: list[dict[str, Any]] | None = None) -> Found:
-        """How the cases of the sweep are: all complete, executed at most so often."""
+        """Check the cases of the sweep: all complete, each executed at most `most` times."""
         rows = self.project.collect() if rows is None else rows
         lost = CASES - sum(row["status"] == "complete" for row in rows)
         wrong = [row for row in rows if row.get("square") != row["x"] ** 2]
@@ -118,7 +118,7 @@ class OfProject:
 
 
 class Before(OfProject):
-    """A command before there is a sweep: then one can be submitted all the same."""
+    """A command before the first submission: afterwards a sweep can still be submitted."""
 
     def found(self) -> Found:
         return Found(wrong="a sweep was made" if self.project.sweep.exists() else "")
@@ -133,11 +133,11 @@ class Init(OfProject):
 
     def again(self) -> Ended:
         done = self.act({})
-        # What is there whole is not overwritten, and said to be there.
+        # Complete files are not overwritten, and the command names them.
         return Ended(0, "", "") if done.code and "already" in done.err else done
 
     def left(self) -> object:
-        # What could not be removed may lie beside it.
+        # Files that could not be removed may remain beside it.
         return {path.name: path.read_text() for path in self.project.root.glob("[!.]*")}
 
     def found(self) -> Found:
@@ -146,7 +146,7 @@ class Init(OfProject):
 
 
 class Over(OfProject):
-    """A command that looks at a sweep that is over."""
+    """A command that reads a sweep that is over."""
 
     def make(self) -> None:
         self.project.submit("--wait")
@@ -207,20 +207,20 @@ class Retry(OfProject):
 
 
 class Waiting(OfProject):
-    """`status` of what waits, about which the cluster is asked."""
+    """`status` of a waiting sweep, which polls the cluster."""
 
     def fresh(self) -> None:
         super().fresh()
         self.project.submit("--set", "slurm.begin=now+3600")
 
     def left(self) -> object:
-        # Of how many cases it told. A cluster that cannot be asked is an answer: they are unknown.
+        # The count of cases. If the cluster does not answer, they are unknown.
         told = [line.split() for line in self._said.splitlines()]
         return sum(int(line[1]) for line in told if line[0] in list(Status))
 
 
 class Cancel(Waiting):
-    """`cancel` of what waits."""
+    """`cancel` of waiting tasks."""
 
     def left(self) -> object:
         arrays = self.project.cluster.arrays(self.project.job_names)
@@ -279,7 +279,7 @@ class Worker:
         best = self._best()
         complete = [one for one in best.values() if one["status"] == "complete"]
         begun = len((self._room / "task" / "executions").read_text().split())
-        # One case was under way when it was struck; those that an error made fail run again.
+        # One case was running at the kill; cases that failed by an error run again.
         failed = sum(one["status"] != "complete" for one in self._made.records("end"))
         twice = max(0, begun - CASES - 1 - failed)
         wrong = []

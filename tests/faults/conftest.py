@@ -13,5 +13,5 @@ __all__ = ["cluster", "emulated", "own_cluster", "own_emulated", "turn"]
 
 @pytest.fixture
 def turn() -> int:
-    """Another number each day: of every k-th kill, other ones are tried."""
+    """A number that changes each day: every k-th kill is tried, from another offset."""
     return datetime.datetime.now(datetime.UTC).date().toordinal()

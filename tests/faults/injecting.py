@@ -22,14 +22,14 @@ from typing import Any
 import pytest
 
 SOURCE = Path(__file__).parent / "shim.c"
-# Calls that change something which outlives the process, or wait for the disk.
+# Calls that change files, or wait for the disk.
 CHANGES = (
     *("create", "write", "truncate", "fsync", "mkdir", "rmdir", "unlink"),
     *("rename", "link", "chmod", "utime"),
 )
 READS = ("open", "read", "list", "stat")
 PROCESSES = ("fork", "pipe")
-# Mounts of a host that has everything from a network.
+# The mounts of a host whose file systems are all remote.
 NETWORK = "1 0 0:1 / / rw shared:1 - nfs4 server:/ rw\n"
 _ALWAYS = 1 << 30
 
@@ -49,7 +49,7 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """What shall happen to programs, and to which of their calls."""
+    """A fault, and the programs and calls that it strikes."""
 
     # Directories whose calls count.
     roots: tuple[Path, ...]
@@ -60,7 +60,7 @@ class Fault:
     role: str | None = None
     # The first of the calls that is struck; 0: none, they are only recorded.
     at: int = 0
-    # Whether all later ones are, too, in all processes; else one call of one process is.
+    # Whether all later calls of all processes are struck, too; otherwise one call of one process.
     on: bool = False
     # The error that a struck call ends with, by its name; without one the process is killed.
     error: str | None = None

@@ -51,19 +51,19 @@ LIVES = [
 
 
 class Life(Protocol):
-    """What is killed. Each method is called in a process of its own, with a fresh directory."""
+    """A program to kill. Each method is called in a process of its own, with a fresh directory."""
 
     def prepare(self, base: Path) -> None:
-        """Make what the life finds."""
+        """Make the initial state."""
 
     def live(self, base: Path) -> None:
-        """Do it; as far as a killed one came, it is to be done again."""
+        """Run the program; after a kill this is called again."""
 
     def look(self, base: Path) -> None:
-        """Check what a reader sees right after the kill. *Raises* AssertionError."""
+        """Check what a reader sees after the kill. *Raises* AssertionError."""
 
     def check(self, base: Path) -> None:
-        """Check what is there after the second life. *Raises* AssertionError."""
+        """Check the final state after the second run. *Raises* AssertionError."""
 
 
 def in_fork(at: int, function: Callable[[Path], None], base: Path, told: Path) -> int:
@@ -124,7 +124,7 @@ def killed(life: Life, room: Path, step: int, turn: int) -> Row:
 
 
 def environment(room: Path) -> dict[str, str]:
-    """What this program needs around it to kill lives in `room`."""
+    """The environment in which this program kills lives in `room`."""
     fault = Fault(roots=(room / "whole", room / "base"), role="forked")
     found = fault.variables(room / "log")
     del found["FAULT_MARK"]  # one kill for each fork

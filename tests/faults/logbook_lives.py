@@ -14,14 +14,14 @@ from hpcsweep.files import is_temporary
 from hpcsweep.logbook.checkpoint import Checkpoint
 from hpcsweep.provenance import of_this_process
 
-# Once, and not in each fork: what the directory of the code goes back to, and what frames need.
+# Loaded once, not in each fork: provenance of the code, and the libraries of data frames.
 of_this_process()
 importlib.import_module("pandas")
 
 
 def left_aside(base: Path) -> list[Path]:
-    """What no reader sees and nobody would remove."""
-    # Of one that did not say yet whose it is, the next call waits for a while.
+    """Files that no reader sees and that no later run removes."""
+    # The next call waits for a while for a claim that does not name its owner yet.
     found = [path for path in base.rglob(".aside/*/*") if path.is_file()]
     return [path for path in found if not is_temporary(path.name)]
 
@@ -31,7 +31,7 @@ NEW = {"which": "new", "long": "y" * 100}
 
 
 class Begun:
-    """A Logbook that may not overwrite: its life has begun whole, or it begins again."""
+    """A Logbook that may not overwrite: its directory is complete, or is made again."""
 
     def prepare(self, base: Path) -> None:
         """Nothing is there."""
@@ -60,7 +60,7 @@ class Begun:
 
 
 class Overwriting:
-    """A Logbook over an earlier one: readers see the one or the other; its files are whole."""
+    """A Logbook over an earlier one: readers see the files of one of them, complete."""
 
     def prepare(self, base: Path) -> None:
         with Logbook("r", base, OLD, capture=True) as log:
@@ -160,7 +160,7 @@ class Added:
             rows = sorted((row["x"], row["status"], row["y"]) for row in csv.DictReader(stream))
         assert rows == [(x, "complete", x) for x in "123"]
         assert left_aside(base) == []
-        # What a complete run left for its attempts is not there for the next one.
+        # Checkpoints of a complete run do not remain for the next one.
         assert not (base / "e" / "checkpoints" / "e_x_3").exists()
 
 
@@ -197,7 +197,7 @@ class Saved:
 
 
 class Completed:
-    """A complete run whose checkpoints were not put away: who overwrites it begins anew."""
+    """A complete run whose checkpoints remained: a run that overwrites it begins anew."""
 
     def prepare(self, base: Path) -> None:
         Logbook("r", base).checkpoint.save({"step": 9})

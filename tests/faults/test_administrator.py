@@ -56,7 +56,7 @@ def begun(project: Project) -> Counter[tuple[int, str]]:
 
 
 def test_each_case_is_accepted_once(private_slurm: MakeSlurm, tmp_path: Path, scale: Scale) -> None:
-    """Closing jobs send again what failed; what others cancelled a user sends again."""
+    """Closing jobs repeat failed tasks; tasks that others cancelled wait for a user."""
     slurm = private_slurm(kill_wait=2, min_job_age=36_000, slurmd_timeout=10)
     cases = scale(200, 2000)
     retry = {"max_attempts": 50, "on": ["node_fail", "lost", "preempted"]}
@@ -82,7 +82,7 @@ def test_each_case_is_accepted_once(private_slurm: MakeSlurm, tmp_path: Path, sc
         "the end of all arrays and closing jobs",
     )
     left = project.status()
-    # Nothing is left but what was cancelled behind our back: that is for a user to decide.
+    # Only cases of tasks that scancel ended are left: a user decides about them.
     assert set(left["reasons"]) <= {"cancelled"}, left
     assert left["counts"]["pending"] == 0, left
     project.submit("--wait")

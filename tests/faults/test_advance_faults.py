@@ -103,7 +103,7 @@ def test_what_was_refused_half_way_is_said_and_follows(
 def test_a_closing_job_that_is_refused_half_way_runs_again(
     cluster_of_few: EmulatedCluster, tmp_path: Path
 ) -> None:
-    """sbatch refuses what the limits allowed a moment ago; the queue of a closing job remains."""
+    """sbatch refuses an array that the limits allowed before; the closing job is requeued."""
     front = Fronted(cluster_of_few, tmp_path)
     # Without retries no closing job is needed for as many as the queue takes.
     cases = CASES + 1

@@ -1,4 +1,4 @@
-"""A small part of the standing campaign, other kills and errors each day; soak runs it all."""
+"""A part of the standing campaign, with other kills and errors each day; `--soak` runs all."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_a_full_disk_pauses_a_sweep_until_there_is_room(
 
 
 def test_a_full_disk_of_the_node_is_an_error_of_its_cases(tmp_path: Path) -> None:
-    """The sweep has room: to send them again without an attempt would never end."""
+    """The sweep directory has room: without a count of attempts the retries would never end."""
     made = MadeSweep(tmp_path, grid(x=[0, 1]), argv=["true"])
     made.plan(runs="none")
     with mounted(tmp_path / "node", "nr_inodes=1") as node:

@@ -63,7 +63,7 @@ def test_a_view_that_is_stale_for_a_while(emulated: EmulatedCluster, tmp_path: P
     here = on_host(project, "here", log)
     there = on_host(project, "there", log, stale_s=STALE_S)
     project.submit(**here)
-    # Nothing that it cannot see yet is told as lost, sent again or broken.
+    # A case that is not visible yet is not lost, not sent again and not damaged.
     for arguments in (("status", "sweep"), ("submit", "manifest.json"), ("collect", "sweep")):
         project.cli(*arguments, code=None, **there)
     project.submit("--wait", **here)

@@ -1,4 +1,4 @@
-"""The tool that kills sees what the kernel sees, and does what it is told."""
+"""The shim sees the calls that the kernel sees, and strikes the ones that a fault names."""
 
 from __future__ import annotations
 

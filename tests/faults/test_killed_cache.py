@@ -40,7 +40,7 @@ def test_a_worker_killed_at_a_step(tmp_path: Path, point: Point, computed: int) 
     made = kept(tmp_path, grid(x=[1, 2, 3]))
     made.run(0, code=-9, **kill_at([point], tmp_path / "marks"))
     assert struck(tmp_path / "marks") == [0]
-    # A table that is made just then has what is whole, and nothing else.
+    # A table that is made at this moment has the complete results, and no others.
     found = {one.x: Path(one.result_file).read_text() for one in store(tmp_path).list()}
     assert found in ({1: "result of 1"}, {1: "result of 1", 2: "result of 2"})
     made.run(restart=1)

@@ -1,4 +1,4 @@
-"""The scheduler killed while tasks run; and a cluster that is silent: nothing becomes failed."""
+"""The scheduler is killed while tasks run, or the cluster does not answer: no case fails."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_killed_controller(own_cluster: Cluster, tmp_path: Path) -> None:
 def test_a_controller_that_is_down_gives_no_verdict(
     emulated: EmulatedCluster, tmp_path: Path
 ) -> None:
-    """While nobody answers, dead tasks stay what they were last known to be, for however long."""
+    """Without an answer, dead tasks keep their last known state for any time."""
     front = Fronted(emulated, tmp_path)
     project = Project(front, tmp_path / "project", 4, chunk=2)
     project.hold(0, 2)
@@ -64,7 +64,7 @@ def test_a_controller_that_is_down_gives_no_verdict(
     seen = project.status(HPCSWEEP_QUERY_INTERVAL_S="0", HPCSWEEP_GRACE_S="0")
     assert UNREACHABLE in seen["cluster"]["problem"]
     assert (seen["tasks"], seen["unsubmitted"]) == ({"RUNNING": 2}, 0)
-    # Only the workers' own word has changed anything: they were told to end.
+    # Only the workers' own records changed the state: a signal ended them.
     assert seen["reasons"] == {"terminated": 2}
     assert seen["counts"] == before["counts"] | {"running": 0, "interrupted": 2}
     assert {row["status"] for row in project.collect()} == {"interrupted", "pending"}
@@ -88,7 +88,7 @@ def test_lost_needs_more_than_a_missing_row(emulated: EmulatedCluster, tmp_path:
     project.wait_begun(0)
     project.wait_status(lambda seen: seen["tasks"] == {"RUNNING": 1}, "a task that runs")
 
-    # The controller forgets what still runs: no worse can happen to a queue.
+    # The controller forgets running jobs.
     front.before("squeue", 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1')
     long = {"HPCSWEEP_GRACE_S": "600", "HPCSWEEP_QUERY_INTERVAL_S": "0"}
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_lost_needs_more_than_a_missing_row(emulated: EmulatedCluster, tmp_path:
     lost = project.wait_status(lambda seen: seen["reasons"] == {"lost": 1}, "the verdict")
     assert (lost["counts"]["interrupted"], lost["counts"]["failed"]) == (1, 0)
 
-    # It was not dead at all: its own word wins.
+    # The task was alive: its own record wins.
     project.release(0)
     seen = project.wait_status(lambda seen: bool(seen["complete"]), "the worker's own word")
     assert seen["tasks"] == {}
@@ -167,7 +167,7 @@ def run(x):
 
 
 def kept(project: Project) -> dict[Any, str]:
-    """Status by index of the attempts that another one took the place of."""
+    """Status by index of the attempts that were superseded."""
     found = [
         json.loads(path.read_bytes())
         for path in (project.sweep / "runs" / ".attempts").glob("*/metadata.json")

@@ -1,4 +1,4 @@
-"""`submit` killed at each of its steps: the next one finds out, and sends nothing twice."""
+"""`submit` killed at each of its steps: the next one resolves it, and sends nothing twice."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_an_array_that_only_its_journal_proves(tmp_path: Path, emulated: Emulate
 def test_a_failed_query_is_not_an_answer(
     emulated: EmulatedCluster, program: str, tmp_path: Path
 ) -> None:
-    """An array of which queue or accounting cannot be asked is not sent again, ever so late."""
+    """While queue or accounting do not answer, a part without a job id is never sent again."""
     front = Fronted(emulated, tmp_path)
     project = Project(front, tmp_path / "project", 2)
     killed_submit(project, STEPS["before sbatch"][0], tmp_path / "marks")

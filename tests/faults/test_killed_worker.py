@@ -79,7 +79,7 @@ def requeue(project: Project) -> None:
 
 
 def submit_again(project: Project) -> None:
-    """Wait until the dead are known to be dead; what they left is sent at once."""
+    """Submit when the dead tasks have a verdict; their cases are sent at once."""
     project.submit("--wait")
 
 

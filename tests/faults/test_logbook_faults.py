@@ -142,7 +142,7 @@ while True:
 
 
 def check(base: Path) -> None:
-    """Everything is of one write; at most what was being written is not there."""
+    """Check that each file comes from one write; only the last write may be missing."""
     with (base / "e" / "index.csv").open(newline="") as stream:
         rows = list(csv.reader(stream))
     assert len({len(row) for row in rows}) == 1

@@ -1,4 +1,4 @@
-"""Job ids mean something on their own cluster alone: no other one is asked or told about them."""
+"""Job ids are valid on their own cluster only: no other cluster gets a query or a cancel."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_another_slurm_is_not_polled(
     project.submit()
     project.wait_begun(0, 1)
     before = project.wait_status(lambda seen: seen["tasks"] == {"RUNNING": 2}, "two tasks run")
-    # Somebody else's job there, maybe the same user's, has the same id.
+    # Another job there has the same id.
     while (job := other.run("sbatch", "--parsable", "--hold", "--wrap=true").strip()) != (
         project.job()
     ):

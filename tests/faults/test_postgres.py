@@ -1,4 +1,4 @@
-"""PostgreSQL away, killed, and without secrets: no case suffers, and nothing is written down."""
+"""PostgreSQL away, killed, or without a password: no case fails, and no secret is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many first submits of one sweep at once: one is done, nothing of it is taken away."""
+"""Many first submits of one sweep at once: one succeeds, and the others remove nothing of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Submits, workers and ingests killed wherever chance has it, until the sweep is complete."""
+"""Submits, workers and ingests killed at random operations, until the sweep is complete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORKER_EVENTS = EVENTS | {"os.fork": 1, "os.posix_spawn": 1, "os.putenv": 12}
 
 
 def chosen(chance: random.Random, events: dict[str, int], program: str, task: str = "*") -> Point:
-    """Any operation of a program."""
+    """A random operation of a program."""
     event = chance.choice(sorted(events))
     return Point(event=event, nth=chance.randint(1, events[event]), program=program, task=task)
 

@@ -1,4 +1,4 @@
-"""`submit --replace`: what waits with other options is cancelled and sent anew, what runs stays."""
+"""`submit --replace`: waiting tasks with other options are cancelled and sent anew; others stay."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def indices(project: Project, submission: int) -> Any:
 def test_queued_tasks_with_old_options_are_replaced(cluster: Cluster, tmp_path: Path) -> None:
     project = waiting(cluster, tmp_path)
 
-    # It is said by what looks, by what sends nothing, and how to replace it.
+    # Reading commands and a submit without cases say so, and how to replace the tasks.
     for command in (("plan",), ("submit", "--dry-run"), ("submit",)):
         done = project.cli(command[0], "manifest.json", *command[1:])
         assert f"{TOLD} {CHANGE}; --replace cancels them and sends their cases anew" in done.stdout
@@ -133,7 +133,7 @@ def test_after_a_cancel_submit_gives_the_earliest_time(
 
     assert "cases are under way" in done.stdout
     (line,) = [one for one in done.stdout.splitlines() if "were cancelled" in one]
-    # The queue was asked by the cancel, or is asked by now.
+    # The cancel polled the queue, or this command does.
     moments = [time.localtime(moment + 600) for moment in range(before - 120, after + 2)]
     assert any(f"from {time.strftime('%H:%M:%S', one)} on" in line for one in moments), line
     assert len(front.calls("sbatch")) == 1

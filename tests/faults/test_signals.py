@@ -12,7 +12,7 @@ from tests.support.clusters import Cluster, RealCluster, started_emulated
 from tests.support.project import TARGET, Project, check_whole
 from tests.support.slurm_cluster import PrivateSlurm
 
-# A case that does not end when it is told to: its worker must kill it to be in time itself.
+# A case that ignores TERM: its worker must kill it to end in time itself.
 STUBBORN = TARGET.replace(
     "def run(x):",
     "def run(x):\n    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)",
@@ -20,7 +20,7 @@ STUBBORN = TARGET.replace(
 
 
 def reasons(project: Project) -> dict[int, str | None]:
-    """Why each case that was begun is not complete, as the index has it."""
+    """The reason of each begun case in the index; None for complete ones."""
     return {index: row["reason"] for index, row in project.rows().items()}
 
 
@@ -78,7 +78,7 @@ def test_an_element_that_is_signalled_to_end(cluster: Cluster, tmp_path: Path) -
 
 
 def test_a_task_that_reaches_its_time_limit(tmp_path: Path) -> None:
-    """The case does not end when it is told to."""
+    """The case ignores TERM."""
     with started_emulated(time_scale=0.1) as cluster:
         limit = {"time": "00:01:00", "mem": "100M"}
         project = Project(cluster, tmp_path, 3, chunk=3, target=STUBBORN, slurm=limit)

@@ -1,4 +1,4 @@
-"""Submitting again: what is finished stays, what is missing is sent, and two never send at once."""
+"""Submitting again: complete cases stay, missing ones are sent, and two submits do not overlap."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_grown_grid_keeps_what_is_finished(emulated: EmulatedCluster, tmp_path
     old = {row["x"]: row["case_id"] for row in project.collect()}
 
     project.write(source={"grid": {"x": [0, 1, 2, 3, 5]}}, chunk=3)
-    # The difference is shown before anything is sent, and by what only looks.
+    # The difference is shown before anything is sent, and by reading commands.
     changed = [
         "other cases than in the last submission: 2 added, 0 removed, 3 kept",
         "  axis x: 2 added, 0 removed, 3 kept",
@@ -105,7 +105,7 @@ def test_a_grown_grid_keeps_what_is_finished(emulated: EmulatedCluster, tmp_path
 
 
 def test_values_that_are_left_out_and_come_back(emulated: EmulatedCluster, tmp_path: Path) -> None:
-    """They are in no table meanwhile, and are not computed again."""
+    """Meanwhile no table has them; they are not computed again."""
     project = Project(emulated, tmp_path, 3)
     project.submit("--wait")
     rows = project.collect()
@@ -129,7 +129,7 @@ def test_another_target_or_seed_needs_allow_mixed(
     project.submit("--wait")
     project.write(seed=8)
     assert "the seed was 7 and is 8" in project.submit(code=5).stderr
-    # Allowed, what is complete stays; only what is computed again gets the new seed.
+    # With --allow-mixed complete cases stay; only repeated cases get the new seed.
     project.submit("--wait", "--allow-mixed")
     assert submissions(project) == ["0001"]
     seeds = {row["seed"] for row in project.rows().values()}
@@ -166,7 +166,7 @@ def test_changed_code_makes_complete_cases_stale(emulated: EmulatedCluster, tmp_
     assert project.status()["other_code"] == 0
     (tmp_path / "target.py").write_text(TARGET.replace("x * x", "x ** 2"))
 
-    # Whatever is asked says so, before anything is sent.
+    # Every command says so, before anything is sent.
     assert all(part == (1, 3) for part in told_of_other_code(project).values())
     done = project.submit("--wait")
     assert "3 complete cases were computed with other code (indices 0, 1, 2)" in done.stdout

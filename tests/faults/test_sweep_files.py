@@ -1,4 +1,4 @@
-"""What lies in a sweep directory: nothing that a task may read changes, and it is all private."""
+"""The files of a sweep directory: those that a task may read never change; all are private."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the system refuses the worker is told in a sentence, and journalled if that can be."""
+"""The worker reports each refused system call in a sentence, and journals it if possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.sweeps import MadeSweep
 
 PYTHON = "def run(x, log):\n    log.text('own', str(x))\n    print(x)\n    return {'x': x}\n"
 CASES = 4
-# By what the system refuses: the calls that strace knows it by, and the errors that it may give.
+# By kind of refusal: the system calls for strace, and the errors that they can return.
 KINDS = {
     "rename": (
         ("rename", "renameat", "renameat2"),
@@ -34,12 +34,12 @@ KINDS = {
     "truncate": (("ftruncate",), ("EIO",)),
     "stat": (("newfstatat", "fstat", "stat"), ("EIO", "ESTALE")),
 }
-# What Python itself says of the pipe by which it wakes its own process: no disk is that pipe.
+# Python's own message about its wake-up pipe, which is not on a disk.
 OF_PYTHON = re.compile(
     r"Exception ignored when trying to write to the signal wakeup fd:\n"
     r"Traceback .*\n( .*\n)*\n?OSError.*\n"
 )
-# What the worker's exit codes say: all was done; a full disk; its journal; whatever else.
+# Exit codes of the worker: done; a full disk; its journal; any other error.
 CODES = {0, 5, 71, 74, 75}
 
 
@@ -84,7 +84,7 @@ def calls_of_its_own(root: Path, runs: str, calls: tuple[str, ...]) -> tuple[int
 @pytest.mark.parametrize("runs", ["all", pytest.param("packed", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_refused_call(tmp_path: Path, kind: str, runs: str, scale: Scale) -> None:
-    """At the n-th call: no traceback, a sentence, an outcome; the next start completes it all."""
+    """An error at the n-th call gives a message and an outcome; the next start does the rest."""
     calls, errors = KINDS[kind]
     before, total = calls_of_its_own(tmp_path / "counted", runs, calls)
     if total == before:
@@ -126,7 +126,7 @@ def refused(sweep: MadeSweep, calls: tuple[str, ...], nth: int, error: str) -> b
 
 
 def whole(sweep: MadeSweep, what: str) -> None:
-    """Every case has an outcome that is complete, or failed with a word on why."""
+    """Check that every case is complete, or failed with a message."""
     best: dict[int, str] = {}
     for end in sweep.records("end"):
         if "index" in end and best.get(end["index"]) != "complete":
@@ -138,7 +138,7 @@ def whole(sweep: MadeSweep, what: str) -> None:
 
 @pytest.mark.parametrize("runs", ["all", "packed"])
 def test_a_full_disk_at_publish_interrupts_and_pauses(tmp_path: Path, runs: str) -> None:
-    """It burns no attempt, what was not begun says why, and the next start goes on."""
+    """It uses no attempt, the other cases have the reason, and the next start continues."""
     calls = ("rename",) if runs == "all" else ("write",)
     sweep = made(tmp_path / "s", runs)
     marks = {"all": r"rename\(.*/runs/log_", "packed": r"write\(.*params\.yaml"}

@@ -1,4 +1,4 @@
-"""Whatever becomes of a file, its reader ends: with a value, or saying what is wrong."""
+"""The reader of a damaged file ends with a value, or with an error that names the damage."""
 
 from __future__ import annotations
 

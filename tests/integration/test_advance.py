@@ -1,4 +1,4 @@
-"""A sweep that goes on by itself: by closing jobs, by hand, and not after a cancel."""
+"""`advance` continues a sweep: in closing jobs, by hand, and not after a cancel."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_full_queue_is_not_taken_for_a_finished_sweep(site: Site) -> None:
 
 
 def test_a_user_is_told_once_of_the_end(site: Site) -> None:
-    """By closing jobs, however many of them find the sweep complete; and again after a submit."""
+    """Closing jobs send one message, though several find the end; a submit allows another one."""
     said = site.root / "said"
     tell = site.root / "tell.sh"
     tell.write_text(f'#!/bin/sh\necho "$1" >> {said}\n')
@@ -143,7 +143,7 @@ def test_a_user_is_told_once_of_the_end(site: Site) -> None:
 
 
 def test_status_says_that_nobody_goes_on(site: Site) -> None:
-    """All closing jobs are cancelled behind our back."""
+    """All closing jobs are cancelled with scancel."""
     sleeping = "command: [sh, -c, 'while [ -e hold ]; do sleep 0.1; done', '{x}']\n"
     text = ROLLING.replace("command: [echo, '{x}']\n", sleeping)
     (site.root / "hold").touch()

@@ -275,7 +275,7 @@ def test_output_and_processes_of_a_target_are_no_answer(here: Here, text: str) -
 
 
 def test_cases_that_are_read_back_otherwise_are_not_sent(here: Here) -> None:
-    """As by two machines that do not agree about the canonical form."""
+    """Two machines could disagree about the canonical form."""
     made = GridSource.__getitem__
 
     def otherwise(source: GridSource, index: int) -> ParamCase:
@@ -373,7 +373,7 @@ def test_a_setup_line_that_fails_is_named(here: Here, line: str) -> None:
 
 
 def test_a_line_inside_a_sourced_file_is_named(there: Here) -> None:
-    """By the check, and by the task where it fails there alone; an innocent file is none."""
+    """The check names it, or the task if the line fails only there; other files are not named."""
     there.write("site.sh", "export A=1\n[ -f /etc/nothing ] && . /etc/nothing\n")
     there.write("bad.sh", "# ours\nexit 5\n")
     text = f"{GOOD}chunk: 2\nsetup: [source ./site.sh, source ./bad.sh]\n"
@@ -472,7 +472,7 @@ def test_no_sbatch_on_path(here: Here) -> None:
 
 
 def test_an_array_that_is_refused(there: Here) -> None:
-    # Of no emulated cluster either: a partition would be made there.
+    # The emulated cluster refuses it as well: it would have to make a partition.
     nowhere = ("--set", "slurm.licenses=nope")
     message = there.refuses(REFUSED, "submit", "m.yaml", *nowhere)
     holds(message, "sbatch refused the array", "nvalid license", "Nothing was submitted")
@@ -569,7 +569,7 @@ def test_an_sbatch_without_a_definite_answer(
     result = here.cli("submit", "m.yaml")
     assert result.exit_code == UNANSWERED, result.output
     holds(result.stderr, *words, "It is not known whether", "the same command again")
-    # What a task may need by now is there, and the next submit finds out.
+    # Files that a task may read already are there; the next submit resolves the part.
     assert (here.path / "outputs/s/submissions/0001/part-0000.intent.json").exists()
     assert here.cli("status", "s").exit_code == 0
     sbatch('exec "$real" "$@"')
@@ -587,7 +587,7 @@ def test_an_sbatch_that_cannot_be_run(here: Here, sbatch: Callable[[str], None])
 def test_a_refusal_of_a_site_without_an_error_code(
     here: Here, sbatch: Callable[[str], None]
 ) -> None:
-    """As job_submit.lua does; the queue lacks the array, so nothing is left in doubt."""
+    """job_submit.lua does that; the queue lacks the array, so the refusal is certain."""
     sbatch(
         'echo "sbatch: error: You must name an account." >&2;'
         'echo "sbatch: error: Batch job submission failed: Unspecified error" >&2; exit 1'
@@ -651,7 +651,7 @@ def test_a_dry_run_without_a_definite_answer_of_the_cluster(
 
 
 def test_a_second_array_that_is_refused(here: Here, sbatch: Callable[[str], None]) -> None:
-    """The first one is at work: its files stay, and the message says what became of it."""
+    """The first array runs: its files stay, and the message says that it was submitted."""
     here.write("t.py", COUNTING)
     here.write("m.yaml", GOOD.replace("[1, 2]", str(list(range(1001)))) + "chunk: 1\nruns: none\n")
     many = "sbatch: error: Batch job submission failed: Invalid job array specification"
@@ -670,7 +670,7 @@ def test_a_controller_that_is_dead(
     user.write("m.yaml", f"{GOOD}slurm: {{hold: true}}\n")
     user.write("n.yaml", GOOD.replace("name: s", "name: n"))
     user.does("submit", "m.yaml")
-    # The same cluster as before, at a port at which nobody listens.
+    # The same cluster as before, at a port without a listener.
     lines = (slurm.directory / "slurm.conf").read_text().splitlines()
     lines = [one for one in lines if not one.startswith("SlurmctldPort=")]
     dead = user.write("dead.conf", "\n".join([*lines, "SlurmctldPort=1", "MessageTimeout=2", ""]))
@@ -679,7 +679,7 @@ def test_a_controller_that_is_dead(
         for arguments in (["submit", "n.yaml"], ["submit", "m.yaml"], ["cancel", "s"]):
             message = user.refuses(UNANSWERED, *arguments)
             holds(message, "Unable to contact slurm controller")
-        # Reading tells what is known, and that it could not ask.
+        # Reading commands show what is known, and that the query failed.
         found = json.loads(user.does("status", "s", "--json"))
         holds(found["cluster"]["problem"], "Unable to contact slurm controller")
         assert "could not be asked" in user.does("status", "s")
@@ -880,7 +880,7 @@ NO_CASES: dict[tuple[str, str], tuple[str, ...]] = {
 
 @pytest.mark.parametrize("command", SELECTING)
 def test_a_selection_is_refused_alike(here: Here, sweep: Path, command: str) -> None:
-    """By every command, in the same words."""
+    """Every command refuses it with the same message."""
     here.write("empty.txt", "# none\n")
     for (option, value), words in NO_CASES.items():
         holds(here.refuses(INPUT, command, *SELECTING[command], option, value), option, *words)
@@ -1043,7 +1043,7 @@ def test_an_interrupt_before_anything_is_sent_leaves_nothing(
 def test_a_reader_that_has_gone(
     here: Here, sweep: Path, emulated: EmulatedCluster, arguments: list[str]
 ) -> None:
-    """No word, and the code that a shell tells of a program that SIGPIPE ended."""
+    """No message, and the exit code of a program that SIGPIPE ended."""
     here.write("n.yaml", GOOD.replace("name: s", "name: n"))
     reader, writer = os.pipe()
     os.close(reader)

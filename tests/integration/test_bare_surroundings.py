@@ -1,4 +1,4 @@
-"""From cron, in a container, behind a full disk: streams, home, user and descriptors may lack."""
+"""Bare surroundings (cron, a container, a full disk): streams, home, user or descriptors lack."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sweep(emulated: EmulatedCluster, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def ends(here: Here, command: str, streams: str, **more: str) -> tuple[int, str, str]:
-    """How a command ends whose streams a shell has arranged; `out` and `err` are files."""
+    """Run a command whose streams a shell redirects; return its exit code, output and errors."""
     line = f"exec {shlex.quote(HPCSWEEP)} {command} {streams}"
     env = here.cluster.env(**more)
     for name in ("out", "err"):

@@ -1,4 +1,4 @@
-"""One cache for a notebook and for sweeps: what either makes, both find; on both clusters."""
+"""A notebook and sweeps share one cache: each finds the results of the other, on both clusters."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Place:
         return json.loads(done.stdout.splitlines()[-1])
 
     def rows(self) -> list[int]:
-        """What the table has, whoever put it there."""
+        """The values of n in the table."""
         with closing(sqlite3.connect(self.root / "runs.sqlite3")) as connection:
             return [n for (n,) in connection.execute("SELECT n FROM results ORDER BY n")]
 
@@ -134,7 +134,7 @@ def test_a_notebook_and_sweeps_share_results_both_ways(place: Place) -> None:
     assert sorted(place.notebook(code)) == sorted(
         [row["case_id"], f"{row['n']} {row['dt']}"] for row in rows
     )
-    # The other way round: a sweep of the notebook's lacks one case alone.
+    # The other way round: a sweep of the notebook's misses only one case.
     more = f"store.sweep({{'n': [1, 2, 3, 4], 'dt': [0.5]}}, cluster='{place.cluster.kind}')"
     assert place.notebook(f"print(json.dumps([r.n for r in {more}]))") == [1, 2, 3, 4]
     assert place.calls == [(1, True), (2, False), (3, True), (4, True)]

@@ -1,4 +1,4 @@
-"""A few cases go first: the others follow by their measurements, or not at all."""
+"""A canary goes first: the other cases are sized by its measurements, or are not sent."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_command_that_crashes_at_once_costs_one_case(site: Site) -> None:
     for more, is_first in (("", True), (BY_HAND, False)):
         said = site.hpcsweep("submit", site.manifest(COMMAND + more), "--dry-run")
         assert ("1 of 20, which go first: the canary" in said) == is_first
-    # A corrected command mixes no results: there are none.
+    # A corrected command mixes no results, since none exist.
     mended = site.manifest(COMMAND.replace("good", "right"))
     (site.root / "right").touch()
     assert "submission 2, 1 cases" in site.hpcsweep("submit", mended)

@@ -1,4 +1,4 @@
-"""`cancel` of some cases: whole array tasks end, tasks with other cases pass over them."""
+"""`cancel` of some cases: whole array tasks end; tasks with other cases skip the cancelled ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes a job's place from it: memory, preemption, limits of accounts and QOS."""
+"""What ends or delays a job: its memory, preemption, limits of accounts and QOS."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpcsweep.emulator import Partition, Qos
 from tests.support.emulated import Emulated
 from tests.support.wait import wait_until
 
-# Takes 60 MB in a child and tells how that ended; the shell itself stays small.
+# Takes 60 MB in a child and prints how that ended; the shell itself stays small.
 GREEDY = (
     f"{sys.executable} -c 'import time; x = bytearray(60 << 20); time.sleep(60)'; "
     "echo ended with $?; exit 0"

@@ -1,4 +1,4 @@
-"""Cases that run out of memory or time come to success by closing jobs, untouched by hand."""
+"""Closing jobs repeat cases that ran out of memory or time, with more, until they complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits of the user's code while a sweep waits reach no task of what was submitted."""
+"""Edits of the user's code do not change the tasks of an earlier submission."""
 
 from __future__ import annotations
 

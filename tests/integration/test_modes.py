@@ -1,4 +1,4 @@
-"""The modes of a sweep: array tasks, jobs of one whole node each, one job of several nodes."""
+"""The modes of a sweep: array tasks, jobs of one node each, or one job of several nodes."""
 
 from __future__ import annotations
 

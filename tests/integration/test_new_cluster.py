@@ -47,7 +47,7 @@ def test_a_sweep_on_a_cluster_of_a_new_kind(
     (job_id,) = sweep.submit().job_ids
     assert job_id.endswith(".1.0")
     assert sweep.wait().is_complete
-    # Found again by what the submission recorded, by whoever did not name it.
+    # Later commands find it by the record of the submission.
     again = hs.Sweep("s")
     assert [row["y"] for row in again.query()] == [2, 4, 6]
     assert "0.1.toy\nset up\n" in again.logs(2)

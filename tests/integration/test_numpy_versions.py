@@ -24,7 +24,7 @@ def test_the_installed_numpy() -> None:
 
 
 def test_a_numpy_difference_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The comparison compares: single reads that change by one bit are told."""
+    """The comparison reports single reads that change by one bit."""
     monkeypatch.setattr("hpcsweep.sources.distributions.Uniform.at", lambda _, k: k * 2.0**-53)
     assert any("Uniform" in line for line in golden.differences())
 

@@ -1,4 +1,4 @@
-"""Packed runs and figures by the command line; nobody notices how runs are kept."""
+"""Packed runs by the command line: every command works as with directories."""
 
 from __future__ import annotations
 

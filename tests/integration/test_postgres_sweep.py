@@ -58,7 +58,7 @@ def submitted(root: Path, store: str, count: int = 3) -> Submitted:
 
 
 def rules(done: Submitted) -> WorkerRules:
-    """What the submission tells its workers."""
+    """The rules that the submission gives to its workers."""
     return done.sweep.plan(1)[1]["worker"]
 
 
@@ -71,7 +71,7 @@ def test_on_a_network_file_system_tasks_write_postgresql_alone(
         (tmp_path / name).mkdir()
         done = submitted(tmp_path / name, store)
         assert rules(done)["ingest"] == (store != "sqlite")
-        # The first command that asks makes it: a task could not, and another submit might.
+        # The first reading command makes the table: a task must not (invariant 25).
         assert not (done.sweep.path / ingest.INDEX_NAME).exists()
 
 

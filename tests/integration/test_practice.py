@@ -18,7 +18,7 @@ import pytest
 from tests.support.clusters import HPCSWEEP
 
 FOLDER = Path(__file__).parents[3] / "shared" / "cases"
-# It activates an environment by `setup` and expects its interpreter, which the key `python` names.
+# It activates an environment in `setup` and expects its interpreter; the key `python` does that.
 OTHER_PYTHON = "14-target-in-project-venv-tool-elsewhere"
 CASES = sorted({path.parent.name for path in FOLDER.glob("[0-9]*/run.sh")} - {OTHER_PYTHON})
 ATTACKS = FOLDER / "attacks"

@@ -46,7 +46,7 @@ def tree(path: Path) -> Tree:
 
 
 def said(project: Project, *argv: str, code: int = 0, **more: str) -> str:
-    """What a command prints that reads; what may change from call to call is left out."""
+    """The output of a reading command, without what may change from call to call."""
     done = subprocess.run(
         argv,
         cwd=project.root,
@@ -87,7 +87,7 @@ def check_all(project: Project, *before: str) -> None:
 def test_on_a_read_only_mount(finished: Project) -> None:
     before = (*ON_A_READ_ONLY_MOUNT, str(finished.sweep))
     check_all(finished, *before)
-    # What writes says so.
+    # Writing commands report that they cannot write.
     for command in (("submit", "manifest.json", "--rerun", "all"), ("cancel", "sweep")):
         words = said(finished, *before, HPCSWEEP, *command, code=5)
         assert "cannot be written: Read-only file system" in words
@@ -124,7 +124,7 @@ def test_an_archive_whose_index_cannot_be_used(finished: Project, state: str) ->
 
 
 def test_a_verdict_that_cannot_be_kept_is_used(emulated: EmulatedCluster, tmp_path: Path) -> None:
-    """The task was cancelled by hand, and its owner has not looked since."""
+    """The task was cancelled by hand, and its owner ran no command since."""
     project = Project(emulated, tmp_path / "project", 1, chunk=1)
     project.hold(0)
     project.submit()

@@ -72,7 +72,7 @@ def test_a_closing_job_sends_it_once_for_the_same_cases(site: Site) -> None:
     assert "reduce: complete" in site.hpcsweep("status", "s")
     assert "s/reduce" not in site.hpcsweep("submit", manifest)
     assert starts(site) == 1
-    # More cases: the same once more, over all of them.
+    # More cases: the reduce runs once more, over all of them.
     grown = site.manifest(f"{CASES}reduce: gather.py:combine\n".replace("[0, 6]", "[0, 7]"))
     said = site.hpcsweep("submit", grown, "--wait")
     assert "s: 7 complete of 7\nreduce: complete" in said
@@ -114,7 +114,7 @@ def test_many_advances_at_once_send_it_once_and_a_full_queue_later(site: Site) -
     site.wait_complete("s/reduce", 1)
     assert starts(site) == 1
 
-    # As if one had been killed after the plan was written, and before anything was sent.
+    # As if an `advance` was killed after it wrote the plan and before it sent anything.
     reduce = site.root / "outputs" / "s" / "reduce"
     for path in (*reduce.glob("submissions/0001/part-*"), *reduce.glob("journal/0001/*/*")):
         path.unlink()

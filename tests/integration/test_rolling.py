@@ -122,7 +122,7 @@ def test_a_closing_job_without_room_runs_again_later(
 def test_two_sweeps_that_share_a_full_queue_both_end(
     slurm_of_few: PrivateSlurm, tmp_path: Path, scale: Scale
 ) -> None:
-    """What one has no room for follows when the other one has ended, with no process of ours."""
+    """Tasks without room are sent when the other sweep has ended, without a process of ours."""
     slurm, cases = slurm_of_few, scale(15, 230)
     projects = [Project(RealCluster(slurm), tmp_path / name, cases, chunk=3) for name in "ab"]
     for project, jobs in zip(projects, (4, 8), strict=True):

@@ -322,7 +322,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077], ids=oct, indirect=True)
 def test_a_sweep_directory_is_private_with_any_umask(there: Here, umask: int) -> None:
-    """Directories are 0700 and files 0600, but for what others than we make.
+    """Directories are 0700 and files 0600, except those that Slurm or the target make.
 
     Slurm makes its log files, and a target its own files, as the umask says: the directories
     around them keep others out.
@@ -383,7 +383,7 @@ def test_permissions_are_fixed_when_a_sweep_is_created(here: Here) -> None:
 
 
 def check_private(outputs: Path, umask: int) -> None:
-    """Fail where somebody else may enter a directory, or could use a file of ours if he came."""
+    """Fail if another user may enter a directory, or could use one of our files."""
     paths = [path for path in (outputs, *outputs.rglob("*")) if not path.is_symlink()]
     found = {path: path.stat().st_mode for path in paths}
     others = {path for path in found if path.suffix == ".log" or path.name == "own"}

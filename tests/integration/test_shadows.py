@@ -43,7 +43,7 @@ def test_a_shadow_on_pythonpath(tmp_path: Path, name: str) -> None:
     path = tmp_path / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text(HIDING[name])
-    # A command loads what it needs when it is called: `status` of nothing all of these but yaml.
+    # A command loads its modules when it is called: `status` loads all of these but yaml.
     (tmp_path / "m.yaml").write_text("name: s\n")
     argv = ("validate", "m.yaml") if name == "yaml.py" else ("status", "s")
     said = said_by(HPCSWEEP, *argv, cwd=tmp_path, PYTHONPATH=f"{tmp_path}/mine")
@@ -70,7 +70,7 @@ def test_a_shadow_in_a_task(tmp_path: Path, name: str) -> None:
 
 
 def test_a_shadow_beside_a_target(here: Here) -> None:
-    """In C, `from secrets import randbits` does not say from where."""
+    """An import in C code, `from secrets import randbits`, has no file in its traceback."""
     here.write("t.py", "import numpy.random\ndef f(x): pass\n")
     hiding = here.write("secrets.py", "")
     said = here.refuses(4, "submit", "m.yaml")
@@ -111,7 +111,7 @@ def test_a_shadow_in_the_users_site_packages(
 
 
 def test_other_errors_are_not_blamed_on_names(tmp_path: Path) -> None:
-    """A module that hides nothing, and one that hides one of ours but has no part in it."""
+    """A module that hides nothing, and one that hides a module of ours but causes no error."""
     (tmp_path / "mine.py").write_text("import nowhere\n")
     (tmp_path / "numpy.py").write_text("")
     script = "import sys; from hpcsweep import program; program.begin(); import numpy, mine"

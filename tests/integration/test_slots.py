@@ -61,7 +61,7 @@ def test_ten_slots_lose_nothing_whoever_is_killed(tmp_path: Path) -> None:
 
 
 def pids(project: Project) -> list[list[int]]:
-    """Of each case so far: its process, its child's and its worker's."""
+    """The process ids of each begun case: its own, its child's and its worker's."""
     lines = (project.root / "pids").read_text().splitlines()
     return [[int(pid) for pid in line.split()] for line in lines if line.count(" ") == 2]
 

@@ -44,7 +44,7 @@ def test_equal_failures_stop_a_part_while_it_runs_and_a_submit_goes_on(site: Sit
     counts = site.status()
     assert 4 <= counts["failed"] < 10
     assert counts["interrupted"] + counts["failed"] == 30
-    # Nobody but a user goes on.
+    # Only a user resumes the sweep.
     assert "s is stopped" in site.hpcsweep("advance", "s")
     assert len(site.plans()) == 1
     (site.root / "go").touch()
@@ -72,7 +72,7 @@ def test_what_waits_is_held_and_released(site: Site) -> None:
 
 
 def test_on_a_real_slurm_what_waits_is_cancelled(slurm: PrivateSlurm, tmp_path: Path) -> None:
-    """And the closing job ends, since only a user goes on."""
+    """The closing job ends as well, since only a user resumes the sweep."""
     project = Project(RealCluster(slurm), tmp_path, 12, target=TARGET, chunk=2, stop_after=3)
     project.submit("--throttle", "1")
     project.wait_status(lambda seen: bool(seen["stopped"] and not seen["tasks"]), "a stopped sweep")

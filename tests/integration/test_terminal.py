@@ -1,4 +1,4 @@
-"""What people see: numbers whole at any width, and nothing that commands their terminal."""
+"""Output for people: whole numbers at any width, and no control sequences of a terminal."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_table_shows_a_value_whole_or_names_its_column(wide: Here) -> None:
             assert line.split()[0] == str(index)
             assert line.split()[1] in (status, "failed")
             assert "…" not in line
-    # What was left out is there for who asks for it, and an error's message is cut visibly.
+    # Columns that were left out can be named, and an error's message is cut visibly.
     text = on_terminal(["collect", "s", "--columns", "index,energy,error"], width=60).text
     holds(text, "6.30402e-06", " 1.2608e-05", "this message is a long one, this m", "…\n")
 
@@ -183,14 +183,14 @@ def test_control_characters_become_visible() -> None:
 
 
 def check_clean(text: str) -> None:
-    """Fail where a text holds what a terminal obeys."""
+    """Fail if a text contains control characters."""
     raw = [one for one in text if one not in "\n\t" and not one.isprintable()]
     assert raw == [], f"{raw} in {text!r}"
 
 
 @pytest.fixture
 def evil(here: Here) -> Here:
-    """A sweep whose every text commands a terminal."""
+    """A sweep whose texts all contain control sequences."""
     here.write("t.py", TARGET)
     here.write("m.yaml", json.dumps(MANIFEST))
     here.write("bad.yaml", json.dumps(MANIFEST | {EVIL: 1, "slurm": {EVIL: EVIL}}))
@@ -250,7 +250,7 @@ COMMANDS: list[tuple[list[str], int, bool]] = [
     (["status", f"--{EVIL}"], 2, True),
     (["submit", "m.yaml", "--rerun", EVIL], 2, False),
 ]
-# A terminal shows nothing of them but what the others show.
+# A terminal shows the same visible characters.
 SILENT = {"emulator"}
 
 

@@ -1,4 +1,4 @@
-"""A file that defines a target and submits without a guard is told so, and submits once at most."""
+"""A file that defines a target and submits without a guard gets a message, and submits once."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_manifest_that_names_the_unguarded_module(
 def test_other_verbs_refuse_during_import(
     emulated: EmulatedCluster, tmp_path: Path, verb: str
 ) -> None:
-    """On a sweep that is there: each import would wait for its own task, or cancel it."""
+    """Of an existing sweep: each import would wait for its own task, or cancel it."""
     write(tmp_path, "")
     assert called(emulated, tmp_path, HPCSWEEP, "submit", "m.yaml", "--wait").returncode == 0
     (tmp_path / "imports").unlink()

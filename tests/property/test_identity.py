@@ -1,4 +1,4 @@
-"""Identity, for values that nobody thought of."""
+"""Identity, for arbitrary values."""
 
 from __future__ import annotations
 

@@ -23,14 +23,14 @@ from hpcsweep.store.record_rows import CASE_COLUMNS
 from hpcsweep.store.upsert import RowBatch
 from tests.support.rows import MANIFEST, batch, case
 
-# Local, and without a disk to wait for.
+# A local directory in memory: no test waits for a disk.
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 STATUSES = ("complete", "failed", "running")
 
 
 @dataclass
 class Model:
-    """What an index must hold."""
+    """The expected content of an index."""
 
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     places: dict[int, str] = field(default_factory=dict)

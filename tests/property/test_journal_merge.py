@@ -25,7 +25,7 @@ from hpcsweep.store.ingest import INDEX_NAME, Ingest
 from tests.support.histories import World, histories, make_world
 from tests.support.journals import Record, rank
 
-# Local, and without a disk to wait for.
+# A local directory in memory: no test waits for a disk.
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
 
@@ -39,7 +39,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class Reference:
-    """What the tables must hold, by invariant 7."""
+    """The expected content of the tables, by invariant 7."""
 
     def __init__(self, world: World, journals: dict[str, bytes]) -> None:
         self.world = world
@@ -134,7 +134,7 @@ def case_row(world: World, record: Record) -> tuple[Any, ...]:
 
 
 def dump(path: Path) -> dict[str, set[tuple[Any, ...]]]:
-    """The same of an index, read without hpcsweep."""
+    """The content of an index, read without hpcsweep."""
     queries = {
         "cases": "SELECT case_id, status, reason, params, metrics, error, seed, generation, "
         "submission, chunk, restart, token, started, ended, wall_seconds, host, job_id, run_dir "

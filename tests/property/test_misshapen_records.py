@@ -1,4 +1,4 @@
-"""A record that is whole and wrong costs its own line: every command ends, and says which."""
+"""A record with a valid checksum and wrong content costs its line; every command names it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.sweeps import MadeSweep
 
 __all__ = ["postgres"]
 
-# Local, and without a disk to wait for.
+# A local directory in memory: no test waits for a disk.
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 # A worker's journal, and a command's.
 NAMES = ("0001/0/0.7.cccccccccccccccc.jsonl", "0001/commands/dddddddddddddddd.jsonl")
@@ -46,7 +46,7 @@ class World:
     others: list[dict[str, Any]]
 
     def rows(self, output: Path) -> list[dict[str, Any]]:
-        """What `collect` gives, after it was written in every form."""
+        """The rows of `collect`, which is called with every format."""
         found: list[dict[str, Any]] = []
 
         def take(columns: TableColumns, rows: Iterator[dict[str, Any]]) -> None:

@@ -165,7 +165,7 @@ HISTORIES = st.builds(
 
 @dataclass
 class Queue:
-    """A Slurm without accounting that answers as it is told to, and notes what it was asked."""
+    """A Slurm without accounting, with scripted answers, that records its queries."""
 
     kind: str = "slurm"
     state_dir: str = ""
@@ -332,7 +332,7 @@ class Model:
         return attempts.index(tuple(max(mine, key=rank)["attempt"])) + 1
 
     def task(self, x: int) -> State | None:
-        """What the open array tasks that have a case say of it."""
+        """The state of a case by the open array tasks that have it."""
         found = set()
         for number, chunk in self.chunks(x):
             if not self.is_open(number, chunk):
@@ -386,7 +386,7 @@ class Model:
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_disk() -> Iterator[None]:
-    """Nothing here has to outlive the machine, and a sync of the disk takes most of the time."""
+    """Skip fsync: it takes most of the time, and no file has to survive a crash."""
 
     def hurry(connection: Any, *_: Any) -> None:
         connection.execute("PRAGMA synchronous = OFF")

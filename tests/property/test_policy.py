@@ -1,4 +1,4 @@
-"""Policies end: at any site, whatever ends how, nothing complete is sent and no limit exceeded."""
+"""Policies end at any site, for any ends of tasks; no complete case is sent, no limit exceeded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Sweep:
 
     @property
     def retry(self) -> Retry:
-        """What its manifest says of them."""
+        """The retries of its manifest."""
         most = {} if self.cap is None else {"mem": self.cap << 30}
         return Retry(max_attempts=self.max_attempts, on=self.on, most=most)
 

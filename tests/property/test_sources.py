@@ -1,4 +1,4 @@
-"""Parameter sources, for spaces that nobody thought of."""
+"""Parameter sources, for arbitrary spaces."""
 
 from __future__ import annotations
 

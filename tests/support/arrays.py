@@ -9,7 +9,7 @@ from hpcsweep.records import Part
 
 
 def array(part: Part, **fields: Any) -> Array:
-    """An array of this part; what `fields` leave open is of no matter to the test."""
+    """Make an array of this part; fields that are not given get some value."""
     values: dict[str, Any] = {
         "job_name": "n",
         "script": "s",

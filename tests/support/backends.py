@@ -46,7 +46,7 @@ class Backend:
         return SweepIndex(self.location, sweep, patience_s)
 
     def ask(self, sql: str) -> Any:
-        """One value, asked for on the same way as an index asks."""
+        """Return one value, by the connection that an index uses."""
         where = self.location
         location = parse_url(where, "test") if isinstance(where, str) else where
 
@@ -56,7 +56,7 @@ class Backend:
         return Database(location).read(work)
 
     def raw(self, sql: str) -> list[tuple[Any, ...]]:
-        """Run statements without hpcsweep, as somebody with a hammer may."""
+        """Run statements without hpcsweep, as a user with psql or sqlite3 can."""
         if self.direct is None:
             with closing(sqlite3.connect(str(self.location), isolation_level=None)) as connection:
                 return connection.execute(sql).fetchall()

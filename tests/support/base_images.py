@@ -31,7 +31,7 @@ def ensure_bases(suites: tuple[str, ...]) -> None:
 
 
 def ensure_base(suite: str) -> None:
-    """Have one of them: it is there, or a registry has it, or it is made here."""
+    """Have one of them: from the engine, from a registry, or made here."""
     image = f"debian:{suite}"
     if docker("image", "inspect", image, check=False).returncode == 0:
         return
@@ -71,7 +71,7 @@ def mirror() -> str:
 
 
 def fit_to_machine(root: Path) -> None:
-    """Copy what this machine's apt and pip need to reach the world into a system."""
+    """Copy what this machine's apt and pip need to reach their servers into a system."""
     configuration = root / "etc/apt/apt.conf.d"
     # A mirror may lag behind, and a testing suite says for how long it is valid.
     (configuration / "mirror").write_text('Acquire::Check-Valid-Until "false";\n')
@@ -88,7 +88,7 @@ def fit_to_machine(root: Path) -> None:
 
 
 def pip_settings() -> dict[str, str]:
-    """How pip reaches its index here, of what a container can use, too."""
+    """The settings by which pip reaches its index, as far as a container can use them."""
     listing = [sys.executable, "-m", "pip", "config", "list"]
     answer = subprocess.run(listing, capture_output=True, text=True, check=False).stdout
     found = {}

@@ -48,7 +48,7 @@ def simulate(params: dict[str, Any]) -> None:
 
 
 def url_of(direct_backend: Backend) -> str:
-    """What `db_url` is for a database."""
+    """The `db_url` of a database."""
     return (
         f"sqlite:///{direct_backend.location}"
         if direct_backend.is_file

@@ -1,4 +1,4 @@
-"""The two clusters that the end-to-end tests run on, asked in the same words.
+"""The two clusters that the end-to-end tests run on, behind one interface.
 
 `cluster` is a fixture with two values: the emulated Slurm and a real one.
 """
@@ -22,7 +22,7 @@ from tests.support.slurm_cluster import PrivateSlurm
 from tests.support.wait import wait_until
 
 HPCSWEEP = str(Path(sys.executable).with_name("hpcsweep"))
-# So short that a test need not wait, so long that a loaded machine cannot break them.
+# Short, so that tests do not wait; long enough for a loaded machine.
 QUICK = {
     "HPCSWEEP_GRACE_S": "1",
     "HPCSWEEP_QUERY_INTERVAL_S": "0.5",
@@ -69,7 +69,7 @@ class Cluster(ABC):
         return sorted({job for job, found in arrays if wanted(found, name)}, key=int)
 
     def states(self, job: str) -> dict[int, str]:
-        """The state of each element of an array; of one that is long over nothing is left.
+        """The state of each element of an array; Slurm forgets those of an array that is long over.
 
         Elements that were cancelled before they began are one row without an id (22.05).
         """
@@ -86,7 +86,7 @@ class Cluster(ABC):
         )
 
     def wait_over(self, job: str) -> None:
-        """Wait until no element of an array can do anything any more."""
+        """Wait until every element of an array is in a final state."""
         alive = {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING"}
         wait_until(
             lambda: alive.isdisjoint((seen := self.states(job)).values()) or str(seen),
@@ -106,7 +106,7 @@ class EmulatedCluster(Cluster):
         self.emulated = Emulated(state_home / "hpcsweep" / "emulator", **knobs)
 
     def env(self, **more: str) -> dict[str, str]:
-        """Also for `hpcsweep`, which takes nothing but the place of the state from it."""
+        """The environment of Slurm's programs; `hpcsweep` reads the state directory from it."""
         own = {"XDG_STATE_HOME": str(self._state_home), "HPCSWEEP_CLUSTER": self.kind}
         return self.emulated.env(**QUICK | own | more)
 
@@ -115,7 +115,7 @@ class EmulatedCluster(Cluster):
         self.emulated.kill_scheduler()
 
     def revive_controller(self) -> None:
-        """Any question starts it."""
+        """Do nothing: the next query starts it."""
         self.run("squeue")
 
 
@@ -132,7 +132,7 @@ class RealCluster(Cluster):
         return self.slurm.env(**QUICK | {"HPCSWEEP_CLUSTER": self.kind} | more)
 
     def kill_controller(self) -> None:
-        """Jobs go on without it, once it has saved that they run.
+        """Kill slurmctld. Jobs go on without it once it has saved that they run.
 
         It saves within 5 s of a submission or a cancel, and for a start by the backfill scheduler
         not at all (22.05). One that dies before knows nothing of a job that it started: its

@@ -48,12 +48,12 @@ class ContainerCluster:
         self.down()
 
     def up(self) -> None:
-        """What `make cluster` does."""
+        """Start the cluster as `make cluster` does."""
         done = self.program("up")
         assert done.returncode == 0, done.stderr
 
     def down(self) -> None:
-        """What `make cluster-down` does."""
+        """Stop the cluster as `make cluster-down` does."""
         done = self.program("down")
         assert done.returncode == 0, done.stderr
 

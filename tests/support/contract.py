@@ -35,7 +35,7 @@ from tests.support.slurm_config import SlurmOptions
 from tests.support.wait import WaitTimeout, wait_until
 
 CASES = Path(__file__).parents[1] / "data" / "slurm-contract"
-# The versions with answers; the first one's files say what is asked.
+# The versions with answers; the files of the first one have the commands.
 VERSIONS = ("22.05", "24.11", "26.05")
 PRELUDE = Path(__file__).with_name("contract.sh")
 # Cases at once: most of their time is waiting, and programs share two cores.
@@ -49,7 +49,7 @@ _LATER_S = 10.0
 FIRST_JOB_ID = 7_000_000
 # The same cluster twice, as far as answers go.
 EMULATED: dict[str, Any] = {
-    # Whom slurmdbd knows from the start, and who runs the daemons.
+    # The users that slurmdbd knows from the start, and the one that runs the daemons.
     "account": getpass.getuser(),
     "accounts": (getpass.getuser(),),
     "first_job_id": FIRST_JOB_ID,
@@ -84,7 +84,7 @@ GPUS_OF_A_NODE = 2
 
 @dataclass(kw_only=True)
 class Case:
-    """Some commands, each with what it answers."""
+    """Some commands, each with its answer."""
 
     name: str
     # The file that holds it.
@@ -94,7 +94,7 @@ class Case:
 
     @property
     def text(self) -> str:
-        """As it stands in its file, without comments."""
+        """The text of its file, without comments."""
         return _join(self.steps)
 
 
@@ -244,7 +244,7 @@ class Runner:
 
     @staticmethod
     def _plain(line: str, place: Path, jobs: dict[str, str]) -> str:
-        """Without what differs from run to run."""
+        """Replace what differs from run to run."""
         host = re.escape(os.uname().nodename.partition(".")[0])
         line = re.sub(rf"\b{host}\b", "HOST", line.replace(str(place), "DIR"))
         for name, job in jobs.items():

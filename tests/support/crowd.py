@@ -1,4 +1,4 @@
-"""What each process of a crowd does: the same cache, the same or its own params."""
+"""Processes that use one cache at once, with the same params or each with its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def cache(place: Path, url: str) -> Store[Crowded]:
 
 
 def cases(at: int, number: int, params: int, *, same: bool) -> list[dict[str, int]]:
-    """The params of a process in a round: everybody's, or its own."""
+    """The params of a process in a round: the shared ones, or its own."""
     first = 0 if same else number * params
     return [{"round": at, "x": first + x} for x in range(params)]
 
@@ -98,7 +98,7 @@ def first_caller(place: Path, at: int) -> int:
 def main(argv: list[str]) -> None:
     """Play rounds: PLACE URL PROCESSES ROUNDS PARAMS same|disjoint kill|spare.
 
-    Who was killed is started again at the end of the round, as its user would do.
+    A killed process is started again at the end of the round, as its user would do.
     """
     place, url, processes, rounds, params = Path(argv[0]), argv[1], *map(int, argv[2:5])
     for at in range(rounds):

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# What json.dumps cannot write, by the text that stands for it.
+# JSON texts that json.dumps cannot write, by their placeholders.
 RAW = {"@deep@": "[" * 5000 + "]" * 5000, "@1e999@": "1e999", "@long@": "9" * 5000}
 _ODD = (
     *(None, True, False, 0, -1, 1, 2, 999_999, 1_000_000, 2**31, 2**63, 10**30, -(10**30)),
@@ -27,7 +27,7 @@ odd_values = st.recursive(
 
 
 def text_of(value: Any) -> bytes:
-    """The JSON text of a value, with what RAW stands for in it."""
+    """The JSON text of a value, its placeholders replaced by the texts of RAW."""
     text = json.dumps(value)
     for name, raw in RAW.items():
         text = text.replace(json.dumps(name), raw)

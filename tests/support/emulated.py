@@ -58,7 +58,7 @@ class Emulated:
         )
 
     def env(self, **more: str) -> dict[str, str]:
-        """The environment for a program that shall reach this cluster."""
+        """The environment of a program that uses this cluster."""
         return {**os.environ, **emulator.environment(self.directory), **more}
 
     def run(self, *argv: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
@@ -75,7 +75,7 @@ class Emulated:
         )
 
     def out(self, *argv: str, **more: str) -> str:
-        """What a program prints that succeeds and says nothing on standard error."""
+        """Run a program that must succeed without standard error; return its output."""
         done = self.run(*argv, **more)
         assert (done.returncode, done.stderr) == (0, ""), (argv, done)
         return done.stdout

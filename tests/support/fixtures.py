@@ -1,4 +1,4 @@
-"""What the fixtures of tests/conftest.py are made of, for the tests that name their types."""
+"""Types of the fixtures of tests/conftest.py."""
 
 from __future__ import annotations
 

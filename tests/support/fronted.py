@@ -27,7 +27,7 @@ class Call:
 
 
 class Fronted(Cluster):
-    """To hpcsweep a Slurm like any other: its programs are first on PATH and ask `inner`'s."""
+    """A Slurm whose programs are first on PATH and call those of `inner`."""
 
     kind = "slurm"
 
@@ -41,7 +41,7 @@ class Fronted(Cluster):
             self.before(program, "")
 
     def env(self, **more: str) -> dict[str, str]:
-        """As `inner`'s, but for the front."""
+        """The environment of `inner`, with the wrappers first on PATH."""
         found = self.inner.env(**more)
         path = f"{self._bin}{os.pathsep}{found['PATH']}"
         return found | {"PATH": path, "HPCSWEEP_CLUSTER": self.kind}
@@ -71,13 +71,13 @@ class Fronted(Cluster):
         return [call for call in found if call.program in programs]
 
     def run(self, *argv: str, check: bool = True) -> str:
-        """Past the front."""
+        """Run a program of `inner`, without the wrapper."""
         return self.inner.run(*argv, check=check)
 
     def kill_controller(self) -> None:
-        """No program reaches the controller any more; what runs goes on."""
+        """Let no program reach the controller; running jobs go on."""
         self._down.touch()
 
     def revive_controller(self) -> None:
-        """They reach it again."""
+        """Let programs reach the controller again."""
         self._down.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ COMPARED = 3000
 
 
 def differences() -> Iterator[str]:
-    """What is not as it was written down, or not the same one by one and as columns."""
+    """Yield values that differ from the recorded ones, or between single reads and columns."""
     golden = json.loads((DATA / "sources.json").read_text("utf-8"))
     source: ParameterSource
     for one in golden["distributions"]:

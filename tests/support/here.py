@@ -17,14 +17,14 @@ from tests.support.clusters import Cluster, EmulatedCluster
 
 GOOD = "name: s\ntarget: t.py:f\nsource: {grid: {x: [1, 2]}}\n"
 TARGET = "def f(x):\n    return {'y': 2 * x}\n"
-# What commands keep of what they learned: it may change whatever else happens.
+# Caches of commands: they may change at any time.
 DERIVED = {"store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock", ".claims"}
 
 Picture = dict[str, tuple[int, bytes]]
 
 
 def picture(path: Path) -> Picture | None:
-    """All below a directory with modes and contents, but for what is derived; None without it."""
+    """Modes and contents of all files below a directory, without caches; None if it is missing."""
     if not path.exists():
         return None
     found = (one for one in sorted(path.rglob("*")) if one.name not in DERIVED)
@@ -58,7 +58,7 @@ class Here:
             # The programs of the emulated cluster are not on a user's PATH.
             if name != "PATH" and os.environ.get(name) != value:
                 patch.setenv(name, value)
-        # A wait that looks often: these sweeps take a tenth of a second.
+        # Poll often: these sweeps take a tenth of a second.
         patch.setattr(status, "POLL_S", (0.1,) * len(status.POLL_S))
         found = cls(path, patch, cluster)
         found.write("m.yaml", GOOD)
@@ -95,7 +95,7 @@ class Here:
         self.tasks_end()
 
     def tasks_end(self) -> None:
-        """Wait for the tasks of every sweep: each writes a last word after its last case."""
+        """Wait for the tasks of every sweep: each writes a record after its last case."""
         for sweep in (self.path / "outputs").glob("*/sweep.json"):
             known = json.loads(sweep.read_bytes())
             for job in self.cluster.arrays(f"{known['name']}.{known['key'][:8]}."):

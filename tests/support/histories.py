@@ -1,4 +1,4 @@
-"""Made-up journals of a sweep: whatever tasks and commands may leave, and more than that."""
+"""Made-up journals of a sweep: what tasks and commands can leave, and what they cannot."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def cases(draw: st.DrawFn, world: World, start: Start) -> list[Record]:
 @st.composite
 def task_journals(draw: st.DrawFn, world: World) -> list[Record]:
     start = draw(starts(world))
-    # A token is one start of one task: where it ran and when is not another time something else.
+    # A token is one start of one task: its host and its time are always the same.
     odd = int(start.attempt[3], 16) + start.attempt[2]
     node = {"node": f"n{odd % 3}", "job_id": "100", "time": f"2026-01-01T00:00:0{odd % 7}+00:00"}
     found = [start.record("task", **node)]
@@ -157,7 +157,7 @@ def task_journals(draw: st.DrawFn, world: World) -> list[Record]:
 
 @st.composite
 def command_journals(draw: st.DrawFn, world: World) -> list[Record]:
-    """The scheduler's word on cases and on whole tasks."""
+    """Verdicts of the scheduler on cases and on whole tasks."""
     found = []
     for _ in range(draw(st.integers(1, 3))):
         start = draw(starts(world))
@@ -173,7 +173,7 @@ def command_journals(draw: st.DrawFn, world: World) -> list[Record]:
 
 @dataclass
 class History:
-    """Journals by name, and how they come to be read."""
+    """Journals by name, and the order in which they are read."""
 
     journals: dict[str, bytes]
     # (which Ingest, which journals, up to which share of each); None for all journals.

@@ -34,7 +34,7 @@ _SETUP = {
     "P": "sbatch --parsable -H -J held --mem=100 -t 1:00:00 -o /dev/null ok.sh",
     "A": "sbatch --parsable -H -J array --array=0-3 -t 5 -o /dev/null ok.sh",
 }
-# What differs from run to run or from machine to machine, and what stands for it.
+# Texts that differ from run to run or from machine to machine, and their placeholders.
 _VARIABLE = (
     (r"\b70000\d\d(?!\d)", "JOB"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "TIME"),
@@ -88,7 +88,7 @@ class Shell:
         )
 
     def run(self, number: int, idiom: str) -> str:
-        """What an idiom answers, without what differs from run to run."""
+        """The answer to an idiom, with placeholders for what differs from run to run."""
         place = self._directory / f"idiom{number:03}"
         try:
             done = self._bash(idiom, place)

@@ -123,7 +123,7 @@ def _base_interpreter() -> str:
 
 
 def _interpreter(home: Path) -> Path:
-    """An interpreter in the user's home that has what ours has."""
+    """An interpreter in the user's home with the packages of ours."""
     argv = [_base_interpreter(), "-m", "venv", "--without-pip", str(home / "env")]
     subprocess.run(argv, check=True)
     (packages,) = (home / "env/lib").glob("python*/site-packages")

@@ -25,7 +25,7 @@ from pkgutil import walk_packages
 from types import ModuleType
 from typing import NoReturn, TypedDict
 
-# What the verbs import, and what they load when they are called; packages with all their modules.
+# Modules that the verbs import, or load when they are called; packages with all their modules.
 PACKAGES = ("hpcsweep.cli",)
 MODULES = (
     "hpcsweep.sweep",
@@ -180,7 +180,7 @@ def _watch(request: _Request, out: int, err: int, status: int) -> NoReturn:
 
 
 def _become(request: _Request) -> NoReturn:
-    """Be the program: with its streams, directory and environment."""
+    """Become the program: take its streams, directory and environment."""
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         before = getattr(sys, name)  # has kept whether the server's own could seek
         stream = os.fdopen(

@@ -48,7 +48,7 @@ def _with_children(belongs: Callable[[int], bool]) -> dict[int, str]:
 
 
 def kill_owned(directory: Path, timeout_s: float = 20) -> None:
-    """SIGKILL all that belongs to `directory`, until two looks in a row find nothing."""
+    """SIGKILL all that belongs to `directory`, until two scans in a row find nothing."""
     quiet = 0
 
     def gone() -> bool | str:

@@ -32,7 +32,7 @@ def run(x):
         time.sleep(0.02)
     return {"square": x * x}
 """
-# Those of a row that depend on when and where a case ran, and as which attempt.
+# Columns that depend on time and place of a run, and on the attempt.
 ACCIDENTAL = frozenset(
     {"rank", "token", "started", "ended", "wall_seconds", "cpu_seconds", "max_rss_bytes", "host"}
     | {"job_id", "sweep"}
@@ -85,7 +85,7 @@ class Project:
     def wait_status(
         self, known: Callable[[dict[str, Any]], bool], what: str, **more: str
     ) -> dict[str, Any]:
-        """Ask for the status again and again until it is as wanted, and return it."""
+        """Poll the status until the condition holds, and return it."""
 
         def look() -> dict[str, Any] | str:
             seen = self.status(**more)
@@ -194,7 +194,7 @@ def stored(path: Path) -> dict[int, dict[str, Any]]:
 
 
 def essential(rows: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """Rows without what is another one at every run."""
+    """Rows without the columns that differ from run to run."""
     return {
         index: {name: value for name, value in row.items() if name not in ACCIDENTAL}
         for index, row in rows.items()
@@ -202,7 +202,7 @@ def essential(rows: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 
 def check_whole(project: Project, cases: int) -> None:
-    """Every case complete, exactly once, with the files that its row names; no array twice."""
+    """Check that every case is complete once, with its files, and no array was sent twice."""
     rows = project.rows()
     assert {index: row["status"] for index, row in rows.items()} == dict.fromkeys(
         range(cases), "complete"

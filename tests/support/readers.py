@@ -1,6 +1,6 @@
 """Every reader of bytes that may be damaged, with a whole file of each kind to damage.
 
-A reader ends, with a value or with an HpcsweepError: nothing else, no loop, no memory without end.
+A reader ends with a value or with an HpcsweepError; it neither loops nor allocates without limit.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.scripted import SETTINGS
 from tests.support.sweeps import MadeSweep
 
-# Where their files are: local, and without a disk to wait for.
+# A local directory in memory: no test waits for a disk.
 HERE = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 # Seconds of processor time that a reader may take for a file of a few kilobytes.
 WATCHDOG_S = 20.0
@@ -127,7 +127,7 @@ def _sweep_files(made: MadeSweep) -> dict[str, Reader]:
 
 
 def _look_at_all(path: Path) -> None:
-    """What an ExperimentReader has to say."""
+    """Read everything that an ExperimentReader gives."""
     reader = ExperimentReader(path)
     for look in (
         lambda: reader.params,
@@ -143,7 +143,7 @@ def _look_at_all(path: Path) -> None:
 
 
 def look_at(run: LogReader) -> None:
-    """What a LogReader has to say."""
+    """Read everything that a LogReader gives."""
     for name in ("meta", "params", "metrics", "status", "provenance", "steps", "arrays"):
         with contextlib.suppress(HpcsweepError):
             getattr(run, name)
@@ -353,7 +353,7 @@ def make_readers(root: Path) -> dict[str, Reader]:
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Fail what takes too much processor time or memory, however busy the machine is."""
+    """Fail a reader that takes too much processor time or memory; a busy machine does not count."""
 
     def bark(_number: int, _frame: types.FrameType | None) -> None:
         raise AssertionError(f"no end after {WATCHDOG_S} s of processor time")

@@ -42,7 +42,7 @@ def drawn() -> str:
 
 
 def parts(page: str) -> tuple[str, str, str]:
-    """What stands before the made part of the page, the part, and what stands after it."""
+    """The text before the generated part of the page, that part, and the text after it."""
     before, begin, rest = page.partition(BEGIN)
     made, end, after = rest.partition(END)
     assert all((begin, end)), f"{PAGE} has lost its marks"

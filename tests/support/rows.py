@@ -15,7 +15,7 @@ MANIFEST = "f" * 16
 
 
 def case(number: int, **fields: Any) -> dict[str, Any]:
-    """A row of `cases`; columns that are not named have some value."""
+    """Make a row of `cases`; columns that are not given get some value."""
     defaults: dict[str, Any] = {
         column.name: None if column.nullable else 0 for column in schema.cases.columns
     }
@@ -40,7 +40,7 @@ def better(row: dict[str, Any], by: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def batch(*rows: dict[str, Any], **fields: Any) -> RowBatch:
-    """These rows of `cases`, each at the index that is its case id, unless `fields` say more."""
+    """A batch of rows of `cases`, each at the index that equals its case id; `fields` add to it."""
     places = {int(row["case_id"], 16): row["case_id"] for row in rows}
     lines = list(map(itemgetter(*CASE_COLUMNS), rows))
     return RowBatch(**({"manifest": MANIFEST, "cases": lines, "places": places} | fields))

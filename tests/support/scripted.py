@@ -40,7 +40,7 @@ class Scripted:
     # State by array task id of job 100; an element that is not in it is not in the queue.
     queue: dict[int, str] = field(default_factory=dict)
     job_id: str = "100"
-    # What some of them wait for.
+    # The reasons for which some of them wait.
     reasons: dict[int, str] = field(default_factory=dict)
     # (task, state, is final); None for a site without accounting.
     rows: list[tuple[int, str, bool]] | None = None
@@ -92,7 +92,7 @@ class World:
         self.cluster = Scripted(queue={0: "PENDING", 1: "PENDING"})
 
     def look(self, after_s: float = 0.0, cluster: Any = ...) -> ArrayTasks:
-        """What `status` sees some seconds later."""
+        """Poll some seconds later, as `status` does."""
         self.now += after_s
         asking = self.cluster if cluster is ... else cluster
         with fresh_index(self.made.directory) as sweep_index:
@@ -118,7 +118,7 @@ class World:
         write_journal(self.made.directory.journal_root / name, *records)
 
     def terminated(self, chunk: int, index: int, reason: str = "terminated") -> None:
-        """The record of a worker that a signal ended and that cannot know why."""
+        """Write the record of a worker that a signal ended: it cannot know the reason."""
         record = {
             "kind": "end",
             "v": 1,
@@ -155,12 +155,12 @@ class World:
         return found
 
     def vanish(self, *tasks: int) -> None:
-        """These elements leave the queue."""
+        """Remove these elements from the queue."""
         for task in tasks:
             self.cluster.queue.pop(task)
 
     def verdict_after(self, looks: int) -> dict[int, str]:
-        """The verdicts after so many further looks, each an interval later."""
+        """The verdicts after so many further polls, each an interval later."""
         for _ in range(looks):
             self.look(INTERVAL_S)
         return self.tasks()

@@ -1,4 +1,4 @@
-"""A site without Slurm: a queue with limits, tasks that end as they are told, and a clock of steps.
+"""A site without Slurm: a queue with limits, tasks with scripted ends, and a clock of steps.
 
 It keeps what is known of each index as ranges, as an outlook does, so that a sweep of 10^7 cases
 costs what its ranges cost.
@@ -23,7 +23,7 @@ from hpcsweep.sweepdir.version import Version
 NONE = IndexSet()
 # What complete cases took: two of them fill the least time of an array task.
 MEASURED = Measured(cases=1, mean_s=300.0, longest_s=300.0)
-# Of a task's cases: how each attempt of them ends. None is complete.
+# How each attempt at a case of a task ends; None is complete.
 # How attempts end: of indices, the number of their attempt, and what their task asked for; by
 # reason, None for complete.
 Ends = Callable[[IndexSet, int, Resources], dict[Reason | None, IndexSet]]
@@ -111,7 +111,7 @@ class SimulatedSite:
         return decide(self.outlook(), policy, self.limits())
 
     def send(self, batches: tuple[Batch, ...]) -> None:
-        """Put the tasks of batches into the queue. Holds what must be true of every batch."""
+        """Put the tasks of batches into the queue. Checks what must be true of every batch."""
         calls = 0
         for batch in batches:
             assert batch.indices

@@ -1,4 +1,4 @@
-"""A project beside a small emulated Slurm, for sweeps that go on by themselves."""
+"""A project beside a small emulated Slurm, for sweeps that closing jobs continue."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Site:
         self.cluster = cluster
 
     def hpcsweep(self, *arguments: str, code: int = 0, **more: str) -> str:
-        """Run a command; its output and notices."""
+        """Run a command; return its output and notices."""
         done = self.run(*arguments, **more)
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         return done.stdout + done.stderr
@@ -45,7 +45,7 @@ class Site:
         return preloaded.run([HPCSWEEP, *arguments], self.root, env, CLI_S)
 
     def manifest(self, text: str) -> str:
-        """Write a manifest of the sweep `s`; its name."""
+        """Write a manifest of the sweep `s`; return its name."""
         (self.root / "m.yaml").write_text(f"name: s\n{text}")
         return "m.yaml"
 
@@ -77,7 +77,7 @@ class Site:
         return [json.loads(path.read_text()) for path in paths]
 
     def completions(self) -> Counter[int]:
-        """How often each index was complete, by the journals."""
+        """How often each index completed, by the journals."""
         journals = self.root / "outputs" / "s" / "journal"
         return Counter(
             record["index"]

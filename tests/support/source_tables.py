@@ -1,4 +1,4 @@
-"""The tables of sources in docs/, made of what sources, rules and distributions say of themselves.
+"""The tables of sources in docs/, made from the descriptions of sources, rules and distributions.
 
 python -m tests.support.source_tables        writes them into the pages
 """
@@ -109,7 +109,7 @@ def table(rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def parts(page: str, name: str) -> tuple[str, str, str]:
-    """What stands before the made part of this name, the part, and what stands after it."""
+    """The text before the generated part of this name, that part, and the text after it."""
     begin = f"<!-- begin {name}: made by `python -m tests.support.source_tables` -->\n"
     before, found, rest = page.partition(begin)
     made, end, after = rest.partition(END)

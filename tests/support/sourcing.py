@@ -1,4 +1,4 @@
-"""What tests of parameter sources share: golden values, refusals, the form that a worker reads."""
+"""Shared parts of the tests of sources: golden values, refusals, the form that a worker reads."""
 
 from __future__ import annotations
 

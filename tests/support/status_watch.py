@@ -1,4 +1,4 @@
-"""Asks for a sweep's status once a second while a cluster fails, and holds it against the truth."""
+"""Polls a sweep's status once a second while a cluster fails, and compares it with the truth."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ done
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What `status --json` said; `document` is None where it ended with an error."""
+    """The output of one `status --json`; `document` is None if it ended with an error."""
 
     time: float
     text: str
@@ -77,7 +77,7 @@ class StatusWatch:
         return known[-1].document or {} if known else {"counts": {"complete": 0}}
 
     def check(self, ends: list[float]) -> None:
-        """No answer called a case failed, or more cases complete than had ended by then.
+        """Check that no answer counts a case as failed, or more cases as complete than had ended.
 
         `ends` are the times at which cases ended for the first time.
         """

@@ -1,4 +1,4 @@
-"""Clusters that submitit hands in to, as the tests of the other clusters see theirs."""
+"""Clusters that submitit submits to, with the interface of the other clusters of the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WAIT_S = 60.0
 
 
 class SlurmBySubmitit(Cluster):
-    """A cluster of the tests whose arrays submitit hands in."""
+    """A cluster of the tests, to which submitit submits the arrays."""
 
     kind = "submitit:slurm"
 

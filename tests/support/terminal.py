@@ -19,9 +19,9 @@ LINES = 50
 
 @dataclass(frozen=True)
 class Shown:
-    """What a terminal got."""
+    """The output that a terminal received."""
 
-    # As it came, but for line ends, colours and bold letters.
+    # Without line ends, colours and bold letters.
     text: str
     # The exit code.
     code: int

@@ -25,7 +25,7 @@ class Block:
         return "".join(f"{line}\n" for line in self.out)
 
     def column(self, *names: str) -> str:
-        """These columns of `sacct -o …`, in the form in which we ask for them."""
+        """These columns of `sacct -o …`, in the format of our own query."""
         match = re.search(r"-o (\S+)", self.command)
         assert match, self.command
         known = match[1].split(",")

@@ -1,4 +1,4 @@
-"""What `advance` sends: what is owed, and what a retry repeats. Tables of outlooks."""
+"""Tables of outlooks, and the indices that `advance` sends: owed ones, and retries."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_what_a_full_disk_interrupted_is_sent_as_it_was(
 
 
 def test_what_a_user_cancelled_is_sent_by_a_user_alone(version: Version) -> None:
-    """Invariant 26: whether it is owed, would be retried, or was interrupted by a full disk."""
+    """Invariant 26, for owed indices, retries, and indices that a full disk interrupted."""
     groups = (group("0-2"), group("3-5", Reason.QUOTA), group("6-9", Reason.LOST))
     waiting = group("10-12", Reason.CANCELLED, state=State.UNSUBMITTED, attempt=0, tries=0)
     cancelled = IndexSet.parse("4,7-8,11-12")
@@ -157,7 +157,7 @@ def test_each_resource_class_is_a_batch(version: Version) -> None:
 
 
 def test_what_a_task_did_not_come_to_is_sent_again_as_it_was(version: Version) -> None:
-    """The case before them ran out of time, not they; and they used no attempt."""
+    """The case before them ran out of time; they used no attempt."""
     behind = group("4-6", Reason.TIMEOUT, tries=0)
     found = outlook(version, group("3", Reason.TIMEOUT), behind)
     assert dict(advanced(found, Retry())) == {"3": MORE_TIME, "4-6": ASKED}
@@ -251,7 +251,7 @@ def test_without_room_for_a_task_and_its_closing_job_nothing_is_sent(
 
 
 def test_a_limit_below_three_jobs_is_refused_by_its_name(version: Version) -> None:
-    """A closing job that runs, a task and its closing job: with fewer it would wait for ever."""
+    """A sweep needs room for a running closing job, a task, and the task's closing job."""
     for retry, chunk in ((None, 1), (Retry(), CASES)):
         limits = replace(UNASKED, max_jobs=2, max_jobs_name="MaxSubmitJobs of the association")
         with pytest.raises(InputError, match="MaxSubmitJobs of the association is 2, and a sweep"):

@@ -1,4 +1,4 @@
-"""The 27 defects of the ancestor that facts tell of, one test each: none of them is here."""
+"""The 27 recorded defects of the ancestor, one test each."""
 
 from __future__ import annotations
 

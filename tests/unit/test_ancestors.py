@@ -229,7 +229,7 @@ def test_m18_code_is_no_part_of_a_case_and_helpers_are_part_of_the_code(tmp_path
 
 
 def test_m19_a_path_is_its_text() -> None:
-    """Copying or touching a file changed every id."""
+    """In the ancestor, copying or touching a file changed every id."""
     path = Path(__file__)
     before = case_id(file=path)
     assert before == case_id(file=str(path))

@@ -29,7 +29,7 @@ __all__ = ["version"]  # fixtures are found by their names
     [
         (None, "", 0, "0-9,20-22"),
         (None, "0-5,20", 1, "6-9,21-22"),
-        # They failed again in submission 1, after the user went on.
+        # They failed again in submission 1, after the user resumed the sweep.
         (None, "0-5,20", 0, "0-9,20-22"),
         (Retry(on=frozenset({Reason.ERROR}), max_attempts=2), "", 0, "20-22"),
         # Two attempts were made of some, three of none.
@@ -104,7 +104,7 @@ def a_case(index: int) -> ParamCase:
 
 @pytest.fixture
 def advances(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The programs that the breaker starts: none is."""
+    """The programs that the breaker starts; none is executed."""
     started: list[list[str]] = []
 
     def note(_path: str, argv: list[str], _environment: dict[str, str]) -> int:

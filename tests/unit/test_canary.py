@@ -1,4 +1,4 @@
-"""Which cases go first, what waits for them, and what follows: tables of outlooks."""
+"""Tables of outlooks: which cases go first, which wait for them, and which follow."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_canary_goes_first_and_the_others_are_owed() -> None:
         # A canary of all that is sent leaves nothing behind it.
         (Policy(canary=100), {}),
         (Policy(canary=5, selection=IndexSet.of([1, 2, 3])), {}),
-        # What it could find out is known.
+        # The sweep is measured already.
         (Policy(canary=5), {"measured": MEASURED}),
     ],
 )
@@ -124,10 +124,10 @@ DEFAULT = Policy(canary=None)
         (11, DEFAULT, UNASKED, "0"),
         (CASES, DEFAULT, UNASKED, "0"),
         (CASES, replace(DEFAULT, selection=IndexSet.parse("40-60")), UNASKED, "40"),
-        # So few have failed as soon as a canary.
+        # So few cases fail within the time that a canary takes.
         (10, DEFAULT, UNASKED, ""),
         (CASES, replace(DEFAULT, selection=IndexSet.parse("40-49")), UNASKED, ""),
-        # Where no closing job can go on, the others would wait for a user.
+        # Without closing jobs the others would wait for a user.
         (CASES, replace(DEFAULT, has_closing_jobs=False), UNASKED, ""),
         (CASES, DEFAULT, replace(UNASKED, runs_jobs=False), ""),
         (CASES, DEFAULT, replace(UNASKED, max_jobs=2), ""),
@@ -167,7 +167,7 @@ def test_of_a_selection_some_go_first() -> None:
 
 
 def test_a_rerun_of_all_that_failed_has_a_canary_of_its_generation() -> None:
-    """The generation is that of all that is wanted, whichever cases go first."""
+    """The generation comes from all selected cases, not from those that go first."""
     failed = Group(
         indices=IndexSet.of([50]), state=State.FAILED, status=Status.FAILED, submission=1
     )

@@ -1,4 +1,4 @@
-"""Cases that a user cancelled: what tasks pass over, and what is known of them."""
+"""Cases that a user cancelled: tasks skip them, and the outlook shows them."""
 
 from __future__ import annotations
 

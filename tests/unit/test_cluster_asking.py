@@ -1,4 +1,4 @@
-"""Asking a Slurm: what is certain, what is not, and what never becomes a question."""
+"""Queries to a Slurm: which answers are certain, and which queries are never made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.wait import wait_until
 
 @pytest.fixture
 def argvs(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The command lines of all questions; each is answered with nothing."""
+    """The command lines of all queries; each answer is empty."""
     asked: list[list[str]] = []
 
     def answer(argv: list[str], *_: object) -> process.Answer:
@@ -287,7 +287,7 @@ def test_a_long_silence_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_abandoned_program_leaves_no_process(tmp_path: Path) -> None:
-    """A wrapper's sbatch would hand the array in after all, when nobody expects it any more."""
+    """A wrapper's sbatch would submit the array after hpcsweep has given up on it."""
     script = f"(echo $$ >{tmp_path}/pid; sleep 1000; echo sent >{tmp_path}/sent) & wait"
     with pytest.raises(ClusterUnavailable):
         run(["/bin/sh", "-c", script], {"PATH": "/bin:/usr/bin"}, 0.5)

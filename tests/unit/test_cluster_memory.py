@@ -1,4 +1,4 @@
-"""What `cluster.json` holds: whatever else is there is as if there were nothing."""
+"""`cluster.json`: any content that is not valid counts as an empty file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slurm in text: what we ask, and what we read in transcripts of a real 22.05.8."""
+"""The text seam of Slurm: our command lines, and parsing of transcripts of a real 22.05.8."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_rows_have_the_requested_columns() -> None:
 
 @pytest.mark.parametrize("number", range(2))
 def test_a_collapsed_array_gives_no_element(number: int) -> None:
-    """What a squeue without -r shows must never pass for an element, whole or cut at 31."""
+    """A collapsed row of squeue without -r is never parsed as an element, whole or cut at 31."""
     block = found("03-states-a", r"^squeue -h -o .* -j 2417")[number]
     assert all("[" not in str(element) for element in text.elements(asked(block)))
     cut = "2250|0,2,4,6,8,10,12,14,16,18,|PENDING\n2247|[10276,11206,12816,12925,1|PENDING\n"
@@ -158,7 +158,7 @@ def test_an_element_without_a_state_is_there() -> None:
 
 
 def test_the_reason_is_all_that_is_left_of_the_line() -> None:
-    """It may hold what separates, and a site's own words."""
+    """It may contain the separator, and a site's own words."""
     line = "5|7|PENDING|N/A|ReqNodeNotAvail, UnavailableNodes:n4|n5\n"
     assert text.elements(line)["5", 7].reason == "ReqNodeNotAvail, UnavailableNodes:n4|n5"
 
@@ -291,7 +291,7 @@ def test_rows_about_no_element(line: str) -> None:
         ("[4,7,9%3]", [4, 7, 9]),
         ("[1,3,5-7,20-30:5%2]", [1, 3, 5, 6, 7, 20, 25, 30]),
         ("[0-15%4]", list(range(16))),
-        # Cut at 31 characters, or by a narrow column: nothing, rather than something wrong.
+        # Cut at 31 characters, or by a narrow column: no element, rather than a wrong one.
         ("[10276,11206,12816,12925,1", []),
         ("[4,7,9+", []),
         ("[10-20", []),

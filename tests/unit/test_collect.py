@@ -1,4 +1,4 @@
-"""Collect: one row for every index, in order, of what the index and the source know."""
+"""Collect: one row for every index, in order, from the sweep index and the source."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_the_logs_of_a_case_tell_its_attempts(made: MadeSweep) -> None:
 def test_a_case_that_begins_during_collect_has_one_row(
     made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look for unstarted cases and the reading of rows, a task ingests its own."""
+    """A task ingests its cases after the outlook was taken and before the rows are read."""
     calls = []
 
     def learn_columns(sweep_index: SweepIndex, cases: Any) -> TableColumns:

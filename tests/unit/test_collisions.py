@@ -1,4 +1,4 @@
-"""Case ids do not collide, and where they did it would be an error, never a wrong answer."""
+"""Case ids do not collide; a collision would be an error, never a wrong answer."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_two_cases_with_one_id_are_an_error(runs: str, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_two_tasks_with_one_id_are_an_error(tmp_path: Path) -> None:
-    """Whichever is ingested first, and in whatever batch the other comes."""
+    """In either order of ingest, in one batch or in two."""
     made = MadeSweep(tmp_path, grid(x=list(range(40))), python=PYTHON)
     by_id = {case.case_id: case.index for case in made.source}
     one, other = next(

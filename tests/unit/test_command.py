@@ -81,7 +81,7 @@ def shs(root: Path, scripts: Iterable[str], **how: Any) -> dict[str, Record]:
 
 
 def test_a_program_that_only_the_case_names(tmp_path: Path) -> None:
-    """Nobody could look at it before; the kernel would say that it is not there."""
+    """No check before a submission can see it; the kernel reports that it is missing."""
     program = tmp_path / "run.sh"
     program.write_bytes(b"#!/bin/bash\r\ntrue\r\n")
     program.chmod(0o700)
@@ -217,7 +217,7 @@ def test_a_broken_pipe_ends_a_program_as_it_does_in_a_shell(tmp_path: Path) -> N
     ],
 )
 def test_a_command_timeout(tmp_path: Path, script: str, reason: str) -> None:
-    """Also one that takes TERM for a reason to end with 0: it was not done."""
+    """A program that ends with 0 at TERM has timed out as well."""
     made = MadeSweep(
         tmp_path, manual([{"x": 1}]), argv=["/bin/sh", "-c", script], case_timeout_s=0.3
     )
@@ -363,7 +363,7 @@ def test_metrics_that_are_no_file_cost_their_case(tmp_path: Path, runs: str) -> 
 
 @pytest.mark.parametrize("name", ["metadata.json", "stderr.txt", "params.yaml", "artifacts"])
 def test_a_pipe_instead_of_a_run_file(tmp_path: Path, name: str) -> None:
-    """The case behind it is run, and a reader does not wait for the pipe."""
+    """The next case runs, and a reader does not wait for the pipe."""
     script = (
         f"cd $0; test $1 = 2 || {{{{ rm -f {name}; mkfifo {name}; }}}}; "
         "echo '{{\"y\": 1}}' > metrics.json; exit $1"
@@ -385,7 +385,7 @@ def test_a_pipe_instead_of_a_run_file(tmp_path: Path, name: str) -> None:
 
 
 def test_the_pipe_of_another_start_is_not_waited_for(tmp_path: Path) -> None:
-    """Nor is what it says believed that no worker wrote."""
+    """Records that no worker wrote are ignored."""
     made = MadeSweep(tmp_path, manual([{"x": 1}, {"x": 2}, {"x": 3}]), argv=["/bin/true", "{x}"])
     made.plan()
     made.run()

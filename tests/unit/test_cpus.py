@@ -1,4 +1,4 @@
-"""CPUs of a case: its own, where that can be known to disturb nobody."""
+"""CPU affinity of a case: set only where the task owns its CPUs."""
 
 from __future__ import annotations
 

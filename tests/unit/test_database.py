@@ -1,4 +1,4 @@
-"""A private PostgreSQL without a server: what is written for it, and what is told of it."""
+"""A private PostgreSQL without a server: its files, and the messages about it."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 
 
 def metrics(made: MadeSweep, **how: Any) -> list[dict[str, Any]]:
-    """What each case of a sweep that runs in one task told."""
+    """The metrics of each case of a sweep that runs in one task."""
     made.plan(**how)
     made.run()
     ends = made.ends()
@@ -82,7 +82,7 @@ def test_a_shared_process_restores_most_state(tmp_path: Path) -> None:
     with made.start() as task:
         _, said = task.communicate(timeout=60)
     first, *others = [end["metrics"] for _, end in sorted(made.ends().items())]
-    # A file's position, what holds descriptors, and what no global names.
+    # The position of a file, objects with descriptors, and objects that no global names.
     lost = {"line", "files", "object", "default"}
     kept = [{name: value for name, value in told.items() if name not in lost} for told in others]
     assert kept == [{name: value for name, value in first.items() if name not in lost}] * 2

@@ -11,7 +11,7 @@ import pytest
 from hpcsweep import errors
 from hpcsweep.errors import HpcsweepError, InputError, ManifestError, RunExists
 
-# Any exception is looked at; a test below finds one that is not of the tree.
+# All exceptions; a test below fails for one that is not in the tree.
 CLASSES = cast(
     "dict[str, type[HpcsweepError]]",
     {

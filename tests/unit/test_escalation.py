@@ -1,4 +1,4 @@
-"""What a retry asks for: more of what ran out and of nothing else, up to the caps."""
+"""A retry asks for more of the resource that ran out and of no other, up to the caps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def options(**given: str) -> Resources:
             {"mem_per_cpu": "1536M", "cpus_per_task": "4"},
         ),
         ({"mem": "2G", "time": "10"}, Reason.NODE_FAIL, {"mem": "2G", "time": "10"}),
-        # Neither is known what was given nor what was used.
+        # Neither the request nor the use is known.
         ({"time": "10"}, OOM, None),
         ({"mem": "0"}, OOM, None),
         # The limit was the partition's own.

@@ -1,4 +1,4 @@
-"""What cannot be started is told from its first bytes: real files, and what the kernel says."""
+"""Whether a file can be started follows from its first bytes, as the kernel decides it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which nodes a sweep leaves out, and what becomes of that."""
+"""Which nodes a sweep excludes, for how long, and what its arrays ask for then."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ FACT = suspect("n3", 2).fact
         ({"mem": "1G"}, "", {"mem": "1G", "exclude": "n3"}),
         ({"exclude": "n[7-9],n1"}, "n[7-9],n1", {"exclude": "n[7-9],n1,n3"}),
         ({"exclude": "n1,n3"}, "n1,n3", {"exclude": "n1,n3"}),
-        # An earlier attempt left out a node that is used again.
+        # An earlier attempt excluded a node that is used again.
         ({"exclude": "n1,n5"}, "n1", {"exclude": "n1,n3"}),
-        # Who names nodes means them.
+        # A user's own `nodelist` stays as it is.
         ({"nodelist": "n3"}, "", {"nodelist": "n3"}),
     ],
 )

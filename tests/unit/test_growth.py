@@ -1,4 +1,4 @@
-"""A changed manifest under the same name: indices find their cases again, and nothing is mixed."""
+"""A changed manifest under the same name: indices map to the same cases; no results are mixed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_cases_keep_their_results(
     found = moved(indices, before, after)
     ids = {before[index].case_id for index in indices}
     assert {after[index].case_id for index in found} == ids & {case.case_id for case in after}
-    # The same by a stream of ids, for sources that cannot look up.
+    # The same by a pass over all ids, for sources that cannot find a case.
     assert found == IndexSet.of(case.index for case in after if case.case_id in ids)
 
 
@@ -234,7 +234,7 @@ def test_too_many_for_a_stream_are_not_counted(tmp_path: Path) -> None:
 
 
 def grown(n_trials: int) -> list[ParameterSource]:
-    """Sources whose trials stay what they are when there are more of them."""
+    """Sources whose first trials do not change when more are added."""
     space = {"x": uniform(0, 1), "n": randint(0, 3)}
     drawn = random(space, n_trials, seed=3)
     return [
@@ -248,7 +248,7 @@ def grown(n_trials: int) -> list[ParameterSource]:
 
 @pytest.mark.parametrize("kind", range(5))
 def test_a_thousand_million_trials_that_become_more(tmp_path: Path, kind: int) -> None:
-    """Nothing is looked up, neither by a submit nor by an ingest."""
+    """Neither a submit nor an ingest looks up a case."""
     few, many = grown(10**9)[kind], grown(3 * 10**9)[kind]
     found = told(tmp_path, few, many)
     assert (found.added, found.removed, found.kept) == (2 * few.n_cases, 0, few.n_cases)

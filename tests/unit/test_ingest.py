@@ -1,4 +1,4 @@
-"""Ingest: journals into the index: new bytes only, by any number at once, again from nothing."""
+"""Ingest: journals into the index; new bytes only, concurrently, and as a rebuild."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def made(template: MadeSweep, tmp_path: Path) -> MadeSweep:
 
 
 def brought_up_to_date(made: MadeSweep, *, rebuild: bool = False) -> Dump:
-    """What the index holds after a command."""
+    """The content of the index after a command."""
     with fresh_index(made.directory, rebuild=rebuild):
         pass
     return dump(made.path / INDEX_NAME)
@@ -231,7 +231,7 @@ def test_a_journal_is_closed_if_its_end_fills_a_batch(
 
 
 def test_a_journal_that_became_shorter_is_left_alone(made: MadeSweep) -> None:
-    """Somebody restored an older copy: what was read stays."""
+    """A journal was replaced by an older copy: rows that were read from it stay."""
     before = brought_up_to_date(made)
     path = made.directory.journal_root / journals(made)[0]
     path.write_bytes(path.read_bytes()[:100])
@@ -299,7 +299,7 @@ def test_a_case_merged_during_a_reorder_has_its_place(
 
 
 def test_a_random_search_that_grows_keeps_what_is_known(tmp_path: Path) -> None:
-    """A thousand million trials before, more afterwards: none of them is looked for."""
+    """A thousand million trials before, more afterwards: no trial is looked up."""
     space = {"x": uniform(0, 1)}
     made = MadeSweep(tmp_path, random(space, 10**9, seed=1))
     made.plan(indices=IndexSet.of([0, 5]), chunk_size=1)
@@ -491,7 +491,7 @@ def test_a_task_writes_nothing_there(network: MadeSweep, monkeypatch: pytest.Mon
 # --- journals that do not fit --------------------------------------------------------------------
 
 
-# What a journal may hold that is whole, and cannot be of this sweep; and what is said of it.
+# Records with a valid checksum that cannot belong to this sweep, and the reason reported.
 MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "another case": ({"case_id": "0" * 16}, "it says that index 1 is case 0000000000000000"),
     "no such index": ({"index": 5}, "it has index 5 of 5"),

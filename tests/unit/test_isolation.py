@@ -1,4 +1,4 @@
-"""`isolation: task`: cases share one process on purpose; what each still gets anew."""
+"""`isolation: task`: cases share one process; some state is still reset for each."""
 
 from __future__ import annotations
 

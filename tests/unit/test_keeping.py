@@ -1,4 +1,4 @@
-"""Array tasks whose results a cache keeps: made once, whoever wants them, and found by a Store."""
+"""Array tasks whose results a cache keeps: each is made once, and a Store finds it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_store_finds_what_a_task_made(tmp_path: Path) -> None:
 
 
 def test_a_task_skips_what_a_store_made(tmp_path: Path) -> None:
-    """It is complete, said to be from the cache, with the metrics that are known; and not run."""
+    """The case is complete from the cache, with the recorded metrics, and is not run."""
     store(tmp_path).run({"x": 1})
     first = kept(tmp_path, grid(x=[1, 2]))
     done = first.run()
@@ -119,7 +119,7 @@ def test_a_failed_case_leaves_no_result(
 
 
 def test_a_worker_killed_while_it_makes_a_result(tmp_path: Path) -> None:
-    """Nothing of it is left to be found; the next start takes its claim over."""
+    """It leaves no result; the next start takes over its claim."""
     made = kept(tmp_path, grid(x=[1, 7, 8]))
     with made.start() as process:
         wait_until(lambda: calls(tmp_path) == [1, 7], WAIT_S, "the second case")

@@ -1,4 +1,4 @@
-"""The launcher: what is checked before a submit is what a task runs."""
+"""The launcher: a submit checks the same program that a task runs."""
 
 from __future__ import annotations
 

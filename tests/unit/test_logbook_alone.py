@@ -1,4 +1,4 @@
-"""A run that stands alone: what it leaves is what happened, whatever happens."""
+"""A run outside of a sweep: its files say what happened, however it ends."""
 
 from __future__ import annotations
 

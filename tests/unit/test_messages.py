@@ -1,4 +1,4 @@
-"""What a child says arrives as it was said, or is known to be damaged."""
+"""Messages of a child arrive intact, or are recognised as damaged."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_replies_may_arrive_in_pieces(cuts: list[int]) -> None:
 
 @given(st.binary(min_size=1, max_size=60), st.integers(0, 150))
 def test_messages_of_other_writers_are_recognised(garbage: bytes, at: int) -> None:
-    """Nothing false is heard: what was whole before, then an end or an exception."""
+    """The reader returns the intact messages before the damage, then ends or raises."""
     reader = ReplyReader()
     data = said(reader.token)
     at = min(at, len(data))

@@ -1,4 +1,4 @@
-"""What a user is told of a sweep, once, by a command or by mail; and what prevents it."""
+"""Notifications about a sweep: each is sent once, by a command or by mail."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_program_that_is_missing_is_a_notice(
 
 
 def test_what_cannot_be_noted_is_not_sent(tmp_path: Path) -> None:
-    """Nobody could know that it was."""
+    """Without a note, a second `advance` would send the message again."""
     sweep = made(tmp_path, Notify(command=("touch", f"{tmp_path}/said")))
     (sweep.path / "notices").write_text("in the way")
     (notice,) = told(sweep)

@@ -1,4 +1,4 @@
-"""The outlook: what its classes, its groups and its age say, beside the property of a partition."""
+"""The outlook: its classes, groups and age; the partition itself is a property test."""
 
 from __future__ import annotations
 

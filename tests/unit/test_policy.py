@@ -1,4 +1,4 @@
-"""What a submit would send: what is missing, and nothing that anybody may still be running."""
+"""What a submit sends: missing cases, and none that may still be running."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class Decided:
 
     @property
     def generation(self) -> int:
-        """That of what is sent."""
+        """The generation of the batch that is sent."""
         (batch,) = self.batches
         return batch.generation
 
     @property
     def under_way(self) -> IndexSet:
-        """What is wanted, and left to tasks that have it."""
+        """The wanted indices that open tasks have already."""
         return under_way(self.outlook, self.policy)
 
 
@@ -100,7 +100,7 @@ def decided(made: MadeSweep, rerun: str | None = None, version: Version | None =
 
 @pytest.fixture
 def made(tmp_path: Path) -> MadeSweep:
-    """One submission that is over, of which every kind of end was left."""
+    """A sweep whose only submission is over, with every kind of end."""
     found = MadeSweep(tmp_path, grid(x=list(range(8))))
     found.plan(IndexSet.all(7))
     journal(
@@ -243,7 +243,7 @@ def table_outlook(version: Version, in_flight: str) -> Outlook:
     ("rerun", "in_flight", "sent", "left", "generations"),
     [
         (None, "6-9", "10-12", "6-9", [3]),
-        # Where no task is known to have it, what was begun is sent again.
+        # A begun case that no open task has is sent again.
         (None, "7-9", "6,10-12", "7-9", [3]),
         # A complete case may lie in an open task beside others that are not.
         (None, "0,4,6-10", "11-12", "6-10", [3]),

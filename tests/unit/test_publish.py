@@ -1,4 +1,4 @@
-"""Publishing: of all attempts at a case one has its place, and none of them loses a file."""
+"""Publishing: one attempt at a case has its place, and no attempt loses a file."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def finished(sweep: Path, run: Run, outcome: Outcome) -> Path:
 
 
 def tokens(sweep: Path) -> tuple[str, set[str]]:
-    """Of the published attempt, and of those that lie in their own places."""
+    """The token of the published attempt, and those of the attempts in their own directories."""
     final = sweep / "runs/log_x"
     published = json.loads((final / "metadata.json").read_bytes())["token"]
     assert (final / "own.txt").read_text() == published
@@ -285,7 +285,7 @@ def test_three_attempts_in_any_order_of_steps(
     attempts: tuple[tuple[dict[str, Any], Outcome], ...],
     highest: int,
 ) -> None:
-    """Every rename and every look is a step, and between any two of them others may do theirs."""
+    """Each rename and each read is a step; steps of other threads come between any two."""
     rename, look = Path.rename, rundir.read_metadata
     for seed in range(scale(50, 5000)):
         sweep = tmp_path / str(seed)

@@ -1,4 +1,4 @@
-"""A part that sbatch never answered for, and of which a task left a journal."""
+"""A part without an answer of sbatch, one of whose tasks left a journal."""
 
 from __future__ import annotations
 

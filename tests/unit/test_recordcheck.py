@@ -46,7 +46,7 @@ TYPES: dict[str, Any] = {
     "beat": recordcheck.BeatRecord,
     "end of a task": recordcheck.TaskEndRecord,
 }
-# A record of GOOD, what is changed, and what is said.
+# A record of GOOD, the changed fields, and the message.
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "a short attempt": ("end", {"attempt": [0, 1]}, "its attempt is a list of 2, not generation"),
     "a token that is a path": ("end", {"attempt": [0, 1, 0, "../../x"]}, "its attempt"),

@@ -1,4 +1,4 @@
-"""The room on a disk: found by writing, and how much the next array tasks need."""
+"""The room on a disk, probed by writing, and the room that the next array tasks need."""
 
 from __future__ import annotations
 
@@ -96,6 +96,6 @@ def test_the_next_tasks_need_what_complete_cases_keep(tmp_path: Path, runs: str)
     ("full", "expected"), [("", 0), ("3", 1), ("2,3", 2), ("1,3", 1), ("1,2", 0), ("1,2,3", 3)]
 )
 def test_a_disk_that_is_full_again_and_again(full: str, expected: int) -> None:
-    """For each time but the first, twice the room is wanted; so it ends, whatever a case needs."""
+    """Each pause but the first doubles the required room, so pauses end for any size of a case."""
     ended = [(int(number), Reason.QUOTA) for number in full.split(",") if number]
     assert pauses([*ended, (3, Reason.TIMEOUT)], [1, 2, 3]) == expected

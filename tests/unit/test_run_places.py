@@ -1,4 +1,4 @@
-"""Where the files of a case are, whatever the case or somebody else put there."""
+"""Find the files of a case, also if it or another program put unexpected files there."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_program_may_put_its_own_files_into_its_run_directory(tmp_path: Path, 
     made.run()
     ends = {KINDS[index]: end for index, end in made.ends().items()}
     assert set(ends) == set(KINDS)
-    # Only who takes the place of what the worker writes itself fails, and nobody else with him.
+    # A case that blocks a file of the worker's fails; the others do not.
     bad = {"all": {"metadata", "outside"}, "packed": {"metadata"}, "failed": set()}[runs]
     assert {what for what, end in ends.items() if end["status"] != "complete"} == bad
     assert all("run directory is spoiled" in ends[what]["error"]["message"] for what in bad)

@@ -25,7 +25,7 @@ from hpcsweep.worker.runner import (
 from hpcsweep.worker.timelimit import TimeLimit, process_age_s
 from tests.support.sweeps import MadeSweep
 
-# Each of two cases waits for the other one: one after the other, neither would end.
+# Each of two cases waits for the other: if they ran in turn, neither would end.
 MEET = """\
 import time
 from pathlib import Path
@@ -93,7 +93,7 @@ def test_a_signal_wakes_all_and_is_remembered(runner: Runner) -> None:
             yield Wait()
         return runner.stop_signal
 
-    # One that came first: the system may deliver two at once in any order.
+    # A signal that came first: the system may deliver two at once in any order.
     found = runner.run([wait(), stop(), wait()])
     assert found[0] == found[2]
     assert found[0] in ("SIGUSR2", "SIGTERM")

@@ -1,4 +1,4 @@
-"""The batch script: what it says, and what never becomes a part of it."""
+"""The batch script: its content, and texts that never become a part of it."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ def test_every_text_of_one_line_is_a_value(value: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_parameters_never_reach_the_script(text: str) -> None:
-    """They stand in the frozen manifest alone: other ones make the same script."""
+    """Only the frozen manifest has them: other parameters give the same script."""
     plan = Plan(
         submission=1,
         manifest="",

@@ -13,7 +13,7 @@ from hpcsweep.worker.launcher import Launcher
 
 FAILED = 'printf "%s\\n" failed "$hpcsweep_line" "$hpcsweep_exit" "$hpcsweep_place"; builtin exit 0'
 
-# Files as people source them; each says A=1, too.
+# Typical files that users source; each also sets A=1.
 INNOCENT = {
     "last.sh": "export A=1\n[ -f /etc/nothing ] && . /etc/nothing\n",
     "count.sh": "n=0\n((n++))\nexport A=1\n",
@@ -66,7 +66,7 @@ def setup_script(*texts: str) -> str:
 
 
 def outcome(root: Path, *texts: str) -> list[str]:
-    """What a script says behind these lines."""
+    """The output of a script behind these lines."""
     (root / "script").write_text(f'{setup_script(*texts)}echo "A=$A"\n')
     done = subprocess.run(
         ["/bin/bash", str(root / "script")],

@@ -28,7 +28,7 @@ CONFIGURATION = {
 
 
 def answers(**changed: str) -> SiteAnswers:
-    """What the recorded site answered; `changed` replaces the answers of queries."""
+    """The recorded answers of a site; `changed` replaces the answers of queries."""
     output = {
         "partitions": one(RECORDED, "-a -o show partition").text,
         "nodes": one(RECORDED, "^sinfo").text,

@@ -1,4 +1,4 @@
-"""A slot and its child: whatever user code does, it costs one case and is told as it was."""
+"""A slot and its child: user code can cost one case, and its end is reported truthfully."""
 
 from __future__ import annotations
 
@@ -347,7 +347,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("damage", SPOILT)
 def test_a_case_that_damages_its_run_directory(tmp_path: Path, damage: str) -> None:
-    """It costs that case alone: the ones behind it are run."""
+    """The damage costs that case alone: the next ones run."""
     python = (
         f"import os, shutil\ndef run(x, log):\n    if x == 1: {damage}\n    return {{'x': x}}\n"
     )

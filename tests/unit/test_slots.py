@@ -1,4 +1,4 @@
-"""A task of several slots: what each has of its task, and what one costs the others."""
+"""A task of several slots: the share of each, and the effect of one on the others."""
 
 from __future__ import annotations
 

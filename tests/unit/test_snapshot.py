@@ -295,7 +295,7 @@ def test_a_task_imports_the_copies_whatever_becomes_of_the_originals(code: Code)
 
 
 def test_a_module_on_a_path_below_the_project_is_imported_from_its_copy(code: Code) -> None:
-    """As with an editable installation of a `src` layout; a process pool imports copies, too."""
+    """An editable installation of a `src` layout has such a path; a process pool imports copies."""
     code.write(
         src__pack__init="",
         src__pack__sim="import multiprocessing\ndef value(_): return 1\n"

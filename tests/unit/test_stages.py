@@ -40,7 +40,7 @@ def outlook(state: State, status: Status, reason: Reason | None = None, **more: 
         (outlook(State.STALE, Status.COMPLETE), True, True),
         (outlook(State.FAILED, Status.FAILED, Reason.ERROR), False, True),
         (outlook(State.INTERRUPTED, Status.INTERRUPTED, Reason.TERMINATED), False, True),
-        # A retry mends it, a submission owes it, a task runs it, or none was ever asked to.
+        # A retry mends the case, a submission owes it, a task runs it, or none was submitted.
         (outlook(State.INTERRUPTED, Status.INTERRUPTED, Reason.NODE_FAIL), False, False),
         (outlook(State.INTERRUPTED, Status.PENDING, owed=IndexSet.of([3])), False, False),
         (outlook(State.RUNNING, Status.RUNNING, in_flight=IndexSet.of([3])), False, False),

@@ -1,4 +1,4 @@
-"""Slurm's states: a table for all of them, and nothing concluded from any other word."""
+"""Slurm's states: a table has all of them; any other word is `unknown`."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_meaning_agrees_with_itself(state: str) -> None:
         ("BOOT_FAIL", Reason.NODE_FAIL),
         ("PREEMPTED", Reason.PREEMPTED),
         ("OUT_OF_MEMORY", Reason.OUT_OF_MEMORY),
-        # The worker would have said what it knew: a task that ended says nothing about its cases.
+        # The worker records the ends of its cases: the end of a task says nothing about them.
         ("COMPLETED", Reason.LOST),
         ("FAILED", Reason.LOST),
     ],

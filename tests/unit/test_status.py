@@ -1,4 +1,4 @@
-"""Status: every index counted once, and the age of what is known."""
+"""Status: each index is counted once, and the age of the last answer is shown."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_second_status_reads_only_new_bytes(made: MadeSweep) -> None:
     before = look(made, {})
     (journal,) = made.directory.journal_dir(1).rglob("*.jsonl")
     (record,) = (found for found in made.records("end") if found.get("index") == 1)
-    # Were they read again, this would win over all that is known.
+    # If the journals were read again, this record would win over all others.
     forged = encode(record | {"attempt": [9, 1, 0, "f" * 16], "status": "failed", "word": 2})
     size = journal.stat().st_size
     journal.write_bytes(forged + b"\n" * (size - len(forged)))
@@ -233,7 +233,7 @@ def test_when_the_queue_expects_the_next_task_to_start(made: MadeSweep) -> None:
     assert found.next_start is not None
     assert abs(datetime.fromisoformat(found.next_start).timestamp() - soon) <= 1
     assert found.to_json()["next_start"] == found.next_start
-    # An estimate that has passed says nothing, nor one of tasks that run.
+    # An estimate in the past is not shown, nor one for running tasks.
     for state, start in (("PENDING", soon - 2000), ("RUNNING", soon)):
         later = Queue({1: "RUNNING", 2: "RUNNING", 3: state, 4: "RUNNING"}, {3: start})
         assert status(made.directory, later, SETTINGS).next_start is None  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What sbatch's options become in submitit's words."""
+"""Options of sbatch, translated into parameters of submitit."""
 
 from __future__ import annotations
 

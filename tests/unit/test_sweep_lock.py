@@ -1,4 +1,4 @@
-"""One submit or cancel at a time in a sweep, whatever the file system and whoever died."""
+"""One submit or cancel at a time in a sweep, on any file system, also after a crash."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def owner_file(sweep: SweepDirectory) -> Path:
 
 
 def left_by(sweep: SweepDirectory, **owner: Any) -> Path:
-    """A lock that nobody gave back; `owner` is another than this process."""
+    """A lock that was not released; `owner` describes another process."""
     root = sweep.path / ".claims"
     root.mkdir()
     assert claims.try_acquire(root, sweep_lock.NAME) is not None
@@ -85,7 +85,7 @@ def test_the_second_of_two_submits_is_refused(sweep: SweepDirectory) -> None:
 def test_an_advance_is_waited_for_a_while(
     sweep: SweepDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody knows when a closing job decides."""
+    """A user's command may meet the `advance` of a closing job at any time."""
     monkeypatch.setattr(sweep_lock, "POLL_S", 0.01)
     has_lock, may_end = threading.Event(), threading.Event()
 
@@ -152,7 +152,7 @@ def test_a_place_without_directories_is_named_as_unwritable() -> None:
 
 
 def cut(sweep: SweepDirectory) -> Path:
-    """What a power cut may leave of an owner's words."""
+    """The remains of an owner's file after a power cut."""
     path = left_by(sweep)
     path.write_text("")
     return path

@@ -81,11 +81,11 @@ class UserSweep(MadeSweep):
         (root / "imported").unlink()
 
     def pids(self, name: str) -> set[int]:
-        """Who imported the module, or made a case."""
+        """The processes that imported the module, or made a case."""
         return {int(line.split()[-1]) for line in self.said(name).splitlines()}
 
     def said(self, name: str) -> str:
-        """What they wrote down; "" while they have not."""
+        """The text of their file; "" before they wrote it."""
         path = self.root / name
         return path.read_text() if path.exists() else ""
 
@@ -236,7 +236,7 @@ def test_a_case_that_is_never_made_in_time(tmp_path: Path) -> None:
 def test_both_children_end_with_the_worker(
     number: signal.Signals, where: str, tmp_path: Path
 ) -> None:
-    """Whichever is at work: neither holds open what tells the other."""
+    """Neither child inherits the pipe by which the other one notices the worker's end."""
     made = UserSweep(tmp_path, derived("a", where))
     made.plan()
     with made.start() as worker:

@@ -1,4 +1,4 @@
-"""Verdicts: what is concluded from a cluster's words, and above all what is not."""
+"""Verdicts: what follows from the answers of a cluster, and above all what does not."""
 
 from __future__ import annotations
 
@@ -380,7 +380,7 @@ def test_a_clock_that_went_back_does_not_stop_polling(world: World, back_s: floa
 
 
 def test_a_cluster_of_another_name_is_not_polled(world: World) -> None:
-    """Its job 100 is somebody else's."""
+    """Its job 100 belongs to another user."""
     world.cluster.name = "other"
     view = world.look()
     assert world.cluster.asked == ["config"]

@@ -1,4 +1,4 @@
-"""An array task from its start to its end: what is known is kept, what is missing is run."""
+"""An array task from start to end: complete cases are kept, missing ones run."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run(x):
 def test_a_task_that_is_signalled_to_end(
     tmp_path: Path, number: signal.Signals, handler: str
 ) -> None:
-    """No further case; what runs is interrupted, whatever it makes of the signal itself."""
+    """No further case begins; running ones are interrupted, however they handle the signal."""
     made = MadeSweep(tmp_path, grid(x=[0, 1, 2]), python=SLOW.replace("HANDLER", handler))
     made.plan(term_grace_s=0.3)
     with made.start() as task:
@@ -146,7 +146,7 @@ print(len(synced))
 
 
 def test_a_task_writes_heartbeats(tmp_path: Path) -> None:
-    """A long case says so now and then, and what was known before it is made durable with that."""
+    """A long case writes heartbeats, which also make the records before them durable."""
     python = "import time\ndef run(x): time.sleep(x)\n"
     made = MadeSweep(tmp_path, grid(x=[0, 0.35]), python=python)
     made.plan(beat_s=0.1, runs="none")

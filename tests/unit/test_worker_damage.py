@@ -1,4 +1,4 @@
-"""A start that finds what earlier ones left damaged says so, takes what is whole, runs the rest."""
+"""A start reports damaged files of earlier starts, uses intact ones, and runs the rest."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_pack_that_is_no_file(tmp_path: Path, what: str) -> None:
 
 
 def no_file(path: Path, what: str) -> None:
-    """Put something in a file's place that is none."""
+    """Put something that is no file in the place of a file."""
     path.unlink()
     if what == "fifo":
         os.mkfifo(path)
