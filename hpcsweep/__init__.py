@@ -89,7 +89,7 @@ if TYPE_CHECKING:
         weighted_choice,
         zip_,
     )
-    from hpcsweep.state.status import Summary
+    from hpcsweep.state.summary import Summary
     from hpcsweep.sweep import Sweep
 
     __version__: str
@@ -187,7 +187,7 @@ _HOMES = {
     "Mapped": "hpcsweep.cache",
     "ParamCase": "hpcsweep.records",
     "Store": "hpcsweep.cache",
-    "Summary": "hpcsweep.state.status",
+    "Summary": "hpcsweep.state.summary",
     "Sweep": "hpcsweep.sweep",
     "expand_grid": "hpcsweep.cache",
     "mapped_column": "hpcsweep.cache",

@@ -18,7 +18,8 @@ from hpcsweep.journal import all_journals, rank, read
 from hpcsweep.recordcheck import BeginRecord, EndRecord
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
-from hpcsweep.state.status import Summary, wait
+from hpcsweep.state.status import wait
+from hpcsweep.state.summary import Summary
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.submit import SubmitRequest, submit
 from hpcsweep.sweepdir.directory import SweepDirectory

@@ -19,7 +19,7 @@ from rich.table import Column
 from rich.text import Text
 
 from hpcsweep.records import Status
-from hpcsweep.state.status import Summary
+from hpcsweep.state.summary import Summary
 from hpcsweep.terminal_text import visible
 
 # Smallest and largest width of the bar, in characters.

@@ -29,7 +29,8 @@ from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
 from hpcsweep.state.outlook import Outlook
-from hpcsweep.state.status import Summary, status, wait
+from hpcsweep.state.status import status, wait
+from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.after import submit_after
 from hpcsweep.submission.cancel import cancel

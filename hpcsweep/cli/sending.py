@@ -25,7 +25,8 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.progress import progress_bar
 from hpcsweep.state.given_up import given_up, given_up_lines
 from hpcsweep.state.outlook import Outlook
-from hpcsweep.state.status import Summary, status, wait
+from hpcsweep.state.status import status, wait
+from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import follow
 from hpcsweep.submission.closing_run import advance_or_requeue
 from hpcsweep.submission.notices import notices

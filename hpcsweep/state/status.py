@@ -1,194 +1,34 @@
-"""Status: the outlook of a sweep in numbers, with its age."""
+"""Poll a sweep and sum it up, once or until nothing more happens."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes
 from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import COMPLETE, Policies
-from hpcsweep.records import Status
 from hpcsweep.room import has_room
-from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.settings import Settings
-from hpcsweep.state.array_tasks import ArrayTasks
-from hpcsweep.state.canary import CanaryCounts, canary_counts
-from hpcsweep.state.given_up import given_up
-from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
-from hpcsweep.state.paused import Paused, paused
+from hpcsweep.state.outlook import State, outlook_of, with_lost
+from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import Reduced, current_reduce
-from hpcsweep.state.running import RunningCase, running_cases
+from hpcsweep.state.running import running_cases
 from hpcsweep.state.scheduler import poll
-from hpcsweep.state.standstill import Standstill, standstill
-from hpcsweep.state.stopped import Stopped, stopped
+from hpcsweep.state.standstill import standstill
+from hpcsweep.state.stopped import stopped
+from hpcsweep.state.summary import Summary, summarise
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.followers import followers, over_text
-from hpcsweep.sweepdir.nodes import NodeFact, node_facts
+from hpcsweep.sweepdir.followers import followers
 
 # Seconds between two polls of `wait`: ten times the duration of a poll, but at least the first and
 # at most the second; for a cluster of the user's own, at most the third.
 POLL_S = (0.3, 30.0, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
-    """A sweep's state in numbers. Counts are of indices."""
-
-    name: str
-    path: str
-    manifest: str
-    n_cases: int
-    counts: dict[Status, int]
-    # Counts of failed and interrupted indices by reason.
-    reasons: dict[str, int]
-    # Count of pending indices that a submit would send.
-    unsubmitted: int
-    # Counts of array tasks that are not known to be over, by state as in `ArrayTasks.states`.
-    tasks: dict[str, int]
-    # Counts of waiting array tasks by the queue's reason.
-    waiting: dict[str, int]
-    # Seconds since the cluster last answered; None if it never did or need not be polled.
-    asked_s_ago: float | None
-    # Why the last poll failed.
-    problem: str | None
-    # Counts of journal lines that were passed over, damaged or of another sweep, by journal.
-    torn: dict[str, int]
-    submissions: int
-    # When Slurm expects the next waiting task to start, local time with its offset; None without.
-    next_start: str | None = None
-    # Count of complete indices that were computed with other code than today's, or, if that is not
-    # available, than the last submission's.
-    other_code: int = 0
-    # The largest of complete cases that used more memory than they asked for.
-    memory: MemoryExcess | None = None
-    # Count of complete indices whose files are gone; None if nobody looked.
-    lost: int | None = None
-    # The indices that `retry` gives up, by why.
-    given_up: Mapping[str, IndexSet] = field(default_factory=dict)
-    # Why the circuit breaker lets nothing more run; None if it does.
-    stopped: Stopped | None = None
-    # Why cases wait for room on the disk; None if none does.
-    paused: Paused | None = None
-    # Why nothing goes on though cases are to be sent; None if something does.
-    standstill: Standstill | None = None
-    # The nodes that get nothing more, as cases failed there.
-    excluded_nodes: tuple[NodeFact, ...] = ()
-    # How far the reduce is; None without one.
-    reduced: Reduced | None = None
-    # By the names of the sweeps that are sent after this one, when: one of `policies.WHEN`.
-    followers: Mapping[str, str] = field(default_factory=dict)
-    # The cases that go first; None if no others wait for them.
-    canary: CanaryCounts | None = None
-    # Running cases and what they use, at most `SHOWN_MAX`, the one that began first before others.
-    running: tuple[RunningCase, ...] = ()
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every case is complete."""
-        return self.counts.get(Status.COMPLETE, 0) == self.n_cases
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether every case is complete, and the reduce if there is one."""
-        return self.is_complete and (self.reduced is None or self.reduced.status is Status.COMPLETE)
-
-    @property
-    def awaits_stages(self) -> bool:
-        """Whether a reduce, or a sweep that follows, was not sent yet."""
-        waits = self.reduced is not None and self.reduced.status is None
-        return waits or bool(self.followers)
-
-    @property
-    def stage_lines(self) -> list[str]:
-        """How far the reduce is, and what follows the sweep, for people."""
-        lines = [self.reduced.line] if self.reduced else []
-        return lines + [
-            f"then: {name}, when {over_text(when)}" for name, when in self.followers.items()
-        ]
-
-    @property
-    def counts_text(self) -> str:
-        """The counts in one line: `4 complete, 1 failed, 1 pending of 6`."""
-        counts = ((self.counts.get(status, 0), status) for status in Status)
-        parts = [f"{number} {status.value}" for number, status in counts if number]
-        return f"{', '.join(parts) or 'nothing'} of {self.n_cases}"
-
-    @property
-    def without_outcome(self) -> int:
-        """Count of cases that are neither complete nor failed."""
-        final = (Status.COMPLETE, Status.FAILED)
-        return self.n_cases - sum(self.counts.get(status, 0) for status in final)
-
-    @property
-    def stuck(self) -> list[str]:
-        """A sentence for each reason of waiting tasks that needs an action."""
-        return [
-            f"{number} waiting ({reason}): {meaning(reason) or 'a reason of the queue'}"
-            for reason, number in sorted(self.waiting.items())
-            if not passes(reason)
-        ]
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing more will happen by itself.
-
-        When every case is complete, held tasks change nothing: a node that was cut off has run to
-        its end what Slurm requeued. Nor do they after the circuit breaker held them.
-        """
-        held = sum(number for reason, number in self.waiting.items() if is_hold(reason))
-        may_be_held = self.is_complete or self.stopped is not None
-        if self.reduced is not None and self.reduced.is_under_way:
-            return False
-        return not self.tasks or (may_be_held and held == sum(self.tasks.values()))
-
-    def to_json(self) -> dict[str, Any]:
-        """The document of `status --json`."""
-        return {
-            "name": self.name,
-            "path": self.path,
-            "manifest": self.manifest,
-            "cases": self.n_cases,
-            "counts": {status.value: self.counts.get(status, 0) for status in Status},
-            "reasons": self.reasons,
-            "unsubmitted": self.unsubmitted,
-            "tasks": self.tasks,
-            "waiting": {
-                reason: {
-                    "tasks": number,
-                    "starts_by_itself": passes(reason),
-                    "meaning": meaning(reason) or None,
-                }
-                for reason, number in self.waiting.items()
-            },
-            "next_start": self.next_start,
-            "cluster": {"asked_s_ago": self.asked_s_ago, "problem": self.problem},
-            "torn_lines": sum(self.torn.values()),
-            "torn_journals": sorted(self.torn),
-            "submissions": self.submissions,
-            "other_code": self.other_code,
-            "lost_files": self.lost,
-            "memory_excess": self.memory.to_json() if self.memory else None,
-            "given_up": {why: str(indices) for why, indices in self.given_up.items()},
-            "stopped": self.stopped.to_json() if self.stopped else None,
-            "paused": self.paused.to_json() if self.paused else None,
-            "standstill": self.standstill.to_json() if self.standstill else None,
-            "excluded_nodes": list(self.excluded_nodes),
-            "reduce": self.reduced.to_json() if self.reduced else None,
-            "canary": self.canary.to_json() if self.canary else None,
-            "followers": list(self.followers),
-            "running": [case.to_json() for case in self.running],
-            "complete": self.is_complete,
-        }
 
 
 def status(
@@ -271,56 +111,6 @@ def _reduced(
         reason=next(iter(summary.reasons), ""),
         is_under_way=not summary.is_settled,
     )
-
-
-def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> Summary:
-    """An outlook in numbers; `torn` counts the journal lines that were passed over."""
-    counts: Counter[Status] = Counter()
-    reasons: Counter[str] = Counter()
-    for group in outlook.groups:
-        counts[group.status] += group.indices.count
-        if group.reason:
-            reasons[group.reason.value] += group.indices.count
-    manifest, tasks = outlook.version.manifest, outlook.tasks
-    return Summary(
-        name=manifest.name,
-        path=str(sweep.path),
-        manifest=manifest.fingerprint,
-        n_cases=sum(group.indices.count for group in outlook.groups),
-        counts=dict(counts) | {status: 0 for status in Status if status not in counts},
-        reasons=dict(reasons),
-        unsubmitted=outlook.indices(State.UNSUBMITTED).count,
-        tasks=dict(Counter(tasks.states())),
-        waiting=dict(Counter(tasks.waits())),
-        next_start=_next_start(tasks),
-        asked_s_ago=time.time() - tasks.polled_at if tasks.polled_at else None,
-        problem=tasks.problem,
-        torn=torn,
-        submissions=len(sweep.submissions()),
-        other_code=outlook.indices(State.STALE).count,
-        given_up=given_up(outlook),
-        paused=paused(sweep, outlook.paused),
-        excluded_nodes=tuple(node_facts(sweep.path)),
-        canary=canary_counts(outlook),
-        memory=max(_memory_excesses(outlook), key=lambda excess: excess.ratio, default=None),
-    )
-
-
-def _next_start(tasks: ArrayTasks) -> str | None:
-    """The queue's estimate, unless that time has passed."""
-    expected = tasks.next_start
-    if expected is None or expected < time.time() or "PENDING" not in tasks.states():
-        return None
-    return datetime.fromtimestamp(expected).astimezone().isoformat(timespec="seconds")
-
-
-def _memory_excesses(outlook: Outlook) -> Iterator[MemoryExcess]:
-    for group in outlook.groups:
-        if group.submission is not None:
-            resources = outlook.resources[group.submission]
-            excess = memory_excess(group.status, resources, group.max_rss_bytes)
-            if excess:
-                yield excess
 
 
 def wait(

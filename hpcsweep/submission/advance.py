@@ -24,8 +24,9 @@ from hpcsweep.state.outlook import Outlook, current_code
 from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import current_reduce
 from hpcsweep.state.room import room_for
-from hpcsweep.state.status import Summary, status, wait
+from hpcsweep.state.status import status, wait
 from hpcsweep.state.stopped import Stopped
+from hpcsweep.state.summary import Summary
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import policy
 from hpcsweep.submission.breaker import CircuitBreaker

@@ -21,7 +21,8 @@ from hpcsweep.sources.manual_source import ManualSource
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.over import is_over
 from hpcsweep.state.reduced import current_reduce, reduce_of
-from hpcsweep.state.status import Summary, status
+from hpcsweep.state.status import status
+from hpcsweep.state.summary import Summary
 from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
 from hpcsweep.submission.sweep_lock import patiently
 from hpcsweep.sweepdir.directory import SweepDirectory

@@ -42,7 +42,7 @@ class Collected:
 
     # Count of journal lines that were passed over, by journal.
     torn: dict[str, int]
-    # Count of complete cases that come from other code, see `status.Summary`.
+    # Count of complete cases that come from other code, see `summary.Summary`.
     other_code: int
 
 

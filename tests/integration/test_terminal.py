@@ -13,7 +13,7 @@ from rich.console import Console
 from hpcsweep.cli import commands
 from hpcsweep.progress import progress_bar
 from hpcsweep.records import Status
-from hpcsweep.state.status import Summary
+from hpcsweep.state.summary import Summary
 from hpcsweep.terminal_text import one_line, visible
 from tests.support.clusters import EmulatedCluster, emulated
 from tests.support.fronted import Fronted

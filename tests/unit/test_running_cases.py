@@ -18,7 +18,7 @@ from hpcsweep.records import CaseNeeds, Status
 from hpcsweep.sources import grid, manual
 from hpcsweep.state import running
 from hpcsweep.state.running import RunningCase, running_cases
-from hpcsweep.state.status import Summary
+from hpcsweep.state.summary import Summary
 from hpcsweep.store.ingest import fresh_index
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until

@@ -21,7 +21,8 @@ from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, randint, random
 from hpcsweep.state import status as module
-from hpcsweep.state.status import Summary, status, wait
+from hpcsweep.state.status import status, wait
+from hpcsweep.state.summary import Summary
 from tests.support.sweeps import MadeSweep
 
 SETTINGS = Settings(query_interval_s=0.0, grace_s=0.0)

@@ -10,7 +10,7 @@ from hpcsweep.records import Reason, Status
 from hpcsweep.state.failing_nodes import excluded_line
 from hpcsweep.state.given_up import given_up_lines
 from hpcsweep.state.running import RunningCase
-from hpcsweep.state.status import Summary
+from hpcsweep.state.summary import Summary
 
 _COLOURS = {
     Status.COMPLETE: "green",
