@@ -11,7 +11,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,6 @@ from hpcsweep.errors import HpcsweepError, InputError, JournalError
 from hpcsweep.journal import journal_name
 from hpcsweep.records import EXIT_STOPPED, IN_TASK
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.worker.child import EXIT_BROKEN, die_with_worker, reopened
 from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.limit_query import LimitQuery
@@ -70,31 +69,39 @@ class NodeWorker:
 
     def run(self) -> int:
         """Run chunks until none is left, or until a stop signal. Returns the exit code."""
+        manifest = self._sweep.version(self._plan.manifest).manifest
+        try:
+            shares = shares_of(manifest, os.environ)
+        except InputError as error:  # the task of a chunk finds the same, and records it
+            return self._fail_chunks(Task.run, error.exit_code)
         timers: list[Timer] = []
         if self._limit is None:
             query = LimitQuery(self._use_limit, self._runner.clock, self._start.job_id, 0)
             timers.append(query.ask_if_due)
-        self._runner.complete(self._run_chunks(self._free_chunks(), Task.run), timers)
+        self._runner.complete(self._run_chunks(self._free_chunks(), shares, Task.run), timers)
         self._runner.complete(self._ingester.finish())
         return EXIT_STOPPED if self._runner.signals or self._forwarded else self._exit_code
 
     def fail_setup(self, where: str, exit_code: int) -> int:
-        """Record that a setup line failed on this node. Returns the exit code.
-
-        For one chunk, as of an array task: other nodes of the job may run the rest. Without others
-        for all chunks.
-        """
-        count = 1 if self._part.nodes > 1 else None
+        """Record that a setup line failed on this node. Returns the exit code."""
         fail = partial(Task.fail_setup, where=where, exit_code=exit_code)
-        self._runner.complete(
-            self._run_chunks(islice(self._free_chunks(), count), fail, stops=False)
-        )
+        return self._fail_chunks(fail, exit_code)
+
+    def _fail_chunks(self, fail: Run, exit_code: int) -> int:
+        """Fail one chunk, as of an array task: other nodes of the job may run the rest.
+
+        Without others all chunks. Returns the exit code.
+        """
+        chunks = islice(self._free_chunks(), 1 if self._part.nodes > 1 else None)
+        self._runner.complete(self._run_chunks(chunks, [None], fail, stops=False))
         self._runner.complete(self._ingester.finish())
         return exit_code
 
-    def _run_chunks(self, chunks: Iterator[int], run: Run, *, stops: bool = True) -> Steps[None]:
-        """Run chunks, one for each slot. `stops`: whether one that went wrong is the last one."""
-        idle = _shares(self._sweep, self._plan)
+    def _run_chunks(
+        self, chunks: Iterator[int], shares: Sequence[Share | None], run: Run, *, stops: bool = True
+    ) -> Steps[None]:
+        """Run chunks, one with each share. `stops`: whether one that went wrong is the last one."""
+        idle = list(shares)
         while True:
             while idle and not self._stop_signals() and not (stops and self._exit_code):
                 chunk = next(chunks, None)
@@ -214,14 +221,6 @@ class NodeWorker:
             elif code != EXIT_TAKEN:
                 self._exit_code = max(self._exit_code, code)
             yield self._running.pop(pid)
-
-
-def _shares(sweep: SweepDirectory, plan: Plan) -> list[Share | None]:
-    """What each slot has of the node; without what a case needs one slot, whose task says so."""
-    try:
-        return list(shares_of(sweep.version(plan.manifest).manifest, os.environ))
-    except InputError:
-        return [None]
 
 
 def main(arguments: list[str]) -> int:

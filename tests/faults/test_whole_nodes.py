@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from tests.support import clusters
-from tests.support.clusters import Cluster, started_emulated
+from tests.support.clusters import Cluster, RealCluster, started_emulated
+from tests.support.fixtures import MakeSlurm
 from tests.support.project import TARGET, Project, check_whole
 from tests.support.wait import wait_until
 
@@ -119,3 +123,31 @@ def test_the_time_limit_leaves_chunks_to_the_next_job(tmp_path: Path) -> None:
         project.submit("--wait", "--set", "slurm.time=01:00:00")
         check_whole(project, 12)
         assert project.executions() == {x: 2 if x in begun else 1 for x in range(12)}
+
+
+@pytest.mark.slurm
+@pytest.mark.soak  # a node counts as down after ten seconds
+def test_a_node_that_fails_leaves_the_others_at_work(
+    private_slurm: MakeSlurm, tmp_path: Path
+) -> None:
+    """The node on which the job's script does not run."""
+    slurm = private_slurm(slurmd_timeout=10)
+    cluster = RealCluster(slurm)
+    project = project_of(cluster, tmp_path, "single", 16)
+    first, second = range(SLOTS), range(8, 8 + SLOTS)
+    project.hold(*first, *second)
+    project.submit()
+    project.wait_begun(*first, *second)
+    batch = cluster.run("squeue", "-h", "-j", project.job(), "-o", "%B").strip()
+    nodes = cluster.run("squeue", "-h", "-j", project.job(), "-o", "%N").strip()
+    (other,) = {f"n{number}" for number in re.findall(r"\d+", nodes)} - {batch}
+    slurm.kill_node(other)
+    project.release(*first)
+    project.wait_status(
+        lambda seen: seen["counts"]["complete"] == 12, "all but those of the node that failed"
+    )
+    seen = project.wait_status(lambda seen: not seen["tasks"], "the end of the job")
+    assert seen["counts"]["interrupted"] == SLOTS
+    project.release(*second)
+    project.submit("--wait")
+    check_whole(project, 16)

@@ -80,3 +80,12 @@ def test_a_reduce_has_a_whole_node(emulated: EmulatedCluster, tmp_path: Path) ->
     assert "srun" not in script
     arrays = emulated.run("squeue", "-h", "-t", "all", "-o", "%j|%K").splitlines()
     assert [row.endswith("|N/A") for row in arrays if row.startswith("sweep-reduce")] == [True]
+
+
+def test_a_node_without_the_gpus_of_a_case(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    """Nobody else runs its chunks, so the node fails all of them."""
+    project = project_of(emulated, tmp_path, "node", cases=10, nodes=1, gpus_per_case=1)
+    project.submit("--wait", code=9)
+    seen = project.status()
+    assert (seen["counts"]["failed"], seen["reasons"]) == (10, {"setup": 10})
+    assert "a case needs 1 of the task's GPUs" in project.cli("logs", "sweep", "9").stdout
