@@ -14,14 +14,14 @@ __all__ = ["site"]  # fixtures are found by their names
 
 ROLLING = """\
 command: [echo, '{x}']
-source: {grid: {x: {range: [0, 26]}}}
+source: {grid: {x: {range: [0, 18]}}}
 chunk: 2
 canary: 0
 """
 
 
 def test_more_tasks_than_fit_follow_by_closing_jobs(site: Site) -> None:
-    said = site.hpcsweep("submit", site.manifest(ROLLING))
+    said = site.hpcsweep("submit", site.manifest(ROLLING.replace("18", "26")))
     assert "submission 1, 12 cases in 6 array tasks" in said
     assert "14 more cases are sent when the queue has room" in said
     site.wait_for(complete=26)
@@ -37,15 +37,15 @@ def test_where_nodes_may_not_submit_many_advances_at_once_send_the_rest_once(sit
     said = site.hpcsweep("submit", site.manifest(text))
     assert "The closing job of part 0 of submission 1 was not submitted" in said
     assert "hpcsweep advance" in said
-    site.wait_for(complete=12, pending=14)
+    site.wait_for(complete=12, pending=6)
     said = site.hpcsweep("status", "s")
-    assert "s stands still: 14 cases wait to be sent, and no closing job does it: none was" in said
+    assert "s stands still: 6 cases wait to be sent, and no closing job does it: none was" in said
     assert f"*/10 * * * * hpcsweep advance {site.root}/outputs/s" in said
     argv = [sys.executable, "-m", "hpcsweep", "advance", "s"]
     env = site.cluster.env(**GRACES)
     started = [subprocess.Popen(argv, cwd=site.root, env=env) for _ in range(4)]
     assert [process.wait(90) for process in started] == [0, 0, 0, 0]
-    site.wait_for(complete=26)
+    site.wait_for(complete=18)
     assert len(site.plans()) == 2
     assert set(site.completions().values()) == {1}
 
@@ -53,15 +53,15 @@ def test_where_nodes_may_not_submit_many_advances_at_once_send_the_rest_once(sit
 def test_a_waiting_submit_advances(site: Site) -> None:
     text = f"{ROLLING}closing: {{partition: nonesuch}}\n"
     said = site.hpcsweep("submit", site.manifest(text), "--wait")
-    assert "s: 26 complete of 26" in said
+    assert "s: 18 complete of 18" in said
     assert set(site.completions().values()) == {1}
 
 
 def test_a_watching_status_advances(site: Site) -> None:
     site.hpcsweep("submit", site.manifest(f"{ROLLING}closing: false\n"))
     said = site.hpcsweep("status", "s", "--watch")
-    assert "26 complete of 26" in said  # the progress
-    assert "complete  26" in said  # and the state at the end
+    assert "18 complete of 18" in said  # the progress
+    assert "complete  18" in said  # and the state at the end
     assert set(site.completions().values()) == {1}
 
 
@@ -132,14 +132,14 @@ def test_a_user_is_told_once_of_the_end(site: Site) -> None:
     tell.chmod(0o755)
     text = f"{ROLLING}notify: [./tell.sh]\n"
     site.hpcsweep("submit", site.manifest(text))
-    site.wait_for(complete=26)
+    site.wait_for(complete=18)
     site.hpcsweep("advance", "s")
     wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
-    assert said.read_text() == "s is complete: 26 cases\n"
-    grown = text.replace("[0, 26]", "[0, 28]")
+    assert said.read_text() == "s is complete: 18 cases\n"
+    grown = text.replace("[0, 18]", "[0, 20]")
     site.hpcsweep("submit", site.manifest(grown), "--wait")
     wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
-    assert said.read_text().splitlines() == ["s is complete: 26 cases", "s is complete: 28 cases"]
+    assert said.read_text().splitlines() == ["s is complete: 18 cases", "s is complete: 20 cases"]
 
 
 def test_status_says_that_nobody_goes_on(site: Site) -> None:
@@ -153,16 +153,16 @@ def test_status_says_that_nobody_goes_on(site: Site) -> None:
     site.cluster.out("scancel", *jobs)
     job = jobs[-1]
     (site.root / "hold").unlink()
-    site.wait_for(complete=12, pending=14)
+    site.wait_for(complete=12, pending=6)
     said = site.hpcsweep("status", "s")
     assert f"no closing job does it: job {job} is CANCELLED, and it left no log" in said
     found = json.loads(site.hpcsweep("status", "s", "--json"))["standstill"]
     path = site.root / "outputs" / "s"
     assert found == {
-        "cases": 14,
+        "cases": 6,
         "why": f"job {job} is CANCELLED, and it left no log",
         "next": f"hpcsweep advance {path}",
     }
     site.hpcsweep(*found["next"].split()[1:])
-    site.wait_for(complete=26)
+    site.wait_for(complete=18)
     assert json.loads(site.hpcsweep("status", "s", "--json"))["standstill"] is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,14 @@ class Fronted(Cluster):
     def run(self, *argv: str, check: bool = True) -> str:
         """Run a program of `inner`, without the wrapper."""
         return self.inner.run(*argv, check=check)
+
+    def jobs(self) -> Iterator[tuple[str, str]]:
+        """Past the front."""
+        return self.inner.jobs()
+
+    def states(self, job: str) -> dict[int, str]:
+        """Past the front."""
+        return self.inner.states(job)
 
     def kill_controller(self) -> None:
         """Let no program reach the controller; running jobs go on."""
