@@ -9,6 +9,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +54,10 @@ LIMITS = (
     " set_config('idle_in_transaction_session_timeout', '60s', true)"
 )
 
+# Engines that are shared: a process that waits, or serves a page, opens the same index again and
+# again, and to compile its statements takes longer than to execute them.
+SHARED_MAX = 16
+
 # Execution option of a read-only connection: no lock before its first SELECT.
 _READING = {"hpcsweep_reading": True}
 
@@ -78,7 +83,8 @@ class Database:
         self._engine = _open(location, keeps=keeps)
         self._reader = self._engine.execution_options(**_READING)
         # Close kept connections with their owner: Python 3.13 warns if one is garbage-collected.
-        weakref.finalize(self, _close, self._engine, os.getpid())
+        if keeps:
+            weakref.finalize(self, _close, self._engine, os.getpid())
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
 
     @property
@@ -119,13 +125,17 @@ def _close(engine: Engine, pid: int) -> None:
 
 
 def _open(location: Path | URL, *, keeps: bool) -> Engine:
-    if isinstance(location, Path):
-        return _open_sqlite(location, keeps=keeps)
-    return _open_postgresql(location)
+    """An engine; one that keeps no connections is shared, with the statements that it compiled."""
+    if not isinstance(location, Path):
+        return _open_postgresql(location)
+    # WAL needs all processes on one host; a rollback journal works wherever locks work.
+    mode = ("WAL" if keeps else "DELETE") if is_local(location.parent) else "PERSIST"
+    make = _open_sqlite if keeps else _shared_sqlite
+    return make(location, mode, SQLITE_TIMEOUT_S, keeps=keeps)
 
 
-def _open_sqlite(path: Path, *, keeps: bool) -> Engine:
-    """An engine for one SQLite file.
+def _open_sqlite(path: Path, mode: str, timeout_s: float, *, keeps: bool) -> Engine:
+    """An engine for one SQLite file in a journal mode.
 
     Every transaction begins IMMEDIATE. A deferred one that reads first and writes later fails at
     once, without the busy timeout, if another wrote in between (DESIGN invariant 23).
@@ -134,10 +144,8 @@ def _open_sqlite(path: Path, *, keeps: bool) -> Engine:
         URL.create("sqlite", database=str(path)),  # in a URL string, `?` would end the path
         # Any number of threads may connect; none waits for another's connection.
         **({"max_overflow": -1} if keeps else {"poolclass": NullPool}),
-        connect_args={"timeout": SQLITE_TIMEOUT_S},
+        connect_args={"timeout": timeout_s},
     )
-    # WAL needs all processes on one host; a rollback journal works wherever locks work.
-    mode = ("WAL" if keeps else "DELETE") if is_local(path.parent) else "PERSIST"
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:
@@ -171,6 +179,9 @@ def _open_sqlite(path: Path, *, keeps: bool) -> Engine:
     return engine
 
 
+_shared_sqlite = lru_cache(maxsize=SHARED_MAX)(_open_sqlite)
+
+
 def _inode(path: Path) -> int | None:
     try:
         return path.stat().st_ino
@@ -178,6 +189,7 @@ def _inode(path: Path) -> int | None:
         return None
 
 
+@lru_cache(maxsize=SHARED_MAX)
 def _open_postgresql(url: URL) -> Engine:
     """An engine for one PostgreSQL database; no state survives a transaction."""
     settings = {name: value for name, value in CONNECTING.items() if name not in url.query}

@@ -29,7 +29,9 @@ def is_ready(connection: Connection, where: str) -> bool:
     if version != schema.VERSION:
         return False
     for table in schema.metadata.tables.values():
-        connection.execute(select(table).limit(0))
+        names = ", ".join(f'"{column.name}"' for column in table.columns)
+        # Plain SQL: each command does this, and SQLAlchemy would compile it for five times as long.
+        connection.exec_driver_sql(f"SELECT {names} FROM {table.name} LIMIT 0")  # noqa: S608
     return True
 
 

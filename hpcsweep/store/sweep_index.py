@@ -296,7 +296,7 @@ class SweepIndex:
         rows: a slow reader does not block writers.
         """
         for page in self._pages(self._joined(), where, within, batch):
-            yield from (dict(row._mapping) for row in page)  # noqa: SLF001  # a public name
+            yield from _as_dicts(page)
 
     def columns(
         self, names: Sequence[str], *, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
@@ -450,4 +450,9 @@ class SweepIndex:
         return self._database.read(lambda connection: connection.execute(query).all())
 
     def _mappings(self, query: Select[Any]) -> list[IndexRow]:
-        return [dict(row._mapping) for row in self._all(query)]  # noqa: SLF001  # a public name
+        return _as_dicts(self._all(query))
+
+
+def _as_dicts(rows: Sequence[Row[Any]]) -> list[IndexRow]:
+    names = rows[0]._fields if rows else ()  # a public name
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.migrations import STEPS
 from hpcsweep.store.upsert import RowBatch
 from tests.support.backends import Backend, backend
 from tests.support.postgres import PrivatePostgres, database, postgres
+from tests.support.small_disk import fill, mounted
 
 __all__ = ["backend", "database", "postgres"]
 
@@ -138,3 +143,54 @@ def test_an_upgrade_that_fails_leaves_the_old_version(
     monkeypatch.undo()
     sweep_index.create("s", MANIFEST)
     assert len(list(sweep_index.rows())) == 6
+
+
+# --- SQLite: a kill and a full disk in the middle -------------------------------------------------
+
+KILLED = """\
+import os, signal, sys
+from pathlib import Path
+from hpcsweep.store import SweepIndex
+from hpcsweep.store.migrations import STEPS
+version = int(sys.argv[2])
+step = STEPS[version]
+def killed(connection):
+    connection.exec_driver_sql("PRAGMA cache_size = 1")  # changed pages go to the file at once
+    step(connection)
+    os.kill(os.getpid(), signal.SIGKILL)
+STEPS[version] = killed
+SweepIndex(Path(sys.argv[1]), sys.argv[3]).create("s", "m")
+"""
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_a_migration_that_is_killed_leaves_the_old_tables(tmp_path: Path, version: int) -> None:
+    backend = Backend("sqlite", tmp_path / "store.sqlite3")
+    sweep_index = load(backend, version)
+    before = shape(backend), backend.raw("SELECT * FROM cases"), backend.raw("SELECT * FROM places")
+    argv = [sys.executable, "-c", KILLED, str(backend.location), str(version), KEY]
+    assert subprocess.run(argv, check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "store.sqlite3-journal").stat().st_size > 0
+    after = shape(backend), backend.raw("SELECT * FROM cases"), backend.raw("SELECT * FROM places")
+    assert after == before
+    sweep_index.create("s", MANIFEST)
+    assert len(list(sweep_index.rows())) == 6
+
+
+def test_a_full_disk_leaves_the_old_tables(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=4m") as disk:
+        backend = Backend("sqlite", disk / "store.sqlite3")
+        sweep_index = load(backend, 3)
+        backend.raw(
+            "WITH RECURSIVE n (i) AS (SELECT 6 UNION ALL SELECT i + 1 FROM n WHERE i < 9000) "  # noqa: S608  # ours
+            f"INSERT INTO places SELECT '{KEY}', i, '8549152f37719d3f' FROM n"
+        )
+        before = shape(backend), backend.raw("SELECT count(*) FROM places")
+        fill(disk / "others", leave=64 * 1024)
+        with pytest.raises(StoreError, match="the disk or quota is full") as caught:
+            sweep_index.create("s", MANIFEST)
+        assert "make room" in caught.value.next_step
+        assert (shape(backend), backend.raw("SELECT count(*) FROM places")) == before
+        (disk / "others").unlink()
+        sweep_index.create("s", MANIFEST)
+        assert sweep_index.counts()["complete", None] == 3 + 8996

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.errors import ExtraMissing, InputError, SweepError
+from hpcsweep.errors import ExtraMissing, InputError, StoreError, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
@@ -226,6 +226,19 @@ def test_a_slow_taker_keeps_no_task_from_ingesting(made: MadeSweep) -> None:
         assert len(list(rows)) == 5
 
     collect(made.directory, None, Settings(), take)
+
+
+def test_an_index_that_is_deleted_meanwhile(made: MadeSweep) -> None:
+    """A sentence; the next collect makes it again."""
+
+    def take(_: TableColumns, rows: Iterator[dict[str, Any]]) -> None:
+        (made.path / "store.sqlite3").unlink()
+        list(rows)
+
+    with pytest.raises(StoreError, match="the database cannot be used") as caught:
+        collect(made.directory, None, Settings(), take)
+    assert "--rebuild" in caught.value.next_step
+    assert [row["index"] for row in table(made)[1]] == list(range(6))
 
 
 # --- as text -------------------------------------------------------------------------------------
