@@ -118,7 +118,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> hs.Sweep:
 
     monkeypatch.setattr(door, "submit_stages", submit)
     monkeypatch.setattr(door, "cancel", cancel)
-    monkeypatch.setattr(hs.Sweep, "_target_cluster", lambda _: None)
+    monkeypatch.setattr(hs.Sweep, "_target_cluster", lambda *_: None)
     monkeypatch.setattr(hs.Sweep, "_recorded_cluster", None)
     return hs.Sweep("s", hs.grid(x=[1]), target="math:sqrt")
 
