@@ -24,6 +24,8 @@ from tests.faults.campaign import Row
 from tests.faults.injecting import Call, Fault, calls_in
 
 ROOT = Path(__file__).parents[2]
+# Those that submit, each at every so many of its calls, as a test has time for few.
+STAGES = {"tests.faults.stage_lives:Advanced": 150, "tests.faults.stage_lives:Awaited": 30}
 LIVES = [
     *(
         f"tests.faults.logbook_lives:{name}"
@@ -47,6 +49,7 @@ LIVES = [
             "Rebuilt",
         )
     ),
+    *STAGES,
 ]
 
 
