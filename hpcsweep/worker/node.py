@@ -21,6 +21,7 @@ from hpcsweep.errors import HpcsweepError, InputError, JournalError
 from hpcsweep.journal import journal_name
 from hpcsweep.records import EXIT_STOPPED, IN_TASK
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker.child import EXIT_BROKEN, die_with_worker, reopened
 from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.limit_query import LimitQuery
@@ -46,7 +47,7 @@ class NodeWorker:
         """Install the signal handlers of the process. *Raises* SweepError."""
         self._sweep, self._start = sweep, start
         plan, document = sweep.plan(submission)
-        rules = document["worker"].copy()
+        rules = document["worker"]
         self._plan, self._part = plan, plan.part(part)
         process_age_s()  # the processes of chunks count from the start of this one
         # Of the chunks: they end their cases, not this process.
@@ -56,8 +57,7 @@ class NodeWorker:
         self._time_left = SharedTimeLeft()
         python = document.get("python", sys.executable)
         self._ingester = Ingester(python, sweep.path, "", rules, self._runner)
-        self._rules = rules | {"ingest": False}
-        self._rules.pop("requeue", None)
+        self._rules: WorkerRules = {**rules, "ingest": False}
         # Held open by this process alone, which never writes to it: its end ends all chunks.
         self._lifeline, self._lifeline_end = os.pipe()
         # What each running chunk has of the node, by process id.

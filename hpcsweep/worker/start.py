@@ -68,7 +68,7 @@ class TakenChunk(NamedTuple):
 
     # The same for every worker of the job: the chunk's journal can be made by one of them only.
     token: str
-    # Its worker ingests for all chunks, and no chunk has the whole job requeued.
+    # The worker of its node ingests for all chunks.
     rules: WorkerRules
     # None if it is not known.
     limit: TimeLimit | None

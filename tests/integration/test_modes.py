@@ -89,3 +89,12 @@ def test_a_node_without_the_gpus_of_a_case(emulated: EmulatedCluster, tmp_path: 
     seen = project.status()
     assert (seen["counts"]["failed"], seen["reasons"]) == (10, {"setup": 10})
     assert "a case needs 1 of the task's GPUs" in project.cli("logs", "sweep", "9").stdout
+
+
+def test_a_program_of_a_single_job_may_call_srun(cluster: Cluster, tmp_path: Path) -> None:
+    """Its step shares the nodes with the step of the workers."""
+    project = project_of(cluster, tmp_path, "single", cases=2, case_timeout=60)
+    del project.manifest["target"]
+    project.write(command=["srun", "--nodes=1", "--ntasks=1", "echo", "{x}"])
+    project.submit("--wait")
+    assert project.status()["counts"]["complete"] == 2
