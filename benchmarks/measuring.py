@@ -20,7 +20,8 @@ from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.submission.arrays import SCRIPT_NAME
-from hpcsweep.submission.submit import SubmitRequest, submit
+from hpcsweep.submission.request import SubmitRequest
+from hpcsweep.submission.submit import submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 PACKAGE = Path(__file__).resolve().parents[1] / "hpcsweep"

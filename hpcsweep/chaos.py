@@ -21,7 +21,8 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.status import wait
 from hpcsweep.state.summary import Summary
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.submission.submit import SubmitRequest, submit
+from hpcsweep.submission.request import SubmitRequest
+from hpcsweep.submission.submit import submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Node failures, preemptions, duplicate starts, two outages of the controller, lost answers of

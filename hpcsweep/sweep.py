@@ -37,8 +37,8 @@ from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.cancel_cases import cancel_cases
 from hpcsweep.submission.followers import Follower
 from hpcsweep.submission.notices import notices
+from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
-from hpcsweep.submission.submit import SubmitRequest, Submitted
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version

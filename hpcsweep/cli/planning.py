@@ -23,8 +23,10 @@ from hpcsweep.submission import policy
 from hpcsweep.submission.arrays import array_for, is_requeued, script_for
 from hpcsweep.submission.limits import limits_for, refuse_impossible, summary
 from hpcsweep.submission.notices import other_code_notice, replaceable_notice
+from hpcsweep.submission.plans import make_plan
 from hpcsweep.submission.replacing import replaceable
-from hpcsweep.submission.submit import SubmitRequest, make_plan, outlook_for, rehearse
+from hpcsweep.submission.request import SubmitRequest
+from hpcsweep.submission.submit import outlook_for, rehearse
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE
 from hpcsweep.sweepdir.plan import Plan

@@ -30,8 +30,8 @@ from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import follow
 from hpcsweep.submission.closing_run import advance_or_requeue
 from hpcsweep.submission.notices import notices
+from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
-from hpcsweep.submission.submit import SubmitRequest, Submitted
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 

@@ -39,8 +39,9 @@ from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.reduce import send_reduce
+from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.settling import settle
-from hpcsweep.submission.submit import SubmitRequest, Submitted, outlook_for, send_batches
+from hpcsweep.submission.submit import outlook_for, send_batches
 from hpcsweep.submission.sweep_lock import SweepLock, awaited_sweep
 from hpcsweep.sweepdir import nodes
 from hpcsweep.sweepdir.directory import SweepDirectory

@@ -31,7 +31,7 @@ from hpcsweep.state.standstill import by_hand
 from hpcsweep.submission.advance import advance
 from hpcsweep.submission.arrays import job_name
 from hpcsweep.submission.closing import CLOSING_SUFFIX
-from hpcsweep.submission.submit import Submitted
+from hpcsweep.submission.request import Submitted
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 T = TypeVar("T")

@@ -22,7 +22,8 @@ from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.policies import COMPLETE, Policies
 from hpcsweep.settings import Settings
 from hpcsweep.state.over import is_over, is_sweep_over
-from hpcsweep.submission.submit import SubmitRequest, Submitted, prepare, submit
+from hpcsweep.submission.request import SubmitRequest, Submitted
+from hpcsweep.submission.submit import prepare, submit
 from hpcsweep.submission.sweep_lock import awaited_sweep, patiently
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import (

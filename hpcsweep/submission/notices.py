@@ -7,7 +7,7 @@ from itertools import islice
 
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.submission.replacing import Replaceable
-from hpcsweep.submission.submit import SubmitRequest, Submitted
+from hpcsweep.submission.request import SubmitRequest, Submitted
 
 # Indices that are listed of cases computed with other code.
 INDICES_NAMED = 10

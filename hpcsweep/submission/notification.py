@@ -12,7 +12,7 @@ from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.errors import ClusterError, SweepError
 from hpcsweep.manifest.policies import Notify, Policies
 from hpcsweep.redact import redact
-from hpcsweep.submission.submit import Submitted
+from hpcsweep.submission.request import Submitted
 from hpcsweep.sweepdir import notices
 
 # Seconds that the command or `mail` may take.

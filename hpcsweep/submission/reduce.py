@@ -23,7 +23,8 @@ from hpcsweep.state.over import is_over
 from hpcsweep.state.reduced import current_reduce, reduce_of
 from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
-from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
+from hpcsweep.submission.request import SubmitRequest, Submitted
+from hpcsweep.submission.submit import submit
 from hpcsweep.submission.sweep_lock import patiently
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version

@@ -12,7 +12,8 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.settings import Settings
 from hpcsweep.submission.followers import send_followers
 from hpcsweep.submission.reduce import send_reduce
-from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
+from hpcsweep.submission.request import SubmitRequest, Submitted
+from hpcsweep.submission.submit import submit
 from hpcsweep.submission.sweep_lock import awaited_sweep
 from hpcsweep.sweepdir.followers import followers
 

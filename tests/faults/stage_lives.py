@@ -21,7 +21,8 @@ from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import advance
 from hpcsweep.submission.followers import Follower, send_after
-from hpcsweep.submission.submit import SubmitRequest, submit
+from hpcsweep.submission.request import SubmitRequest
+from hpcsweep.submission.submit import submit
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import followers, goes_before
 

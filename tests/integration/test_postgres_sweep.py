@@ -16,7 +16,8 @@ from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.store import SweepIndex, ingest
-from hpcsweep.submission.submit import SubmitRequest, Submitted, submit
+from hpcsweep.submission.request import SubmitRequest, Submitted
+from hpcsweep.submission.submit import submit
 from hpcsweep.sweepdir.plan import WorkerRules
 from tests.support.postgres import Place, database, postgres
 from tests.support.sweeps import MadeSweep

@@ -20,7 +20,7 @@ from hpcsweep.store.sweep_index import Measured
 from hpcsweep.submission.canary_stop import has_failed, reasons_text
 from hpcsweep.submission.first_cases import spread
 from hpcsweep.submission.policy import UNASKED, Policy, decide
-from hpcsweep.submission.submit import SubmitRequest
+from hpcsweep.submission.request import SubmitRequest
 from tests.support.simulated_site import version_of
 
 CASES = 100

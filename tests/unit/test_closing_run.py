@@ -15,8 +15,8 @@ from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.paused import paused
 from hpcsweep.submission.arrays import job_name
 from hpcsweep.submission.closing_run import must_return, own_closing_job
+from hpcsweep.submission.request import Submitted
 from hpcsweep.submission.settling import is_settled
-from hpcsweep.submission.submit import Submitted
 from hpcsweep.sweepdir.plan import Plan
 from tests.support.sweeps import MadeSweep
 

@@ -18,7 +18,7 @@ from hpcsweep.cluster.process import run
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.state.outlook import Group, Outlook, State
-from hpcsweep.submission.submit import Submitted
+from hpcsweep.submission.request import Submitted
 from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.scripted import World
 

@@ -18,7 +18,7 @@ from hpcsweep.state.paused import paused
 from hpcsweep.state.stopped import Stopped
 from hpcsweep.submission import notification
 from hpcsweep.submission.notification import Event, event_of, notify_once
-from hpcsweep.submission.submit import Submitted
+from hpcsweep.submission.request import Submitted
 from hpcsweep.sweepdir import notices
 from hpcsweep.sweepdir.version import Version
 from tests.support.sweeps import MadeSweep

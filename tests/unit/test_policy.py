@@ -16,8 +16,9 @@ from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import array_tasks
 from hpcsweep.state.outlook import Group, Outlook, State, outlook_of
 from hpcsweep.store.ingest import fresh_index
+from hpcsweep.submission.plans import make_plan
 from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide, under_way
-from hpcsweep.submission.submit import SubmitRequest, make_plan
+from hpcsweep.submission.request import SubmitRequest
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker.start import Start
 from tests.support.journals import write_journal

@@ -23,7 +23,7 @@ def command(manifest: Path, script: bool, selection: Selection, **shared: Any) -
     """Show what a submit would send."""
     from hpcsweep.cli.planning import show_plan
     from hpcsweep.cli.selecting import selected
-    from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.submission.request import SubmitRequest
     from hpcsweep.sweepdir.version import Version
 
     context = load_context(**shared)

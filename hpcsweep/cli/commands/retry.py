@@ -33,7 +33,7 @@ def command(sweep: str, waits: bool, throttle: int, selection: Selection, **shar
     from hpcsweep.cli.selecting import selected_of
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
-    from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.submission.request import SubmitRequest
 
     context = load_context(**shared)
     directory = context.sweep(sweep)

@@ -23,7 +23,7 @@ from hpcsweep.records import RERUNS
 if TYPE_CHECKING:
     from hpcsweep.cli.context import Context
     from hpcsweep.cluster.base import Cluster
-    from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.submission.request import SubmitRequest
     from hpcsweep.sweepdir.directory import SweepDirectory
     from hpcsweep.tables.selection import Selection
 
@@ -90,7 +90,7 @@ def command(
     from hpcsweep.cli.selecting import selected
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
-    from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.submission.request import SubmitRequest
     from hpcsweep.sweepdir.version import Version
 
     if chaos_seed is not None and selection:
@@ -141,7 +141,7 @@ def _submit_after(
     from hpcsweep.cli.notices import notify
     from hpcsweep.submission.after import submit_after
     from hpcsweep.submission.followers import Follower
-    from hpcsweep.submission.submit import SubmitRequest
+    from hpcsweep.submission.request import SubmitRequest
 
     manifest, source, awaited, when = context.manifest_after(path, other)
     own = context.sweep_path(manifest)

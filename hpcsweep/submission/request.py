@@ -1,0 +1,135 @@
+"""What to submit, and what a submit did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Policies
+from hpcsweep.sources import ParameterSource
+from hpcsweep.state.manifest_diff import Difference
+from hpcsweep.state.outlook import Outlook
+from hpcsweep.state.paused import Paused
+from hpcsweep.state.stopped import Stopped
+from hpcsweep.submission.policy import Policy
+from hpcsweep.submission.replacing import Replaceable
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.followers import followers
+from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.sweepdir.version import Version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmitRequest:
+    """What to submit, and how."""
+
+    manifest: FrozenManifest
+    # With replicates.
+    source: ParameterSource
+    # The sweep directory, which may not exist yet.
+    path: Path
+    # The manifest's file, if it was read from one just now: no task reads it.
+    file: Path | None = None
+    # Largest count of array tasks that run at once; 0 for no throttle.
+    throttle: int = 0
+    # None, or one of RERUNS.
+    rerun: str | None = None
+    # The indices to which it is limited, in the order of this manifest; None for all.
+    selection: IndexSet | None = None
+    # Whether another target or seed under the same name is accepted.
+    allow_mixed: bool = False
+    # Whether queued tasks with other options than this manifest's are cancelled and sent anew.
+    replace: bool = False
+    # Whether only what earlier submissions left, and what `retry` repeats, is sent.
+    advances: bool = False
+    # The most that the cluster gives to a retry, as `Limits.caps`.
+    caps: Mapping[str, int] = field(default_factory=dict)
+    # Whether no case goes first unless the manifest says so.
+    at_once: bool = False
+
+    @property
+    def version(self) -> Version:
+        """The manifest with its cases."""
+        return Version.of(self.manifest, self.source)
+
+    @property
+    def policies(self) -> Policies:
+        """What the manifest says of the sweep's going on."""
+        return Policies.from_json(self.manifest.policies)
+
+    @property
+    def policy(self) -> Policy:
+        """Which of its cases to send."""
+        return Policy(
+            rerun=self.rerun,
+            selection=self.selection,
+            chunk=self.manifest.chunk,
+            case_seconds=self.policies.case_seconds,
+            # A chunk of whole nodes runs in one slot.
+            slots=1 if self.manifest.nodes else self.manifest.needs.slots or 1,
+            resources=self.manifest.resources,
+            node_jobs=self.manifest.node_jobs,
+            retry=self.policies.retry,
+            caps=self.caps,
+            closes=self.policies.closes or bool(followers(self.path)),
+            has_closing_jobs=self.policies.closing is not None,
+            canary=self._canary,
+            sizes=bool(self.policies.canary),
+            advances=self.advances,
+        )
+
+    @property
+    def _canary(self) -> int | None:
+        """How many cases go first; None for the default of a command."""
+        canary = self.policies.canary
+        # A function was imported and its arguments were checked before.
+        is_default = canary is None and self.manifest.target.is_command and not self.at_once
+        return None if is_default else canary or 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submitted:
+    """The result of a submit."""
+
+    sweep: SweepDirectory
+    # The outlook before the submit.
+    outlook: Outlook
+    # Wanted indices that array tasks have already.
+    under_way: IndexSet = field(default_factory=IndexSet)
+    # Indices that `advance` sends as soon as the queue has room.
+    without_room: IndexSet = field(default_factory=IndexSet)
+    # Indices that `advance` sends when the canary has passed.
+    behind_canary: IndexSet = field(default_factory=IndexSet)
+    # Queued tasks that this manifest would send otherwise.
+    replaceable: Replaceable | None = None
+    # One for each resource class; none when there was nothing to submit.
+    plans: tuple[Plan, ...] = ()
+    # By part, of all plans.
+    job_ids: list[str] = field(default_factory=list)
+    # From the cases of the previous submission; None if they are the same.
+    difference: Difference | None = None
+    # Why the sweep's circuit breaker sends nothing more; None if it is not stopped.
+    stopped: Stopped | None = None
+    # Why nothing is sent until there is room on the disk; None if there is.
+    paused: Paused | None = None
+    # What was submitted because the cases are complete: the reduce, and sweeps that follow.
+    stages: tuple[Submitted, ...] = ()
+
+    @property
+    def plan(self) -> Plan | None:
+        """The first one; None when there was nothing to submit."""
+        return self.plans[0] if self.plans else None
+
+    @property
+    def arrays(self) -> list[str]:
+        """The job ids of all arrays that are not known to be over, the oldest first."""
+        earlier = (sent.job_id for sent in self.outlook.tasks.parts)
+        return [*filter(None, earlier), *self.job_ids]
+
+    @property
+    def cancelled(self) -> IndexSet:
+        """The indices under way in array tasks that were cancelled and may not be over yet."""
+        return self.under_way & self.outlook.cancelled
