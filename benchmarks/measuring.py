@@ -78,18 +78,25 @@ def installed(directory: Path, *, dependencies: bool = False) -> str:
 
 
 def prepared(
-    directory: Path, cases: int = 1, *, runs: str = "all", target: str = TARGET, more: str = ""
+    directory: Path,
+    cases: int = 1,
+    *,
+    runs: str = "all",
+    target: str | None = TARGET,
+    more: str = "",
 ) -> SweepDirectory:
     """A sweep of one array task, handed in to nowhere; its target does nothing.
 
     It has a time limit, as most sweeps: without one a task asks Slurm for it. `more`: further
-    lines of its manifest.
+    lines of its manifest, with the command if there is no `target`.
     """
     directory.mkdir()
-    (directory / "target.py").write_text(target)
+    if target is not None:
+        (directory / "target.py").write_text(target)
+        more += "target: target.py:run\n"
     manifest = directory / "manifest.yaml"
     manifest.write_text(
-        f"name: noop\ntarget: target.py:run\nchunk: {cases}\nruns: {runs}\nslurm: {{time: 60}}\n"
+        f"name: noop\nchunk: {cases}\nruns: {runs}\nslurm: {{time: 60}}\n"
         f"source: {{grid: {{x: [{', '.join(map(str, range(cases)))}]}}}}\n{more}"
     )
     return submitted(manifest, directory / "noop")
