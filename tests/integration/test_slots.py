@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import random
 import signal
+from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from hpcsweep.journal import read
 from tests.support.clusters import RealCluster, started_emulated
+from tests.support.journals import Record
 from tests.support.project import TARGET, Project, check_whole
 from tests.support.slurm_cluster import PrivateSlurm
 from tests.support.wait import wait_until
@@ -149,3 +153,47 @@ def test_no_case_runs_into_the_time_limit(tmp_path: Path) -> None:
         assert len(list(project.sweep.glob("submissions/*/plan.json"))) > 1
         assert set(project.executions().values()) == {1}
         check_whole(project, count)
+
+
+# A third of the time of three minutes, since Slurm's limits are minutes.
+SCALE = 1 / 3
+UNEVEN = TARGET.replace(
+    "    while",
+    f"    import random\n    time.sleep({SCALE} * random.Random(x).uniform(0.1, 20.0))\n    while",
+)
+
+
+@pytest.mark.soak
+def test_a_thousand_uneven_cases_in_tasks_of_three_minutes(tmp_path: Path) -> None:
+    """Of 0.1 to 20 s each: the limit ends none, and the slots are busy most of their time."""
+    count, slots = 1000, 8
+    with started_emulated(cpus=2 * slots, requeue_delay_s=0.2) as cluster:
+        project = Project(
+            cluster,
+            tmp_path,
+            count,
+            target=UNEVEN,
+            chunk=150,  # more than a task has time for
+            slots=slots,
+            slurm={"time": "00:01:00", "mem": "100M"},
+            retry={"max_attempts": 2},
+        )
+        project.submit()
+        wait_until(
+            lambda: project.status()["counts"]["complete"] == count or str(project.status()),
+            900,
+            "all complete",
+            poll_s=2.0,
+        )
+        assert len(list(project.sweep.glob("submissions/*/plan.json"))) > 1
+        assert set(project.executions().values()) == {1}
+        check_whole(project, count)
+    busy_s = elapsed_s = 0.0
+    for path in project.sweep.glob("journal/*/*/*.jsonl"):
+        records = [cast("Record", record) for reading in read(path) for record in reading.records]
+        busy_s += sum(record.get("wall_seconds", 0.0) for record in records)
+        # A start that has itself requeued leaves no end of its own.
+        moments = [record.get("time") or record.get("ended") for record in records]
+        begun, *_, ended = (datetime.fromisoformat(moment) for moment in moments if moment)
+        elapsed_s += slots * (ended - begun).total_seconds()
+    assert busy_s > 0.85 * elapsed_s, f"{busy_s:.0f} of {elapsed_s:.0f} slot seconds were used"
