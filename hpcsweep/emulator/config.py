@@ -29,7 +29,8 @@ class Partition:
     priority_tier: int = 1
     # How jobs of this partition are preempted: OFF (never), REQUEUE or CANCEL.
     preempt_mode: str = "OFF"
-    # Seconds until they end; with `preempt_send_user_signal` their --signal is sent at once.
+    # Seconds until they end; with `preempt_send_user_signal` their --signal is sent at once, also
+    # without a grace.
     grace_s: float = 0.0
 
 

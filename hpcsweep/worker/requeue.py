@@ -7,41 +7,56 @@ limit, and none that ends within the grace time of a preemption (22.05).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
+from hpcsweep.errors import JournalError
 from hpcsweep.journal import journals_of_chunk, read
 from hpcsweep.records import Reason
 from hpcsweep.sweepdir.plan import checkpoint_dir
 from hpcsweep.worker.ledger import settles
 from hpcsweep.worker.messages import write_notice
-from hpcsweep.worker.runner import Steps
+from hpcsweep.worker.runner import Runner, Steps, Wait
 from hpcsweep.worker.slurm_program import SlurmProgram
 from hpcsweep.worker.start import Assignment
 
 TIMEOUT_S = 20.0
+# Seconds from USR2 to TERM of a preemption without a grace time: they are sent together (22.05).
+TERM_DELAY_S = 1.0
+# What scontrol says of a task that Slurm has requeued already.
+REQUEUED = "Job is pending execution"
 
 
-def requeue(
-    assignment: Assignment, reason: Reason, most: int, clock: Callable[[], float]
-) -> Steps[bool]:
+def requeue(assignment: Assignment, reason: Reason, most: int, runner: Runner) -> Steps[bool]:
     """Ask Slurm to requeue this task, whose records are durable. Returns whether it will.
 
     `most`: starts without progress, after which it is not asked. One start without progress that
-    the time limit ended suffices: the next one would have no more time.
+    the time limit ended suffices: the next one would have no more time. Whether a task starts again
+    that gets TERM is Slurm's decision.
     """
+    if reason is not Reason.TIMEOUT:
+        yield from _await_term(runner)
+        if runner.is_terminated:
+            return False
     stalled = stalled_starts(assignment)
     if stalled >= (1 if reason is Reason.TIMEOUT else most):
         starts = "start" if stalled == 1 else f"{stalled} starts"
         _refuse(f"its last {starts} neither finished a case nor saved a newer checkpoint")
         return False
-    program = SlurmProgram(["scontrol", "requeue", _name(assignment)], clock, TIMEOUT_S)
-    answer = yield from program.run()
+    argv = ["scontrol", "requeue", _name(assignment)]
+    answer = yield from SlurmProgram(argv, runner.clock, TIMEOUT_S).run()
+    if REQUEUED in answer.stderr:
+        return True
     if answer.exit_code:
         _refuse(answer.stderr.partition("\n")[0] or f"scontrol ended with {answer.exit_code}")
     elif answer.exit_code is None:
         _refuse("scontrol cannot be started here, or did not answer")
     return answer.exit_code == 0
+
+
+def _await_term(runner: Runner) -> Steps[None]:
+    deadline = runner.clock() + TERM_DELAY_S
+    while not runner.is_terminated and runner.clock() < deadline:
+        yield Wait(until=deadline)
 
 
 def _refuse(why: str) -> None:
@@ -66,7 +81,7 @@ def stalled_starts(assignment: Assignment) -> int:
     So only times of the sweep's file system are compared, never the clocks of two nodes.
     """
     paths = journals_of_chunk(assignment.journals, assignment.chunk)
-    written_ns = [0, *(path.stat().st_mtime_ns for path in paths)]
+    written_ns = [0, *map(_written_ns, paths)]
     for stalled, (path, since_ns) in enumerate(zip(paths[::-1], written_ns[-2::-1], strict=True)):
         if _has_progress(assignment.sweep.path, path, since_ns):
             return stalled
@@ -74,9 +89,19 @@ def stalled_starts(assignment: Assignment) -> int:
 
 
 def _has_progress(sweep: Path, journal: Path, since_ns: int) -> bool:
-    records = [record for reading in read(journal) for record in reading.records]
+    try:
+        records = [record for reading in read(journal) for record in reading.records]
+    except JournalError:
+        return False  # the ledger has reported it
     if any(settles(record) for record in records):
         return True
     begun = {record["case_id"] for record in records if record["kind"] == "begin"}
     saved = (path for case_id in begun for path in (sweep / checkpoint_dir(case_id)).glob("*"))
-    return any(path.stat().st_mtime_ns > since_ns for path in saved)
+    return any(_written_ns(path) > since_ns for path in saved)
+
+
+def _written_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # it was temporary
+        return 0

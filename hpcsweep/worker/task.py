@@ -247,8 +247,7 @@ class Task:
         with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
             from hpcsweep.worker.requeue import requeue  # noqa: PLC0415  # for these tasks only
 
-            clock = self._runner.clock
-            return self._runner.complete(requeue(self._assignment, reason, most, clock))
+            return self._runner.complete(requeue(self._assignment, reason, most, self._runner))
         return False
 
     def _end(self, why: Reason | None = None) -> None:

@@ -83,8 +83,11 @@ class FakeProgram:
 # --- functions -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
-@pytest.mark.parametrize("before", ["", THREAD], ids=["forked", "in-process"])
+@pytest.mark.parametrize(
+    ("number", "before"),
+    [(signal.SIGTERM, ""), (signal.SIGUSR2, ""), (signal.SIGTERM, THREAD)],
+    ids=["TERM", "USR2", "in-process"],
+)
 def test_a_case_is_preempted_when_it_has_saved(
     tmp_path: Path, number: signal.Signals, before: str
 ) -> None:
@@ -156,6 +159,18 @@ def run(x, checkpoint):
         task.send_signal(signal.SIGTERM)
         assert task.wait(30) == 75
     assert last_ends(made) == {0: ("interrupted", "terminated")}
+
+
+def test_a_checkpoint_that_cannot_be_read_costs_its_case(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[0, 1]), python=STEPS)
+    made.plan()
+    saved = made.path / "checkpoints" / made.source[0].case_id / "state.checkpoint"
+    saved.parent.mkdir(parents=True)
+    saved.write_text('{"step": 3')
+    (tmp_path / "free").touch()
+    made.run()
+    assert last_ends(made) == {0: ("failed", "error"), 1: ("complete", None)}
+    assert f"{saved}: is damaged: " in made.ends()[0]["error"]["message"]
 
 
 def test_a_term_to_one_case_alone(tmp_path: Path) -> None:

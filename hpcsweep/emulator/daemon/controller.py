@@ -254,9 +254,9 @@ class Controller:
             if job.restart == run:
                 self.kill(job, "PREEMPTED", "None", preemption.MESSAGE)
 
+        if self.settings.preempt_send_user_signal:
+            self._warn(job)
         if grace_s:
-            if self.settings.preempt_send_user_signal:
-                self._warn(job)
             self.timers.at(time.time() + grace_s, end)
         else:
             end()
