@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings

@@ -12,7 +12,8 @@ from hpcsweep.cli.notices import notify
 from hpcsweep.cli.render.console import print_line
 from hpcsweep.cli.render.plan import print_plan
 from hpcsweep.cluster import registry
-from hpcsweep.cluster.base import Cluster, Limits
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.files import token
 from hpcsweep.settings import Settings

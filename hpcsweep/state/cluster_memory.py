@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
-from hpcsweep.cluster.base import Element
+from hpcsweep.cluster.jobs import Element
 from hpcsweep.errors import SweepError
 from hpcsweep.field_checks import NUMBER, NUMBERS, TEXT, TEXTS, by_name, mismatch, one_of, schema
 from hpcsweep.files import (

@@ -14,7 +14,8 @@ import os
 import time
 
 from hpcsweep.cluster import registry
-from hpcsweep.cluster.base import Cluster, Element, Queued
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.jobs import Element, Queued
 from hpcsweep.cluster.slurm.reasons import NONE
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.errors import ClusterError

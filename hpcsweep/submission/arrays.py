@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpcsweep.cluster.base import Array, Limits
+from hpcsweep.cluster.jobs import Array
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.ids import slug
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpcsweep.cluster.base import Limits
 from hpcsweep.cluster.ceilings import TIME
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import InputError
 from hpcsweep.quantities import time_limit_seconds, time_limit_text
 from hpcsweep.records import Resources

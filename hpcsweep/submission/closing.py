@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from hpcsweep.cluster.base import SingleJob
+from hpcsweep.cluster.jobs import SingleJob
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Part

@@ -17,7 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcsweep.cluster import process, registry
-from hpcsweep.cluster.base import NOTHING, Cluster, SingleJob
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.jobs import SingleJob
+from hpcsweep.cluster.limits import NOTHING
 from hpcsweep.errors import ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.records import Resources

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsweep.cluster import registry
-from hpcsweep.cluster.base import Cluster, Limits
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
 from hpcsweep.files import json_bytes, write_new

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hpcsweep.cluster.base import Cluster, Limits
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterError, InputError
 from hpcsweep.records import ARRAY, Resources
 from hpcsweep.submission.hourly_calls import HourlyCalls

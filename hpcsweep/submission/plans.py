@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpcsweep.cluster import registry
-from hpcsweep.cluster.base import Cluster, Element
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.cluster.jobs import Element
 from hpcsweep.cluster.slurm.states import meaning
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.manifest.frozen import FrozenManifest

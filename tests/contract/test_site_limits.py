@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm import site_cache
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.emulator.config import Partition, Qos

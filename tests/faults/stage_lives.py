@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcsweep.cluster.base import Array, Element, Limits, Queued
+from hpcsweep.cluster.jobs import Array, Element, Queued
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings

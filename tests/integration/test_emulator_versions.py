@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep import emulator
-from hpcsweep.cluster.base import SingleJob
+from hpcsweep.cluster.jobs import SingleJob
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.emulator import EmulatorConfig, from_json
 from hpcsweep.emulator.versions import DEFAULT, VERSIONS

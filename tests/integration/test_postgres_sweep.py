@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.journal import all_journals
 from hpcsweep.manifest.user import load_manifest

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Pool, event
 
-from hpcsweep.cluster.base import Limits, Queued
+from hpcsweep.cluster.jobs import Queued
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status

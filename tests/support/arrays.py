@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpcsweep.cluster.base import Array
+from hpcsweep.cluster.jobs import Array
 from hpcsweep.records import Part
 
 

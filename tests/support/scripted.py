@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cluster.base import AccountingRow, Limits, Queued
+from hpcsweep.cluster.jobs import AccountingRow, Queued
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest, Target, sealed
 from hpcsweep.records import Reason, Resources, Status

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import Target
 from hpcsweep.manifest.policies import Policies, Retry

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from hpcsweep.cli.render.plan import duration, print_plan
-from hpcsweep.cluster.base import Limits
 from hpcsweep.cluster.ceilings import Ceiling
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import CaseNeeds, Resources

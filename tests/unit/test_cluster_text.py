@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from hpcsweep.cluster.base import AccountingRow, Queued
+from hpcsweep.cluster.jobs import AccountingRow, Queued
 from hpcsweep.cluster.slurm import text
 from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import ClusterUnavailable

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import InputError, ManifestError
 from hpcsweep.manifest.frozen import FrozenManifest, from_json, to_json
 from hpcsweep.manifest.user import load_manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKED_MAX

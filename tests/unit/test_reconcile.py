@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.errors import ClusterError
 from hpcsweep.settings import Settings

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from hpcsweep.cluster.base import Limits
 from hpcsweep.cluster.ceilings import ALL_CPUS, CPUS, GPUS, MEMORY, NODES, RUNNING, TIME
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm import site, site_cache
 from hpcsweep.cluster.slurm.site import Site, SiteAnswers
 from hpcsweep.errors import ClusterError

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cluster.base import Limits, Queued
+from hpcsweep.cluster.jobs import Queued
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import encode

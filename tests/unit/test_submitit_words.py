@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.base import Queued
+from hpcsweep.cluster.jobs import Queued
 from hpcsweep.cluster.slurm import text
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.client import logs

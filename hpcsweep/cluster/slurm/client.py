@@ -12,17 +12,9 @@ from pathlib import Path
 from typing import Self
 
 from hpcsweep.cluster import process
-from hpcsweep.cluster.base import (
-    NOTHING,
-    AccountingRow,
-    Array,
-    Defaults,
-    Element,
-    Limits,
-    Opening,
-    Queued,
-    SingleJob,
-)
+from hpcsweep.cluster.base import Defaults, Opening
+from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
+from hpcsweep.cluster.limits import NOTHING, Limits
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm import refusals, site, site_cache, submit_limits, text
 from hpcsweep.cluster.slurm.environment import clean_environment, pointed_at

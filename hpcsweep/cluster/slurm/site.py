@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self, TypedDict
 
-from hpcsweep.cluster.base import Limits
 from hpcsweep.cluster.ceilings import Ceiling, Impossible, loosest
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm import job_limits, partitions, text
 from hpcsweep.cluster.slurm.job_limits import Association, JobLimits, QosLimits
 from hpcsweep.cluster.slurm.partitions import NodeKind, PartitionLimits

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from hpcsweep.cluster.base import AccountingRow, Array, Element, Queued, SingleJob
+from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
 from hpcsweep.errors import ClusterUnavailable, InputError
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.records import ALONE, NODE, Part

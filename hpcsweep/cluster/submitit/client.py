@@ -17,7 +17,9 @@ from typing import Any
 
 from hpcsweep import errors
 from hpcsweep.cluster import process
-from hpcsweep.cluster.base import Array, Cluster, Defaults, Element, Limits, Opening, Queued
+from hpcsweep.cluster.base import Cluster, Defaults, Opening
+from hpcsweep.cluster.jobs import Array, Element, Queued
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm.client import Slurm, is_unreachable, report_waits
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.cluster.slurm.site import KILL_WAIT_S
