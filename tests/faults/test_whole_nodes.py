@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support import clusters
-from tests.support.clusters import Cluster, RealCluster, started_emulated
+from tests.support.clusters import Cluster, EmulatedCluster, RealCluster, started_emulated
 from tests.support.fixtures import MakeSlurm
 from tests.support.project import TARGET, Project, check_whole
+from tests.support.slurm_cluster import PrivateSlurm
 from tests.support.wait import wait_until
 
 cluster, emulated = clusters.cluster, clusters.emulated
@@ -93,9 +94,9 @@ def test_a_killed_worker_leaves_the_other_node_at_work(cluster: Cluster, tmp_pat
     assert project.executions() == {x: 2 if x in lost else 1 for x in range(16)}
 
 
-def test_a_requeued_job_goes_on(cluster: Cluster, tmp_path: Path) -> None:
+def goes_on_after_a_requeue(cluster: Cluster, root: Path) -> None:
     """What was complete before stays, and the job runs the rest once more."""
-    project = project_of(cluster, tmp_path, "node", 8)
+    project = project_of(cluster, root, "node", 8)
     project.hold(*range(2, 6))
     project.submit()
     project.wait_begun(*range(6))
@@ -106,6 +107,16 @@ def test_a_requeued_job_goes_on(cluster: Cluster, tmp_path: Path) -> None:
     project.wait_status(lambda seen: seen["counts"]["complete"] == 8, "all complete")
     check_whole(project, 8)
     assert project.executions() == {x: 2 if 2 <= x < 6 else 1 for x in range(8)}
+
+
+def test_a_requeued_job_goes_on(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    goes_on_after_a_requeue(emulated, tmp_path)
+
+
+@pytest.mark.slurm
+@pytest.mark.soak
+def test_a_real_requeued_job_goes_on(slurm: PrivateSlurm, tmp_path: Path) -> None:
+    goes_on_after_a_requeue(RealCluster(slurm), tmp_path)
 
 
 def test_the_time_limit_leaves_chunks_to_the_next_job(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support import clusters
-from tests.support.clusters import Cluster, EmulatedCluster
+from tests.support.clusters import Cluster, EmulatedCluster, RealCluster
 from tests.support.project import Project, check_whole, essential
+from tests.support.slurm_cluster import PrivateSlurm
 
 cluster, emulated = clusters.cluster, clusters.emulated
 CASES = 60
@@ -91,10 +94,20 @@ def test_a_node_without_the_gpus_of_a_case(emulated: EmulatedCluster, tmp_path: 
     assert "a case needs 1 of the task's GPUs" in project.cli("logs", "sweep", "9").stdout
 
 
-def test_a_program_of_a_single_job_may_call_srun(cluster: Cluster, tmp_path: Path) -> None:
-    """Its step shares the nodes with the step of the workers."""
-    project = project_of(cluster, tmp_path, "single", cases=2, case_timeout=60)
+def calls_srun(cluster: Cluster, root: Path) -> None:
+    """A program's step shares the nodes with the step of the workers."""
+    project = project_of(cluster, root, "single", cases=2, case_timeout=60)
     del project.manifest["target"]
     project.write(command=["srun", "--nodes=1", "--ntasks=1", "echo", "{x}"])
     project.submit("--wait")
     assert project.status()["counts"]["complete"] == 2
+
+
+def test_a_program_of_a_single_job_may_call_srun(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    calls_srun(emulated, tmp_path)
+
+
+@pytest.mark.slurm
+@pytest.mark.soak
+def test_a_program_of_a_real_job_may_call_srun(slurm: PrivateSlurm, tmp_path: Path) -> None:
+    calls_srun(RealCluster(slurm), tmp_path)
