@@ -119,21 +119,33 @@ def test_a_real_requeued_job_goes_on(slurm: PrivateSlurm, tmp_path: Path) -> Non
     goes_on_after_a_requeue(RealCluster(slurm), tmp_path)
 
 
-def test_the_time_limit_leaves_chunks_to_the_next_job(tmp_path: Path) -> None:
+def leaves_chunks_at_its_limit(cluster: Cluster, root: Path) -> None:
     """What no node took has the reason that ended the other chunks of the job."""
+    project = project_of(cluster, root, "single", 12)
+    project.write(slurm={"time": "00:01:00", "nodes": 2})
+    project.hold(*range(12))
+    project.submit()
+    seen = project.wait_status(lambda seen: not seen["tasks"], "the end of the job")
+    begun = project.executions()
+    assert len(begun) == 2 * SLOTS
+    assert seen["reasons"] == {"timeout": 12}
+    project.release(*range(12))
+    project.submit("--wait", "--set", "slurm.time=01:00:00")
+    check_whole(project, 12)
+    assert project.executions() == {x: 2 if x in begun else 1 for x in range(12)}
+
+
+def test_the_time_limit_leaves_chunks_to_the_next_job(tmp_path: Path) -> None:
     with started_emulated(time_scale=0.1) as cluster:
-        project = project_of(cluster, tmp_path, "single", 12)
-        project.write(slurm={"time": "00:01:00", "nodes": 2})
-        project.hold(*range(12))
-        project.submit()
-        seen = project.wait_status(lambda seen: not seen["tasks"], "the end of the job")
-        begun = project.executions()
-        assert len(begun) == 2 * SLOTS
-        assert seen["reasons"] == {"timeout": 12}
-        project.release(*range(12))
-        project.submit("--wait", "--set", "slurm.time=01:00:00")
-        check_whole(project, 12)
-        assert project.executions() == {x: 2 if x in begun else 1 for x in range(12)}
+        leaves_chunks_at_its_limit(cluster, tmp_path)
+
+
+@pytest.mark.slurm
+@pytest.mark.soak  # a minute is the shortest limit
+def test_a_real_time_limit_leaves_chunks_to_the_next_job(
+    slurm: PrivateSlurm, tmp_path: Path
+) -> None:
+    leaves_chunks_at_its_limit(RealCluster(slurm), tmp_path)
 
 
 @pytest.mark.slurm
