@@ -57,6 +57,8 @@ def _more_memory(
 ) -> Resources | None:
     option = next((name for name in _MEMORY if name in resources.options), "mem")
     given = memory_bytes(resources.options.get(option, ""))
+    if option in resources.options and given is None:  # `mem: 0`, all of the node
+        return None
     # The peak is that of a whole task: it says nothing of memory per CPU or GPU.
     used = used_bytes if option == "mem" else None
     base = max((count for count in (given, used) if count is not None), default=None)

@@ -51,6 +51,10 @@ def test_memory_that_was_never_asked_for_starts_from_what_was_used() -> None:
     assert escalated(options(time="10"), OOM, Retry(), GIB) == options(time="10", mem="1536M")
 
 
+def test_a_task_with_all_memory_of_its_node_can_have_no_more() -> None:
+    assert escalated(options(mem="0"), OOM, Retry(), GIB) is None
+
+
 @pytest.mark.parametrize(
     ("most", "caps", "found"),
     [
