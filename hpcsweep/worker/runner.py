@@ -86,9 +86,9 @@ class Runner:
         return Reason.TERMINATED
 
     def grace_s(self, term_grace_s: float) -> float:
-        """Seconds that a case has to end by itself; `term_grace_s` behind TERM or without a signal.
+        """Seconds that a case has to end by itself; `term_grace_s` after TERM or without a signal.
 
-        Behind USR2 there is more time until Slurm sends TERM.
+        After USR2 there is more time until Slurm sends TERM.
         """
         name = self.stop_signal
         if name is None or self.is_terminated:

@@ -226,7 +226,7 @@ def test_preemption_in_every_mode(preempting: Cluster, tmp_path: Path) -> None:
         check_steps(project, 4)
 
 
-@pytest.mark.parametrize("preempting", BOTH, indirect=True)
+@pytest.mark.parametrize("preempting", FIRST_SLURM, indirect=True)
 def test_requeues_at_random_times(preempting: Cluster, tmp_path: Path, scale: Scale) -> None:
     """A task is requeued whenever all of them have made some more steps."""
     times, chunk = scale(3, 50), scale(2, 10)

@@ -129,6 +129,33 @@ def test_a_real_task_that_leaves_before_its_time_limit(slurm: PrivateSlurm, tmp_
     leaves_before_its_limit(RealCluster(slurm), tmp_path)
 
 
+def requeues_itself_before_its_limit(cluster: Cluster, root: Path) -> None:
+    """It has finished a case, so another start may finish the next one."""
+    limit = {"time": "00:01:00", "mem": "100M"}
+    project = Project(cluster, root, 4, chunk=4, slurm=limit, requeue=True)
+    project.hold(1)
+    project.submit()
+    project.wait_begun(1, times=2)
+    project.release(1)
+    project.submit("--wait")
+    check_whole(project, 4)
+    assert [path.name for path in (project.sweep / "submissions").iterdir()] == ["0001"]
+    assert project.executions() == {0: 1, 1: 2, 2: 1, 3: 1}
+
+
+def test_a_task_that_requeues_itself_before_its_time_limit(tmp_path: Path) -> None:
+    with started_emulated(time_scale=0.1, requeue_delay_s=0.5) as cluster:
+        requeues_itself_before_its_limit(cluster, tmp_path)
+
+
+@pytest.mark.slurm
+@pytest.mark.soak  # a minute is the shortest limit
+def test_a_real_task_that_requeues_itself_before_its_time_limit(
+    slurm: PrivateSlurm, tmp_path: Path
+) -> None:
+    requeues_itself_before_its_limit(RealCluster(slurm), tmp_path)
+
+
 HOG = """\
 import time
 

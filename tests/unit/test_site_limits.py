@@ -13,7 +13,10 @@ from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm import site, site_cache
 from hpcsweep.cluster.slurm.site import Site, SiteAnswers
 from hpcsweep.errors import ClusterError
+from hpcsweep.manifest.frozen import FrozenManifest, Target
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.settings import cache_home
+from hpcsweep.submission.arrays import is_requeued
 from hpcsweep.submission.limits import age_text, refuse_impossible, summary
 from tests.support.transcripts import one
 
@@ -63,6 +66,34 @@ def test_the_queries_are_those_that_were_recorded() -> None:
         for pattern in ("-a -o show partition", "^sinfo", "show assoc", "show qos")
     }
     assert [*site.queries("root", {})] == ["partitions", "nodes"]
+
+
+def test_the_grace_of_a_preempted_job_is_that_of_its_partition() -> None:
+    partitions = one(RECORDED, "-a -o show partition").text
+    assert limits({"partition": "short"}).preempt_grace_s == 0
+    changed = answers(partitions=partitions.replace("GraceTime=0", "GraceTime=300"))
+    assert limits({"partition": "short"}, changed).preempt_grace_s == 300
+
+
+@pytest.mark.parametrize(
+    ("configuration", "requeues"),
+    [({"JobRequeue": "1"}, True), ({"JobRequeue": "0"}, False), ({}, True)],
+)
+@pytest.mark.parametrize("own", [None, True, False])
+def test_whether_tasks_are_requeued(
+    configuration: dict[str, str], requeues: bool, own: bool | None
+) -> None:
+    """As the manifest says, else as the cluster; never where a cluster requeues nothing."""
+    manifest = FrozenManifest(
+        name="s",
+        root="/home/me",
+        target=Target(argv=("prog",)),
+        source={},
+        policies=Policies(requeue=own).to_json(),
+    )
+    here = site.limits_in(configuration)
+    assert is_requeued(manifest, here) is (requeues if own is None else own)
+    assert is_requeued(manifest, replace(here, requeues=None)) is False
 
 
 def test_limits_of_a_partition_and_its_nodes() -> None:
