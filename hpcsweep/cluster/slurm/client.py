@@ -17,6 +17,15 @@ from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJ
 from hpcsweep.cluster.limits import NOTHING, Limits
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm import refusals, site, site_cache, submit_limits, text
+from hpcsweep.cluster.slurm.answers import (
+    NO_CLUSTER,
+    OTHER_OPTIONS,
+    is_unreachable,
+    order_error,
+    refused,
+    report_waits,
+    submission_error,
+)
 from hpcsweep.cluster.slurm.environment import clean_environment, pointed_at
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.cluster.slurm.site import Site, SiteAnswers
@@ -24,21 +33,6 @@ from hpcsweep.cluster.slurm.submit_limits import QueuedTask
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import names
 
-# Errors of all programs if the controller or accounting cannot be reached.
-_UNREACHABLE = (
-    "Unable to contact slurm controller",
-    "Connection refused",
-    "Connection timed out",
-    "Socket timed out",
-    "Transport endpoint",
-    "Resource temporarily unavailable",
-    "Zero Bytes were transmitted",
-    "Problem talking to the database",
-    "Unable to contact slurm database",
-)
-# Error of all programs of a client without a slurm.conf (22.05).
-_NO_CLUSTER = "Could not establish a configuration source"
-OTHER_OPTIONS = "Change `slurm:` in the manifest, or --set slurm.OPTION=…."
 # Arrays in one query; at 16 digits each they stay far below the kernel's limit on an argument.
 IDS_AT_ONCE = 1000
 
@@ -90,7 +84,7 @@ class Slurm(Defaults):
 
         Nothing is called impossible by limits that were read earlier.
         """
-        kept = self._kept_answers(limits.cluster_name)
+        kept = site_cache.read_new(limits.cluster_name, self.limits_age_s)
         with_room = None if kept is None else self._with_room(limits, options, own, kept)
         if with_room is None or with_room.impossible:
             with_room = self._with_room(limits, options, own, self._site_answers(limits))
@@ -122,12 +116,6 @@ class Slurm(Defaults):
         limits = site.limits_in(kept["configuration"])
         remembered = Site.of(kept).limits(limits, options, [], read_at=kept["time"])
         return remembered.overridden(own, options, 0)
-
-    def _kept_answers(self, name: str) -> SiteAnswers | None:
-        """The limits of the site in the user's cache, not older than `limits_age_s`."""
-        kept = site_cache.read(name) if self.limits_age_s else None
-        is_new = kept is not None and 0 <= time.time() - kept["time"] < self.limits_age_s
-        return kept if is_new else None
 
     def _site_answers(self, limits: Limits) -> SiteAnswers:
         """The limits of the site as its programs print them; *writes* them to the user's cache."""
@@ -161,7 +149,7 @@ class Slurm(Defaults):
             return {}, error.what
         if answer.returncode == 0:
             return text.config_values(answer.stdout), ""
-        if _NO_CLUSTER in answer.stderr:
+        if NO_CLUSTER in answer.stderr:
             raise ClusterUnavailable(
                 "Slurm's programs are installed, but they have no slurm.conf and so no cluster",
                 next_step="Log in where the cluster's own are, or use `--cluster emulated`.",
@@ -206,7 +194,7 @@ class Slurm(Defaults):
                 notify(f"{doubt.what}; the array was found by its name: job {job_id}.")
                 return job_id
             if refusals.verdict(doubt.what) is Verdict.UNSPECIFIED:
-                raise _refused(doubt.what) from None
+                raise refused(doubt.what) from None
             raise
 
     def _send(self, array: Array, notify: Callable[[str], None]) -> str:
@@ -339,46 +327,6 @@ class Slurm(Defaults):
         """The path of one of the cluster's programs; None if it does not exist."""
         environment = clean_environment(self.environment, frozenset())
         return shutil.which(name, path=environment.get("PATH"))
-
-
-def order_error(program: str, answer: Answer) -> ClusterError:
-    """The error of a failed program that changes jobs: it refused, or reached nobody."""
-    kind = ClusterUnavailable if is_unreachable(answer.stderr) else ClusterError
-    return kind(f"{program}: {answer.complaint}")
-
-
-def submission_error(answer: Answer) -> ClusterError:
-    """The error of a failed sbatch: the array was refused, or the result is unknown."""
-    # A signal may have come after the controller took the job.
-    if answer.returncode > 0 and refusals.verdict(answer.stderr) is Verdict.REFUSED:
-        return _refused(answer.complaint)
-    return ClusterUnavailable(f"sbatch: {answer.complaint}")
-
-
-def _refused(complaint: str) -> ClusterError:
-    error = ClusterError(
-        f"sbatch refused the array: {complaint.removeprefix('sbatch: ')}",
-        next_step=refusals.next_step(complaint) or OTHER_OPTIONS,
-    )
-    error.transient = refusals.lacks_room(complaint)
-    return error
-
-
-def report_waits(notify: Callable[[str], None]) -> Callable[[str], None]:
-    """A callback for sbatch's lines that reports what it waits for."""
-
-    def on_line(line: str) -> None:
-        if not line:
-            notify("sbatch has not answered yet; it asks a busy or full cluster for 2 minutes.")
-        elif refusals.is_waiting(line):
-            notify(f"sbatch waits, 2 minutes at most: {refusals.plain(line)}")
-
-    return on_line
-
-
-def is_unreachable(stderr: str) -> bool:
-    """Whether a program reports that it reached neither controller nor accounting."""
-    return any(error in stderr for error in _UNREACHABLE)
 
 
 def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:

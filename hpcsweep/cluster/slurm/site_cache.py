@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from pathlib import Path
 
 from hpcsweep.cluster.slurm.site import SiteAnswers
@@ -51,6 +52,13 @@ def read(name: str) -> KeptAnswers | None:
     except (OSError, ValueError):
         return None
     return None if mismatch(answers, _KEPT) else answers
+
+
+def read_new(name: str, limits_age_s: float) -> KeptAnswers | None:
+    """The answers of a cluster that are younger than `limits_age_s`; None without any."""
+    kept = read(name) if limits_age_s else None
+    is_new = kept is not None and 0 <= time.time() - kept["time"] < limits_age_s
+    return kept if is_new else None
 
 
 def write(name: str, address: str, answers: SiteAnswers) -> None:

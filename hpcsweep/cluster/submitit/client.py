@@ -20,7 +20,8 @@ from hpcsweep.cluster import process
 from hpcsweep.cluster.base import Cluster, Defaults, Opening
 from hpcsweep.cluster.jobs import Array, Element, Queued
 from hpcsweep.cluster.limits import Limits
-from hpcsweep.cluster.slurm.client import Slurm, is_unreachable, report_waits
+from hpcsweep.cluster.slurm.answers import is_unreachable, report_waits
+from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.cluster.slurm.site import KILL_WAIT_S
 from hpcsweep.cluster.submitit import localjobs

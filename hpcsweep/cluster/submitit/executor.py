@@ -22,7 +22,7 @@ import submitit
 from submitit.core import plugins, utils
 
 from hpcsweep.cluster.process import Answer
-from hpcsweep.cluster.slurm.client import submission_error
+from hpcsweep.cluster.slurm.answers import submission_error
 from hpcsweep.cluster.slurm.environment import TOKEN
 from hpcsweep.cluster.slurm.states import Life, meaning
 from hpcsweep.cluster.submitit import localjobs
