@@ -69,11 +69,11 @@ def main(arguments: list[str]) -> None:
     )
 
 
-def journalled(root: Path, cases: int) -> SweepDirectory:
-    """A sweep of so many cases, whose tasks all ended."""
+def journalled(root: Path, cases: int, chunk_size: int = CHUNK) -> SweepDirectory:
+    """A sweep of so many cases, a multiple of `chunk_size`, whose tasks all ended."""
     source = sources.grid(
-        omega=[i / 10 for i in range(cases // CHUNK)],
-        dt=[1e-5 * (i + 1) for i in range(CHUNK // 10)],
+        omega=[i / 10 for i in range(cases // chunk_size)],
+        dt=[1e-5 * (i + 1) for i in range(chunk_size // 10)],
         order=list(range(10)),
     )
     sweep = SweepDirectory.create(root / "sweep", "sweep")
@@ -91,29 +91,34 @@ def journalled(root: Path, cases: int) -> SweepDirectory:
         submission=1,
         manifest=manifest.fingerprint,
         indices=IndexSet.all(cases),
-        chunk_size=CHUNK,
-        parts=make_parts(cases // CHUNK, max_array_size=1001, throttle=0),
+        chunk_size=chunk_size,
+        parts=make_parts(cases // chunk_size, max_array_size=1001, throttle=0),
         layout=Layout(runs="none"),
     )
     make_directory(sweep.submission_dir(1))
     cluster = {"kind": "slurm", "name": "nowhere", "state_dir": ""}
     document = plan.to_json() | {"cluster": cluster, "worker": {}}
     write_new(sweep.submission_dir(1) / "plan.json", json_bytes(document))
-    for chunk in range(cases // CHUNK):
+    for chunk in range(cases // chunk_size):
         token = f"{chunk:016x}"
         path = sweep.journal_dir(1) / journal_name(chunk, 0, token)
         make_directory(path.parent)
-        path.write_bytes(b"".join(_lines(manifest, source, chunk, token)))
+        path.write_bytes(
+            b"".join(
+                _lines(manifest, source, range(chunk * chunk_size, (chunk + 1) * chunk_size), token)
+            )
+        )
     return sweep
 
 
 def _lines(
-    manifest: FrozenManifest, source: ParameterSource, chunk: int, token: str
+    manifest: FrozenManifest, source: ParameterSource, indices: range, token: str
 ) -> Iterator[bytes]:
     """What a task writes about its cases."""
     moment = "2026-11-20T12:00:00.000+00:00"
     common = {"v": VERSION, "manifest": manifest.fingerprint, "attempt": [0, 1, 0, token]}
-    for index in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+    chunk = indices.start // len(indices)
+    for index in indices:
         case = {"chunk": chunk, "index": index, "case_id": source[index].case_id}
         yield encode({"kind": "begin", **common, **case, "started": moment})
         outcome = {

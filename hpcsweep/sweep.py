@@ -9,14 +9,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcsweep import settings as settings_module
 from hpcsweep import yamltext
 from hpcsweep.cache.run_fill import fill_table
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.errors import ExtraMissing, Incomplete, InputError
+from hpcsweep.errors import Incomplete, InputError
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.from_python import document_of
@@ -44,6 +44,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.collect import TableRequest, collect
 from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.frames import data_frame
 from hpcsweep.tables.selection import Selection, selected_cases
 from hpcsweep.tables.sweep_cases import SweepCases
 from hpcsweep.terminal_text import visible
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from hpcsweep.tables.sweep_cases import Read
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Indices, ranges and case ids as `--cases` takes them, or a list of indices and case ids.
 Cases = str | Iterable[int | str] | None
@@ -328,8 +331,11 @@ class Sweep:
         With `attempts` there is a row for each attempt: what it asked for and what it used.
         """
         selection = _selection(cases, where, status, last)
-        names, rows = self._collected(selection, columns, attempts=attempts)
-        return [{name: row[name] for name in names.names if name in row} for row in rows]
+
+        def as_dicts(table: TableColumns, rows: Iterator[TableRow]) -> list[TableRow]:
+            return [{name: row[name] for name in table.names if name in row} for row in rows]
+
+        return self._collected(selection, columns, as_dicts, attempts=attempts)
 
     def to_dataframe(
         self,
@@ -345,36 +351,30 @@ class Sweep:
 
         Where a case lacks an int, the column is of pandas' own Int64: ints stay exact.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415  # an extra, and slow to import
-        except ImportError as error:
-            raise ExtraMissing(
-                "to_dataframe needs pandas", next_step="Install it: pip install 'hpcsweep[pandas]'"
-            ) from error
         selection = _selection(cases, where, status, last)
-        names, rows = self._collected(selection, columns, attempts=attempts)
-        frame = pd.DataFrame.from_records(rows, columns=names.names)
-        for name in names.names:
-            dtype = {"int": "Int64", "bool": "boolean"}.get(names.kinds[name])
-            if dtype and frame[name].isna().any():
-                frame[name] = pd.Series([row.get(name) for row in rows], dtype=dtype)
-        return frame
+        return self._collected(selection, columns, data_frame, attempts=attempts)
 
     def _collected(
-        self, selection: Selection, columns: Sequence[str], *, attempts: bool
-    ) -> tuple[TableColumns, list[TableRow]]:
-        tables: list[tuple[TableColumns, list[TableRow]]] = []
+        self,
+        selection: Selection,
+        columns: Sequence[str],
+        make: Callable[[TableColumns, Iterator[TableRow]], T],
+        *,
+        attempts: bool,
+    ) -> T:
+        """What `make` makes of the columns and rows."""
+        made: list[T] = []
         collect(
             self._directory,
             self._recorded_cluster,
             self._settings,
-            lambda columns, rows: tables.append((columns, list(rows))),
+            lambda columns, rows: made.append(make(columns, rows)),
             TableRequest(selection=selection, columns=_words(columns), attempts=attempts),
         )
         problem = fill_table(self._directory)
         if problem:
             warnings.warn(problem, stacklevel=3)
-        return tables[0]
+        return made[0]
 
     def _before(self, after: Sweep | str) -> SweepDirectory:
         """The sweep after which this one is sent."""

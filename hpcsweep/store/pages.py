@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement, TextClause, and_, text
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import schema
@@ -15,14 +15,41 @@ ROWS_AT_ONCE = 5000
 NAMES_AT_ONCE = 500
 
 
-def pages(indices: IndexSet, batch: int = ROWS_AT_ONCE) -> Iterator[ColumnElement[bool]]:
+# A list of indices as one variable: thousands of them take longer to bind than the rows to read.
+_IN_LIST = {
+    "sqlite": ("places.idx IN (SELECT value FROM json_each(:indices))", "[{}]"),
+    "postgresql": ("places.idx = ANY(CAST(:indices AS BIGINT[]))", "{{{}}}"),
+}
+
+
+def pages(
+    indices: IndexSet, dialect: str, batch: int = ROWS_AT_ONCE
+) -> Iterator[ColumnElement[bool] | TextClause]:
     """Conditions that select these indices page by page, in index order."""
-    place, rank = schema.places.c.idx, 0
-    while piece := indices.slice(rank, rank + batch):
-        if len(piece.ranges) == 1:
-            ((start, stop),) = piece.ranges
+    place = schema.places.c.idx
+    condition, form = _IN_LIST[dialect]
+    for ranges in _pieces(indices, batch):
+        if len(ranges) == 1:
+            ((start, stop),) = ranges
             yield and_(place >= start, place < stop)
         else:
-            piece = indices.slice(rank, rank + min(batch, NAMES_AT_ONCE))
-            yield place.in_(list(piece))
-        rank += piece.count
+            numbers = ",".join(str(index) for pair in ranges for index in range(*pair))
+            yield text(condition).bindparams(indices=form.format(numbers))
+
+
+def _pieces(indices: IndexSet, batch: int) -> Iterator[list[tuple[int, int]]]:
+    """The ranges of at most `batch` indices at a time."""
+    piece: list[tuple[int, int]] = []
+    room = batch
+    for start, stop in indices.ranges:
+        at = start
+        while at < stop:
+            end = min(stop, at + room)
+            piece.append((at, end))
+            room -= end - at
+            at = end
+            if not room:
+                yield piece
+                piece, room = [], batch
+    if piece:
+        yield piece

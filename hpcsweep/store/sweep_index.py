@@ -314,7 +314,8 @@ class SweepIndex:
         place = schema.places.c.idx
         query = query.where(true() if where is None else where).order_by(place)
         if within is not None:
-            some_rows = (self._all(query.where(part)) for part in pages(within, batch))
+            parts = pages(within, self.dialect, batch)
+            some_rows = (self._all(query.where(part)) for part in parts)
             yield from filter(None, some_rows)
             return
         last = -1
@@ -330,7 +331,7 @@ class SweepIndex:
         A row has the columns of `attempts`, `idx`, its 1-based `number`, params and replicate.
         """
         query = attempt_rows.query(self._joined())
-        for condition in pages(within):
+        for condition in pages(within, self.dialect):
             yield from attempt_rows.numbered(self._mappings(query.where(condition)))
 
     def max_generation(self) -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.store import SweepIndex, blocks, pages, schema
+from hpcsweep.store import SweepIndex, blocks, schema
 from hpcsweep.store.sweep_index import Measured
 from tests.support.backends import Backend, backend
 from tests.support.postgres import Place, database, postgres
@@ -425,8 +425,7 @@ def test_large_indices(sweep_index: SweepIndex) -> None:
     assert [group.indices for group in sweep_index.case_groups()] == [IndexSet.of([10**12])]
 
 
-def test_rows_of_some_indices(sweep_index: SweepIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "NAMES_AT_ONCE", 2)
+def test_rows_of_some_indices(sweep_index: SweepIndex) -> None:
     sweep_index.merge(batch(*map(case, range(9))))
     for text in ("", "3", "0-8", "2-5", "0,2,4,6,8", "0-2,4-5,7", "5-99", "42"):
         wanted = IndexSet.parse(text)
