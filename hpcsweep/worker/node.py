@@ -22,7 +22,7 @@ from hpcsweep.journal import journal_name
 from hpcsweep.records import EXIT_STOPPED, IN_TASK
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
-from hpcsweep.worker.child import EXIT_BROKEN, die_with_worker, reopened
+from hpcsweep.worker.child import die_with_worker, exit_broken, reopened
 from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.limit_query import LimitQuery
 from hpcsweep.worker.messages import write_notice
@@ -152,7 +152,6 @@ class NodeWorker:
         return pid
 
     def _run_in_fork(self, worker: int, chunk: int, taken: TakenChunk, run: Run) -> NoReturn:
-        code = EXIT_BROKEN
         try:
             os.setpgid(0, 0)
             reset_signals()
@@ -160,15 +159,16 @@ class NodeWorker:
             lifeline = reopened(self._lifeline)
             if lifeline is not None:
                 die_with_worker(lifeline)
-            if os.getppid() == worker:
-                code = exit_code_of(partial(self._run_chunk, chunk, taken, run))
+            if os.getppid() == worker:  # else it died before that
+                os._exit(exit_code_of(partial(self._run_chunk, chunk, taken, run)))
         except HpcsweepError as error:
             write_notice(str(error))
-            code = error.exit_code
-        finally:
-            os._exit(code)
+            os._exit(error.exit_code)
+        finally:  # our own code failed
+            exit_broken(2)
 
     def _run_chunk(self, chunk: int, taken: TakenChunk, run: Run) -> int:
+        """Run a chunk, unless another worker has taken it. Returns an exit code."""
         part, submission = self._part, self._plan.submission
         start = self._start._replace(array_task_id=chunk - part.first_chunk)
         try:
