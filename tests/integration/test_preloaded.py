@@ -1,4 +1,4 @@
-"""A forked `hpcsweep` is like one that was started: what `tests/support/preloaded.py` promises."""
+"""A forked program is like a started one: what `tests/support/preloaded.py` promises."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.sources import grid
 from tests.support.clusters import HPCSWEEP
 from tests.support.here import GOOD, TARGET
 from tests.support.preloaded import Preloaded, run
+from tests.support.sweeps import MadeSweep
 
 CLI_S = 60.0
 MASK = 0o27
@@ -63,3 +65,49 @@ def test_what_python_reads_at_its_start_needs_a_new_process(place: Path) -> None
     assert not server.suits({**os.environ, "PYTHONPATH": str(place)})
     assert not server.suits({**os.environ, "LD_PRELOAD": "libc.so.6"})
     server.close()
+
+
+OF_ITS_OWN = ("SLURM_ARRAY_TASK_ID", "SLURM_JOB_ID", "HPCSWEEP_CASE_ID", "HPCSWEEP_SEED")
+OF_THE_SERVER = {
+    "_socket",
+    "array",
+    "hpcsweep.worker.__main__",
+    "pkgutil",
+    "selectors",
+    "socket",
+} | {
+    "tests",
+    "tests.support",
+}
+SURROUNDINGS = """\
+import os, signal, sys
+
+def run(x):
+    return {
+        "argv": sys.argv,
+        "path": sys.path,
+        "main": sys.modules["__main__"].__file__,
+        "cwd": os.getcwd(),
+        "input": os.readlink("/proc/self/fd/0"),
+        "signals": {one: str(signal.getsignal(one)) for one in signal.valid_signals()},
+        "environment": dict(os.environ),
+        "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd")),
+        "modules": sorted(sys.modules),
+    }
+"""
+
+
+def test_a_forked_worker_is_as_a_started_one(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1, 2]), python=SURROUNDINGS)
+    made.plan(chunk_size=1)
+    made.run(0)
+    with made.start(1) as task:
+        assert task.communicate() == ("", "")
+    forked, started = (made.ends()[index]["metrics"] for index in (0, 1))
+    for metrics in (forked, started):
+        for name in OF_ITS_OWN:
+            metrics["environment"].pop(name, None)
+    # By the server, and what Python has as `__main__` of a started one.
+    more = set(forked.pop("modules")) - set(started.pop("modules"))
+    assert more <= OF_THE_SERVER
+    assert forked == started

@@ -22,6 +22,7 @@ from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.directory import FactKind, SweepDirectory
 from hpcsweep.sweepdir.parts import make_node_parts, make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
+from tests.support import preloaded
 from tests.support.journals import Record
 
 TASK_S = 60.0
@@ -130,28 +131,13 @@ class MadeSweep:
     # --- its tasks -------------------------------------------------------------------------------
 
     def start(
-        self,
-        task: int = 0,
-        *more: str,
-        submission: int = 1,
-        part: int = 0,
-        restart: int = 0,
-        prefix: Sequence[str] = (),
-        **environment: str,
+        self, task: int = 0, *more: str, prefix: Sequence[str] = (), **how: Any
     ) -> subprocess.Popen[str]:
         """Start an array task as its script does."""
-        worker = [sys.executable, "-m", "hpcsweep.worker", str(self.directory.path)]
-        slurm = {
-            "SLURM_ARRAY_TASK_ID": str(task),
-            "SLURM_ARRAY_JOB_ID": "100",
-            "SLURM_JOB_ID": str(100 + task),
-            "SLURM_CLUSTER_NAME": "test",
-            "SLURMD_NODENAME": "n1",
-            "SLURM_RESTART_COUNT": str(restart) if restart else "",
-        }
+        argv, env = self._worker(task, *more, **how)
         return subprocess.Popen(
-            [*prefix, *worker, str(submission), str(part), *more],
-            env=os.environ | slurm | environment,
+            [*prefix, *argv],
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -161,12 +147,37 @@ class MadeSweep:
     def run(
         self, task: int = 0, *more: str, code: int = 0, **how: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run an array task to its end and expect an exit code."""
-        with self.start(task, *more, **how) as process:
-            out, err = process.communicate(timeout=TASK_S)
-        assert process.returncode == code, f"exit code {process.returncode}\n{out}{err}"
-        assert "Traceback" not in err, err
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        """Run an array task to its end and expect an exit code.
+
+        It is a fork, see `preloaded`, unless a variable is set that Python reads at its start.
+        """
+        prefix: Sequence[str] = how.pop("prefix", ())
+        argv, env = self._worker(task, *more, **how)
+        done = preloaded.run([*prefix, *argv], Path.cwd(), env, TASK_S)
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def _worker(
+        self,
+        task: int,
+        *more: str,
+        submission: int = 1,
+        part: int = 0,
+        restart: int = 0,
+        **environment: str,
+    ) -> tuple[list[str], dict[str, str]]:
+        """The command in the script of an array task, and the environment of the task."""
+        worker = [sys.executable, "-m", "hpcsweep.worker", str(self.directory.path)]
+        slurm = {
+            "SLURM_ARRAY_TASK_ID": str(task),
+            "SLURM_ARRAY_JOB_ID": "100",
+            "SLURM_JOB_ID": str(100 + task),
+            "SLURM_CLUSTER_NAME": "test",
+            "SLURMD_NODENAME": "n1",
+            "SLURM_RESTART_COUNT": str(restart) if restart else "",
+        }
+        return [*worker, str(submission), str(part), *more], os.environ | slurm | environment
 
     # --- what they left --------------------------------------------------------------------------
 
