@@ -85,9 +85,9 @@ class SubmitRequest:
     def _canary(self) -> int | None:
         """How many cases go first; None for the default of a command."""
         canary = self.policies.canary
-        # A function was imported and its arguments were checked before.
-        is_default = canary is None and self.manifest.target.is_command and not self.at_once
-        return None if is_default else canary or 0
+        # A function was imported, and its arguments were checked. Whole nodes would stay empty.
+        is_default = self.manifest.target.is_command and not self.manifest.nodes
+        return None if canary is None and is_default and not self.at_once else canary or 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

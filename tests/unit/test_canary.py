@@ -148,6 +148,8 @@ def test_only_a_command_has_a_default(tmp_path: Path) -> None:
     assert replace(request, at_once=True).policy.canary == 0
     function = replace(manifest, target=Target(module="m", function="f"))
     assert replace(request, manifest=function).policy.canary == 0
+    nodes = replace(request.manifest, mode="single", nodes=4)
+    assert replace(request, manifest=nodes).policy.canary == 0
     for asked in (0, 5):
         told = replace(manifest, policies=Policies(canary=asked).to_json())
         assert replace(request, manifest=told, at_once=True).policy.canary == asked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import pytest
 
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import InputError, ManifestError
-from hpcsweep.manifest.frozen import FrozenManifest, from_json, to_json
-from hpcsweep.manifest.user import load_manifest
+from hpcsweep.manifest.frozen import from_json, to_json
 from hpcsweep.records import CaseNeeds
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import array_tasks
@@ -25,25 +23,14 @@ from hpcsweep.sweepdir.parts import make_node_parts
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker.shared_times import SharedTimeLeft
 from hpcsweep.worker.timelimit import TimeLimit
+from tests.support import manifests
 from tests.support.journals import write_journal
+from tests.support.manifests import GOOD, Load
 from tests.support.scripted import TIME, Scripted, World
 from tests.support.sweeps import MadeSweep
 
-GOOD = "name: s\ntarget: target.py:run\nsource: {grid: {x: [1, 2]}}\n"
-Load = Callable[[str], FrozenManifest]
+load, write = manifests.load, manifests.write
 WHOLE = {"exclusive": "", "cpus-per-task": "1", "ntasks-per-node": "1", "mem": "0"}
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Load:
-    (tmp_path / "target.py").touch()
-
-    def loaded(text: str) -> FrozenManifest:
-        path = tmp_path / "m.yaml"
-        path.write_text(GOOD + text)
-        return load_manifest(path)[0]
-
-    return loaded
 
 
 # --- the manifest ---------------------------------------------------------------------------------
@@ -67,7 +54,7 @@ def load(tmp_path: Path) -> Load:
 def test_what_a_job_of_whole_nodes_asks_for(
     load: Load, keys: str, jobs: int, nodes: int, options: dict[str, str]
 ) -> None:
-    manifest = load(keys)
+    manifest = load(GOOD + keys)
     assert (manifest.node_jobs, manifest.nodes) == (jobs, nodes)
     assert manifest.resources.options == options
     assert manifest.needs == (CaseNeeds(cpus=1) if nodes else CaseNeeds())
@@ -75,7 +62,7 @@ def test_what_a_job_of_whole_nodes_asks_for(
 
 
 def test_the_needs_of_a_case_count_in_a_whole_node(load: Load) -> None:
-    manifest = load("mode: node\ncpus_per_case: 2\nmem_per_case: 1G\ngpus_per_case: 1\n")
+    manifest = load(GOOD + "mode: node\ncpus_per_case: 2\nmem_per_case: 1G\ngpus_per_case: 1\n")
     assert manifest.needs == CaseNeeds(cpus=2, mem_bytes=1 << 30, gpus=1)
     assert "gpus-per-node" not in manifest.resources.options
 
@@ -94,7 +81,7 @@ def test_the_needs_of_a_case_count_in_a_whole_node(load: Load) -> None:
 )
 def test_what_cannot_be_with_whole_nodes(load: Load, keys: str, what: str, next_step: str) -> None:
     with pytest.raises(ManifestError) as caught:
-        load(keys)
+        load(GOOD + keys)
     assert what in str(caught.value)
     assert next_step in str(caught.value)
 
