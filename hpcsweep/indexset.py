@@ -134,8 +134,13 @@ class IndexSet:
         stop_rank = min(stop_rank, self.count)
         if start_rank >= stop_rank:
             return IndexSet()
-        span = IndexSet([(self.select(start_rank), self.select(stop_rank - 1) + 1)])
-        return self & span
+        # By bisection: the cost is that of the slice, not of the set.
+        first = bisect_right(self._first_ranks, start_rank) - 1
+        last = bisect_right(self._first_ranks, stop_rank - 1) - 1
+        pieces = list(self._ranges[first : last + 1])
+        pieces[-1] = (pieces[-1][0], pieces[-1][0] + stop_rank - self._first_ranks[last])
+        pieces[0] = (self._ranges[first][0] + start_rank - self._first_ranks[first], pieces[0][1])
+        return IndexSet._of_merged(tuple(pieces))
 
     def __or__(self, other: IndexSet) -> IndexSet:
         if not isinstance(other, IndexSet):

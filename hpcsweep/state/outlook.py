@@ -255,7 +255,7 @@ def refused(sweep: SweepDirectory, plan: Plan) -> IndexSet:
         if "void" in facts.get(part.number, {}) or "intent" not in facts.get(part.number, {})
         for chunk in range(part.first_chunk, part.first_chunk + part.chunks)
     )
-    return IndexSet.union(plan.chunk(chunk) for chunk in chunks)
+    return plan.indices_of(chunks)
 
 
 class _Partition:
@@ -276,9 +276,12 @@ class _Partition:
 
     def indices(self, chunks: Iterable[tuple[Plan, int]]) -> IndexSet:
         """The indices of chunks, in the order of this manifest."""
-        by_manifest: dict[str, list[IndexSet]] = {}
+        of_plans: dict[int, tuple[Plan, list[int]]] = {}
         for plan, chunk in chunks:
-            by_manifest.setdefault(plan.manifest, []).append(plan.chunk(chunk))
+            of_plans.setdefault(plan.submission, (plan, []))[1].append(chunk)
+        by_manifest: dict[str, list[IndexSet]] = {}
+        for plan, numbers in of_plans.values():
+            by_manifest.setdefault(plan.manifest, []).append(plan.indices_of(numbers))
         return IndexSet.union(
             self._in_order(fingerprint, IndexSet.union(sets))
             for fingerprint, sets in by_manifest.items()

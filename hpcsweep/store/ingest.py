@@ -71,13 +71,15 @@ class Ingest:
         *Raises* StoreError, JournalError.
         """
         self._take_over_order()
-        names: Iterable[str] | None = None if journals is None else list(journals)
-        positions = self._sweep_index.positions(names)
-        self._is_first = names is None and not positions
-        if names is None:
+        if journals is None:
             closed = self._sweep_index.closed()
+            positions = self._sweep_index.positions(only_open=True)
+            self._is_first = not closed and not positions
             every = all_journals(self._sweep.journal_root)
-            names = (name for name in every if name not in closed)
+            names = [name for name in every if name not in closed]
+        else:
+            names = list(journals)
+            positions = self._sweep_index.positions(names)
         with gc_paused():
             done = self._read(names, positions)
         counts = done.records, done.torn

@@ -195,10 +195,17 @@ class SweepIndex:
         query = select(table.submission).where(table.sweep == self._sweep)
         return [row.submission for row in self._all(query.order_by(table.submission))]
 
-    def positions(self, paths: Iterable[str] | None = None) -> dict[str, int]:
-        """The byte offsets up to which journals were ingested: all, or at least these."""
+    def positions(
+        self, paths: Iterable[str] | None = None, *, only_open: bool = False
+    ) -> dict[str, int]:
+        """The byte offsets up to which journals were ingested: all, or at least these.
+
+        `only_open` leaves out those of `closed`.
+        """
         table = schema.journals.c
         query = select(table.path, table.position).where(table.sweep == self._sweep)
+        if only_open:
+            query = query.where(table.closed == 0)
         some = None if paths is None else list(paths)
         if some is not None and len(some) <= NAMES_AT_ONCE:
             query = query.where(table.path.in_(some))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -262,6 +263,13 @@ class Plan:
             )
         start = number * self.chunk_size
         return self.indices.slice(start, min(start + self.chunk_size, self.indices.count))
+
+    def indices_of(self, chunks: Iterable[int]) -> IndexSet:
+        """The indices of several chunks: one slice for each run of them. *Raises* as `chunk`."""
+        runs, size = IndexSet.of(chunks).ranges, self.chunk_size
+        if runs and runs[-1][1] > self.chunks:
+            self.chunk(runs[-1][1] - 1)
+        return IndexSet.union(self.indices.slice(start * size, stop * size) for start, stop in runs)
 
     def part(self, number: int) -> Part:
         """One part by its number. *Raises* SweepError if there is none."""

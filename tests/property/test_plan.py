@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep import ids
 from hpcsweep.cluster.slurm import text
-from hpcsweep.errors import InputError
+from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import json_bytes
 from hpcsweep.indexset import IndexSet
 from hpcsweep.sweepdir.parts import chunk_size_for, make_parts
@@ -52,6 +53,17 @@ def test_every_wanted_index_is_in_one_task(
         for element in elements:
             planned += plan.chunk(part.first_chunk + element)
     assert planned == list(indices)  # each once, and in the order of ranks
+
+
+@given(sets, chunks, st.data())
+def test_several_chunks_have_the_indices_of_each(
+    indices: IndexSet, chunk: int | None, data: st.DataObject
+) -> None:
+    plan = make(indices, chunk, 0, 0)
+    numbers = data.draw(st.lists(st.integers(0, plan.chunks - 1), max_size=8))
+    assert plan.indices_of(numbers) == IndexSet.union(map(plan.chunk, numbers))
+    with pytest.raises(SweepError, match=f"chunk {plan.chunks} is not one"):
+        plan.indices_of([*numbers, plan.chunks])
 
 
 @given(sets, chunks, limits, st.integers(0, 200))
