@@ -22,7 +22,14 @@ from hpcsweep.state.manifest_diff import difference
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.submission import policy
 from hpcsweep.submission.arrays import array_for, is_requeued, script_for
-from hpcsweep.submission.limits import limits_for, refuse_impossible, refuse_mode, summary
+from hpcsweep.submission.limits import (
+    limit_notes,
+    limits_for,
+    refuse_impossible,
+    refuse_impossible_reduce,
+    refuse_mode,
+    summary,
+)
 from hpcsweep.submission.notices import other_code_notice, replaceable_notice
 from hpcsweep.submission.plans import make_plan
 from hpcsweep.submission.replacing import replaceable
@@ -105,9 +112,10 @@ def _limits(request: SubmitRequest, cluster: Cluster | None, settings: Settings)
     else:
         limits = limits_for(cluster, resources, own)
         refuse_impossible(limits)
+        refuse_impossible_reduce(cluster, request.manifest, request.policies)
     kind = settings.cluster if cluster is None else cluster.kind
     refuse_mode(request.manifest.mode, kind, limits, request.throttle)
-    for note in (*limits.notes, *(f"not known: {what}" for what in limits.unread)):
+    for note in limit_notes(limits, request.manifest):
         notify(note)
     if cluster is not None and limits.room is not None:
         notify(

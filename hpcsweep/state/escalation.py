@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.quantities import (
@@ -40,6 +40,22 @@ def escalated(
     if name == "time":
         return _more_time(resources, retry.scale["time"], most)
     return _more_memory(resources, retry.scale["mem"], most, used_bytes)
+
+
+def useless_retries(
+    resources: Resources, retry: Retry, caps: Mapping[str, int]
+) -> Iterator[tuple[Reason, str]]:
+    """The reasons after which no retry could ask for more than these resources.
+
+    Each with the option of sbatch that asks for all that the cluster gives.
+    """
+    for reason, name in RAN_OUT.items():
+        options = _MEMORY if name == "mem" else ("time",)
+        option = next((one for one in options if one in resources.options), None)
+        if option is None or name not in caps or reason not in retry.on:
+            continue
+        if escalated(resources, reason, retry, caps=caps) is None:
+            yield reason, option
 
 
 def _more_time(resources: Resources, factor: float, most: int | None) -> Resources | None:

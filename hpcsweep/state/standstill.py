@@ -1,4 +1,6 @@
-"""A sweep that stands still: cases are to be sent, and neither arrays nor closing jobs are queued.
+"""A sweep that stands still: something is to be sent, and no array or closing job is queued.
+
+It is cases, or the stages that follow them: the reduce, and other sweeps.
 
 Closing jobs may have been cancelled, may have failed, or were never accepted.
 """
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Closing jobs that are asked about: the newest ones.
 JOBS_MAX = 100
+# How an error of a command begins.
+ERROR = "hpcsweep: "
 # Bytes of a log from its end, and characters of its last line.
 TAIL_BYTES, LINE_CHARACTERS = 4096, 200
 
@@ -49,20 +53,29 @@ class Standstill:
 
     name: str
     path: str
-    # Count of the cases that the next `advance` sends.
+    # Count of the cases that the next `advance` sends, and names of the stages.
     cases: int
+    stages: tuple[str, ...]
     why: str
 
     @property
     def lines(self) -> list[str]:
         """The reason, and how to go on."""
-        cases = "case waits" if self.cases == 1 else "cases wait"
-        reason = f"{self.cases} {cases} to be sent, and no closing job does it: {self.why}"
+        cases = f"{self.cases} case{'s' * (self.cases > 1)}"
+        waiting = [*([cases] if self.cases else []), *self.stages]
+        wait = "waits" if len(waiting) == 1 and self.cases < 2 else "wait"
+        what = f"{' and '.join(waiting)} {wait}"
+        reason = f"{what} to be sent, and no closing job does it: {self.why}"
         return [f"{self.name} stands still: {reason}", by_hand(Path(self.path))]
 
     def to_json(self) -> dict[str, Any]:
         """The part of `status --json`."""
-        return {"cases": self.cases, "why": self.why, "next": _command(Path(self.path))}
+        return {
+            "cases": self.cases,
+            "stages": list(self.stages),
+            "why": self.why,
+            "next": _command(Path(self.path)),
+        }
 
 
 def by_hand(path: Path) -> str:
@@ -98,16 +111,20 @@ def _stalled(outlook: Outlook, most: int) -> IndexSet:
 
 
 def standstill(
-    sweep: SweepDirectory, outlook: Outlook, cluster: Cluster | None, settings: Settings
+    sweep: SweepDirectory,
+    outlook: Outlook,
+    cluster: Cluster | None,
+    settings: Settings,
+    due: Callable[[], tuple[str, ...]] = tuple,
 ) -> Standstill | None:
     """Why nothing goes on; None if something does, or if that is not known.
 
-    *Writes* `cluster.json`.
+    `due` returns the names of the stages that are to be sent now. *Writes* `cluster.json`.
     """
     policies = Policies.from_json(outlook.version.manifest.policies)
     cases = to_send(outlook, policies.retry)
     is_cancelled = sweep.cancelled_rest(sweep.submissions()[-1]).exists()
-    if not cases or outlook.tasks.parts or is_cancelled or cluster is None:
+    if not (cases or due()) or outlook.tasks.parts or is_cancelled or cluster is None:
         return None
     jobs = list(_closing_jobs(sweep))
     closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
@@ -120,7 +137,12 @@ def standstill(
         if states is None or was_faster or any(_goes_on(states.get(job.job_id)) for job in jobs):
             return None
         why = _why(jobs[0], states)
-    return Standstill(name=sweep.name, path=str(sweep.path), cases=cases.count, why=why)
+    stages = due()  # a closing job may have sent them before it was asked about
+    if not (cases or stages):
+        return None
+    return Standstill(
+        name=sweep.name, path=str(sweep.path), cases=cases.count, stages=stages, why=why
+    )
 
 
 def _closing_jobs(sweep: SweepDirectory) -> Iterator[ClosingJob]:
@@ -198,5 +220,7 @@ def _last_line(path: Path) -> str:
             lines = stream.read(TAIL_BYTES).decode(errors="replace").split("\n")
     except OSError:
         return ""
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    said = [line.strip() for line in reversed(lines) if line.strip()]
+    errors = (line for line in said if line.startswith(ERROR))  # advice follows it
+    last = next(errors, said[0] if said else "")
     return redact(last)[:LINE_CHARACTERS]

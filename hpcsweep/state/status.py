@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hpcsweep.cluster.base import Cluster
@@ -14,7 +15,8 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import COMPLETE, Policies
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
-from hpcsweep.state.outlook import State, outlook_of, with_lost
+from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
+from hpcsweep.state.over import is_over
 from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import Reduced, current_reduce
 from hpcsweep.state.running import running_cases
@@ -87,12 +89,22 @@ def _status(
                 for fact in followers(sweep.path)
             },
         )
-    if within is None and summary.stopped is None and summary.is_settled:
-        summary = replace(summary, standstill=standstill(sweep, outlook, cluster, settings))
     policies = Policies.from_json(outlook.version.manifest.policies)
-    if policies.reduce is None:
+    if policies.reduce is not None:
+        reduced = _reduced(sweep, policies.reduce.when, cluster, settings)
+        summary = replace(summary, reduced=reduced)
+    if within is not None or summary.stopped is not None or not summary.is_settled:
         return summary
-    return replace(summary, reduced=_reduced(sweep, policies.reduce.when, cluster, settings))
+    due = partial(_due, sweep, outlook, policies)
+    return replace(summary, standstill=standstill(sweep, outlook, cluster, settings, due))
+
+
+def _due(sweep: SweepDirectory, outlook: Outlook, policies: Policies) -> tuple[str, ...]:
+    """The names of the stages that are to be sent, and were not."""
+    names = {Path(fact["sweep"]).name: fact.get("when", COMPLETE) for fact in followers(sweep.path)}
+    if policies.reduce is not None and current_reduce(sweep) is None:
+        names = {"its reduce": policies.reduce.when, **names}
+    return tuple(name for name, when in names.items() if is_over(outlook, policies.retry, when))
 
 
 def _reduced(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterError, InputError
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import ARRAY, Resources
+from hpcsweep.state.escalation import useless_retries
 from hpcsweep.submission.hourly_calls import HourlyCalls
 
 
@@ -28,14 +31,64 @@ def calls_on(cluster: Cluster, limits: Limits, own: Mapping[str, int]) -> Hourly
     return HourlyCalls.on(limits.cluster_name, cluster.state_dir, most)
 
 
-def refuse_impossible(limits: Limits) -> None:
-    """Refuse array tasks that can never start. *Raises* ClusterError with every reason."""
+def check_requests(
+    cluster: Cluster,
+    manifest: FrozenManifest,
+    throttle: int,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Limits:
+    """Check what the array tasks and the reduce of a manifest ask for. Returns the tasks' limits.
+
+    *Raises* ClusterUnavailable, ClusterError for what can never start, InputError.
+    """
+    options, policies = manifest.resources.options, Policies.from_json(manifest.policies)
+    cluster.prepare(options)
+    for note in cluster.check_options(options, throttle):
+        notify(note)
+    limits = limits_for(cluster, manifest.resources, policies.limits)
+    for note in limit_notes(limits, manifest):
+        notify(note)
+    refuse_mode(manifest.mode, cluster.kind, limits, throttle)
+    refuse_impossible(limits)
+    refuse_impossible_reduce(cluster, manifest, policies)
+    return limits
+
+
+def limit_notes(limits: Limits, manifest: FrozenManifest) -> Iterator[str]:
+    """What is not known of the limits, and which retries they make useless; for people."""
+    yield from limits.notes
+    yield from (f"not known: {what}" for what in limits.unread)
+    retry = Policies.from_json(manifest.policies).retry
+    if retry is not None:
+        for reason, option in useless_retries(manifest.resources, retry, limits.caps):
+            yield (
+                f"retry: a case is not sent again after {reason}, since slurm.{option} is all that "
+                "the cluster gives."
+            )
+
+
+def refuse_impossible_reduce(
+    cluster: Cluster, manifest: FrozenManifest, policies: Policies
+) -> None:
+    """Refuse a reduce that can never start. *Raises* as `refuse_impossible`."""
+    if policies.reduce is not None and policies.reduce.options:
+        own = {**manifest.resources.options, **policies.reduce.options}
+        limits = limits_for(cluster, Resources(options=own), policies.limits)
+        refuse_impossible(limits, "reduce_slurm")
+
+
+def refuse_impossible(limits: Limits, key: str = "slurm") -> None:
+    """Refuse a job that can never start. *Raises* ClusterError with every reason.
+
+    `key` is the manifest's, below which the options are.
+    """
     if not limits.impossible:
         return
     steps = dict.fromkeys(excess.next_step for excess in limits.impossible)
-    reasons = "; ".join(f"slurm.{excess.option} {excess.what}" for excess in limits.impossible)
+    reasons = "; ".join(f"{key}.{excess.option} {excess.what}" for excess in limits.impossible)
+    what = "the array" if key == "slurm" else "the reduce"
     raise ClusterError(
-        f"the cluster would refuse the array, or never start it: {reasons}",
+        f"the cluster would refuse {what}, or never start it: {reasons}",
         next_step=" ".join(steps),
     )
 

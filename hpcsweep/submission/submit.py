@@ -22,7 +22,7 @@ from hpcsweep.submission import breaker, policy
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.hourly_calls import CALLS_MIN
-from hpcsweep.submission.limits import limits_for, refuse_impossible, refuse_mode
+from hpcsweep.submission.limits import check_requests
 from hpcsweep.submission.plans import make_plan, plan_of_nothing
 from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.preflight import preflight
@@ -54,14 +54,7 @@ def submit(
             where="--replace",
             next_step="Select no cases, or leave out --replace.",
         )
-    cluster.prepare(request.manifest.resources.options)
-    for note in cluster.check_options(request.manifest.resources.options, request.throttle):
-        notify(note)
-    limits = limits_for(cluster, request.manifest.resources, request.policies.limits)
-    for note in limits.notes:
-        notify(note)
-    refuse_mode(request.manifest.mode, cluster.kind, limits, request.throttle)
-    refuse_impossible(limits)
+    limits = check_requests(cluster, request.manifest, request.throttle, notify)
     request = replace(request, caps=limits.caps)
     doubt = Doubt()
     manifest, source = request.manifest, request.source
@@ -103,9 +96,7 @@ def prepare(
     """
     refuse_while_importing("submit")
     manifest = request.manifest
-    cluster.prepare(manifest.resources.options)
-    for note in cluster.check_options(manifest.resources.options, request.throttle):
-        notify(note)
+    check_requests(cluster, manifest, request.throttle, notify)
     created = created_sweep(request.path, manifest.name, manifest.share, False, notify)
     with created as (sweep, _, made):
         if not request.allow_mixed:

@@ -160,6 +160,7 @@ def test_status_says_that_nobody_goes_on(site: Site) -> None:
     path = site.root / "outputs" / "s"
     assert found == {
         "cases": 6,
+        "stages": [],
         "why": f"job {job} is CANCELLED, and it left no log",
         "next": f"hpcsweep advance {path}",
     }

@@ -165,6 +165,8 @@ def test_without_closing_jobs_it_is_said_what_sends_it(site: Site) -> None:
     assert not list((site.root / "outputs" / "b").glob("submissions/*"))
     go(site)
     site.wait_complete("a", 3)
+    said = site.hpcsweep("status", "a")
+    assert "a stands still: b waits to be sent, and no closing job does it: this sweep has" in said
     (fact,) = (site.root / "outputs" / "a" / "followers").iterdir()
     text = fact.read_bytes()
     assert "b: submission 1, 2 cases" in site.hpcsweep("advance", "a")
@@ -197,6 +199,10 @@ def test_what_cannot_be_sent_later_is_refused_now(site: Site) -> None:
         assert done.returncode in (3, 4)
         assert said in done.stderr
         assert not (site.root / "outputs" / "w").exists()
+    impossible = "name: w\ncommand: [echo, '{k}']\nsource: {grid: {k: [1]}}\nslurm: {mem: 999G}\n"
+    said = site.hpcsweep("submit", write(site, "w", impossible), "--after", "a", code=6)
+    assert "slurm.mem asks for 1,022,976 MiB" in said
+    assert not (site.root / "outputs" / "w").exists()
     assert "--after sends a whole sweep later" in site.hpcsweep(
         "submit", b, "--after", "a", "--wait", code=2
     )

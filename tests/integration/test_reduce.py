@@ -60,6 +60,41 @@ def starts(site: Site) -> int:
     return kinds["begin"]
 
 
+def test_a_reduce_that_can_never_start_is_refused_before_its_cases(site: Site) -> None:
+    write_code(site)
+    own = "reduce: gather.py:combine\nreduce_slurm: {mem: 999G}\n"
+    for more in ((), ("--dry-run",)):
+        said = site.hpcsweep("submit", site.manifest(CASES + own), *more, code=6)
+        assert "the reduce, or never start it: reduce_slurm.mem asks for 1,022,976 MiB" in said
+    assert not (site.root / "outputs").exists()
+
+
+def test_status_says_that_no_closing_job_sends_it(site: Site) -> None:
+    write_code(site)
+    text = f"{CASES}reduce: gather.py:combine\nslurm: {{hold: true}}\n"
+    site.hpcsweep("submit", site.manifest(text))
+    facts = site.root / "outputs/s/submissions/0001"
+    array, closing = (
+        json.loads((facts / f"part-0000.{kind}.json").read_bytes())["job_id"]
+        for kind in ("job", "closing")
+    )
+    site.cluster.out("scancel", closing)
+    site.cluster.out("scontrol", "release", array)
+    site.wait_for(complete=6)
+    waits = (
+        f"s stands still: its reduce waits to be sent, and no closing job does it: job {closing}"
+    )
+    assert f"{waits} is CANCELLED, and it left no log" in site.hpcsweep("status", "s")
+    log = site.root / "outputs/s/logs/0001/closing-0.log"
+    log.write_text("a line\nhpcsweep: the queue is full\n  Wait, and try again.\n")
+    assert (
+        f"{waits} is CANCELLED; its log ends with: hpcsweep: the queue is full\n"
+        in site.hpcsweep("status", "s")
+    )
+    assert "s/reduce: submission 1" in site.hpcsweep("advance", "s")
+    assert "stands still" not in site.hpcsweep("status", "s")
+
+
 NO_CLOSING = "reduce: gather.py:combine\nclosing: {partition: nonesuch}\n"
 
 

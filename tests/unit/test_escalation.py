@@ -6,7 +6,7 @@ import pytest
 
 from hpcsweep.manifest.policies import Retry
 from hpcsweep.records import Reason, Resources
-from hpcsweep.state.escalation import escalated
+from hpcsweep.state.escalation import escalated, useless_retries
 
 GIB = 1 << 30
 OOM, TIMEOUT = Reason.OUT_OF_MEMORY, Reason.TIMEOUT
@@ -82,3 +82,29 @@ def test_time_is_capped() -> None:
     asked = options(time="00:10:00")
     assert escalated(asked, TIMEOUT, Retry(most={"time": 900})) == options(time="00:15:00")
     assert escalated(asked, TIMEOUT, Retry(most={"time": 600})) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "on", "caps", "found"),
+    [
+        ({"mem": "2G", "time": "60"}, (OOM, TIMEOUT), {"time": 3600}, [(TIMEOUT, "time")]),
+        ({"mem": "2G", "time": "60"}, (OOM, TIMEOUT), {"time": 3601, "mem": 3 * GIB}, []),
+        ({"mem": "2G", "time": "60"}, (OOM, TIMEOUT), {}, []),
+        ({"mem": "2G", "time": "60"}, (Reason.LOST,), {"time": 3600, "mem": GIB}, []),
+        # Memory of the whole node, and what was not asked for.
+        ({"mem": "0"}, (OOM, TIMEOUT), {"time": 3600, "mem": 2 * GIB}, [(OOM, "mem")]),
+        (
+            {"mem_per_cpu": "1G", "cpus_per_task": "4"},
+            (OOM,),
+            {"mem": 4 * GIB},
+            [(OOM, "mem-per-cpu")],
+        ),
+    ],
+)
+def test_retries_that_could_ask_for_no_more(
+    asked: dict[str, str],
+    on: tuple[Reason, ...],
+    caps: dict[str, int],
+    found: list[tuple[Reason, str]],
+) -> None:
+    assert [*useless_retries(options(**asked), Retry(on=frozenset(on)), caps)] == found
