@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import hpcsweep
 from tests.support.apptainer import Apptainer, make_image
-from tests.support.clusters import emulated
+from tests.support.clusters import HPCSWEEP, emulated
 from tests.support.here import Here, here
-from tests.support.pythons import other_python
+from tests.support.pythons import bare_python
 
 __all__ = ["emulated", "here"]
 
@@ -24,7 +25,7 @@ import sys
 def run(x, log):
     (log.path / "x").write_text(str(x))
     return {
-        "version": "%d.%d" % sys.version_info[:2],
+        "interpreter": sys.executable,
         "cwd": os.getcwd(),
         "sees": [path for path in ("/home", os.environ["OWN"]) if os.path.exists(path)],
         "importable": [name for name in ("click", "pydantic") if can_import(name)],
@@ -53,7 +54,7 @@ def apptainer(here: Here) -> Apptainer:
 
 def write_project(here: Here, keys: str = "") -> str:
     """A target, and an image with a Python of another version. Returns that Python."""
-    python = other_python("3.13")
+    python = bare_python()
     make_image(here.path / "image.sif", python.parents[1])
     here.write("t.py", TARGET)
     here.write("m.yaml", f"{KEYS}target: t.py:run\npython: {python}\n{keys}")
@@ -66,8 +67,8 @@ def test_worker_and_target_run_in_the_container(here: Here, apptainer: Apptainer
     rules = json.loads((here.sweep / "submissions/0001/plan.json").read_text())["worker"]
     assert rules["ingest"] is False  # commands ingest the journals of a container
     rows = here.rows()
-    assert [row["version"] for row in rows] == ["3.13", "3.13"]
     for row in rows:
+        assert row["interpreter"] == python
         assert (row["cwd"], row["importable"]) == (str(here.path), [])
         if os.geteuid() == 0:
             assert row["sees"] == []
@@ -138,3 +139,14 @@ def test_a_node_without_apptainer_is_a_failed_setup(here: Here) -> None:
     first, second = here.rows()
     assert (first["status"], second["status"], second["reason"]) == ("complete", "failed", "setup")
     assert "m.yaml:3" in second["error"]
+
+
+def test_a_case_here_runs_in_the_container(here: Here, apptainer: Apptainer) -> None:
+    write_project(here)
+    argv = [HPCSWEEP, "run", "m.yaml", "--index", "1"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '"importable": []' in done.stdout
+    (run,) = (here.path / "outputs/s.local").glob("log_*")
+    assert (run / "x").read_text() == "2"
+    assert "hpcsweep.worker.local" in apptainer.calls[-1]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clusters import HPCSWEEP, emulated
-from tests.support.here import Here, here
+from tests.support.clusters import HPCSWEEP, cluster, emulated
+from tests.support.here import Here, here, there
 from tests.support.pythons import make_environment, other_python
 
-__all__ = ["emulated", "here"]
+__all__ = ["cluster", "emulated", "here", "there"]
 
 TARGET = """\
 import multiprocessing
@@ -69,19 +69,19 @@ def write_project(here: Here, python: str | Path) -> Path:
 
 
 @pytest.mark.parametrize("version", ["3.10", "3.13"])
-def test_worker_and_target_run_in_the_environment(here: Here, version: str) -> None:
-    environment = write_project(here, other_python(version))
-    here.finishes()
+def test_worker_and_target_run_in_the_environment(there: Here, version: str) -> None:
+    environment = write_project(there, other_python(version))
+    there.finishes()
     # Nobody has collected: the tasks themselves have written the index, by hpcsweep's interpreter.
-    with closing(sqlite3.connect(here.sweep / "store.sqlite3")) as index:
+    with closing(sqlite3.connect(there.sweep / "store.sqlite3")) as index:
         assert index.execute("select count(*) from cases").fetchone() == (2,)
-    rows = here.rows()
+    rows = there.rows()
     assert [row["answer"] for row in rows] == [43, 44]
     for row in rows:
         assert (row["version"], row["leaks"]) == (version, [])
         assert row["python"] == str(environment / "bin/python")
     assert [row["spawned"] for row in rows] == [["1complete"], ["2complete"]]
-    origin = json.loads((here.sweep / "submissions/0001/provenance.json").read_text())
+    origin = json.loads((there.sweep / "submissions/0001/provenance.json").read_text())
     assert origin["python"]["executable"] == str(environment / "bin/python")
     assert origin["python"]["version"].startswith(f"{version}.")
     assert origin["packages"] == []
@@ -124,3 +124,49 @@ def test_an_interpreter_that_a_node_lacks_is_a_failed_setup(here: Here) -> None:
     assert (first["status"], second["status"]) == ("complete", "failed")
     assert second["reason"] == "setup"
     assert "m.yaml:4" in second["error"]
+
+
+def test_a_command_named_python_is_that_of_the_environment(here: Here) -> None:
+    write_project(here, sys.executable)
+    here.write("sim.py", "import mypackage, sys\nassert sys.argv[1] == 'é'\n")
+    command = "name: s\ncommand: [python, sim.py, '{x}']\nsource: {grid: {x: [é]}}\npython: env\n"
+    here.write("m.yaml", command)
+    here.finishes()
+
+
+def test_submitit_runs_it_too(here: Here) -> None:
+    write_project(here, other_python("3.10"))
+    here.does("submit", "m.yaml", "--cluster", "submitit:local", "--wait")
+    assert [row["version"] for row in here.rows()] == ["3.10", "3.10"]
+
+
+MODEL = """\
+import hpcsweep as hs
+
+
+class Result(hs.Base):
+    __tablename__ = "results"
+    x: hs.Mapped[int]
+"""
+RUNNER = """\
+import sys
+import mypackage
+
+
+def run(x, result_file):
+    assert "sqlalchemy" not in sys.modules
+    with open(result_file, "w") as stream:
+        stream.write(str(x))
+"""
+
+
+def test_the_model_of_a_cache_stays_with_hpcsweep(here: Here) -> None:
+    write_project(here, sys.executable)
+    here.write("model.py", MODEL)
+    here.write("t.py", RUNNER)
+    cache = "result_cls: model.py:Result\ndb_url: sqlite:///results.sqlite3\n"
+    here.write("m.yaml", MANIFEST + cache)
+    here.finishes()
+    assert [row["status"] for row in here.rows()] == ["complete", "complete"]
+    with closing(sqlite3.connect(here.path / "results.sqlite3")) as results:
+        assert results.execute("select x from results order by x").fetchall() == [(1,), (2,)]

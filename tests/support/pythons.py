@@ -11,16 +11,29 @@ from pathlib import Path
 import pytest
 
 
-def other_python(version: str) -> Path:
-    """An interpreter of this version, on PATH or of pyenv; skips the test if there is none."""
+def find_python(version: str) -> Path | None:
+    """An interpreter of this version, of pyenv or on PATH."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     named = filter(None, [shutil.which(f"python{version}")])
-    for found in [*sorted(pyenv.glob(f"{version}.*/bin/python")), *map(Path, named)]:
-        asked = [str(found), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    for python in [*sorted(pyenv.glob(f"{version}.*/bin/python")), *map(Path, named)]:
+        asked = [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         if done.stdout.strip() == version:
-            return found
-    pytest.skip(f"there is no Python {version} here")
+            return python
+    return None
+
+
+def other_python(version: str) -> Path:
+    """An interpreter of this version; skips the test if this machine has none."""
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} here")
+    return python
+
+
+def bare_python() -> Path:
+    """An interpreter without our packages: of another version where there is one."""
+    return find_python("3.13") or Path(sys.executable).resolve()
 
 
 def make_environment(prefix: Path, python: str | Path = sys.executable) -> Path:
