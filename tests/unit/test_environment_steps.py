@@ -119,23 +119,21 @@ def conda(name: str, where: str = "m.yaml:7") -> SetupLine:
 
 
 @pytest.fixture
-def conda_site(tmp_path: Path) -> dict[str, str]:
-    """The environment variables of a host with conda on PATH."""
+def conda_path(tmp_path: Path) -> str:
+    """A PATH with conda."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/conda").write_text(CONDA)
     (tmp_path / "bin/conda").chmod(0o755)
-    return {"PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    return f"{tmp_path}/bin:/usr/bin:/bin"
 
 
-def test_a_conda_environment_is_activated(tmp_path: Path, conda_site: dict[str, str]) -> None:
-    output, _ = outcome(tmp_path, conda("known"), **conda_site)
+def test_a_conda_environment_is_activated(tmp_path: Path, conda_path: str) -> None:
+    output, _ = outcome(tmp_path, conda("known"), PATH=conda_path)
     assert output[0] == " /envs/known"
 
 
-def test_a_conda_environment_that_does_not_exist(
-    tmp_path: Path, conda_site: dict[str, str]
-) -> None:
-    output, said = outcome(tmp_path, conda("other"), **conda_site)
+def test_a_conda_environment_that_does_not_exist(tmp_path: Path, conda_path: str) -> None:
+    output, said = outcome(tmp_path, conda("other"), PATH=conda_path)
     assert output == ["failed", "m.yaml:7", "1"]
     assert said.endswith("EnvironmentNameNotFound: other\n")
 
