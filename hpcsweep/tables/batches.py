@@ -44,8 +44,15 @@ class TableBatch:
 class TableRows(Iterator[TableRow]):
     """The rows of a table, read once: as dicts with all columns, or in batches of some columns."""
 
-    def __init__(self, make: Callable[[Sequence[str]], Iterator[TableBatch]], all_names: list[str]):
+    def __init__(
+        self,
+        make: Callable[[Sequence[str]], Iterator[TableBatch]],
+        all_names: list[str],
+        count: int,
+    ) -> None:
         """`make` returns the batches with these columns."""
+        # Count of rows, those that were read included.
+        self.count = count
         self._make = make
         self._all_names = all_names
         self._rows: Iterator[TableRow] | None = None

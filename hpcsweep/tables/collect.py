@@ -103,7 +103,8 @@ def _rows(
         begun = begun_batches(sweep_index, columns, names, selected)
         return merged_batches(begun, _rows_not_begun(outlook, columns, never), names)
 
-    return TableRows(make, list(columns.kinds))
+    begun = outlook.begun if selected is None else outlook.begun & selected
+    return TableRows(make, list(columns.kinds), begun.count + never.count)
 
 
 def _rows_not_begun(outlook: Outlook, columns: TableColumns, never: IndexSet) -> Iterator[TableRow]:

@@ -84,7 +84,7 @@ def test_text_of_a_batch_is_that_of_each_row(found: list[dict[str, Any]]) -> Non
     columns = TableColumns(params={}, metrics={}, kinds=dict.fromkeys(order, "json"), names=order)
 
     def stream() -> TableRows:
-        return TableRows(lambda wanted: batched_rows(wanted, rows), order)
+        return TableRows(lambda wanted: batched_rows(wanted, rows), order, len(rows))
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")

@@ -7,6 +7,7 @@ from itertools import chain, islice, zip_longest
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_line, print_texts
+from hpcsweep.tables.batches import TableRows
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 
@@ -66,7 +67,9 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
         print_line(
             f"not shown for width: {', '.join(left_out)}; --columns or --format csv has them"
         )
-    more = len(taken) - TABLE_ROWS + sum(1 for _ in rows)
+    # A plain iterator has no count: read the rest.
+    count = rows.count if isinstance(rows, TableRows) else len(taken) + sum(1 for _ in rows)
+    more = count - TABLE_ROWS
     if more > 0:
         print_line(f"… and {more} more rows: --format csv has them all.")
 
