@@ -51,6 +51,8 @@ class Summary:
     # Counts of journal lines that were passed over, damaged or of another sweep, by journal.
     torn: dict[str, int]
     submissions: int
+    # Whether these tasks are jobs of whole nodes.
+    in_whole_nodes: bool = False
     # When Slurm expects the next waiting task to start, local time with its offset; None without.
     next_start: str | None = None
     # Count of complete indices that were computed with other code than today's, or, if that is not
@@ -197,6 +199,7 @@ def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> 
         unsubmitted=outlook.indices(State.UNSUBMITTED).count,
         tasks=dict(Counter(tasks.states())),
         waiting=dict(Counter(tasks.waits())),
+        in_whole_nodes=all(sent.part.nodes for sent in tasks.parts),
         next_start=_next_start(tasks),
         asked_s_ago=time.time() - tasks.polled_at if tasks.polled_at else None,
         problem=tasks.problem,

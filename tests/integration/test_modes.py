@@ -53,6 +53,7 @@ def test_some_cases_of_a_job_are_cancelled(emulated: EmulatedCluster, tmp_path: 
     said = project.cli("cancel", "sweep", "--cases", "4-9").stdout
     assert "6 of them share an array task with others, which passes over them" in said
     assert "cancelled array tasks" not in said
+    assert "jobs of whole nodes: 1 RUNNING" in project.cli("status", "sweep").stdout
     project.release(0, 1)
     project.wait_status(lambda seen: seen["counts"]["complete"] == 4, "all but 2 held ones")
     said = project.cli("cancel", "sweep", "--cases", "0-11").stdout

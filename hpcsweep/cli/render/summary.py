@@ -38,7 +38,8 @@ def print_summary(summary: Summary) -> None:
     if summary.tasks:
         states = ", ".join(f"{number} {state}" for state, number in sorted(summary.tasks.items()))
         age = f", asked {summary.asked_s_ago:.0f} s ago" if summary.asked_s_ago is not None else ""
-        print_line(f"array tasks: {states}{age}")
+        what = "jobs of whole nodes" if summary.in_whole_nodes else "array tasks"
+        print_line(f"{what}: {states}{age}")
     passing = [f"{number} {why}" for why, number in sorted(summary.waiting.items()) if passes(why)]
     if passing:
         print_line(f"what they wait for: {', '.join(passing)}")
