@@ -79,10 +79,15 @@ def read(
     mistakes: Mistakes,
 ) -> Environment:
     """The environment of the tasks; adds mistakes."""
-    return Environment(
-        setup=_setup_lines(fields, root, where, mistakes),
-        interpreter=_interpreter(fields, root, target, where, mistakes),
-    )
+    setup = _setup_lines(fields, root, where, mistakes)
+    taken = {line.where for line in setup}
+
+    def place(key: str) -> str:
+        """The place of a key, which no setup step has."""
+        name = Path(where((key,))).name
+        return _exact(name, (key,)) if name in taken else name
+
+    return Environment(setup=setup, interpreter=_interpreter(fields, root, target, place, mistakes))
 
 
 def _setup_lines(
@@ -129,23 +134,23 @@ def _interpreter(
     fields: UserManifest,
     root: Path,
     target: Target | None,
-    where: Callable[[Where], str],
+    place: Callable[[str], str],
     mistakes: Mistakes,
 ) -> TaskInterpreter | None:
     if fields.container is not None:
-        return _in_container(fields, root, where, mistakes)
+        return _in_container(fields, root, place, mistakes)
     if fields.container_args:
         mistakes.add(("container_args",), "there is no container", "Write container: image.sif.")
     if fields.python is not None:
         path = _python(fields.python, root, mistakes)
-        return TaskInterpreter(python=path, where=Path(where(("python",))).name)
+        return TaskInterpreter(python=path, where=place("python"))
     if fields.conda is not None and target is not None and not target.is_command:
-        return TaskInterpreter(python="python", where=Path(where(("conda",))).name)
+        return TaskInterpreter(python="python", where=place("conda"))
     return None
 
 
 def _in_container(
-    fields: UserManifest, root: Path, where: Callable[[Where], str], mistakes: Mistakes
+    fields: UserManifest, root: Path, place: Callable[[str], str], mistakes: Mistakes
 ) -> TaskInterpreter:
     if fields.conda is not None:
         mistakes.add(
@@ -158,7 +163,7 @@ def _in_container(
         python = os.path.normpath(root / python)
     return TaskInterpreter(
         python=python,
-        where=Path(where(("container",))).name,
+        where=place("container"),
         container=_image(fields.container or "", root, mistakes),
         container_args=tuple(fields.container_args),
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import Element
 from hpcsweep.cluster.slurm.states import meaning
 from hpcsweep.errors import ClusterUnavailable
-from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.frozen import FrozenManifest, TaskInterpreter
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.state.verdicts import journal_verdicts
@@ -82,14 +82,23 @@ def _changes(old: FrozenManifest, new: FrozenManifest) -> Iterator[str]:
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             yield f"{name} {before.get(name, 'not given')} -> {now.get(name, 'not given')}"
-    if [line.text for line in old.setup] != [line.text for line in new.setup]:
+    if [(line.kind, line.text) for line in old.setup] != [
+        (line.kind, line.text) for line in new.setup
+    ]:
         yield "other setup lines"
+    if _interpreter(old) != _interpreter(new):
+        yield "another interpreter or container"
     if (old.mode, old.nodes) != (new.mode, new.nodes):
         yield f"mode {old.mode} -> {new.mode}"
     if old.needs != new.needs:
         yield "other needs of a case"
     if old.chunk != new.chunk:
         yield f"chunk {old.chunk or 'auto'} -> {new.chunk or 'auto'}"
+
+
+def _interpreter(manifest: FrozenManifest) -> TaskInterpreter | None:
+    """The interpreter of the tasks, wherever the manifest names it."""
+    return manifest.interpreter and replace(manifest.interpreter, where="")
 
 
 def _waits(state: str | None) -> bool:

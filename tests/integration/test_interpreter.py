@@ -59,6 +59,14 @@ def test_a_module_of_an_environment_that_setup_activates(
         assert words in message
 
 
+def test_a_python_that_setup_puts_first_on_path(project: Path, emulated: EmulatedCluster) -> None:
+    (project / "t.py").write_text("import mypackage\ndef f(x): return {}\n")
+    setup = "export PATH=$PWD/proj/bin:$PATH"
+    (project / "m.yaml").write_text(MANIFEST.replace("source proj/bin/activate", setup))
+    message = said(project, emulated, "submit", "m.yaml", code=4)
+    assert f"`python: {project}/proj/bin/python3`" in message
+
+
 def test_a_module_that_only_the_case_imports(project: Path, emulated: EmulatedCluster) -> None:
     (project / "t.py").write_text("def f(x):\n    import mypackage\n")
     said(project, emulated, "run", "m.yaml", "--index", "0", code=1)

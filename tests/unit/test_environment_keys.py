@@ -39,7 +39,7 @@ def test_modules_conda_and_setup_in_this_order(here: Path, load: Load) -> None:
         SetupLine(text="export A=1", where="m.yaml:4"),
     )
     # The environment that the key names has the interpreter of its function.
-    assert manifest.interpreter == TaskInterpreter(python="python", where="m.yaml:5")
+    assert manifest.interpreter == TaskInterpreter(python="python", where="m.yaml:5 conda")
 
 
 @pytest.mark.parametrize(

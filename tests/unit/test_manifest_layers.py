@@ -12,7 +12,7 @@ import pytest
 
 from hpcsweep import settings
 from hpcsweep.errors import ManifestError
-from hpcsweep.manifest.frozen import SetupLine
+from hpcsweep.manifest.frozen import SetupLine, TaskInterpreter
 from hpcsweep.manifest.user import load_manifest
 from tests.support.manifests import FULL, GOOD, Load, Write, load, mistakes, write
 
@@ -269,12 +269,13 @@ def test_profile_over_file_and_command_line_over_both(write: Write, tmp_path: Pa
     config.parent.mkdir(parents=True)
     config.write_text(
         "profiles:\n  big:\n    slurm:\n      partition: long\n      time: 20\n      qos: low\n"
-        "    setup:\n      - module load first\n"
+        "    setup:\n      - module load first\n    modules: [gcc/12]\n    python: python3.12\n"
     )
     environ = {"XDG_CONFIG_HOME": str(config.parents[1])}
     _, profile = settings.load("big", {}, environ)
     path = write(
         f"{GOOD}slurm: {{partition: short, mem: 1G, time: 10}}\nsetup: [module load second]\n"
+        "modules: [mpi]\npython: python3.11\n"
     )
     overrides = {"slurm.time": 30, "seed": 7, "source.grid.dt": [0.5], "settings.grace_s": 1}
     manifest, source = load_manifest(path, overrides=overrides, profile=profile)
@@ -285,9 +286,12 @@ def test_profile_over_file_and_command_line_over_both(write: Write, tmp_path: Pa
         "qos": "low",
     }
     assert manifest.setup == (
+        SetupLine(text="gcc/12", where="config.yaml:9", kind="module"),
+        SetupLine(text="mpi", where="m.yaml:6", kind="module"),
         SetupLine(text="module load first", where="config.yaml:8"),
         SetupLine(text="module load second", where="m.yaml:5"),
     )
+    assert manifest.interpreter == TaskInterpreter(python="python3.12", where="config.yaml:10")
     assert manifest.seed == 7
     assert source[0].params == {"dt": 0.5, "omega": 1.0}
 
