@@ -92,7 +92,16 @@ def make_parts(chunks: int, *, max_array_size: int, throttle: int) -> tuple[Part
 
 
 def make_node_parts(chunks: int, *, jobs: int, nodes: int) -> tuple[Part, ...]:
-    """The jobs of `nodes` whole nodes each that share the chunks; each gets a range of them."""
+    """The jobs of `nodes` whole nodes each that share the chunks; each gets a range of them.
+
+    *Raises* InputError for more than `PARTS_MAX` jobs.
+    """
+    if jobs > PARTS_MAX:
+        raise InputError(
+            f"{jobs} jobs of whole nodes are more than the {PARTS_MAX} that a submission can have",
+            where="slurm.nodes",
+            next_step="Write how many nodes work at once: each runs chunk after chunk.",
+        )
     bounds = [chunks * number // jobs for number in range(jobs + 1)] if jobs else [0]
     return tuple(
         Part(number=number, first_chunk=first, chunks=end - first, is_array=False, nodes=nodes)

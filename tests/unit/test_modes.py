@@ -120,6 +120,11 @@ def test_jobs_share_the_chunks(chunks: int, jobs: int, shares: list[tuple[int, i
     assert [part.number for part in parts] == list(range(len(shares)))
 
 
+def test_more_jobs_than_a_submission_can_have() -> None:
+    with pytest.raises(InputError, match="10001 jobs of whole nodes are more than the 10000"):
+        make_node_parts(20_000, jobs=10_001, nodes=1)
+
+
 @pytest.mark.parametrize(
     ("count", "mean_s", "size"),
     [(60, None, 1), (5000, None, 5), (5000, 1.0, 5), (50_000, 1.0, 50), (10**6, 1.0, 100)],
