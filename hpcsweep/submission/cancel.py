@@ -20,7 +20,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import CancelFact, SweepDirectory
-from hpcsweep.sweepdir.followers import goes_before, remove_follower
+from hpcsweep.sweepdir.followers import give_up_follower, goes_before
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def cancel(
     """
     before = goes_before(sweep.path)
     if before is not None:
-        remove_follower(before, sweep.path, sweep.key)
+        give_up_follower(before, sweep.path, sweep.key)
         notify(f"{sweep.name} is no longer sent after {before.name}")
         if not sweep.submissions():
             return []

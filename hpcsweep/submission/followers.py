@@ -31,7 +31,7 @@ from hpcsweep.sweepdir.followers import (
     add_follower,
     follow_each_other,
     followers,
-    remove_follower,
+    forget_sent,
 )
 from hpcsweep.tables.sweep_cases import SweepCases
 
@@ -111,7 +111,7 @@ def send_followers(
             problem = error
         else:
             follower = sent[-1].sweep
-            remove_follower(done.sweep.path, follower.path, follower.key)
+            forget_sent(done.sweep.path, follower.path, follower.key)
     if problem is not None:
         raise problem
     return tuple(sent)

@@ -81,10 +81,19 @@ def add_follower(sweep: Path, key: str, fact: FollowerFact) -> None:
     replace(follower_path(sweep, key), json_bytes(fact))
 
 
-def remove_follower(sweep: Path, follower: Path, key: str) -> None:
-    """Let a sweep no longer be sent after `sweep`. *Safe to repeat.*"""
+def give_up_follower(sweep: Path, follower: Path, key: str) -> None:
+    """Let a sweep no longer be sent after `sweep`. *Safe to repeat*: its own file goes last."""
     follower_path(sweep, key).unlink(missing_ok=True)
     (follower / AFTER).unlink(missing_ok=True)
+
+
+def forget_sent(sweep: Path, follower: Path, key: str) -> None:
+    """Forget that a sweep was to be sent after `sweep`. *Safe to repeat*: the file there goes last.
+
+    As long as it is there, `sweep` sends the follower again, which sends nothing twice.
+    """
+    (follower / AFTER).unlink(missing_ok=True)
+    follower_path(sweep, key).unlink(missing_ok=True)
 
 
 def goes_before(follower: Path) -> Path | None:

@@ -25,7 +25,11 @@ from tests.faults.injecting import Call, Fault, calls_in
 
 ROOT = Path(__file__).parents[2]
 # Those that submit, each at every so many of its calls, as a test has time for few.
-STAGES = {"tests.faults.stage_lives:Advanced": 150, "tests.faults.stage_lives:Awaited": 30}
+STAGES = {
+    "tests.faults.stage_lives:Advanced": 150,
+    "tests.faults.stage_lives:Awaited": 30,
+    "tests.faults.stage_lives:GivenUp": 1,
+}
 LIVES = [
     *(
         f"tests.faults.logbook_lives:{name}"

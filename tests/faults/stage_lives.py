@@ -21,6 +21,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import advance
+from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.followers import Follower, send_after
 from hpcsweep.submission.request import SubmitRequest
 from hpcsweep.submission.submit import submit
@@ -117,8 +118,6 @@ def summary(sweep: SweepDirectory, base: Path) -> Summary:
 class _Stages:
     """The first sweep is complete; its reduce and the second one were not sent."""
 
-    is_complete = True
-
     def prepare(self, base: Path) -> None:
         ready = base.with_name(f"ready-{base.name}")
         if not ready.exists():
@@ -130,10 +129,13 @@ class _Stages:
     def _make(self, base: Path) -> None:
         (base / "t.py").write_text(TARGET)
         submit(request(base, "first", f"{FIRST}chunk: 2\n"), Noting.of(base), SETTINGS)
-        if self.is_complete:
-            self.ask(base)
-            run_task(first(base))
-            assert summary(first(base), base).is_complete
+        self.ready(base)
+
+    def ready(self, base: Path) -> None:
+        """Go on from the submission of the first sweep."""
+        assert self.ask(base)
+        run_task(first(base))
+        assert summary(first(base), base).is_complete
 
     def ask(self, base: Path) -> bool:
         """Ask for the second sweep; False if the first one is complete."""
@@ -169,7 +171,8 @@ class Advanced(_Stages):
 class Awaited(_Stages):
     """`submit --after` of a sweep that is not complete."""
 
-    is_complete = False
+    def ready(self, base: Path) -> None:
+        """The first sweep waits in the queue."""
 
     def live(self, base: Path) -> None:
         assert self.ask(base)
@@ -182,3 +185,18 @@ class Awaited(_Stages):
         (fact,) = followers(first(base).path)
         assert (Path(fact["sweep"]), goes_before(second(base))) == (second(base), first(base).path)
         assert len(Noting.of(base).names) == 1
+
+
+class GivenUp(Awaited):
+    """`cancel` of a sweep that was not sent yet."""
+
+    def ready(self, base: Path) -> None:
+        assert self.ask(base)
+
+    def live(self, base: Path) -> None:
+        if goes_before(second(base)) is not None:
+            assert cancel(SweepDirectory.open(second(base)), None, SETTINGS) == []
+
+    def check(self, base: Path) -> None:
+        assert followers(first(base).path) == []
+        assert goes_before(second(base)) is None
