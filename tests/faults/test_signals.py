@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.support.clusters import Cluster, RealCluster, started_emulated
 from tests.support.project import TARGET, Project, check_whole
 from tests.support.slurm_cluster import PrivateSlurm
+from tests.support.wait import wait_until
 
 # A case that ignores TERM: its worker must kill it to end in time itself.
 STUBBORN = TARGET.replace(
@@ -154,6 +156,24 @@ def test_a_real_task_that_requeues_itself_before_its_time_limit(
     slurm: PrivateSlurm, tmp_path: Path
 ) -> None:
     requeues_itself_before_its_limit(RealCluster(slurm), tmp_path)
+
+
+@pytest.mark.soak  # a minute is the shortest limit
+def test_a_task_whose_time_limit_is_extended(cluster: Cluster, tmp_path: Path) -> None:
+    """After half of its minute it would begin no case as long as the first one."""
+    limit = {"time": "00:01:00", "mem": "100M"}
+    project = Project(cluster, tmp_path, 3, chunk=3, slurm=limit, requeue=False)
+    project.hold(0)
+    project.submit()
+    project.wait_begun(0)
+    begun = time.monotonic()
+    cluster.run("scontrol", "update", f"jobid={project.job()}_0", "timelimit=10")
+    wait_until(lambda: time.monotonic() > begun + 30, 60, "half of the first limit")
+    project.release(0)
+    project.submit("--wait")
+    check_whole(project, 3)
+    assert project.executions() == {0: 1, 1: 1, 2: 1}
+    assert [path.name for path in (project.sweep / "submissions").iterdir()] == ["0001"]
 
 
 HOG = """\
