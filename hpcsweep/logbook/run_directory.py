@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from hpcsweep.field_checks import TEXT, integer, mismatch, schema
 from hpcsweep.files import DOCUMENT_MAX, make_directory, parse_json, read_regular, remove_tree
 from hpcsweep.journal import attempt_json, attempt_rank, outcome_json
 from hpcsweep.logbook.json_values import json_document
-from hpcsweep.logbook.storage import DirectoryStorage, put
+from hpcsweep.logbook.storage import DirectoryStorage, create, put
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.recordcheck import ATTEMPT, RANKED_MAX
 from hpcsweep.records import Attempt, Outcome, ParamCase, Status
@@ -20,6 +21,8 @@ from hpcsweep.sweepdir.plan import attempt_dir, provenance_of
 # Attempts to publish a run while other attempts publish the same one.
 RENAMES_MAX = 100
 METRICS = "artifacts/metrics.json"
+# Fields that `begin` writes besides those of `Run.metadata`.
+_OF_BEGIN = {"status", "start_time"}
 # Fields that the metadata of every attempt has.
 _RANKED = schema({"generation": integer(0, RANKED_MAX), "status": TEXT, "attempt": ATTEMPT})
 
@@ -62,7 +65,7 @@ class Run(NamedTuple):
 def begin(path: Path, run: Run, started: str) -> None:
     """Create the attempt's directory. *Writes* `params.yaml`, `metadata.json`."""
     make_directory(path)
-    put(f"{path}/params.yaml", params_yaml(run.case.params))
+    create(f"{path}/params.yaml", params_yaml(run.case.params))
     metadata = run.metadata() | {"status": "initialized", "start_time": started}
     put(f"{path}/metadata.json", json_document(metadata))
 
@@ -70,8 +73,10 @@ def begin(path: Path, run: Run, started: str) -> None:
 def finish(path: Path, run: Run, outcome: Outcome) -> None:
     """Write the outcome of the attempt, `metadata.json` last. *Safe to repeat.*"""
     for name in ("stdout.txt", "stderr.txt"):
-        if (path / name).exists() and not (path / name).stat().st_size:
-            (path / name).unlink()
+        printed = f"{path}/{name}"
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if not os.stat(printed).st_size:  # noqa: PTH116  # a Path costs as much as the call
+                os.unlink(printed)  # noqa: PTH108
     if outcome.metrics:
         # `DirectoryStorage` checks the path: the target may have put a link at `artifacts`.
         DirectoryStorage(path).write(METRICS, json_document(outcome.metrics))
@@ -83,7 +88,9 @@ def final_metadata(run: Run, outcome: Outcome, written: dict[str, Any]) -> dict[
     """The `metadata.json` of a finished run; fields that the target added are kept."""
     left = outcome_json(outcome)
     left.pop("metrics", None)
-    metadata = (written if _is_writable(written) else {}) | run.metadata()
+    ours = run.metadata()
+    more = {name: value for name, value in written.items() if name not in ours}
+    metadata = (more if _is_writable(more) else {}) | ours
     metadata |= {
         "status": outcome.status.value,
         "start_time": outcome.started,
@@ -98,6 +105,8 @@ def final_metadata(run: Run, outcome: Outcome, written: dict[str, Any]) -> dict[
 
 def _is_writable(metadata: dict[str, Any]) -> bool:
     """Whether parsed JSON can be written again. A lone surrogate can be parsed but not encoded."""
+    if metadata.keys() <= _OF_BEGIN:
+        return True
     try:
         json_document([[metadata]])  # one level more than its final position
     except ValueError:  # also raised for nesting that is too deep

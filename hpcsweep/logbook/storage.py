@@ -269,6 +269,26 @@ def put(path: str, data: bytes) -> None:
         write_all(descriptor, data)
 
 
+def create(path: str, data: bytes) -> None:
+    """Write the first file of a run; replace an existing one atomically.
+
+    A kill may leave a part of a new file: there are no metadata yet, so it is no run.
+    """
+    try:
+        descriptor = open_file(path, os.O_WRONLY | os.O_EXCL)
+    except FileExistsError:
+        put(path, data)
+        return
+    except OSError as error:
+        raise unwritable(Path(path), error) from error
+    try:
+        write_all(descriptor, data)
+    except OSError as error:
+        raise unwritable(Path(path), error) from error
+    finally:
+        os.close(descriptor)
+
+
 def _open(path: str, flags: int) -> int:
     try:
         return open_file(path, flags)
