@@ -193,6 +193,12 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
         print(f"| {' | '.join(row)} |")
 
 
+def use_one_cpu() -> None:
+    """Bind this process, and all that it starts, to one CPU."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 def machine() -> str:
     """What the figures were measured on."""
     version = ".".join(map(str, sys.version_info[:3]))

@@ -9,7 +9,6 @@ in turns; a rate is that of many cases less the time of one.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -73,8 +72,7 @@ class Peer(NamedTuple):
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     python = arguments[0] if arguments else sys.executable
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    measuring.use_one_cpu()
     with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
         root = Path(temporary)
         peers = [*_ours(root, measuring.installed(root / "venv")), *_others(root, python)]

@@ -3,6 +3,7 @@
     python benchmarks/worker_cases.py
 
 A task of CASES cases less a task of one, all processes of both counted: the start is in neither.
+All of them run on one CPU: a wake-up on another one costs more than what it wakes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ BUDGETS = {
 
 def main() -> None:
     """Measure and print."""
+    measuring.use_one_cpu()
     with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
         python = measuring.installed(Path(temporary) / "venv")
         print(f"{measuring.machine()}; median of {ROUNDS} interleaved rounds of {CASES} cases")
