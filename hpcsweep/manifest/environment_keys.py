@@ -121,7 +121,7 @@ def _conda(value: str, root: Path, mistakes: Mistakes) -> str:
     if "/" not in value:
         return value
     prefix = _resolved(root, value)
-    if not (prefix / "conda-meta").is_dir():
+    if not os.path.isdir(prefix / "conda-meta"):  # noqa: PTH112
         mistakes.add(
             ("conda",),
             f"{shown(value)} is no conda environment: it has no directory conda-meta",
@@ -196,7 +196,7 @@ def _python(value: str, root: Path, mistakes: Mistakes) -> str:
     path = _resolved(root, value)
     if not os.path.lexists(path) and _PYTHON_NAME.fullmatch(value):
         return value
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         both = [path / "bin" / name for name in ("python", "python3")]
         existing = [program for program in both if os.path.lexists(program)]
         if not existing:
@@ -213,10 +213,14 @@ def _python(value: str, root: Path, mistakes: Mistakes) -> str:
     return str(path)
 
 
+# `os.path` answers where `Path` raises: directories that may not be searched, names that are too
+# long, loops of links, users that do not exist.
+
+
 def _path_problem(path: Path, access: int) -> tuple[str, str] | None:
     """Why a path cannot be used, and what next."""
-    if not path.exists():
-        if path.is_symlink():
+    if not os.path.exists(path):  # noqa: PTH110
+        if os.path.islink(path):  # noqa: PTH114
             goal = path.readlink()
             return (
                 f"{path} is a link to {goal}, which does not exist",
@@ -231,5 +235,5 @@ def _path_problem(path: Path, access: int) -> tuple[str, str] | None:
 
 def _resolved(root: Path, value: str) -> Path:
     """An absolute path without `..`; a link at its end stays: an environment is known by it."""
-    path = root / Path(value).expanduser()
-    return path.parent.resolve() / path.name
+    path = root / os.path.expanduser(value)  # noqa: PTH111
+    return Path(os.path.realpath(path.parent), path.name)

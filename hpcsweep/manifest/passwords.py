@@ -67,9 +67,11 @@ def gives_secret(text: str) -> bool:
     )
 
 
-# The keys whose value is an argv list, and those whose texts are read as a line of shell.
+# The keys whose value is an argv list, those with a part of one, and those whose texts are read as
+# a line of shell.
 _COMMANDS = ("command", "reduce", "notify")
-_SHELL = tuple((key,) for key in (*_COMMANDS, "setup", "slurm", "reduce_slurm"))
+_ARGUMENTS = (*_COMMANDS, "container_args")
+_SHELL = tuple((key,) for key in (*_ARGUMENTS, "setup", "slurm", "reduce_slurm"))
 
 
 def refuse_passwords(value: Any, mistakes: Mistakes) -> None:
@@ -107,7 +109,7 @@ def _guilty_argument(value: Any) -> Iterator[Where]:
 
 def _before(path: Where, value: Any) -> str:
     """The option before an argument of a command, followed by a space; else empty."""
-    if len(path) != 2 or path[0] not in _COMMANDS or not isinstance(path[1], int) or not path[1]:
+    if len(path) != 2 or path[0] not in _ARGUMENTS or not isinstance(path[1], int) or not path[1]:
         return ""
     option = value[path[0]][path[1] - 1]
     return f"{option} " if isinstance(option, str) and option.startswith("--") else ""

@@ -82,7 +82,7 @@ class Interpreter:
         else:
             shown = f"python: {named.python}"
         yield Step(named.where, shown, f"hpcsweep_python {self._python()}")
-        if named.container is None and _is_environment(Path(named.python)):
+        if named.container is None and "/" in named.python and _is_environment(Path(named.python)):
             directory = shlex.quote(str(Path(named.python).parent))
             yield Step(named.where, shown, f"export PATH={directory}:$PATH")
 

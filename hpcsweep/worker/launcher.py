@@ -23,7 +23,7 @@ import jinja2
 
 from hpcsweep import executable
 from hpcsweep.allocation import asks_for_gpus
-from hpcsweep.errors import TargetError
+from hpcsweep.errors import InputError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine
 from hpcsweep.records import EXIT_STOPPED
 from hpcsweep.worker.interpreter import Interpreter, Step, setup_steps
@@ -47,9 +47,9 @@ class CompletedProgram:
     """The result of a program that has ended."""
 
     returncode: int
-    # What it wrote to its answer descriptor.
+    # Its standard output.
     answer: bytes
-    # The non-empty lines of its standard output and error.
+    # The non-empty lines of its standard error, and of all output of the steps.
     printed: list[str]
 
 
@@ -64,12 +64,21 @@ class Launcher:
 
     @classmethod
     def of(cls, manifest: FrozenManifest, sweep: Path) -> Launcher:
-        """The launcher of a sweep's tasks, which need its directory."""
-        root = Path(manifest.root)
+        """The launcher of a sweep's tasks, which need its directory.
+
+        *Raises* InputError for a directory that a container cannot have.
+        """
+        root, named, sweep = Path(manifest.root), manifest.interpreter, sweep.resolve()
+        if named is not None and named.container and {",", ":"} & {*str(sweep)}:
+            raise InputError(
+                f"{sweep} has a comma or a colon, at which apptainer splits it",
+                where=named.where,
+                next_step="Choose another --outputs directory.",
+            )
         interpreter = Interpreter(
             own=sys.executable,
-            named=manifest.interpreter,
-            binds=(root, sweep.resolve()),
+            named=named,
+            binds=(root, sweep),
             has_gpus=asks_for_gpus(manifest.resources.options),
         )
         return cls(setup=manifest.setup, interpreter=interpreter, root=root)

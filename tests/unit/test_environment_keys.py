@@ -26,6 +26,7 @@ def here(tmp_path: Path) -> Path:
     (tmp_path / "plain").write_text("")
     (tmp_path / "image.sif").write_text("")
     (tmp_path / "moved").symlink_to("/nowhere/python")
+    (tmp_path / "loop").symlink_to("loop")
     return tmp_path
 
 
@@ -89,12 +90,25 @@ def test_an_image_and_an_interpreter_in_it(here: Path, load: Load) -> None:
         ("python: plain", "plain cannot be executed"),
         ("python: moved", "moved is a link to /nowhere/python, which does not exist"),
         ("python: 3.12", "is the number 3.12, not a line of text"),
+        (f"python: {'x' * 300}", "there is no"),
+        ("python: ~nobody-has-this-name/x", "there is no"),
+        ("python: loop/x", "there is no"),
+        ("conda: ./loop", "is no conda environment"),
+        ("container: loop", "is a link to loop"),
         ("conda: ./empty", "is no conda environment"),
         ("conda: x\ncontainer: image.sif", "excludes container (m.yaml:5)"),
         ("container: none.sif", "there is no none.sif"),
         ("container: docker://ubuntu", "every task would make an image of its own"),
         ("container_args: [--bind]", "there is no container"),
         ("container: image.sif\ncontainer_args: [--cleanenv]", "hides the variables of Slurm"),
+        (
+            "container: image.sif\ncontainer_args: [--docker-password, hunter2]",
+            "holds what looks like a secret",
+        ),
+        (
+            "container: image.sif\ncontainer_args: [--env, PGPASSWORD=hunter2]",
+            "holds what looks like a secret",
+        ),
         ("modules: gcc", "not a list"),
         ("modules: [-x]", "not the name of a module"),
         ('modules: ["a; b"]', "not the name of a module"),
