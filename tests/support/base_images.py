@@ -91,13 +91,13 @@ def pip_settings() -> dict[str, str]:
     """The settings by which pip reaches its index, as far as a container can use them."""
     listing = [sys.executable, "-m", "pip", "config", "list"]
     answer = subprocess.run(listing, capture_output=True, text=True, check=False).stdout
-    found = {}
+    settings = {}
     # Later lines come from closer configuration: the environment is the last.
     for line in sorted(answer.splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
         if name.rpartition(".")[2] in ("cert", "index-url", "proxy", "trusted-host"):
-            found[name.rpartition(".")[2]] = value.strip("'\"")
-    return found
+            settings[name.rpartition(".")[2]] = value.strip("'\"")
+    return settings
 
 
 def import_image(root: Path, image: str) -> None:

@@ -164,10 +164,10 @@ class RealCluster(Cluster):
         not at all (22.05). One that dies before knows nothing of a job that it started: its
         successor ends that job, or leaves it running for SlurmdTimeout.
         """
-        state, asked = self.slurm.directory / "state" / "job_state", time.time()
+        state, saved_after = self.slurm.directory / "state" / "job_state", time.time()
         held = self.run("sbatch", "-H", "--parsable", "-o", "/dev/null", "--wrap", "true").strip()
         wait_until(
-            lambda: state.exists() and state.stat().st_mtime > asked,
+            lambda: state.exists() and state.stat().st_mtime > saved_after,
             WAIT_S,
             "slurmctld saving its state",
         )
@@ -195,8 +195,8 @@ def emulated() -> Iterator[EmulatedCluster]:
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """Each of the two clusters in turn, shared: not to be disrupted."""
     if request.param == "emulated":
-        found: EmulatedCluster = request.getfixturevalue("emulated")
-        return found
+        emulated_cluster: EmulatedCluster = request.getfixturevalue("emulated")
+        return emulated_cluster
     return RealCluster(request.getfixturevalue("slurm"))
 
 
@@ -211,8 +211,8 @@ def own_emulated() -> Iterator[EmulatedCluster]:
 def own_cluster(request: pytest.FixtureRequest) -> Cluster:
     """Each of the two clusters in turn, for one test alone."""
     if request.param == "emulated":
-        found: EmulatedCluster = request.getfixturevalue("own_emulated")
-        return found
+        emulated_cluster: EmulatedCluster = request.getfixturevalue("own_emulated")
+        return emulated_cluster
     return RealCluster(request.getfixturevalue("private_slurm")(kill_wait=2))
 
 

@@ -36,10 +36,10 @@ class ContainerSweep:
 
     def is_complete(self) -> bool | str:
         """Whether every case is complete; the counts if not."""
-        asked = self.hpcsweep(f"status {self.directory} --json", check=False).stdout
-        counts = json.loads(asked)["counts"] if asked else {}
-        there = {status for status, count in counts.items() if count}
-        return there == {"complete"} or str(counts)
+        document = self.hpcsweep(f"status {self.directory} --json", check=False).stdout
+        counts = json.loads(document)["counts"] if document else {}
+        statuses = {status for status, count in counts.items() if count}
+        return statuses == {"complete"} or str(counts)
 
     def collect(self, options: str = "") -> list[dict[str, Any]]:
         """Its table."""

@@ -134,7 +134,7 @@ def _join(steps: Iterable[tuple[str, list[str]]]) -> str:
 
 def read(path: Path) -> list[Case]:
     """The cases of one file."""
-    found: list[Case] = []
+    cases: list[Case] = []
     for paragraph in re.split(r"\n\n+", path.read_text().strip("\n")):
         case = Case(name="", path=path)
         for line in paragraph.split("\n"):
@@ -146,8 +146,8 @@ def read(path: Path) -> list[Case]:
                 case.steps[-1][1].append(line)
         if case.steps:
             case.name = f"{path.stem}: {case.steps[0][0][2:]}"[:70]
-        found.append(case)
-    return found
+        cases.append(case)
+    return cases
 
 
 def installed_version() -> str:

@@ -52,19 +52,19 @@ def cases(at: int, number: int, params: int, *, same: bool) -> list[dict[str, in
     return [{"round": at, "x": first + x} for x in range(params)]
 
 
-def take_part(place: Path, url: str, mine: list[dict[str, int]], *, sweeps: bool) -> None:
+def take_part(place: Path, url: str, todo: list[dict[str, int]], *, sweeps: bool) -> None:
     """What one process does in one round."""
     store = cache(place, url)  # in the first round the table does not exist yet
-    records = store.sweep(mine) if sweeps else [store.run_or_retrieve(each) for each in mine]
+    records = store.sweep(todo) if sweeps else [store.run_or_retrieve(params) for params in todo]
     texts = [Path(record.result_file).read_text() for record in records]
-    assert texts == [f"{each['round']} {each['x']}" for each in mine]
+    assert texts == [f"{params['round']} {params['x']}" for params in todo]
 
 
 def play(place: Path, url: str, todo: list[list[dict[str, int]]], *, kills: bool) -> list[int]:
     """One round, each process a fork; returns their exit codes. One may be killed as it runs."""
     gate, opened = os.pipe()
     children = []
-    for number, mine in enumerate(todo):
+    for number, params in enumerate(todo):
         pid = os.fork()
         if pid:
             children.append(pid)
@@ -73,7 +73,7 @@ def play(place: Path, url: str, todo: list[list[dict[str, int]]], *, kills: bool
         os.read(gate, 1)
         code = 1
         try:
-            take_part(place, url, mine, sweeps=bool(number % 2))
+            take_part(place, url, params, sweeps=bool(number % 2))
             code = 0
         finally:
             if code:
@@ -105,7 +105,7 @@ def main(argv: list[str]) -> None:
         todo = [cases(at, n, params, same=argv[5] == "same") for n in range(processes)]
         kills = argv[6] == "kill"
         codes = play(place, url, todo, kills=kills)
-        killed = [mine for mine, code in zip(todo, codes, strict=True) if code == -signal.SIGKILL]
+        killed = [own for own, code in zip(todo, codes, strict=True) if code == -signal.SIGKILL]
         again = play(place, url, killed, kills=False)
         if any(code not in (0, -signal.SIGKILL) for code in codes) or any(again):
             sys.exit(f"round {at}: exit codes {codes}, then {again}")

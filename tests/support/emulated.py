@@ -107,9 +107,9 @@ class Emulated:
         """Wait until every element is in one of the states."""
 
         def reached() -> dict[str, str] | str:
-            known = {one["state"] for one in self.queue(job)}
-            if not known or not known <= set(states):
-                return str(known)
+            present = {one["state"] for one in self.queue(job)}
+            if not present or not present <= set(states):
+                return str(present)
             seen = self.states(job)
             return seen if set(seen.values()) <= set(states) else str(seen)
 
@@ -119,8 +119,8 @@ class Emulated:
         """The content of a file in the working directory, once it holds `text`."""
         path = self.work / name
 
-        def there() -> str | bool:
+        def has_text() -> str | bool:
             return path.exists() and text in path.read_text() and path.stat().st_size > 0
 
-        wait_until(there, 60, f"{path} with {text!r}", poll_s=0.02)
+        wait_until(has_text, 60, f"{path} with {text!r}", poll_s=0.02)
         return path.read_text()

@@ -43,9 +43,9 @@ class Fronted(Cluster):
 
     def env(self, **more: str) -> dict[str, str]:
         """The environment of `inner`, with the wrappers first on PATH."""
-        found = self.inner.env(**more)
-        path = f"{self._bin}{os.pathsep}{found['PATH']}"
-        return found | {"PATH": path, "HPCSWEEP_CLUSTER": self.kind}
+        variables = self.inner.env(**more)
+        path = f"{self._bin}{os.pathsep}{variables['PATH']}"
+        return variables | {"PATH": path, "HPCSWEEP_CLUSTER": self.kind}
 
     def before(self, program: str, shell: str) -> None:
         """Let a program run these lines of shell first; `"$real" "$@"` is the call itself."""
@@ -68,8 +68,8 @@ class Fronted(Cluster):
         """All calls of these programs so far, in order."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         split = [line.split(" ", 2) for line in lines]
-        found = [Call(float(time), program, words) for time, program, words in split]
-        return [call for call in found if call.program in programs]
+        calls = [Call(float(time), program, words) for time, program, words in split]
+        return [call for call in calls if call.program in programs]
 
     def run(self, *argv: str, check: bool = True) -> str:
         """Run a program of `inner`, without the wrapper."""

@@ -37,15 +37,15 @@ def differences() -> Iterator[str]:
         yield from _columns(label, source)
     for one in golden["designs"]:
         source = design(one["method"], one["space"], one["n_trials"], one["seed"])
-        found = [source.params(index) for index in one["indices"]]
-        yield from _compared(one["method"], found, one["values"])
+        values = [source.params(index) for index in one["indices"]]
+        yield from _compared(one["method"], values, one["values"])
         yield from _columns(one["method"], source)
     for one in golden["shuffles"]:
         wide = {"x": range(2**40), "y": range(2**40)}
         axes = wide if one["count"] > 2**60 else {"x": range(one["count"])}
         source = grid(**axes).shuffle(one["seed"])
-        found = [source.params(index) for index in one["indices"]]
-        yield from _compared(f"shuffle of {one['count']}", found, one["values"])
+        values = [source.params(index) for index in one["indices"]]
+        yield from _compared(f"shuffle of {one['count']}", values, one["values"])
     for one in golden["seeds"]:
         bundle = SeedBundle(one["root_seed"], one["replicate_index"], one["case_id"])
         derived = {name: f"{bundle.derive(name):032x}" for name in one["derive"]}
@@ -59,8 +59,8 @@ def _identities() -> Iterator[str]:
     for value, plain in ((np.float64(0.1), 0.1), (np.int64(3), 3), (np.bool_(True), True)):
         yield from _compared(repr(value), ids.case_id({"x": value}), ids.case_id({"x": plain}))
     for one in json.loads((DATA / "ids.json").read_text("utf-8"))["cases"]:
-        found = ids.case_id(one["params"], one["replicate"])
-        yield from _compared(str(one["params"]), found, one["case_id"])
+        case_id = ids.case_id(one["params"], one["replicate"])
+        yield from _compared(str(one["params"]), case_id, one["case_id"])
 
 
 def _columns(label: str, source: ParameterSource) -> Iterator[str]:
@@ -74,18 +74,18 @@ def _listed(source: ParameterSource, count: int) -> dict[str, list[Any]]:
     return {name: column.tolist() for name, column in source.columns(0, count).items()}
 
 
-def _compared(label: str, found: Any, expected: Any) -> Iterator[str]:
+def _compared(label: str, actual: Any, expected: Any) -> Iterator[str]:
     # The text tells 1 from 1.0 and True, and every bit of a float.
-    one, other = (json.dumps(value, sort_keys=True) for value in (found, expected))
+    one, other = (json.dumps(value, sort_keys=True) for value in (actual, expected))
     if one != other:
         yield f"{label}: {one:.200} is not {other:.200}"
 
 
 def main() -> int:
     """Print the version of numpy and what differs. Returns the exit code."""
-    found = list(differences())
-    print("\n".join([f"numpy {np.__version__}: {len(found)} differences", *found]))
-    return bool(found)
+    lines = list(differences())
+    print("\n".join([f"numpy {np.__version__}: {len(lines)} differences", *lines]))
+    return bool(lines)
 
 
 if __name__ == "__main__":

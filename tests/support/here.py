@@ -27,13 +27,13 @@ def picture(path: Path) -> Picture | None:
     """Modes and contents of all files below a directory, without caches; None if it is missing."""
     if not path.exists():
         return None
-    found = (one for one in sorted(path.rglob("*")) if one.name not in DERIVED)
+    paths = (one for one in sorted(path.rglob("*")) if one.name not in DERIVED)
     return {
         str(one.relative_to(path)): (
             one.lstat().st_mode,
             one.read_bytes() if one.is_file() else b"",
         )
-        for one in found
+        for one in paths
     }
 
 
@@ -60,10 +60,10 @@ class Here:
                 patch.setenv(name, value)
         # Poll often: these sweeps take a tenth of a second.
         patch.setattr(status, "POLL_S", (0.1,) * len(status.POLL_S))
-        found = cls(path, patch, cluster)
-        found.write("m.yaml", GOOD)
-        found.write("t.py", TARGET)
-        return found
+        user = cls(path, patch, cluster)
+        user.write("m.yaml", GOOD)
+        user.write("t.py", TARGET)
+        return user
 
     @property
     def sweep(self) -> Path:
@@ -97,24 +97,24 @@ class Here:
     def tasks_end(self) -> None:
         """Wait for the tasks of every sweep: each writes a record after its last case."""
         for sweep in (self.path / "outputs").glob("*/sweep.json"):
-            known = json.loads(sweep.read_bytes())
-            for job in self.cluster.arrays(f"{known['name']}.{known['key'][:8]}."):
+            marker = json.loads(sweep.read_bytes())
+            for job in self.cluster.arrays(f"{marker['name']}.{marker['key'][:8]}."):
                 self.cluster.wait_over(job)
 
     def refuses(self, code: int, *arguments: str) -> str:
         """The message of a call that must fail with `code` and leave `outputs` as it was."""
         before = picture(self.path / "outputs")
         result = self.cli(*arguments, code=code)
-        said = f"{arguments}: {result.output}"
-        assert result.stdout == "", said
+        message = f"{arguments}: {result.output}"
+        assert result.stdout == "", message
         after = picture(self.path / "outputs")
         if before is not None and after is not None:
             changed = [one for one in before | after if before.get(one) != after.get(one)]
-            assert changed == [], said
-        assert after == before, said
+            assert changed == [], message
+        assert after == before, message
         if code != 2:  # click's own form for a wrong command line
-            assert result.stderr.startswith("hpcsweep: "), said
-            assert result.stderr.count("hpcsweep: ") == 1, said
+            assert result.stderr.startswith("hpcsweep: "), message
+            assert result.stderr.count("hpcsweep: ") == 1, message
         return result.stderr
 
     def rows(self, name: str = "s") -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ class World:
         if manifest == newest or self.same_order:
             return index
         (case_id, _) = dict(self.manifests)[manifest][index]
-        return next((i for i, (found, _) in enumerate(cases) if found == case_id), None)
+        return next((i for i, (its_id, _) in enumerate(cases) if its_id == case_id), None)
 
     def case_id(self, manifest: str, index: int) -> str:
         """Of an index of any manifest."""
@@ -131,11 +131,11 @@ def cases(draw: st.DrawFn, world: World, start: Start) -> list[Record]:
     about = {"index": index, "case_id": world.case_id(start.manifest, index)}
     if draw(st.integers(0, 4)) == 0:
         return [start.record("same", **about)]
-    found = [start.record("begin", **about, started=draw(times), host="n1")]
+    records = [start.record("begin", **about, started=draw(times), host="n1")]
     word = draw(st.sampled_from(["worker", "worker", "terminated", "none"]))
     if word != "none":
-        found.append(draw(ends(start, about, word)))
-    return found
+        records.append(draw(ends(start, about, word)))
+    return records
 
 
 @st.composite
@@ -144,31 +144,31 @@ def task_journals(draw: st.DrawFn, world: World) -> list[Record]:
     # A token is one start of one task: its host and its time are always the same.
     odd = int(start.attempt[3], 16) + start.attempt[2]
     node = {"node": f"n{odd % 3}", "job_id": "100", "time": f"2026-01-01T00:00:0{odd % 7}+00:00"}
-    found = [start.record("task", **node)]
+    journal = [start.record("task", **node)]
     for records in draw(st.lists(cases(world, start), max_size=4)):
-        found += records
+        journal += records
         if draw(st.integers(0, 5)) == 0:
-            found.append(start.record("beat", time=draw(times)))
+            journal.append(start.record("beat", time=draw(times)))
     if draw(st.booleans()):
         over = {"word": 2, "status": "complete", "reason": None, "time": draw(times)}
-        found.append(start.record("end", **over))
-    return found
+        journal.append(start.record("end", **over))
+    return journal
 
 
 @st.composite
 def command_journals(draw: st.DrawFn, world: World) -> list[Record]:
     """Verdicts of the scheduler on cases and on whole tasks."""
-    found = []
+    records = []
     for _ in range(draw(st.integers(1, 3))):
         start = draw(starts(world))
         count = len(dict(world.manifests)[start.manifest])
         index = draw(st.integers(0, count - 1))
         about = {"index": index, "case_id": world.case_id(start.manifest, index)}
-        found.append(draw(ends(start, about, "scheduler")))
+        records.append(draw(ends(start, about, "scheduler")))
         status, reason = draw(statuses.filter(lambda pair: pair[1] is not None))
         start.attempt = [0, start.attempt[1], start.attempt[2], ""]
-        found.append(start.record("end", word=1, status=status, reason=reason, time=draw(times)))
-    return found
+        records.append(start.record("end", word=1, status=status, reason=reason, time=draw(times)))
+    return records
 
 
 @dataclass

@@ -70,8 +70,8 @@ class Shell:
         """The running job has its step, and accounting knows what is over."""
         steps = self._bash(f"squeue -h -s -j {self._jobs['R']}", self._directory / "setup").stdout
         argv = f"sacct -nXP -j {self._jobs['D']},{self._jobs['F']},{self._jobs['R']} -o jobname"
-        known = set(self._bash(argv, self._directory / "setup").stdout.split())
-        return (".0" in steps and known == {"done", "failed", "runner"}) or f"{steps} {known}"
+        jobs = set(self._bash(argv, self._directory / "setup").stdout.split())
+        return (".0" in steps and jobs == {"done", "failed", "runner"}) or f"{steps} {jobs}"
 
     def _bash(self, command: str, place: Path) -> subprocess.CompletedProcess[str]:
         place.mkdir(exist_ok=True)
@@ -127,28 +127,28 @@ def verdicts(places: Path) -> dict[str, tuple[str, str, str]]:
         }
         with Emulated(places / "cluster", **knobs) as emulated:
             (real.directory / "idioms").mkdir()
-            there = Shell(real.env(), real.directory / "idioms")
-            here = Shell(emulated.env(), emulated.work)
-            found = {}
+            real_shell = Shell(real.env(), real.directory / "idioms")
+            emulated_shell = Shell(emulated.env(), emulated.work)
+            by_idiom = {}
             for number, idiom in enumerate(read()):
-                answers = here.run(number, idiom), there.run(number, idiom)
-                found[idiom] = (compare(*answers), *answers)
-    return found
+                answers = emulated_shell.run(number, idiom), real_shell.run(number, idiom)
+                by_idiom[idiom] = (compare(*answers), *answers)
+    return by_idiom
 
 
-def table(found: Mapping[str, tuple[str, str, str]], *, verbose: bool = False) -> str:
+def table(by_idiom: Mapping[str, tuple[str, str, str]], *, verbose: bool = False) -> str:
     """The verdicts as text."""
     lines = []
-    for idiom, (verdict, seen, real) in found.items():
+    for idiom, (verdict, seen, real) in by_idiom.items():
         lines.append(f"{verdict:<16} {idiom}")
         if verbose and verdict != AS_REAL:
             difference = difflib.unified_diff(
                 real.splitlines(), seen.splitlines(), "real", "emulated", lineterm="", n=0
             )
             lines += [f"    {line}" for line in difference]
-    counts = Counter(verdict for verdict, _, _ in found.values())
+    counts = Counter(verdict for verdict, _, _ in by_idiom.values())
     total = ", ".join(f"{counts[one]} {one}" for one in (AS_REAL, REFUSED, DIFFERENT))
-    return "\n".join([*lines, f"{len(found)} idioms: {total}"])
+    return "\n".join([*lines, f"{len(by_idiom)} idioms: {total}"])
 
 
 if __name__ == "__main__":

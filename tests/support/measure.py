@@ -166,7 +166,7 @@ def _module(path: Path, repository: Path) -> str:
 def _imports(path: Path, modules: dict[str, Path]) -> tuple[set[str], set[str]]:
     """Modules of the package that a file imports at its top, and anywhere."""
     tree = ast.parse(path.read_text())
-    found: tuple[set[str], set[str]] = (set(), set())
+    imports: tuple[set[str], set[str]] = (set(), set())
     in_functions = {
         id(part)
         for node in ast.walk(tree)
@@ -192,10 +192,10 @@ def _imports(path: Path, modules: dict[str, Path]) -> tuple[set[str], set[str]]:
         else:
             continue
         for name in names & modules.keys():
-            found[1].add(name)
+            imports[1].add(name)
             if id(node) not in in_functions:
-                found[0].add(name)
-    return found
+                imports[0].add(name)
+    return imports
 
 
 def _circles(graph: dict[str, set[str]]) -> int:
@@ -212,10 +212,10 @@ def _circles_of_siblings(graph: dict[str, set[str]], parent: str) -> int:
 
     edges: dict[str, set[str]] = {}
     for name, imported in graph.items():
-        here = child(name)
-        there = {one for target in imported if (one := child(target))}
-        if here:
-            edges.setdefault(here, set()).update(there - {here})
+        importer = child(name)
+        imported_children = {one for target in imported if (one := child(target))}
+        if importer:
+            edges.setdefault(importer, set()).update(imported_children - {importer})
     reached = {start: _reached(edges, start) for start in edges}
     groups = {
         frozenset({one, *(other for other in reached[one] if one in reached.get(other, ()))})

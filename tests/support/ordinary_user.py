@@ -57,9 +57,9 @@ class OrdinaryUser:
             timeout=CLI_S,
             check=False,
         )
-        said = f"{argv} ended with {done.returncode}\n{done.stdout}{done.stderr}"
-        assert code is None or done.returncode == code, said
-        assert "Traceback" not in done.stderr, said
+        message = f"{argv} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        assert code is None or done.returncode == code, message
+        assert "Traceback" not in done.stderr, message
         return done
 
     def hpcsweep(self, *arguments: str) -> list[str]:

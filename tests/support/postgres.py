@@ -283,12 +283,12 @@ class PrivatePostgres:
         subprocess.run(self._argv("initdb", *options), check=True, capture_output=True, timeout=60)
 
     def _argv(self, program: str, *arguments: str) -> list[str]:
-        found = shutil.which(program, path=PATH)
-        assert found is not None, program
+        path = shutil.which(program, path=PATH)
+        assert path is not None, program
         if os.geteuid() != 0:
-            return [found, *arguments]
+            return [path, *arguments]
         drop = [f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--clear-groups"]
-        return ["setpriv", *drop, "--", found, *arguments]
+        return ["setpriv", *drop, "--", path, *arguments]
 
     def _spawn(self, program: str, *arguments: str) -> None:
         with (self.directory / "log").open("ab") as log:

@@ -53,11 +53,11 @@ def kill_owned(directory: Path, timeout_s: float = 20) -> None:
 
     def gone() -> bool | str:
         nonlocal quiet
-        found = owned_by(directory)
-        for pid in found:
+        pids = owned_by(directory)
+        for pid in pids:
             kill(pid)
-        quiet = 0 if found else quiet + 1
-        return quiet >= 2 or str(found)
+        quiet = 0 if pids else quiet + 1
+        return quiet >= 2 or str(pids)
 
     wait_until(gone, timeout_s, f"no process of {directory}")
 
@@ -85,12 +85,12 @@ def _environment(pid: int) -> set[bytes]:
 
 
 def _open_files(pid: int) -> set[str]:
-    found: set[str] = set()
+    files: set[str] = set()
     with contextlib.suppress(OSError):
         for entry in (PROC / str(pid) / "fd").iterdir():
             with contextlib.suppress(OSError):
-                found.add(str(entry.readlink()))
-    return found
+                files.add(str(entry.readlink()))
+    return files
 
 
 def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:

@@ -83,15 +83,15 @@ class Project:
         )
 
     def wait_status(
-        self, known: Callable[[dict[str, Any]], bool], what: str, **more: str
+        self, holds: Callable[[dict[str, Any]], bool], what: str, **more: str
     ) -> dict[str, Any]:
         """Poll the status until the condition holds, and return it."""
 
-        def look() -> dict[str, Any] | str:
+        def poll() -> dict[str, Any] | str:
             seen = self.status(**more)
-            return seen if known(seen) else json.dumps(seen)
+            return seen if holds(seen) else json.dumps(seen)
 
-        return wait_until(look, CLI_S, what, poll_s=0.3)
+        return wait_until(poll, CLI_S, what, poll_s=0.3)
 
     @property
     def sweep(self) -> Path:
@@ -146,8 +146,8 @@ class Project:
     def status(self, **more: str) -> dict[str, Any]:
         """The document of `status --json`."""
         text = self.cli("status", self.name, "--json", code=0, **more).stdout
-        found: dict[str, Any] = json.loads(text)
-        return found
+        document: dict[str, Any] = json.loads(text)
+        return document
 
     def collect(self) -> list[dict[str, Any]]:
         """The rows of `collect --format jsonl`."""
@@ -172,12 +172,12 @@ class Project:
 
     def run_directories(self) -> dict[str, dict[str, Any]]:
         """The metadata of every published run directory by its path in the sweep directory."""
-        found = {}
+        by_path = {}
         for path in self.sweep.glob("runs/**/log_*/metadata.json"):
             if ".attempts" not in path.parts:
                 relative = str(path.parent.relative_to(self.sweep))
-                found[relative] = json.loads(path.read_bytes())
-        return found
+                by_path[relative] = json.loads(path.read_bytes())
+        return by_path
 
 
 def stored(path: Path) -> dict[int, dict[str, Any]]:
@@ -187,10 +187,10 @@ def stored(path: Path) -> dict[int, dict[str, Any]]:
         connection.row_factory = sqlite3.Row
         rows = [dict(row) for row in connection.execute(query)]
         (count,) = connection.execute("SELECT count(*) FROM cases").fetchone()
-    found = {row.pop("idx"): row for row in rows}
-    assert len(found) == len(rows)
+    by_index = {row.pop("idx"): row for row in rows}
+    assert len(by_index) == len(rows)
     assert len({row["case_id"] for row in rows}) == count, "a case that has no place"
-    return found
+    return by_index
 
 
 def essential(rows: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
@@ -221,5 +221,5 @@ def check_arrays(project: Project) -> None:
         for intent in folder.glob("part-*.intent.json"):
             jobs = project.cluster.arrays(json.loads(intent.read_bytes())["job_name"])
             record = intent.with_name(intent.name.replace("intent", "job"))
-            known = [json.loads(record.read_bytes())["job_id"]] if record.exists() else []
-            assert jobs == known, f"{intent} has the arrays {jobs}, on record is {known}"
+            recorded = [json.loads(record.read_bytes())["job_id"]] if record.exists() else []
+            assert jobs == recorded, f"{intent} has the arrays {jobs}, on record is {recorded}"

@@ -93,7 +93,7 @@ def _sweep_files(made: MadeSweep) -> dict[str, Reader]:
     path = made.path
     (journal, *_) = sorted(path.glob("journal/0001/0/*.jsonl"))
 
-    def open_and_look() -> None:
+    def open_sweep() -> None:
         sweep = SweepDirectory.open(path)
         with fresh_index(sweep, rebuild=True):
             pass
@@ -111,25 +111,25 @@ def _sweep_files(made: MadeSweep) -> dict[str, Reader]:
     manifest = path / "manifests" / made.manifest.fingerprint
     part = path / "submissions" / "0001" / "part-0000"
     return {
-        "sweep.json": Reader(path / "sweep.json", open_and_look, is_json=True),
-        "plan.json": Reader(part.with_name("plan.json"), open_and_look, is_json=True),
-        "intent": Reader(part.with_suffix(".intent.json"), open_and_look, is_json=True),
-        "job": Reader(part.with_suffix(".job.json"), open_and_look, is_json=True),
-        "cluster.json": Reader(path / "cluster.json", open_and_look, is_json=True),
+        "sweep.json": Reader(path / "sweep.json", open_sweep, is_json=True),
+        "plan.json": Reader(part.with_name("plan.json"), open_sweep, is_json=True),
+        "intent": Reader(part.with_suffix(".intent.json"), open_sweep, is_json=True),
+        "job": Reader(part.with_suffix(".job.json"), open_sweep, is_json=True),
+        "cluster.json": Reader(path / "cluster.json", open_sweep, is_json=True),
         "manifest": Reader(manifest / "sweep.json", cases, is_json=True),
         "cases.jsonl": Reader(manifest / "cases.jsonl", cases),
         "cases.idx": Reader(manifest / "cases.idx", cases),
-        "journal": Reader(journal, open_and_look),
+        "journal": Reader(journal, open_sweep),
         "journal alone": Reader(
             journal, lambda: [list(read(journal, skim=s)) for s in (False, True)]
         ),
     }
 
 
-def _look_at_all(path: Path) -> None:
+def _read_experiment(path: Path) -> None:
     """Read everything that an ExperimentReader gives."""
     reader = ExperimentReader(path)
-    for look in (
+    for read_part in (
         lambda: reader.params,
         lambda: reader.meta,
         lambda: reader.metrics,
@@ -137,12 +137,12 @@ def _look_at_all(path: Path) -> None:
         lambda: list(reader.index()),
     ):
         with contextlib.suppress(HpcsweepError):
-            look()
+            read_part()
     for run in reader:
-        look_at(run)
+        read_run(run)
 
 
-def look_at(run: LogReader) -> None:
+def read_run(run: LogReader) -> None:
     """Read everything that a LogReader gives."""
     for name in ("meta", "params", "metrics", "status", "provenance", "steps", "arrays"):
         with contextlib.suppress(HpcsweepError):
@@ -159,7 +159,7 @@ def look_at(run: LogReader) -> None:
 
 def _run_files(made: MadeSweep) -> dict[str, Reader]:
     def commands() -> None:
-        _look_at_all(made.path)
+        _read_experiment(made.path)
         report = DamageReport()
         with fresh_index(made.directory) as sweep_index:
             for row in sweep_index.rows():
@@ -172,7 +172,7 @@ def _run_files(made: MadeSweep) -> dict[str, Reader]:
     (run / "data.npy").rename(run / "data" / "a.npy")
     np.savez(run / "data" / "b.npz", k=np.arange(4))
     ExperimentReader(made.path).index()
-    found = {
+    readers = {
         name: Reader(run / name, commands, is_json=name.endswith(".json"))
         for name in (
             "metadata.json",
@@ -183,13 +183,13 @@ def _run_files(made: MadeSweep) -> dict[str, Reader]:
         )
     }
     (steps,) = (one for one in run.rglob("*.csv"))
-    found["steps"] = Reader(steps, commands)
-    return found
+    readers["steps"] = Reader(steps, commands)
+    return readers
 
 
 def _packed_files(made: MadeSweep) -> dict[str, Reader]:
     def commands() -> None:
-        _look_at_all(made.path)
+        _read_experiment(made.path)
         for path in unpack(made.directory, DamageReport()):
             for one in sorted(path.rglob("*"), reverse=True):
                 one.rmdir() if one.is_dir() else one.unlink()
@@ -212,14 +212,14 @@ def _logbook_files(root: Path) -> dict[str, Reader]:
             log.json("metrics", {"y": x})
     (marks, *_) = (root / "e" / ".index").glob("*.jsonl")
 
-    def look() -> None:
-        _look_at_all(root / "e")
+    def read_marks() -> None:
+        _read_experiment(root / "e")
 
-    return {"index marks": Reader(marks, look)}
+    return {"index marks": Reader(marks, read_marks)}
 
 
 def _other_files(root: Path) -> dict[str, Reader]:
-    found = {}
+    readers = {}
     for name, data in {
         "checkpoint": json.dumps({"step": 3, "x": [1.5, None]}).encode(),
         "arrays": _arrays(),
@@ -227,21 +227,21 @@ def _other_files(root: Path) -> dict[str, Reader]:
         checkpoint = Checkpoint(root / name)
         (root / name).mkdir()
         (root / name / "state.checkpoint").write_bytes(data)
-        found[name] = Reader(
+        readers[name] = Reader(
             root / name / "state.checkpoint", checkpoint.load, name == "checkpoint"
         )
     owner = root / "claims" / "a" / "0123456789abcdef" / OWNER
     owner.parent.mkdir(parents=True)
     owner.write_text(json.dumps(this_process()))
-    found["claim"] = Reader(
+    readers["claim"] = Reader(
         owner, lambda: try_acquire(root / "claims", "a", lambda _: False), is_json=True
     )
     config = root / "emulated" / emulator_names.CONFIG
     config.parent.mkdir()
     config.write_text(json.dumps(emulated.EmulatorConfig().to_json()))
-    found["emulator"] = Reader(config, lambda: emulated.load(config.parent), is_json=True)
-    found |= {"turn": _turn(root), "events": _events(root), "index.csv": _foreign_index(root)}
-    return found
+    readers["emulator"] = Reader(config, lambda: emulated.load(config.parent), is_json=True)
+    readers |= {"turn": _turn(root), "events": _events(root), "index.csv": _foreign_index(root)}
+    return readers
 
 
 def _shelf_files(root: Path) -> dict[str, Reader]:
@@ -265,8 +265,8 @@ def _shelf_files(root: Path) -> dict[str, Reader]:
         list(results.entries())
 
     def entries() -> None:
-        for found in results.entries():
-            json_bytes(found.to_json())
+        for entry in results.entries():
+            json_bytes(entry.to_json())
         results.entry(id_)
 
     return {
@@ -280,11 +280,11 @@ def _turn(root: Path) -> Reader:
     owner.parent.mkdir()
     owner.write_text(json.dumps(this_process() | {"pid_namespace": "pid:[1]"}))
 
-    def look() -> None:
+    def read_owner() -> None:
         with mock.patch.object(sweep_lock, "SILENT_S", 0.0):  # do not wait for a heartbeat
             sweep_lock._is_gone(root, lambda _: None, owner.parent)  # noqa: SLF001  # the claim itself stays
 
-    return Reader(owner, look, is_json=True)
+    return Reader(owner, read_owner, is_json=True)
 
 
 def _events(root: Path) -> Reader:
@@ -326,7 +326,7 @@ def _foreign_index(root: Path) -> Reader:
     run.mkdir(parents=True)
     (run / "metadata.json").write_text('{"status": "complete"}')
     index.write_text('run_id,x,status\na,1,complete\n"b ""2""",2.5,failed\n')
-    return Reader(index, lambda: _look_at_all(index.parent))
+    return Reader(index, lambda: _read_experiment(index.parent))
 
 
 def _arrays() -> bytes:
@@ -337,7 +337,7 @@ def _arrays() -> bytes:
 
 def make_readers(root: Path) -> dict[str, Reader]:
     """All of them, below a directory. The files are as they should be."""
-    found: dict[str, Reader] = {}
+    readers: dict[str, Reader] = {}
     for runs, collect in (("all", _run_files), ("packed", _packed_files)):
         (root / runs).mkdir()
         made = MadeSweep(root / runs, manual([{"x": 1}, {"x": 2}, {"x": 3.5}]), python=PYTHON)
@@ -346,9 +346,9 @@ def make_readers(root: Path) -> dict[str, Reader]:
         made.run()
         if runs == "all":
             (made.path / "cluster.json").write_text(json.dumps(HEARD))
-            found |= _sweep_files(made)
-        found |= collect(made)
-    return found | _logbook_files(root) | _other_files(root) | _shelf_files(root)
+            readers |= _sweep_files(made)
+        readers |= collect(made)
+    return readers | _logbook_files(root) | _other_files(root) | _shelf_files(root)
 
 
 @contextlib.contextmanager

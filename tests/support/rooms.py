@@ -21,8 +21,8 @@ def floors() -> list[list[str]]:
         contracts = tomllib.load(stream)["tool"]["importlinter"]["contracts"]
     (layers,) = (one["layers"] for one in contracts if one.get("containers") == ["hpcsweep"])
     named = [[room.strip(" ()") for room in layer.split("|")] for layer in layers]
-    there = [[room for room in floor if _file(room).exists()] for floor in named]
-    return [floor for floor in there if floor]
+    existing = [[room for room in floor if _file(room).exists()] for floor in named]
+    return [floor for floor in existing if floor]
 
 
 def drawn() -> str:

@@ -92,7 +92,7 @@ class World:
         self.made.handed_in()
         self.cluster = Scripted(queue={0: "PENDING", 1: "PENDING"})
 
-    def look(self, after_s: float = 0.0, cluster: Any = ...) -> ArrayTasks:
+    def poll(self, after_s: float = 0.0, cluster: Any = ...) -> ArrayTasks:
         """Poll some seconds later, as `status` does."""
         self.now += after_s
         asking = self.cluster if cluster is ... else cluster
@@ -142,18 +142,18 @@ class World:
 
     def cases(self) -> dict[int, tuple[str, str | None]]:
         """Status and reason of each index, as `collect` tells them."""
-        found: dict[int, tuple[str, str | None]] = {}
+        outcomes: dict[int, tuple[str, str | None]] = {}
 
         def take(_: TableColumns, rows: Iterator[dict[str, Any]]) -> None:
-            found.update({row["index"]: (row["status"], row.get("reason")) for row in rows})
+            outcomes.update({row["index"]: (row["status"], row.get("reason")) for row in rows})
 
         collect(self.made.directory, None, SETTINGS, take)
-        return found
+        return outcomes
 
     @property
     def memory(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.made.path / cluster_memory.FILE).read_text())
-        return found
+        memory: dict[str, Any] = json.loads((self.made.path / cluster_memory.FILE).read_text())
+        return memory
 
     def vanish(self, *tasks: int) -> None:
         """Remove these elements from the queue."""
@@ -163,5 +163,5 @@ class World:
     def verdict_after(self, looks: int) -> dict[int, str]:
         """The verdicts after so many further polls, each an interval later."""
         for _ in range(looks):
-            self.look(INTERVAL_S)
+            self.poll(INTERVAL_S)
         return self.tasks()

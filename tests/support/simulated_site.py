@@ -63,7 +63,7 @@ class SimulatedSite:
     def complete(self) -> IndexSet:
         """Indices that are complete."""
         return IndexSet.union(
-            found for (reason, _, _), found in self.last.items() if reason is None
+            indices for (reason, _, _), indices in self.last.items() if reason is None
         )
 
     def outlook(self) -> Outlook:
@@ -141,10 +141,10 @@ class SimulatedSite:
 
     def _end(self, submission: int, rest: IndexSet) -> None:
         for tries in sorted(self.tries, reverse=True):
-            mine = rest & self.tries[tries]
-            if mine:
-                self._attempt(submission, mine, tries)
-                rest -= mine
+            ended = rest & self.tries[tries]
+            if ended:
+                self._attempt(submission, ended, tries)
+                rest -= ended
         if rest:
             self._attempt(submission, rest, 0)
 

@@ -334,8 +334,8 @@ class PrivateSlurm:
         self._alive("slurmctld")
         answer = self.run("sinfo", "-h", "-N", "-o", "%N %T", check=False)
         states = dict(line.split() for line in answer.stdout.splitlines())
-        wanted = [name for name in self.options.node_names if f"slurmd.{name}" in self.pids()]
-        ready = all(states.get(name) in WORKING for name in wanted)
+        names = [name for name in self.options.node_names if f"slurmd.{name}" in self.pids()]
+        ready = all(states.get(name) in WORKING for name in names)
         return ready or f"{states} {answer.stderr}"
 
     def _registered(self) -> bool | str:
@@ -367,10 +367,10 @@ def _connects(family: socket.AddressFamily, address: str | tuple[str, int]) -> b
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name, path=PATH)
-    if found is None:
+    path = shutil.which(name, path=PATH)
+    if path is None:
         raise FileNotFoundError(name)
-    return found
+    return path
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -51,33 +51,33 @@ class Site:
 
     def status(self) -> dict[str, int]:
         """Cases by status."""
-        found = json.loads(self.hpcsweep("status", "s", "--json"))
-        return {name: count for name, count in found["counts"].items() if count}
+        document = json.loads(self.hpcsweep("status", "s", "--json"))
+        return {name: count for name, count in document["counts"].items() if count}
 
     def wait_for(self, **counts: int) -> None:
         """Wait until the cases have these statuses, with no process of ours on this host."""
         sweep = SweepDirectory.open(self.root / "outputs" / "s")
 
-        def look() -> bool | str:
+        def poll() -> bool | str:
             # The journals first: the command, which also asks the queue, takes 0.2 s.
-            found = status(sweep, None, Settings()).counts
-            seen = {name.value: count for name, count in found.items() if count}
+            by_status = status(sweep, None, Settings()).counts
+            seen = {name.value: count for name, count in by_status.items() if count}
             return (seen == counts and self.status() == counts) or str(seen)
 
-        wait_until(look, 90, f"{counts}", poll_s=0.1)
+        wait_until(poll, 90, f"{counts}", poll_s=0.1)
 
     def wait_complete(self, name: str, count: int) -> None:
         """Wait until a sweep that is sent by itself has so many complete cases, by its journals."""
         path = self.root / "outputs" / name
 
-        def look() -> bool | str:
+        def poll() -> bool | str:
             sweep = SweepDirectory.open(path) if (path / MARKER).exists() else None
             if sweep is None or not sweep.submissions():
                 return f"{name} was not submitted"
-            found = status(sweep, None, Settings())
-            return found.counts[Status.COMPLETE] == count or found.counts_text
+            summary = status(sweep, None, Settings())
+            return summary.counts[Status.COMPLETE] == count or summary.counts_text
 
-        wait_until(look, 90, f"{count} complete cases of {name}", poll_s=0.1)
+        wait_until(poll, 90, f"{count} complete cases of {name}", poll_s=0.1)
 
     def plans(self) -> list[dict[str, object]]:
         """The plans of all submissions."""

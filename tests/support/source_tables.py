@@ -79,7 +79,7 @@ def distributions() -> Iterator[tuple[str, ...]]:
 
 def _maker(module: str, name: str) -> Callable[..., object]:
     """The function of a module that makes a distribution."""
-    (found,) = (
+    (maker,) = (
         value
         for value in vars(import_module(module)).values()
         if inspect.isfunction(value)
@@ -87,7 +87,7 @@ def _maker(module: str, name: str) -> Callable[..., object]:
         and not value.__name__.startswith("_")
         and value.__annotations__.get("return") == name
     )
-    return found
+    return maker
 
 
 # By page and name of the part.
@@ -111,9 +111,9 @@ def table(rows: Iterator[tuple[str, ...]]) -> str:
 def parts(page: str, name: str) -> tuple[str, str, str]:
     """The text before the generated part of this name, that part, and the text after it."""
     begin = f"<!-- begin {name}: made by `python -m tests.support.source_tables` -->\n"
-    before, found, rest = page.partition(begin)
+    before, marker, rest = page.partition(begin)
     made, end, after = rest.partition(END)
-    assert all((found, end)), f"the page has lost its marks for {name}"
+    assert all((marker, end)), f"the page has lost its marks for {name}"
     return before + begin, made, end + after
 
 

@@ -73,8 +73,8 @@ class StatusWatch:
     @property
     def last(self) -> dict[str, Any]:
         """The newest document; its counts are empty before the first."""
-        known = self.documents
-        return known[-1].document or {} if known else {"counts": {"complete": 0}}
+        documents = self.documents
+        return documents[-1].document or {} if documents else {"counts": {"complete": 0}}
 
     def check(self, ends: list[float]) -> None:
         """Check that no answer counts a case as failed, or more cases as complete than had ended.

@@ -56,11 +56,11 @@ class MadeSweep:
 
     def copy(self, root: Path) -> Self:
         """The same sweep in another directory; its target stays where it is."""
-        found = type(self).__new__(type(self))
-        found.__dict__ |= self.__dict__
+        copy = type(self).__new__(type(self))
+        copy.__dict__ |= self.__dict__
         shutil.copytree(self.path, root / "s")
-        found.directory = SweepDirectory.open(root / "s")
-        return found
+        copy.directory = SweepDirectory.open(root / "s")
+        return copy
 
     def freeze(self, source: ParameterSource, **fields: Any) -> None:
         """Write a manifest, the newest one from the next `plan` on."""
@@ -199,17 +199,17 @@ class MadeSweep:
 
     def ends(self) -> dict[int, Record]:
         """The `end` record of each index. Fails where there are two."""
-        found: dict[int, Record] = {}
+        ends: dict[int, Record] = {}
         for record in self.records("end"):
             if "index" in record:
-                assert record["index"] not in found, f"two ends of {record['index']}"
-                found[record["index"]] = record
-        return found
+                assert record["index"] not in ends, f"two ends of {record['index']}"
+                ends[record["index"]] = record
+        return ends
 
     def logs(self, index: int) -> CaseLogs:
         """The logs of a case."""
-        (found,) = case_logs(self.directory, IndexSet.of([index]), DamageReport())
-        return found
+        (logs,) = case_logs(self.directory, IndexSet.of([index]), DamageReport())
+        return logs
 
     def run_dir(self, index: int) -> Path:
         """Where the published run directory of an index is, or would be."""

@@ -28,8 +28,8 @@ class Block:
         """These columns of `sacct -o …`, in the format of our own query."""
         match = re.search(r"-o (\S+)", self.command)
         assert match, self.command
-        known = match[1].split(",")
-        rows = [dict(zip(known, line.split("|"), strict=True)) for line in self.out]
+        heads = match[1].split(",")
+        rows = [dict(zip(heads, line.split("|"), strict=True)) for line in self.out]
         rows = [row for row in rows if row["jobid"] != "JobID"]
         return "".join("|".join(row.get(name, "wrap") for name in names) + "\n" for row in rows)
 

@@ -152,7 +152,7 @@ def test_an_order_that_failed_is_given_again(
     # Without accounting, too, it was cancelled and not lost.
     del world.cluster.queue[0]
     for _ in range(3):
-        world.look(61.0)
+        world.poll(61.0)
     assert world.tasks() == {0: "cancelled"}
 
 

@@ -93,9 +93,9 @@ def test_polls_and_what_comes_of_them_are_logged(
 ) -> None:
     world = World(tmp_path, monkeypatch)
     caplog.set_level(logging.DEBUG, "hpcsweep.state")
-    world.look()
+    world.poll()
     world.cluster.down = True
-    world.look(61.0)
+    world.poll(61.0)
     assert "squeue answered about jobs 100" in caplog.messages
     assert caplog.messages[-1].startswith("squeue did not answer: ")
     assert capfd.readouterr().err == ""

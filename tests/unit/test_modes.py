@@ -190,7 +190,7 @@ def stalled(world: World) -> dict[int, str]:
 
 def test_all_chunks_of_a_job_live_as_long_as_the_job(world: World) -> None:
     world.begin(1, 1)
-    view = world.look()
+    view = world.poll()
     assert view.alive == {(1, chunk): "RUNNING" for chunk in range(4)}
     assert list(view.states()) == ["RUNNING"]
     assert world.verdict_after(5) == {}
@@ -201,7 +201,7 @@ def test_all_chunks_of_a_job_live_as_long_as_the_job(world: World) -> None:
 
 def test_a_job_that_waits_waits_once(world: World) -> None:
     world.cluster = Scripted(queue={0: "PENDING"}, reasons={0: "Resources"})
-    view = world.look()
+    view = world.poll()
     assert (list(view.states()), list(view.waits())) == (["PENDING"], ["Resources"])
 
 
@@ -224,7 +224,7 @@ def test_a_job_that_began_nothing_counts_for_all_its_chunks(world: World) -> Non
 
 
 def test_a_job_has_no_name_for_some_of_its_chunks(world: World) -> None:
-    (sent,) = world.look().parts
+    (sent,) = world.poll().parts
     assert sent.names_of([0, 1, 2]) == []
     assert sent.names_of(range(4)) == ["100"]
 

@@ -33,9 +33,9 @@ def classes(made: MadeSweep, tasks: ArrayTasks | None = None) -> dict[State, lis
 
 def test_a_held_task_differs_from_a_queued_one(world: World) -> None:
     world.cluster.reasons = {0: "JobHeldUser", 1: "Priority"}
-    assert classes(world.made, world.look()) == {State.HELD: [0, 1], State.QUEUED: [2, 3]}
+    assert classes(world.made, world.poll()) == {State.HELD: [0, 1], State.QUEUED: [2, 3]}
     world.cluster.reasons = {1: "JobHeldAdmin"}
-    held = world.look(INTERVAL_S)
+    held = world.poll(INTERVAL_S)
     assert classes(world.made, held) == {State.QUEUED: [0, 1], State.HELD: [2, 3]}
 
 
@@ -44,7 +44,7 @@ def test_the_earlier_outcome_is_shown_until_the_case_begins_again(world: World) 
     world.begin(0, 0)
     world.terminated(0, 0)
     with fresh_index(world.made.directory) as sweep_index:
-        found = outlook_of(world.made.directory, sweep_index, world.look())
+        found = outlook_of(world.made.directory, sweep_index, world.poll())
     (group,) = (group for group in found.groups if 0 in group.indices)
     assert (group.state, group.status) == (State.QUEUED, Status.INTERRUPTED)
     assert (group.reason, group.attempt, group.submission) == (Reason.TERMINATED, 1, 1)

@@ -25,7 +25,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_states_have_the_names_of_slurm(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "COMPLETING"}
-    view = world.look()
+    view = world.poll()
     assert view.alive == {(1, 0): "RUNNING", (1, 1): "COMPLETING"}
     assert (view.polled_at, view.problem) == (world.now, None)
 
@@ -33,34 +33,34 @@ def test_states_have_the_names_of_slurm(world: World) -> None:
 def test_an_unknown_state_is_alive(world: World) -> None:
     world.cluster.queue = {0: "TELEPORTING", 1: ""}
     assert world.verdict_after(5) == {}
-    assert world.look().alive == {(1, 0): "TELEPORTING", (1, 1): ""}
+    assert world.poll().alive == {(1, 0): "TELEPORTING", (1, 1): ""}
 
 
 def test_a_failed_query_changes_nothing(world: World) -> None:
     world.cluster.queue = {0: "RUNNING"}  # the other one left
-    first = world.look()
+    first = world.poll()
     world.cluster.down = True
     for number in range(1, 10):
-        view = world.look(INTERVAL_S)
+        view = world.poll(INTERVAL_S)
         assert view.alive == first.alive
         # The age of what is known stays that of the last answer.
         assert view.polled_at == first.polled_at == world.now - number * INTERVAL_S
         assert "Unable to contact" in (view.problem or "")
     assert world.tasks() == {}
     world.cluster.down = False
-    assert world.look(INTERVAL_S).problem is None
+    assert world.poll(INTERVAL_S).problem is None
 
 
 def test_without_a_cluster_the_known_state_stays(world: World) -> None:
-    first = world.look()
-    view = world.look(10 * INTERVAL_S, cluster=None)
+    first = world.poll()
+    view = world.poll(10 * INTERVAL_S, cluster=None)
     assert (view.alive, view.polled_at) == (first.alive, first.polled_at)
     assert {chunk for _, chunk in view.open_chunks} == {0, 1}
 
 
 def test_a_case_is_unknown_before_the_first_answer(world: World) -> None:
     world.cluster.down = True
-    view = world.look()
+    view = world.poll()
     assert (view.polled_at, view.alive) == (None, {})
     assert view.problem
     assert {status for status, _ in world.cases().values()} == {"unknown"}
@@ -71,7 +71,7 @@ def test_a_case_is_unknown_before_the_first_answer(world: World) -> None:
 
 def test_a_task_absent_once_is_not_lost(world: World) -> None:
     world.begin(1, 2)
-    world.look()
+    world.poll()
     world.vanish(1)
     assert world.verdict_after(1) == {}
     assert world.cases()[2] == ("running", None)
@@ -80,7 +80,7 @@ def test_a_task_absent_once_is_not_lost(world: World) -> None:
 def test_a_task_absent_twice_is_lost_after_two_scans(world: World) -> None:
     """Without accounting: absent, (sacct), absent again, and a scan of the journals later."""
     world.begin(1, 2)
-    world.look()
+    world.poll()
     world.vanish(1)
     seen = [world.verdict_after(1) for _ in range(5)]
     assert seen[:3] == [{}, {}, {}]
@@ -95,16 +95,16 @@ def test_a_task_absent_twice_is_lost_after_two_scans(world: World) -> None:
 
 
 def test_two_polls_within_the_grace_period_prove_nothing(world: World) -> None:
-    world.look()
+    world.poll()
     world.vanish(1)
     for _ in range(30):
-        world.look(1.0)
+        world.poll(1.0)
     assert world.tasks() == {}
 
 
 def test_a_worker_that_reports_during_the_grace_period_counts(world: World) -> None:
     """Its journal came late over a network file system."""
-    world.look()
+    world.poll()
     world.vanish(1)
     world.verdict_after(3)
     world.made.run(1)
@@ -113,7 +113,7 @@ def test_a_worker_that_reports_during_the_grace_period_counts(world: World) -> N
 
 
 def test_a_worker_record_after_the_verdict_counts(world: World) -> None:
-    world.look()
+    world.poll()
     world.vanish(1)
     assert world.verdict_after(6) == {1: "lost"}
     world.made.run(1)
@@ -121,7 +121,7 @@ def test_a_worker_record_after_the_verdict_counts(world: World) -> None:
 
 
 def test_a_task_that_reappears_is_not_lost(world: World) -> None:
-    world.look()
+    world.poll()
     for _ in range(4):
         world.vanish(1)
         assert world.verdict_after(2) == {}
@@ -148,7 +148,7 @@ def test_a_final_row_of_the_accounting_gives_the_reason(
     world: World, state: str, reason: str
 ) -> None:
     world.begin(1, 2)
-    world.look()
+    world.poll()
     world.vanish(1)
     world.cluster.rows = [(0, "RUNNING", False), (1, state, True)]
     assert world.verdict_after(2) == {}  # absent; then the row: but the journals want a grace
@@ -164,7 +164,7 @@ def test_a_final_row_of_the_accounting_gives_the_reason(
 )
 def test_rows_that_are_not_final(world: World, row: tuple[int, str, bool]) -> None:
     """Phantoms, rows that are being replayed, a requeue, and words that nobody knows."""
-    world.look()
+    world.poll()
     world.vanish(1)
     world.cluster.rows = [row]
     assert world.verdict_after(3) == {}
@@ -174,7 +174,7 @@ def test_rows_that_are_not_final(world: World, row: tuple[int, str, bool]) -> No
 def test_a_row_about_a_task_that_is_in_the_queue_is_an_older_start(world: World) -> None:
     """A requeued task: the accounting still tells how its last start ended."""
     world.cluster.rows = [(0, "NODE_FAIL", True), (1, "NODE_FAIL", True)]
-    world.look()
+    world.poll()
     world.vanish(1)
     world.verdict_after(1)
     world.cluster.queue[1] = "PENDING"
@@ -183,10 +183,10 @@ def test_a_row_about_a_task_that_is_in_the_queue_is_an_older_start(world: World)
 
 def test_a_stale_row_is_not_remembered(world: World) -> None:
     world.cluster.rows = [(0, "NODE_FAIL", True)]
-    world.look()
+    world.poll()
     world.vanish(1)
-    world.look(INTERVAL_S)
-    world.look(INTERVAL_S)
+    world.poll(INTERVAL_S)
+    world.poll(INTERVAL_S)
     assert world.cluster.asked[-1] == "sacct"
     world.vanish(0)
     world.cluster.rows = []
@@ -195,7 +195,7 @@ def test_a_stale_row_is_not_remembered(world: World) -> None:
 
 def test_our_own_cancel_is_known(world: World) -> None:
     world.begin(1, 2)
-    world.look()
+    world.poll()
     world.made.fact("cancel", time=world.now + 1)
     world.vanish(0, 1)
     assert world.verdict_after(1) == {}
@@ -204,25 +204,25 @@ def test_our_own_cancel_is_known(world: World) -> None:
 
 
 def test_a_cancel_does_not_explain_what_ended_before(world: World) -> None:
-    world.look()
+    world.poll()
     world.vanish(1)
-    world.look(INTERVAL_S)
+    world.poll(INTERVAL_S)
     world.made.fact("cancel", time=world.now + 1)
     assert world.verdict_after(6)[1] == "lost"
 
 
 def test_a_queue_row_of_an_ended_task_is_a_hint(world: World) -> None:
     """Within MinJobAge, where a site keeps no accounting."""
-    world.look()
+    world.poll()
     world.cluster.queue[1] = "PREEMPTED"
     assert world.verdict_after(2) == {}
     assert world.verdict_after(4) == {1: "preempted"}
 
 
 def test_a_hint_is_dropped_when_the_task_reappears(world: World) -> None:
-    world.look()
+    world.poll()
     world.cluster.queue[1] = "PREEMPTED"
-    world.look(INTERVAL_S)
+    world.poll(INTERVAL_S)
     world.cluster.queue[1] = "RUNNING"
     world.verdict_after(2)
     world.vanish(1)
@@ -243,7 +243,7 @@ def test_the_scheduler_refines_the_reason_of_a_signalled_worker(
 ) -> None:
     world.begin(1, 2)
     world.terminated(1, 2, said)
-    world.look()
+    world.poll()
     assert world.cases()[2] == ("interrupted", said)
     world.vanish(1)
     world.cluster.rows = [(1, state, True)]
@@ -258,7 +258,7 @@ def test_the_scheduler_refines_the_reason_of_a_signalled_worker(
 def test_lost_refines_nothing(world: World, said: str) -> None:
     world.begin(1, 2)
     world.terminated(1, 2, said)
-    world.look()
+    world.poll()
     world.vanish(1)
     assert world.verdict_after(6) == {1: "lost"}
     assert world.cases()[2] == ("interrupted", said)
@@ -281,7 +281,7 @@ def test_the_output_of_a_lost_task_says_that_its_memory_was_exhausted(world: Wor
     """Without accounting, and after MinJobAge: no state names the reason any more."""
     world.begin(1, 2)
     log_of(world, 1, "x" * lost_tasks.OUTPUT_END + f"\n{OOM}")
-    world.look()
+    world.poll()
     world.vanish(1)
     assert world.verdict_after(6) == {1: "out_of_memory"}
     assert (world.cases()[2], world.cases()[3]) == (("failed", "out_of_memory"),) * 2
@@ -293,7 +293,7 @@ def test_a_state_that_names_the_reason_counts_more_than_the_output(
 ) -> None:
     world.begin(1, 2)
     log_of(world, 1, OOM)
-    world.look()
+    world.poll()
     world.vanish(1)
     world.cluster.rows = [(1, state, True)]
     world.verdict_after(4)
@@ -305,7 +305,7 @@ def test_output_that_says_nothing_of_this_end(world: World) -> None:
     log_of(world, 1, OOM)
     world.begin(0, 0)
     log_of(world, 0, OOM + "x" * lost_tasks.OUTPUT_END)
-    world.look()
+    world.poll()
     world.vanish(0, 1)
     assert world.verdict_after(6) == {0: "lost", 1: "lost"}
     assert world.cases()[0] == ("interrupted", "lost")
@@ -316,12 +316,12 @@ def test_output_that_says_nothing_of_this_end(world: World) -> None:
 
 def test_a_start_after_the_verdict_opens_the_task_again(world: World) -> None:
     world.begin(1, 2)
-    world.look()
+    world.poll()
     world.vanish(1)
     assert world.verdict_after(6) == {1: "lost"}
     world.begin(1, 2, restart=1, token="c" * 16)
     world.cluster.queue[1] = "RUNNING"
-    view = world.look(INTERVAL_S)
+    view = world.poll(INTERVAL_S)
     assert {chunk for _, chunk in view.open_chunks} == {0, 1}
     assert view.alive[1, 1] == "RUNNING"
     assert world.cases()[2] == ("running", None)
@@ -332,30 +332,30 @@ def test_a_start_after_the_verdict_opens_the_task_again(world: World) -> None:
 
 def test_one_poll_per_interval(world: World) -> None:
     for _ in range(20):
-        world.look(INTERVAL_S / 12)
+        world.poll(INTERVAL_S / 12)
     assert world.cluster.asked == ["config", "squeue", "squeue"]
 
 
 def test_failed_polls_count_for_the_interval(world: World) -> None:
     world.cluster.down = True
     for _ in range(20):
-        world.look(INTERVAL_S / 12)
+        world.poll(INTERVAL_S / 12)
     assert world.cluster.asked == ["config", "config"]
 
 
 def test_several_processes_share_the_interval(world: World) -> None:
-    world.look()
+    world.poll()
     again = World.__new__(World)
     again.__dict__.update(world.__dict__)
     again.cluster = Scripted(queue=world.cluster.queue)
-    view = again.look(INTERVAL_S / 2)
+    view = again.poll(INTERVAL_S / 2)
     assert again.cluster.asked == []
-    assert view.alive == world.look().alive != {}
+    assert view.alive == world.poll().alive != {}
 
 
 def test_during_a_poll_other_processes_see_the_last_known_state(world: World) -> None:
     """Another process holds the lock: it is in the middle of a question."""
-    first = world.look()
+    first = world.poll()
     script = (
         "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX);"
         "print('locked', flush=True); sys.stdin.read()"
@@ -365,7 +365,7 @@ def test_during_a_poll_other_processes_see_the_last_known_state(world: World) ->
         assert holder.stdout
         assert holder.stdout.readline() == "locked\n"
         asked = list(world.cluster.asked)
-        view = world.look(10 * INTERVAL_S)
+        view = world.poll(10 * INTERVAL_S)
         assert (view.alive, world.cluster.asked) == (first.alive, asked)
         assert holder.stdin
         holder.stdin.close()
@@ -373,16 +373,16 @@ def test_during_a_poll_other_processes_see_the_last_known_state(world: World) ->
 
 @pytest.mark.parametrize("back_s", [1.0, 1e6])
 def test_a_clock_that_went_back_does_not_stop_polling(world: World, back_s: float) -> None:
-    world.look()
+    world.poll()
     asked = len(world.cluster.asked)
-    world.look(-back_s)
+    world.poll(-back_s)
     assert len(world.cluster.asked) == asked + 1
 
 
 def test_a_cluster_of_another_name_is_not_polled(world: World) -> None:
     """Its job 100 belongs to another user."""
     world.cluster.name = "other"
-    view = world.look()
+    view = world.poll()
     assert world.cluster.asked == ["config"]
     assert (view.alive, view.polled_at) == ({}, None)
     assert view.problem == "this is the cluster other, the tasks are on test"
@@ -391,14 +391,14 @@ def test_a_cluster_of_another_name_is_not_polled(world: World) -> None:
 
 def test_a_cluster_of_another_kind_is_not_polled(world: World) -> None:
     world.cluster.kind = "emulated"
-    assert world.look().alive == {}
+    assert world.poll().alive == {}
     assert world.cluster.asked == []
 
 
 def test_a_finished_sweep_does_not_poll(world: World) -> None:
     for task in (0, 1):
         world.made.run(task)
-    world.look()
+    world.poll()
     assert world.cluster.asked == []
 
 
@@ -406,7 +406,7 @@ def test_parts_without_a_job_are_not_polled(world: World) -> None:
     world.made.plan(chunk_size=4)  # never handed in
     world.made.plan(chunk_size=4)
     world.made.fact("intent", 3, job_name="n", time=0.0)  # no answer yet: held all the same
-    view = world.look()
+    view = world.poll()
     assert sorted((plan.submission, chunk) for plan, chunk in view.open_chunks) == [
         (1, 0),
         (1, 1),
@@ -414,7 +414,7 @@ def test_parts_without_a_job_are_not_polled(world: World) -> None:
     ]
     assert view.alive.keys() == {(1, 0), (1, 1)}
     world.made.fact("void", 3, why="refused", time=0.0)
-    assert {plan.submission for plan, _ in world.look().open_chunks} == {1}
+    assert {plan.submission for plan, _ in world.poll().open_chunks} == {1}
 
 
 # --- knowledge and the facts that it is about ----------------------------------------------------
@@ -427,61 +427,61 @@ def handed_in(world: World, job_id: str = "101") -> None:
 
 
 def test_a_task_submitted_after_the_poll_is_not_gone(world: World) -> None:
-    world.look()
+    world.poll()
     handed_in(world)
-    assert list(world.look(1.0).states()) == ["PENDING", "PENDING", "sent", "sent"]
+    assert list(world.poll(1.0).states()) == ["PENDING", "PENDING", "sent", "sent"]
     # Nor after the next one, which is to the accounting and says nothing of the queue.
     world.vanish(1)
-    world.look(INTERVAL_S)
-    assert list(world.look(1.0).states()) == ["PENDING", "gone", "gone", "gone"]
+    world.poll(INTERVAL_S)
+    assert list(world.poll(1.0).states()) == ["PENDING", "gone", "gone", "gone"]
 
 
 def test_a_query_to_the_accounting_does_not_count_as_a_queue_poll(world: World) -> None:
-    world.look()
+    world.poll()
     world.vanish(1)
-    world.look(INTERVAL_S)
+    world.poll(INTERVAL_S)
     handed_in(world)
-    world.look(INTERVAL_S)
+    world.poll(INTERVAL_S)
     assert world.cluster.asked[-1] == "sacct"
-    assert list(world.look(1.0).states()) == ["PENDING", "gone", "sent", "sent"]
+    assert list(world.poll(1.0).states()) == ["PENDING", "gone", "sent", "sent"]
 
 
 def test_a_poll_that_failed_before_the_submission_does_not_concern_it(world: World) -> None:
     world.cluster.down = True
-    world.look()
+    world.poll()
     world.cluster.down = False
     world.made.fact("void", why="refused", time=0.0)  # the first submission is nobody's any more
     handed_in(world)
-    view = world.look(1.0)
+    view = world.poll(1.0)
     assert (view.problem, list(view.unknown_chunks)) == (None, [])
     assert list(view.states()) == ["sent", "sent"]
 
 
 def test_no_poll_succeeded_since_the_submission(world: World) -> None:
-    world.look()
+    world.poll()
     handed_in(world)
     world.cluster.down = True
-    view = world.look(INTERVAL_S)
+    view = world.poll(INTERVAL_S)
     assert {plan.submission for plan, _ in view.unknown_chunks} == {2}
     assert view.problem
     world.cluster.down = False
-    assert not list(world.look(INTERVAL_S).unknown_chunks)
+    assert not list(world.poll(INTERVAL_S).unknown_chunks)
 
 
 def test_a_part_without_an_answer_is_not_reported_as_sent(world: World) -> None:
-    world.look()
+    world.poll()
     world.made.plan(chunk_size=4)
     world.made.fact("intent", 2, job_name="n", time=0.0)
-    view = world.look(1.0)
+    view = world.poll(1.0)
     assert list(view.states()) == ["PENDING", "PENDING", "unanswered"]
     assert {plan.submission for plan, _ in view.unknown_chunks} == {2}
 
 
 def test_a_task_cancelled_after_the_poll_does_not_run(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "RUNNING"}
-    world.look()
+    world.poll()
     world.made.fact("cancel", time=world.now + 1)
-    assert list(world.look(2.0).states()) == ["cancelled", "cancelled"]
+    assert list(world.poll(2.0).states()) == ["cancelled", "cancelled"]
 
 
 # --- what tasks wait for -------------------------------------------------------------------------
@@ -490,9 +490,9 @@ def test_a_task_cancelled_after_the_poll_does_not_run(world: World) -> None:
 def test_the_queues_reason_is_that_of_tasks_that_wait(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "PENDING"}
     world.cluster.reasons = {0: "JobHeldUser", 1: "Priority"}
-    assert world.look().waiting == {(1, 1): "Priority"}
+    assert world.poll().waiting == {(1, 1): "Priority"}
     world.cluster.reasons[1] = "None"
-    assert world.look(INTERVAL_S).waiting == {}
+    assert world.poll(INTERVAL_S).waiting == {}
 
 
 # --- the memory ----------------------------------------------------------------------------------
@@ -500,26 +500,26 @@ def test_the_queues_reason_is_that_of_tasks_that_wait(world: World) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff"])
 def test_a_damaged_memory_is_forgotten(world: World, content: bytes) -> None:
-    world.look()
+    world.poll()
     (world.made.path / cluster_memory.FILE).write_bytes(content)
-    assert world.look(INTERVAL_S).alive == {(1, 0): "PENDING", (1, 1): "PENDING"}
+    assert world.poll(INTERVAL_S).alive == {(1, 0): "PENDING", (1, 1): "PENDING"}
 
 
 def test_the_memory_holds_open_tasks_only(world: World) -> None:
-    world.look()
+    world.poll()
     world.vanish(0, 1)
-    world.look(INTERVAL_S)
+    world.poll(INTERVAL_S)
     world.made.run(0)
-    world.look(INTERVAL_S)
+    world.poll(INTERVAL_S)
     for kind in ("absent", "scans", "alive", "over", "hints", "words"):
         assert set(world.memory.get(kind, {})) <= {"100_1"}, kind
 
 
 def test_a_sweep_that_cannot_be_written_is_an_error(world: World) -> None:
-    world.look()
+    world.poll()
     lock = world.made.path / ".cluster.lock"
     lock.unlink()
     lock.mkdir()  # root may write anywhere, but not into a directory as if it were a file
     with pytest.raises(SweepError, match="cannot be written") as caught:
-        world.look()
+        world.poll()
     assert os.fspath(lock) == caught.value.where
