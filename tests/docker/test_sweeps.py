@@ -37,9 +37,13 @@ def made(cluster: ContainerCluster, name: str, **more: Any) -> ContainerSweep:
 
 
 def swept(
-    cluster: ContainerCluster, name: str, jobs: int = CASES // CHUNK, **more: Any
+    cluster: ContainerCluster,
+    name: str,
+    jobs: int = CASES // CHUNK,
+    nodes: int = len(NODES),
+    **more: Any,
 ) -> list[dict[str, Any]]:
-    """The table of a whole sweep, without what differs between any two runs."""
+    """The table of a whole sweep on so many nodes at least, without what differs between runs."""
     sweep = made(cluster, name, **more)
 
     assert sweep.submit() == 0
@@ -47,7 +51,9 @@ def swept(
 
     assert [row["square"] for row in table] == [x * x for x in range(CASES)]
     assert {row["status"] for row in table} == {"complete"}
-    assert {row["host"] for row in table} == set(NODES)
+    hosts = {row["host"] for row in table}
+    assert hosts <= set(NODES)
+    assert len(hosts) >= nodes
     assert len({row["job_id"] for row in table}) == jobs
     return [{key: row[key] for key in row if key not in ACCIDENTAL} for row in table]
 
@@ -63,8 +69,9 @@ def test_whole_nodes_give_the_table_of_an_array(cluster: ContainerCluster) -> No
     whole = {"time": "00:20:00", "nodes": len(NODES)}
 
     array = swept(cluster, "array")
-    node = swept(cluster, "node", mode="node", slurm=whole, jobs=len(NODES))
-    single = swept(cluster, "single", mode="single", slurm=whole, jobs=1)
+    # A job may be over before the next one starts; a node may find that the others took its chunks.
+    node = swept(cluster, "node", mode="node", slurm=whole, jobs=len(NODES), nodes=1)
+    single = swept(cluster, "single", mode="single", slurm=whole, jobs=1, nodes=2)
 
     assert node == single == array
 
