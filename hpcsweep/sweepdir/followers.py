@@ -9,7 +9,7 @@ They are there until the follower is sent. No task reads them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from hpcsweep.field_checks import HEX16, NUMBER, TEXT, integer, one_of, schema
 from hpcsweep.files import json_bytes, make_directory, names, replace
@@ -20,12 +20,15 @@ FOLLOWERS = "followers"
 AFTER = "after.json"
 
 
-class _SourceField(TypedDict, total=False):
+class _WhenField(TypedDict, total=False):
+    # One of `policies.WHEN`; absent for COMPLETE.
+    when: str
+
+
+class _SourceField(_WhenField, total=False):
     # The manifest's `source:`, where it names a sweep that was not complete. The frozen version
     # has a case in its place that stands for those of that sweep.
     source: Any
-    # One of `policies.WHEN`; absent for COMPLETE.
-    when: str
 
 
 class FollowerFact(_SourceField):
@@ -40,13 +43,11 @@ class FollowerFact(_SourceField):
     throttle: int
 
 
-class AfterFact(TypedDict):
+class AfterFact(_WhenField):
     """A sweep follows another one, and was not sent yet."""
 
     # The absolute path of that one's directory.
     sweep: str
-    # One of `policies.WHEN`; absent for COMPLETE.
-    when: NotRequired[str]
 
 
 _AFTER = schema({"sweep": TEXT}, {"when": one_of(WHEN)})
