@@ -1,7 +1,7 @@
 """Upsert a batch: stage the rows in bulk, then merge them in the database.
 
-Every statement handles rows in key order, and every merge the tables in the same order, so
-concurrent merges wait for each other without deadlock.
+On PostgreSQL every statement handles rows in key order, and every merge the tables in the same
+order, so concurrent merges wait for each other without deadlock. SQLite has one writer at a time.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def insert_missing(
     if not rows:
         return False
     if connection.dialect.name == "sqlite":
-        values = _with_sweep(sweep, rows)
+        # In the order of the journals, which is nearly that of indices: a reader in index order
+        # then finds the rows of a page of the file together.
+        values = [(sweep, *row) for row in rows]
         marks = ", ".join("?" * (1 + len(names)))
         # Plain SQL and tuples: SQLAlchemy's multi-row form costs more than SQLite itself.
         done = connection.exec_driver_sql(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import islice
 from math import isfinite
@@ -68,10 +68,20 @@ def jsonl_lines(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[str
             yield f"{{{', '.join(filter(None, line))}}}\n"
 
 
+# What `_json` does with values of one type, without its tests of types.
+_ENCODERS: dict[type, Callable[[Any], str]] = {
+    str: json.encoder.encode_basestring,
+    int: int.__repr__,
+    float: float.__repr__,
+}
+
+
 def _json_members(key: str, values: Sequence[Any], nulls: Sequence[int]) -> list[str]:
     """A member of a JSON object for each value; "" for a missing one."""
-    types = set(map(type, values))
-    encode = float.__repr__ if types == {float} and all(map(isfinite, values)) else _json
+    types = set(map(type, values)) - {type(None)}
+    encode = _ENCODERS.get(types.pop(), _json) if len(types) == 1 else _json
+    if encode is float.__repr__ and not all(map(isfinite, filter(None, values))):
+        encode = _json
     texts = ["" if value is None else key + encode(value) for value in values]
     for at in nulls:
         texts[at] = f"{key}null"
