@@ -324,15 +324,19 @@ def own_children() -> frozenset[int]:
     """The children of this process: those that an import has started."""
     if not has_children():
         return frozenset()
-    from hpcsweep.worker import processes  # noqa: PLC0415  # few imports start processes
+    with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
+        from hpcsweep.worker import processes  # noqa: PLC0415  # few imports start processes
 
-    return frozenset(processes.children(os.getpid()))
+        return frozenset(processes.children(os.getpid()))
+    return frozenset()
 
 
 def kill_orphans(kept: frozenset[int] = frozenset()) -> float:
     """Kill what a case left running: all children but `kept`. Returns their CPU seconds."""
     if not has_children():
         return 0.0
-    from hpcsweep.worker import processes  # noqa: PLC0415  # few cases leave any
+    with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
+        from hpcsweep.worker import processes  # noqa: PLC0415  # few cases leave any
 
-    return processes.kill_children(lambda pid: pid not in kept)
+        return processes.kill_children(lambda pid: pid not in kept)
+    return 0.0

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hpcsweep.files import names
 from hpcsweep.worker.cgroup import read_kernel_file
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -40,9 +39,10 @@ class _Stat(NamedTuple):
 def children(pid: int) -> list[int]:
     """The children of a process, also those that ended and were not waited for."""
     listed: list[int] = []
-    for thread in names(Path(f"/proc/{pid}/task")):
-        with contextlib.suppress(OSError):  # it has just ended, or this kernel has no such file
-            listed += complete(read_kernel_file(f"/proc/{pid}/task/{thread}/children"))
+    with contextlib.suppress(OSError):  # it has just ended
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # so has the thread, or the kernel has no such file
+                listed += complete(read_kernel_file(thread / "children"))
     return listed
 
 
@@ -53,9 +53,11 @@ def complete(text: str) -> list[int]:
 
 def tree(roots: Iterable[int]) -> Iterator[int]:
     """Processes and all their descendants, each before its own."""
-    for pid in roots:
+    waiting = list(roots)
+    while waiting:  # not by recursion: a chain of forks may be longer than Python allows
+        pid = waiting.pop()
         yield pid
-        yield from tree(children(pid))
+        waiting += children(pid)
 
 
 def usage(roots: Iterable[int]) -> ProcessUsage:
@@ -88,11 +90,16 @@ def kill_children(is_left: Callable[[int], bool] = lambda _: True) -> float:
     # A process that a signal waits for cannot fork, and who was forked just before becomes our
     # child when its parent is dead. So a fork bomb comes to an end.
     cpu_seconds = 0.0
-    while left := [pid for pid in children(os.getpid()) if is_left(pid)]:
+    foreign: set[int] = set()  # of another user, by a setuid program
+    while left := [pid for pid in children(os.getpid()) if pid not in foreign and is_left(pid)]:
         for pid in tree(left):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            try:
                 os.kill(pid, signal.SIGKILL)
-        for pid in left:
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                foreign.add(pid)
+        for pid in set(left) - foreign:
             with contextlib.suppress(ChildProcessError):
                 _, _, used = os.wait4(pid, 0)
                 cpu_seconds += used.ru_utime + used.ru_stime

@@ -219,11 +219,12 @@ class Slot:
         """
         if self._program.is_persistent or self.running is None or not has_children():
             return 0.0
-        from hpcsweep.worker import processes  # noqa: PLC0415  # few commands leave any
+        marker = f"{CASE_ID}={self.running.request.case_id}".encode()
+        with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
+            from hpcsweep.worker import processes  # noqa: PLC0415  # few commands leave any
 
-        return processes.kill_left_of(
-            f"{CASE_ID}={self.running.request.case_id}".encode(), child.pid
-        )
+            return processes.kill_left_of(marker, child.pid)
+        return 0.0
 
     def _case_end(
         self, child: ChildProcess, end: dict[str, Any], *, timed_out: bool

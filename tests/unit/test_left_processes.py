@@ -199,6 +199,32 @@ def run(x):
     assert made.ends()[0]["cpu_seconds"] >= 0.25
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
+def test_a_process_that_may_not_be_killed_does_not_hold_up_its_case() -> None:
+    """Like a setuid program: this user may neither end it nor wait for its end."""
+    code = """\
+import os, resource, signal, time
+from hpcsweep.worker import processes
+from hpcsweep.worker.inherited import adopt_orphans
+adopt_orphans()
+if (foreign := os.fork()) == 0:
+    time.sleep(600)
+if (own := os.fork()) == 0:
+    os.setuid(65534)
+    time.sleep(600)
+while f"Uid:\t65534" not in open(f"/proc/{own}/status").read(): pass
+os.setresuid(65534, 65534, 0)
+processes.kill_children()
+left = processes.children(os.getpid())
+os.seteuid(0)
+os.kill(foreign, signal.SIGKILL)
+print(left == [foreign])
+"""
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.stderr, done.stdout) == ("", "True\n")
+
+
 # --- /proc ---------------------------------------------------------------------------------------
 
 
