@@ -57,6 +57,8 @@ class Policy:
     resources: Resources = field(default_factory=Resources)
     # Count of the jobs of whole nodes that run the chunks; 0 for array tasks.
     node_jobs: int = 0
+    # Cases that a whole node runs at once at least.
+    node_slots: int = 1
     # Whether only what is owed, and what is retried, is sent.
     advances: bool = False
     # None: what did not complete is sent again only if a user asks.
@@ -188,7 +190,8 @@ def batch(
         generation=outlook.generation + bool(again),
         chunk_size=slots * size,
         resources=resources,
-        node_jobs=policy.node_jobs,
+        # No more than have a chunk for each slot.
+        node_jobs=min(policy.node_jobs, -(-indices.count // (slots * size * policy.node_slots))),
         estimate=estimate,
         longest_first=_longest_first(outlook, indices),
     )

@@ -72,6 +72,7 @@ class SubmitRequest:
             slots=1 if self.manifest.nodes else self.manifest.needs.slots or 1,
             resources=self.manifest.resources,
             node_jobs=self.manifest.node_jobs,
+            node_slots=self.manifest.needs.slots or 1,
             retry=self.policies.retry,
             caps=self.caps,
             closes=self.policies.closes or bool(followers(self.path)),

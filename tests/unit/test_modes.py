@@ -153,6 +153,14 @@ def test_fewer_jobs_run_all_chunks(tmp_path: Path, limits: Limits, jobs: int, se
     assert sum(batch.indices.count for batch in batches) == sent
 
 
+@pytest.mark.parametrize(("slots", "jobs"), [(1, 3), (2, 3), (3, 2), (100, 1)])
+def test_no_job_without_a_chunk_for_each_slot(tmp_path: Path, slots: int, jobs: int) -> None:
+    made = MadeSweep(tmp_path, grid(x=list(range(12))))
+    outlook = Outlook.of_nothing(Version.of(made.manifest, made.source))
+    (batch,) = decide(outlook, Policy(node_jobs=3, node_slots=slots, chunk=2), UNASKED)
+    assert (batch.tasks, batch.indices.count) == (jobs, 12)
+
+
 # --- what is known of it --------------------------------------------------------------------------
 
 
