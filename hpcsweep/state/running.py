@@ -56,20 +56,20 @@ def running_cases(
     sweep: SweepDirectory, sweep_index: SweepIndex, running: IndexSet
 ) -> tuple[RunningCase, ...]:
     """Those of these indices that began first, at most `SHOWN_MAX`."""
-    asked = running.slice(0, min(ASKED_MAX, running.count))
+    shown = running.slice(0, min(ASKED_MAX, running.count))
     rows: list[dict[str, Any]] = []
-    for page in sweep_index.columns(_COLUMNS, within=asked):
+    for page in sweep_index.columns(_COLUMNS, within=shown):
         rows += [dict(zip(page, row, strict=True)) for row in zip(*page.values(), strict=True)]
     rows = heapq.nsmallest(SHOWN_MAX, rows, key=lambda row: (row["started"] or "", row["idx"]))
     beats: dict[Path, _Beat | None] = {}
-    found = []
+    cases = []
     for row in rows:
         name = journal_name(row["chunk"], row["restart"], row["token"])
         path = sweep.journal_dir(row["submission"]) / name
         if path not in beats:
             beats[path] = _last_beat(path)
-        found.append(_case(row, beats[path]))
-    return tuple(found)
+        cases.append(_case(row, beats[path]))
+    return tuple(cases)
 
 
 def _case(row: dict[str, Any], beat: _Beat | None) -> RunningCase:

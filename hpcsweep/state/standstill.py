@@ -220,7 +220,7 @@ def _last_line(path: Path) -> str:
             lines = stream.read(TAIL_BYTES).decode(errors="replace").split("\n")
     except OSError:
         return ""
-    said = [line.strip() for line in reversed(lines) if line.strip()]
-    errors = (line for line in said if line.startswith(ERROR))  # advice follows it
-    last = next(errors, said[0] if said else "")
+    texts = [line.strip() for line in reversed(lines) if line.strip()]
+    errors = (line for line in texts if line.startswith(ERROR))  # advice follows it
+    last = next(errors, texts[0] if texts else "")
     return redact(last)[:LINE_CHARACTERS]

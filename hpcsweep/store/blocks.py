@@ -49,10 +49,10 @@ def mark(
         return
     rows = [{"at": block} for block in sorted(changed)]
     table = schema.blocks
-    mine = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
+    of_block = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
     is_kept = table.c.outcomes.is_not(None) | table.c.kinds.is_not(None)
     nothing = {"outcomes": null(), "kinds": null()}
-    connection.execute(table.update().where(mine, is_kept).values(nothing), rows)
+    connection.execute(table.update().where(of_block, is_kept).values(nothing), rows)
     values = {"sweep": sweep, "block": bindparam("at")}
     insert = upsert.insert_into(connection, table).values(values)
     connection.execute(insert.on_conflict_do_nothing(), rows)
@@ -72,8 +72,8 @@ def read(database: Database, sweep: str, digest: Digest) -> list[Any]:
     Without room or the right to write, they are made for the caller alone.
     """
     kept = schema.blocks.c[digest.column]
-    mine = schema.blocks.c.sweep == sweep
-    query = select(schema.blocks.c.block, kept).where(mine).order_by(schema.blocks.c.block)
+    of_sweep = schema.blocks.c.sweep == sweep
+    query = select(schema.blocks.c.block, kept).where(of_sweep).order_by(schema.blocks.c.block)
     marked = database.read(lambda connection: list(connection.scalars(query.where(kept.is_(None)))))
     with suppress(StoreError):
         for start in range(0, len(marked), BLOCKS_AT_ONCE):
@@ -106,9 +106,9 @@ def _keep(connection: Connection, sweep: str, digest: Digest, blocks: Sequence[i
         if is_whole
     ]
     table = schema.blocks
-    mine = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
+    of_block = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
     if rows:
-        keep = table.update().where(mine).values({digest.column: bindparam("text")})
+        keep = table.update().where(of_block).values({digest.column: bindparam("text")})
         connection.execute(keep, rows)
     return True
 
@@ -131,5 +131,5 @@ def _make(connection: Connection, sweep: str, digest: Digest, block: int) -> tup
     )
     with gc_paused():
         rows = connection.execute(query).all()
-        known = [row for row in rows if row[1] is not None]
-        return digest.make(known), len(known) == len(rows)
+        measured = [row for row in rows if row[1] is not None]
+        return digest.make(measured), len(measured) == len(rows)

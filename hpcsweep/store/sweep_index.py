@@ -345,8 +345,8 @@ class SweepIndex:
         """The highest generation of any known attempt."""
         table = schema.cases.c
         # The condition of the index `cases_of_reruns`.
-        mine = and_(table.sweep == self._sweep, text("generation > 0"))
-        query = select(func.max(table.generation)).where(mine)
+        of_sweep = and_(table.sweep == self._sweep, text("generation > 0"))
+        query = select(func.max(table.generation)).where(of_sweep)
         return int(self._all(query)[0][0] or 0)
 
     def silent(self, submission: int) -> list[IndexRow]:

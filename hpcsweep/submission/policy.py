@@ -199,8 +199,8 @@ def batch(
 
 def _longest_first(outlook: Outlook, indices: IndexSet) -> tuple[int, ...]:
     """Those of the indices whose time is known, the longest first."""
-    known = (index for index in outlook.seconds if index in indices)
-    return tuple(sorted(known, key=lambda index: (-outlook.seconds[index], index)))
+    timed = (index for index in outlook.seconds if index in indices)
+    return tuple(sorted(timed, key=lambda index: (-outlook.seconds[index], index)))
 
 
 # --- which indices ---------------------------------------------------------------------------

@@ -121,8 +121,10 @@ class SweepCases:
             return replaced
 
         manifest, source = read(expand)
-        asked = next(iter(awaited), None)
-        return ManifestAfter(manifest, source, asked, _awaited_until(asked, other))
+        awaited_source = next(iter(awaited), None)
+        return ManifestAfter(
+            manifest, source, awaited_source, _awaited_until(awaited_source, other)
+        )
 
     def unfinished(self, source: Any) -> SweepDirectory | None:
         """The first sweep of the source that is not over; None without one, and for a mistake."""
@@ -130,11 +132,11 @@ class SweepCases:
 
         for _, form in named_sweeps(source):
             try:
-                wanted = self._checked(form)
+                cases = self._checked(form)
             except HpcsweepError:  # `expand` reports it
                 return None
-            if not is_sweep_over(wanted.sweep, None, self._settings, wanted.when):
-                return wanted.sweep
+            if not is_sweep_over(cases.sweep, None, self._settings, cases.when):
+                return cases.sweep
         return None
 
     def _names(self, source: Any, other: SweepDirectory) -> bool:
