@@ -26,6 +26,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import save_provenance
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
+from hpcsweep.terminal_text import visible
 from hpcsweep.worker import cpus, report
 from hpcsweep.worker.attempt import make_outcome, make_request, make_run, redact_error
 from hpcsweep.worker.cgroup import MemoryCgroup
@@ -77,7 +78,7 @@ def debug_one(
         if log.marked_failed is not None:
             reason, error = Reason.ERROR, {"type": "MarkedFailed", "message": log.marked_failed}
     except Exception as raised:  # noqa: BLE001  # debug whatever the target raises
-        traceback.print_exc()
+        sys.stderr.write(visible(traceback.format_exc()))
         pdb.post_mortem(sys.exc_info()[2])
         reason = Reason.ERROR
         error = {"type": type(raised).__name__, "message": str(raised)}
@@ -172,6 +173,7 @@ def main(arguments: list[str]) -> int:
     sys.stdout.write(f"case {case.case_id}, index {case.index}: {outcome.status.value}\n")
     sys.stdout.write(json.dumps(outcome.metrics, indent=2) + "\n")
     if outcome.error:
-        sys.stderr.write((outcome.error.get("traceback") or outcome.error["message"]) + "\n")
-    sys.stdout.write(f"run directory: {path}\n")
+        text = outcome.error.get("traceback") or outcome.error["message"]
+        sys.stderr.write(f"{visible(text)}\n")
+    sys.stdout.write(f"run directory: {visible(str(path))}\n")
     return 0 if outcome.status is Status.COMPLETE else 1
