@@ -113,10 +113,8 @@ def _module(entry: str, name: str) -> str:
         names = os.listdir(entry)
     except OSError:  # a zip archive, or missing
         return ""
-    files = (
-        name for name in names if name.partition(".")[0] == name and name.endswith((".py", ".so"))
-    )
-    file = next(files, "")
+    files = (file for file in names if file.partition(".")[0] == name)
+    file = next((file for file in files if file.endswith((".py", ".so"))), "")
     return file and os.path.join(entry, file)
 
 
