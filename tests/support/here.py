@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from click.testing import CliRunner, Result
@@ -40,6 +40,11 @@ def picture(path: Path) -> Picture | None:
 def holds(message: str, *words: str) -> None:
     """Fail unless a message has all of these words."""
     assert [word for word in words if word not in message] == [], message
+
+
+def _refuse_to_exec(*arguments: object) -> NoReturn:
+    """Fail: the test's process would become the program of a case."""
+    raise AssertionError(f"exec {arguments[:2]}: start this command in a process of its own")
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,9 @@ class Here:
 
     def cli(self, *arguments: str, code: int | None = None) -> Result:
         """Call the command line; whatever happens, there is no traceback."""
-        result = CliRunner().invoke(main, arguments)
+        with self.patch.context() as patch:
+            patch.setattr(os, "execve", _refuse_to_exec)
+            result = CliRunner().invoke(main, arguments)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert code is None or result.exit_code == code, f"{arguments}: {result.output}"
