@@ -185,11 +185,12 @@ def test_a_thousand_uneven_cases_in_tasks_of_three_minutes(tmp_path: Path) -> No
             "all complete",
             poll_s=2.0,
         )
-        assert len(list(project.sweep.glob("submissions/*/plan.json"))) > 1
         assert set(project.executions().values()) == {1}
         check_whole(project, count)
     busy_s = elapsed_s = 0.0
-    for path in project.sweep.glob("journal/*/*/*.jsonl"):
+    journals = list(project.sweep.glob("journal/*/*/*.jsonl"))
+    assert len(journals) > -(-count // 150), "no task had to leave cases to a later start"
+    for path in journals:
         records = [cast("Record", record) for reading in read(path) for record in reading.records]
         busy_s += sum(record.get("wall_seconds", 0.0) for record in records)
         # A start that has itself requeued leaves no end of its own.
