@@ -59,15 +59,16 @@ def missing_module_advice(error: BaseException, named: str | None) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return ""
     missing = f"{error.name!r}" if error.name else "it"
-    install = f"install {missing} there, `{sys.executable} -m pip install …`."
+    pip = f"`{sys.executable} -m pip install …`."
     if named is not None:
-        return f" The target is run by {sys.executable}, which {named} names: {install}"
+        by = f" The target is run by {sys.executable}, which {named} names:"
+        return f"{by} install {missing} there, {pip}"
     other = _activated()
     activated = f"`setup:` or your shell activated one: write `python: {other}`" if other else ""
     return (
         f" The target is run by {sys.executable}, the interpreter that hpcsweep is installed in; "
         f"`setup:` does not change that. Where another environment has {missing}, name it by the "
-        f"key `python:`{f' ({activated})' if activated else ''}; or {install}"
+        f"key `python:`{f' ({activated})' if activated else ''}; or install {missing} here, {pip}"
     )
 
 
