@@ -10,24 +10,43 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import names
 from hpcsweep.indexset import IndexSet
-from hpcsweep.records import ParamCase, Reason
+from hpcsweep.records import Outcome, ParamCase, Reason
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.registry import needs_user_code
 from hpcsweep.sweepdir.directory import SweepPaths
+from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker import streams
 from hpcsweep.worker.function import exception_answer
-from hpcsweep.worker.messages import NOTHING, Answer, MakeCase, write_notice
-from hpcsweep.worker.runner import Steps
+from hpcsweep.worker.messages import NOTHING, Answer, MakeCase, refusal, write_notice
+from hpcsweep.worker.runner import Runner, Steps, Timer
 from hpcsweep.worker.slot import CaseEnd, Slot
+from hpcsweep.worker.start import Start
+from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
+
+if TYPE_CHECKING:
+    from hpcsweep.worker.breaker import TaskBreaker
+    from hpcsweep.worker.limit_query import LimitQuery
 
 # Seconds between two reads of what a user cancelled.
 READ_S = 1.0
+# Why cases have not begun: the sweep's circuit breaker has stopped it, or the time limit is near.
+STOPPED = {
+    "reason": Reason.CANCELLED,
+    "error": {"type": "Stopped", "message": "stop_after: too many cases of the sweep failed"},
+}
+OUT_OF_TIME: dict[str, Any] = {
+    "reason": Reason.TIMEOUT,
+    "error": {
+        "type": "TimeLeft",
+        "message": "the time left of the job was too short for another case",
+    },
+}
 
 
 class Cases:
@@ -122,6 +141,84 @@ class Queue:
             if case.case_id not in self._running:
                 return self._held.pop(position)
         return None
+
+
+class Gate:
+    """Whether another case of the task may begin; once it may not, none does."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        rules: WorkerRules,
+        time_left: TimeLeft,
+        breaker: TaskBreaker | None,
+        asks_for: Start | None,
+    ) -> None:
+        """`asks_for`: whose time limit this process may ask Slurm for."""
+        self.breaker = breaker
+        # Why cases of the chunk have not begun: the fields of its end.
+        self.obstacle: dict[str, Any] = {}
+        # The error of a full disk or quota, which ends the task.
+        self.full: SweepError | None = None
+        self._runner, self._asks_for, self._time_left = runner, asks_for, time_left
+        self._warning_s = rules.get("warning_s", 0.0)
+        self._limit_query = None if runner.limit else self._make_limit_query()
+
+    @property
+    def timers(self) -> list[Timer]:
+        """What the runner has to call for it."""
+        return [] if self._limit_query is None else [self._limit_query.ask_if_due]
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the time limit of the job is near."""
+        return self.obstacle == OUT_OF_TIME
+
+    def close(self, full: SweepError) -> None:
+        """Let no further case begin: the disk or quota is full."""
+        self.full, self.obstacle = full, refusal(full)
+
+    def note_end(self, case: ParamCase, outcome: Outcome) -> None:
+        """Note how long a case took, and whether it failed."""
+        if outcome.wall_seconds is not None and not outcome.from_cache:
+            self._time_left.note(outcome.wall_seconds)
+        if self.breaker is not None:
+            self.breaker.note(case, outcome)
+
+    def may_begin(self) -> Steps[bool]:
+        """Whether a further case may begin."""
+        if not self.obstacle and not self._time_left.suffices():
+            yield from self._ask_limit_again()
+        if self.obstacle:
+            return False
+        if self.breaker is not None and self.breaker.is_stopped:
+            self.obstacle = STOPPED
+        elif self._runner.is_warned or not self._time_left.suffices():
+            self.obstacle = OUT_OF_TIME
+        return not self.obstacle
+
+    def _ask_limit_again(self) -> Steps[None]:
+        """Ask for the limit, which an administrator may have extended, until a stop signal."""
+        with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
+            self._limit_query = self._limit_query or self._make_limit_query()
+        if self._limit_query is not None:
+            for wait in self._limit_query.ask_again():
+                if self._runner.is_warned:
+                    return
+                yield wait
+
+    def _make_limit_query(self) -> LimitQuery | None:
+        """Asks Slurm for the time limit of the job; None where this process does not."""
+        start, clock = self._asks_for, self._runner.clock
+        if start is None:
+            return None
+        from hpcsweep.worker.limit_query import LimitQuery  # noqa: PLC0415  # most manifests say it
+
+        return LimitQuery(self._use_limit, clock, start.job_id, start.array_task_id)
+
+    def _use_limit(self, limit_s: float) -> None:
+        limit = TimeLimit(limit_s=limit_s, warning_s=self._warning_s)
+        self._runner.limit = self._time_left.limit = limit
 
 
 class CancelledIndices:

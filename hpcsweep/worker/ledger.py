@@ -7,7 +7,7 @@ and a case that is complete by then does not run again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -83,6 +83,10 @@ class Ledger:
         return self._journal.path
 
     # --- cases that need not run -----------------------------------------------------------------
+
+    def unsettled(self) -> Iterator[int]:
+        """The indices of the chunk that no start has settled, in the order in which they begin."""
+        return (index for index in self._assignment.order if index not in self.settled)
 
     def is_complete(self, run: Run) -> bool:
         """Whether the case of a run is complete already. *Writes* the record of that."""
