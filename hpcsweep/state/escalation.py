@@ -28,8 +28,8 @@ def escalated(
 ) -> Resources | None:
     """The resources of the next attempt; None if it could ask for no more than the last one.
 
-    `asked`: of the last attempt. `used_bytes`: the peak of the cases, where it is known: the next
-    amount of memory starts from it. `caps`: what the cluster allows, as in `Retry.most`.
+    `resources`: of the last attempt. `used_bytes`: the peak of the cases, where it is known: the
+    next amount of memory starts from it. `caps`: what the cluster allows, as in `Retry.most`.
     """
     name = RAN_OUT.get(reason)
     if name is None:

@@ -11,9 +11,10 @@ from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterError, InputError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
-from hpcsweep.records import ARRAY, Resources
+from hpcsweep.records import ARRAY, Reason, Resources
 from hpcsweep.state.escalation import useless_retries
 from hpcsweep.submission.hourly_calls import HourlyCalls
+from hpcsweep.submission.sizing import SAMPLE
 
 
 def limits_for(cluster: Cluster, resources: Resources, own: Mapping[str, int]) -> Limits:
@@ -58,13 +59,19 @@ def limit_notes(limits: Limits, manifest: FrozenManifest) -> Iterator[str]:
     """What is not known of the limits, and which retries they make useless; for people."""
     yield from limits.notes
     yield from (f"not known: {what}" for what in limits.unread)
-    retry = Policies.from_json(manifest.policies).retry
-    if retry is not None:
-        for reason, option in useless_retries(manifest.resources, retry, limits.caps):
-            yield (
-                f"retry: a case is not sent again after {reason}, since slurm.{option} is all that "
-                "the cluster gives."
-            )
+    policies = Policies.from_json(manifest.policies)
+    retry = policies.retry
+    if retry is None:
+        return
+    for reason, option in useless_retries(manifest.resources, retry, limits.caps):
+        yield _no_retry(reason, f"slurm.{option} is all that the cluster gives")
+    is_sized = (policies.canary or 0) >= SAMPLE
+    if Reason.TIMEOUT in retry.on and "time" not in manifest.resources.options and not is_sized:
+        yield _no_retry(Reason.TIMEOUT, "slurm.time is not set, so there is no time to multiply")
+
+
+def _no_retry(reason: Reason, why: str) -> str:
+    return f"retry: a case is not sent again after {reason}, since {why}."
 
 
 def refuse_impossible_reduce(

@@ -69,6 +69,19 @@ def test_a_reduce_that_can_never_start_is_refused_before_its_cases(site: Site) -
     assert not (site.root / "outputs").exists()
 
 
+def test_a_retry_that_can_ask_for_no_more_time_is_said(site: Site) -> None:
+    write_code(site)
+    why = "retry: a case is not sent again after timeout, since slurm.time is not set"
+    for more, is_said in (
+        ("retry: {on: [timeout]}\n", True),
+        ("retry: {on: [timeout]}\nslurm: {time: 5}\n", False),
+        ("retry: {on: [out_of_memory]}\n", False),
+        ("retry: {on: [timeout]}\ncanary: 3\n", False),  # it sizes the time
+    ):
+        said = site.hpcsweep("submit", site.manifest(CASES + more), "--dry-run")
+        assert (why in said) == is_said, more
+
+
 def test_status_says_that_no_closing_job_sends_it(site: Site) -> None:
     write_code(site)
     text = f"{CASES}reduce: gather.py:combine\nslurm: {{hold: true}}\n"
