@@ -29,7 +29,8 @@ def is_ready(connection: Connection, where: str) -> bool:
     if version != schema.VERSION:
         return False
     for table in schema.metadata.tables.values():
-        names = ", ".join(f'"{column.name}"' for column in table.columns)
+        # With the table's name: SQLite takes a quoted name that is no column for a text.
+        names = ", ".join(f'{table.name}."{column.name}"' for column in table.columns)
         # Plain SQL: each command does this, and SQLAlchemy would compile it for five times as long.
         connection.exec_driver_sql(f"SELECT {names} FROM {table.name} LIMIT 0")  # noqa: S608
     return True

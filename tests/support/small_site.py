@@ -59,6 +59,9 @@ class Site:
         sweep = SweepDirectory.open(self.root / "outputs" / "s")
 
         def poll() -> bool | str:
+            if "interrupted" in counts:  # a task that left no word: only the queue tells
+                seen = self.status()
+                return seen == counts or str(seen)
             # The journals first: the command, which also asks the queue, takes 0.2 s.
             by_status = status(sweep, None, Settings()).counts
             seen = {name.value: count for name, count in by_status.items() if count}
