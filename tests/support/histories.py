@@ -184,15 +184,25 @@ class History:
 def histories(draw: st.DrawFn, world: World) -> History:
     lists = draw(st.lists(task_journals(world), min_size=1, max_size=4))
     lists += draw(st.lists(command_journals(world), max_size=2))
-    pieces = {}
+    pieces, ends_of_tasks = {}, {}
     for number, records in enumerate(lists):
+        # The worker's own end of its task is the last line of the journal, and closes it.
+        is_over = records[-1]["kind"] == "end" and records[-1]["word"] == WORDS["worker"]
+        is_over = is_over and "index" not in records[-1]
         lines = [line(record) for record in records]
+        last = [lines.pop()] if is_over else []
         for odd in draw(st.lists(odd_lines, max_size=2)):
             lines.insert(draw(st.integers(0, len(lines))), odd)
-        pieces[f"0001/0/{number}.jsonl"] = lines
+        name = f"0001/0/{number}.jsonl"
+        pieces[name], ends_of_tasks[name] = lines, last
     if draw(st.booleans()):  # a whole journal twice, and one with its lines in another order
-        pieces["0001/1/twice.jsonl"] = list(pieces["0001/0/0.jsonl"])
-        pieces["0002/0/shuffled.jsonl"] = draw(st.permutations(pieces["0001/0/0.jsonl"]))
+        first = "0001/0/0.jsonl"
+        for name, lines in (
+            ("0001/1/twice.jsonl", list(pieces[first])),
+            ("0002/0/shuffled.jsonl", draw(st.permutations(pieces[first]))),
+        ):
+            pieces[name], ends_of_tasks[name] = lines, ends_of_tasks[first]
+    pieces = {name: lines + ends_of_tasks[name] for name, lines in pieces.items()}
     journals = {name: b"".join(lines) for name, lines in pieces.items()}
     names = sorted(journals)
     steps = draw(
