@@ -351,6 +351,21 @@ def read_regular(path: str | Path, limit: int) -> bytes:
     return bytes(data)
 
 
+def read_end(path: str | Path, size_max: int) -> bytes:
+    """The last bytes of a regular file, at most `size_max`. *Raises* OSError."""
+    with open_regular(path) as stream:
+        stream.seek(max(0, stream.seek(0, os.SEEK_END) - size_max))
+        return stream.read(size_max)
+
+
+def end_of_text(path: str | Path, size_max: int) -> str:
+    """Like `read_end`, as text; empty if the file cannot be read."""
+    try:
+        return read_end(path, size_max).decode(errors="replace")
+    except OSError:
+        return ""
+
+
 def parse_json(data: str | bytes) -> Any:
     """Parse JSON. *Raises* ValueError for invalid JSON, and for nesting that is too deep."""
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hpcsweep.cluster.slurm.memory_lines import ran_out_of_memory
-from hpcsweep.cluster.task_logs import end_of_log, task_logs
+from hpcsweep.cluster.task_logs import task_logs
+from hpcsweep.files import end_of_text
 from hpcsweep.journal import is_cut, journals_of_chunk, read
 from hpcsweep.records import Reason
 from hpcsweep.store.sweep_index import IndexRow
@@ -65,6 +66,6 @@ def _ran_out_of_memory(sweep: SweepDirectory, submission: int, chunk: int, start
     """Whether slurmstepd wrote into the task's output that its memory was exhausted."""
     is_restart = int(start["start_rank"][:6]) > 0
     return any(
-        ran_out_of_memory(end_of_log(path, OUTPUT_END), start["job_id"], is_restart=is_restart)
+        ran_out_of_memory(end_of_text(path, OUTPUT_END), start["job_id"], is_restart=is_restart)
         for path in task_logs(sweep, submission, chunk)
     )

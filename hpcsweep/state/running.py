@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import heapq
-import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import SweepError
-from hpcsweep.files import open_regular
+from hpcsweep.files import read_end
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import journal_name, parse_line
 from hpcsweep.recordcheck import RunningFields
@@ -79,11 +77,8 @@ def _case(row: dict[str, Any], beat: _Beat | None) -> RunningCase:
     used = None if beat is None else beat.running.get(case.index)
     if beat is None or used is None:
         return case
-    return RunningCase(
-        index=case.index,
-        case_id=case.case_id,
-        host=case.host,
-        seconds=case.seconds,
+    return replace(
+        case,
         seconds_ago=beat.seconds_ago,
         cpu_seconds=used["cpu_seconds"],
         memory_bytes=used["memory_bytes"],
@@ -93,10 +88,8 @@ def _case(row: dict[str, Any], beat: _Beat | None) -> RunningCase:
 def _last_beat(path: Path) -> _Beat | None:
     """The last heartbeat in a journal; None if there is none near its end, or it is unreadable."""
     try:
-        with open_regular(path) as stream:
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
-            lines = stream.read(TAIL_BYTES).split(b"\n")
-    except (OSError, SweepError):
+        lines = read_end(path, TAIL_BYTES).split(b"\n")
+    except OSError:
         return None
     for line in reversed(lines[:-1]):
         if b'"kind":"beat"' not in line[:30]:

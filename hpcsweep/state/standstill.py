@@ -20,7 +20,7 @@ from hpcsweep.cluster.slurm.reasons import meaning, passes
 from hpcsweep.cluster.slurm.states import Life
 from hpcsweep.cluster.slurm.states import meaning as state_meaning
 from hpcsweep.errors import ClusterError
-from hpcsweep.files import open_regular
+from hpcsweep.files import end_of_text
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies, Retry
 from hpcsweep.redact import redact
@@ -214,12 +214,7 @@ def _why(job: ClosingJob, states: dict[str, list[str]]) -> str:
 
 
 def _last_line(path: Path) -> str:
-    try:
-        with open_regular(path) as stream:
-            stream.seek(max(0, stream.seek(0, 2) - TAIL_BYTES))
-            lines = stream.read(TAIL_BYTES).decode(errors="replace").split("\n")
-    except OSError:
-        return ""
+    lines = end_of_text(path, TAIL_BYTES).split("\n")
     texts = [line.strip() for line in reversed(lines) if line.strip()]
     errors = (line for line in texts if line.startswith(ERROR))  # advice follows it
     last = next(errors, texts[0] if texts else "")

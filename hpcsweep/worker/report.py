@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import InputError
-from hpcsweep.files import DOCUMENT_MAX, open_regular, read_regular
+from hpcsweep.files import DOCUMENT_MAX, end_of_text, read_regular
 from hpcsweep.logbook.json_values import Metrics, null_warnings
 from hpcsweep.records import Reason
 from hpcsweep.worker.messages import Request, write_notice
@@ -36,7 +35,7 @@ def _with_metrics(ended: CaseEnd, path: Path, index: int) -> CaseEnd:
             error={"type": "MetricsError", "message": str(error)},
         )
     if ended.error is not None and ended.reason is not None:
-        tail = _tail(path / "stderr.txt")
+        tail = end_of_text(path / "stderr.txt", TAIL_MAX)
         if tail:
             ended = ended._replace(error=ended.error | {"stderr": tail})
     return ended._replace(metrics=metrics)
@@ -55,12 +54,3 @@ def _metrics(path: Path, index: int) -> dict[str, Any]:
     for loss in null_warnings(merged):
         write_notice(f"index {index}: {loss}")
     return metrics.values
-
-
-def _tail(path: Path) -> str:
-    try:
-        with open_regular(path) as stream:
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_MAX))
-            return stream.read(TAIL_MAX).decode(errors="replace")
-    except OSError:
-        return ""
