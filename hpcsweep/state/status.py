@@ -84,10 +84,7 @@ def _status(
             summary,
             stopped=stopped(sweep, sweep_index),
             running=running_cases(sweep, sweep_index, outlook.indices(State.RUNNING)),
-            followers={
-                Path(fact["sweep"]).name: fact.get("when", COMPLETE)
-                for fact in followers(sweep.path)
-            },
+            followers=_followers(sweep),
         )
     policies = Policies.from_json(outlook.version.manifest.policies)
     if policies.reduce is not None:
@@ -99,9 +96,14 @@ def _status(
     return replace(summary, standstill=standstill(sweep, outlook, cluster, settings, due))
 
 
+def _followers(sweep: SweepDirectory) -> dict[str, str]:
+    """See `Summary.followers`."""
+    return {Path(fact["sweep"]).name: fact.get("when", COMPLETE) for fact in followers(sweep.path)}
+
+
 def _due(sweep: SweepDirectory, outlook: Outlook, policies: Policies) -> tuple[str, ...]:
     """The names of the stages that are to be sent, and were not."""
-    names = {Path(fact["sweep"]).name: fact.get("when", COMPLETE) for fact in followers(sweep.path)}
+    names = _followers(sweep)
     if policies.reduce is not None and current_reduce(sweep) is None:
         names = {"its reduce": policies.reduce.when, **names}
     return tuple(name for name, when in names.items() if is_over(outlook, policies.retry, when))

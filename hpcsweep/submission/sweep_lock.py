@@ -183,7 +183,9 @@ def _is_gone(sweep: Path, notify: Notify, path: Path) -> bool:
         while (runs := _sign(path) != sign) is False and time.monotonic() < end:
             time.sleep(POLL_S)
     if runs:
-        raise _busy(sweep, who, _AdvanceIsBusy if owner.get("verb") == "advance" else SweepBusy)
+        raise _busy(
+            sweep, who, _AdvanceIsBusy if owner.get("verb") == ADVANCE["verb"] else SweepBusy
+        )
     return True
 
 
