@@ -5,21 +5,20 @@ No text is pasted into SQL: names must be columns of the table, values are bound
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
-import keyword
 import operator
-import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     ColumnElement,
+    Double,
+    Integer,
     Numeric,
     String,
     Text,
@@ -36,33 +35,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, array
 
-from hpcsweep import ids
+from hpcsweep.conditions import syntax as conditions
 from hpcsweep.errors import InputError
 from hpcsweep.records import Status
 from hpcsweep.store import schema
 
-_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
 }
-_SWAPPED: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.Gt,
-    ast.LtE: ast.GtE,
-    ast.Gt: ast.Lt,
-    ast.GtE: ast.LtE,
-}
-_FORM = (
-    "Compare columns with values, joined by and, or, not: energy < 1 and omega == 2. A column "
-    "with other characters than letters, digits, _ and . stands in `backticks`."
-)
-# Strings, columns in backticks, and dotted names.
-_TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<quoted>[^`]+)`|[^\W\d][\w.]*""")
-# Words of the condition language itself.
-_WORDS = frozenset({"and", "or", "not", "in", "is", "None", "True", "False"})
+# A value of each kind; truth values are compared as integers.
+_SAMPLES: dict[type, float | str] = {float: 0.0, str: "", bool: 0}
+_SWAPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # Larger integers are compared as floats: both databases store them so.
 _LARGEST_INT = 2**63
 
@@ -94,106 +82,159 @@ def stale_column(code_digest: str | None) -> SqlColumn:
 
 def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnElement[bool]:
     """The condition as SQL. *Raises* InputError for a syntax error or an unknown column."""
-    names: dict[str, str] = {}
-    spelled = _with_identifiers(text.strip(), fields, names)
-    try:
-        tree = ast.parse(spelled, mode="eval")
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        what = f"{ids.shown(text)} does not parse: {getattr(error, 'msg', None) or error}"
-        raise InputError(what, where="--where", next_step=_FORM) from error
-    return _Parser(spelled, fields, names, dialect).condition(tree.body)
+    return _Compiler(fields, dialect).condition(conditions.parse(text, fields, "--where"))
 
 
-def _with_identifiers(text: str, fields: Mapping[str, SqlColumn], names: dict[str, str]) -> str:
-    """Replace column names that Python cannot parse by identifiers, recorded in `names`.
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    fields: Mapping[str, SqlColumn]
+    dialect: str
 
-    These are columns in backticks, and words such as `lambda` or the micro sign, which Python would
-    parse differently, if a column has that name.
-    """
-
-    def replaced(match: re.Match[str]) -> str:
-        name = match["quoted"] or match[0]
-        if match["quoted"] is None and (name not in fields or _is_plain_name(name)):
-            return match[0]
-        stand_in = f"_column_{len(names)}"
-        names[stand_in] = name
-        return stand_in
-
-    return _TOKEN.sub(replaced, text)
-
-
-def _is_plain_name(name: str) -> bool:
-    if name in _WORDS or unicodedata.normalize("NFKC", name) != name:
-        return name in _WORDS
-    return not any(map(keyword.iskeyword, name.split(".")))
-
-
-class _Parser:
-    def __init__(
-        self, text: str, fields: Mapping[str, SqlColumn], names: Mapping[str, str], dialect: str
-    ) -> None:
-        self._text = text
-        self._fields = fields
-        # Identifiers that stand for columns; see `_with_identifiers`.
-        self._names = names
-        self._dialect = dialect
-
-    def condition(self, node: ast.expr) -> ColumnElement[bool]:
+    def condition(self, node: conditions.Condition) -> ColumnElement[bool]:
         match node:
-            case ast.BoolOp(op=ast.And(), values=values):
-                return and_(*map(self.condition, values))
-            case ast.BoolOp(op=ast.Or(), values=values):
-                return or_(*map(self.condition, values))
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
+            case conditions.AllOf(parts=parts):
+                return and_(*map(self.condition, parts))
+            case conditions.AnyOf(parts=parts):
+                return or_(false(), *map(self.condition, parts))
+            case conditions.Not(operand=operand):
                 return not_(func.coalesce(self.condition(operand), false()))
-            case ast.Compare(left=left, ops=ops, comparators=rest):
-                sides = [left, *rest]
-                pairs = zip(sides[:-1], ops, sides[1:], strict=True)
-                return and_(*(self._compare(a, op, b) for a, op, b in pairs))
-            case ast.Name(id=name) if name in self._fields:
-                truth = self._fields[name].truth
-                if truth is not None:
-                    return truth
-        raise self._refusal(node)
+            case conditions.Comparison():
+                return self._compare(node)
+            case conditions.Name(name=name):
+                return self._truth(name)
 
-    def _compare(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> ColumnElement[bool]:
-        if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple):
-            field = self._field(left)
-            condition = or_(*(self._test(field, ast.Eq, self._value(item)) for item in right.elts))
-            return condition if isinstance(op, ast.In) else not_(func.coalesce(condition, false()))
-        if type(op) not in _COMPARE:
-            raise self._refusal(left)
-        if self._is_name(left):
-            return self._test(self._field(left), type(op), self._value(right))
-        return self._test(self._field(right), _SWAPPED.get(type(op), type(op)), self._value(left))
+    def _truth(self, name: str) -> ColumnElement[bool]:
+        truth = self.fields[name].truth
+        if truth is None:
+            raise InputError(
+                f"{name!r} is not a comparison",
+                where="--where",
+                next_step=f"Compare it with a value: {name} == True. {conditions.FORM}",
+            )
+        return truth
 
-    def _test(self, field: SqlColumn, op: type[ast.cmpop], value: Any) -> ColumnElement[bool]:
+    def _compare(self, node: conditions.Comparison) -> ColumnElement[bool]:
+        match node.left, node.right:
+            case conditions.Name(name=name), conditions.Value(value=value):
+                return self._test(self.fields[name], node.operator, _bound(value))
+            case conditions.Value(value=value), conditions.Name(name=name):
+                swapped = _SWAPPED.get(node.operator, node.operator)
+                return self._test(self.fields[name], swapped, _bound(value))
+            case left, right:
+                return self._compare_terms(left, node.operator, right)
+
+    def _compare_terms(
+        self, left: conditions.Term, op: str, right: conditions.Term
+    ) -> ColumnElement[bool]:
+        """Compare two terms, of which one is computed or both are columns."""
+        compare = _COMPARE["==" if op == "!=" else op]
+        same_kind: list[ColumnElement[bool]] = []
+        for kind in _SAMPLES if op in ("==", "!=") else (float, str):
+            (is_kind, a), (other_is_kind, b) = (self._operand(term, kind) for term in (left, right))
+            same_kind.append(and_(is_kind, other_is_kind, compare(a, b)))
+        holds = or_(*same_kind)
+        if op != "!=":
+            return holds
+        left_is, right_is = self._is_present(left), self._is_present(right)
+        return and_(left_is, right_is, not_(func.coalesce(holds, false())))
+
+    def _is_present(self, term: conditions.Term) -> ColumnElement[bool]:
+        """Whether a term has a value, which may be null."""
+        match term:
+            case conditions.Name(name=name):
+                field = self.fields[name]
+                if field.truth is not None:
+                    return true()
+                if not field.path:
+                    column: ColumnElement[Any] = _sql_column(field)
+                    return column.is_not(None)
+                is_number, _ = self._extract(field, 0.0)
+                return is_number.is_not(None)
+            case conditions.Arithmetic():
+                is_number, number = self._computed(term)
+                return and_(is_number, number.is_not(None))
+        return true()
+
+    def _operand(self, term: conditions.Term, kind: type) -> tuple[ColumnElement[bool], Any]:
+        """Whether a term is of a kind, and its value: for a term of another kind any of this one.
+
+        PostgreSQL compares no values of two types, also where the result has no effect.
+        """
+        match term:
+            case conditions.Value(value=value) if _kind(value) is kind:
+                return true(), literal(int(value) if isinstance(value, bool) else _bound(value))
+            case conditions.Name(name=name):
+                return self._column(self.fields[name], kind)
+            case conditions.Arithmetic() if kind is float:
+                return self._computed(term)
+        return false(), literal(_SAMPLES[kind])
+
+    def _column(self, field: SqlColumn, kind: type) -> tuple[ColumnElement[bool], Any]:
+        """`_operand` of a column."""
+        if field.path:
+            is_kind, extracted = self._extract(field, kind(_SAMPLES[kind]))
+            return is_kind, cast(extracted, Integer) if kind is bool else extracted
+        if field.truth is not None and kind is bool:
+            return true(), case((field.truth, 1), else_=0)
+        if field.truth is None:
+            column = _sql_column(field)
+            if kind is (str if isinstance(column.type, String) else float):
+                return column.is_not(None), column
+        return false(), literal(_SAMPLES[kind])
+
+    def _computed(self, term: conditions.Arithmetic) -> tuple[ColumnElement[bool], Any]:
+        """`_operand` of a computed number: binary64, null where it divides by zero."""
+        sides = [self._operand(side, float) for side in (term.left, term.right)]
+        left, right = (case((is_number, cast(number, Double))) for is_number, number in sides)
+        divisor: Any = func.nullif(right, 0.0, type_=Double())
+        number: Any
+        match term.operator:
+            case "+":
+                number = left + right
+            case "-":
+                number = left - right
+            case "*":
+                number = left * right
+            case "/":
+                number = left / divisor
+            case _:
+                number = left - right * self._floor(left / divisor)
+        return and_(*(is_number for is_number, _ in sides)), number
+
+    def _floor(self, number: Any) -> Any:
+        """The largest whole number up to `number`."""
+        if self.dialect == "postgresql":
+            return func.floor(number)
+        # SQLite may be built without floor(); its CAST rounds towards zero.
+        whole = cast(cast(number, BigInteger), Double)
+        return whole - case((whole > number, 1.0), else_=0.0)
+
+    def _test(self, field: SqlColumn, op: str, value: Any) -> ColumnElement[bool]:
         compare = _COMPARE[op]
         if field.truth is not None:
             if not isinstance(value, bool):  # of another kind, so unequal
-                return true() if op is ast.NotEq else false()
+                return true() if op == "!=" else false()
             holds: ColumnElement[bool] = compare(case((field.truth, 1), else_=0), int(value))
             return holds
         if not field.path:
-            table = schema.places if field.column == "idx" else schema.cases
-            column = table.c[field.column]
+            column: ColumnElement[Any] = _sql_column(field)
             if value is None:
-                return column.is_(None) if op is ast.Eq else column.is_not(None)
+                return column.is_(None) if op == "==" else column.is_not(None)
             # Values of another kind are unequal; a database would convert them, or raise.
             if isinstance(column.type, String) != isinstance(value, str):
-                return and_(column.is_not(None), true() if op is ast.NotEq else false())
+                return and_(column.is_not(None), true() if op == "!=" else false())
             condition: ColumnElement[bool] = compare(column, literal(value))
             return condition
         kind, extracted = self._extract(field, value)
         if value is None:
-            return kind if op is ast.Eq else not_(kind)
+            return kind if op == "==" else not_(kind)
         tested: ColumnElement[bool] = and_(kind, compare(extracted, literal(value)))
         # A value of another kind is not equal: 1 != "1".
-        return or_(not_(kind), tested) if op is ast.NotEq else tested
+        return or_(not_(kind), tested) if op == "!=" else tested
 
     def _extract(self, field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
         """Whether the JSON value has the kind of `value`, and the value itself."""
-        if self._dialect == "postgresql":
+        if self.dialect == "postgresql":
             return _extract_jsonb(field, value)
         column = schema.cases.c[field.column]
         if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
@@ -211,38 +252,24 @@ class _Parser:
             case _:
                 return kind == "text", extracted
 
-    def _is_name(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Name | ast.Attribute)
 
-    def _field(self, node: ast.expr) -> SqlColumn:
-        if not self._is_name(node):
-            raise self._refusal(node)
-        name = ast.unparse(node)
-        name = self._names.get(name, name)
-        if name not in self._fields:
-            raise InputError(
-                f"{name!r} is not a column",
-                where="--where",
-                next_step=f"Columns: {', '.join(self._fields)}.",
-            )
-        return self._fields[name]
+def _kind(value: Any) -> type | None:
+    """The kind of a value of the condition: bool, float for every number, str, or None."""
+    if isinstance(value, bool | str):
+        return type(value)
+    return None if value is None else float
 
-    def _value(self, node: ast.expr) -> Any:
-        try:
-            value = ast.literal_eval(node)
-        except (ValueError, TypeError, SyntaxError) as error:
-            raise self._refusal(node) from error
-        if not isinstance(value, bool | int | float | str | None):
-            raise self._refusal(node)
-        if type(value) is int and not -_LARGEST_INT <= value < _LARGEST_INT:
-            return float(Decimal(value))  # infinite if it exceeds the floats
-        return value
 
-    def _refusal(self, node: ast.expr) -> InputError:
-        part = ast.get_source_segment(self._text, node) or self._text
-        for stand_in, name in self._names.items():
-            part = part.replace(stand_in, name)
-        return InputError(f"{part!r} is not a comparison", where="--where", next_step=_FORM)
+def _sql_column(field: SqlColumn) -> Any:
+    table = schema.places if field.column == "idx" else schema.cases
+    return table.c[field.column]
+
+
+def _bound(value: Any) -> Any:
+    """A value of the condition as a bound parameter can be."""
+    if type(value) is int and not -_LARGEST_INT <= value < _LARGEST_INT:
+        return float(Decimal(value))  # infinite if it exceeds the floats
+    return value
 
 
 def _extract_jsonb(field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:

@@ -1,0 +1,151 @@
+"""Evaluate a condition on the parameters of one case; the standard library alone.
+
+The meaning is that of the same condition in SQL, but what SQL takes for "does not hold" is an
+error here if it is a mistake in the condition: an order between a text and a number, arithmetic
+with what is no number, and a division by zero.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hpcsweep import ids
+from hpcsweep.conditions.syntax import (
+    AllOf,
+    AnyOf,
+    Arithmetic,
+    Comparison,
+    Condition,
+    Name,
+    Not,
+    Term,
+    Value,
+)
+from hpcsweep.errors import InputError
+
+Values = Mapping[str, Any]
+# Whether a condition holds for the values of its names. *Raises* InputError.
+Test = Callable[[Values], bool]
+
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "%": operator.mod,
+}
+_NUMBERS = (int, float)
+# The value of a parameter that a case does not have.
+_MISSING = object()
+
+
+def compile_condition(condition: Condition, where: str) -> Test:
+    """The test of a condition; `where` locates its errors."""
+    match condition:
+        case AllOf(parts=parts):
+            tests = [compile_condition(part, where) for part in parts]
+            return lambda values: all(test(values) for test in tests)
+        case AnyOf(parts=parts):
+            tests = [compile_condition(part, where) for part in parts]
+            return lambda values: any(test(values) for test in tests)
+        case Not(operand=operand):
+            negated = compile_condition(operand, where)
+            return lambda values: not negated(values)
+        case Comparison():
+            return _comparison(condition, where)
+        case Name(name=name):
+            return lambda values: values.get(name) is True
+
+
+def _comparison(node: Comparison, where: str) -> Test:
+    left, right = _term(node.left, where), _term(node.right, where)
+    no_value = Value(value=None)
+    if no_value in (node.left, node.right):
+        other = right if node.left == no_value else left
+        wants_null = node.operator == "=="
+        return lambda values: (other(values) in (None, _MISSING)) == wants_null
+    if node.operator in _ORDERS:
+        return _order(node, left, right, where)
+    wants_equal = node.operator == "=="
+
+    def is_equal(values: Values) -> bool:
+        a, b = left(values), right(values)
+        if a is _MISSING or b is _MISSING:
+            return False
+        return _equals(a, b) == wants_equal
+
+    return is_equal
+
+
+def _equals(a: Any, b: Any) -> bool:
+    kinds = type(a), type(b)
+    if kinds[0] in _NUMBERS and kinds[1] in _NUMBERS:
+        return bool(a == b)
+    return kinds[0] is kinds[1] and ids.canonical(a) == ids.canonical(b)
+
+
+def _order(
+    node: Comparison, left: Callable[[Values], Any], right: Callable[[Values], Any], where: str
+) -> Test:
+    compare = _ORDERS[node.operator]
+
+    def is_ordered(values: Values) -> bool:
+        a, b = left(values), right(values)
+        kinds = type(a), type(b)
+        if (kinds[0] in _NUMBERS and kinds[1] in _NUMBERS) or kinds == (str, str):
+            return compare(a, b)
+        if a in (None, _MISSING) or b in (None, _MISSING):
+            return False
+        raise InputError(
+            f"{node.text!r} compares {ids.shown(a)} with {ids.shown(b)}",
+            where=where,
+            next_step="Only numbers, and texts, have an order; compare with == or != instead.",
+        )
+
+    return is_ordered
+
+
+def _term(node: Term, where: str) -> Callable[[Values], Any]:
+    match node:
+        case Name(name=name):
+            return lambda values: values.get(name, _MISSING)
+        case Value(value=value):
+            return lambda _: value
+        case Arithmetic():
+            return _arithmetic(node, where)
+
+
+def _arithmetic(node: Arithmetic, where: str) -> Callable[[Values], Any]:
+    left, right = _term(node.left, where), _term(node.right, where)
+    compute = _ARITHMETIC[node.operator]
+
+    def computed(values: Values) -> Any:
+        a, b = left(values), right(values)
+        try:
+            if type(a) in _NUMBERS and type(b) in _NUMBERS:
+                return compute(a, b)
+        except (ZeroDivisionError, OverflowError) as error:
+            raise InputError(
+                f"{node.text!r} cannot be computed with {ids.shown(a)} and {ids.shown(b)}: {error}",
+                where=where,
+                next_step="Exclude these values before: n != 0 and 1 / n < 2.",
+            ) from error
+        for value in (a, b):
+            if value in (None, _MISSING):
+                return _MISSING
+        wrong = b if type(a) in _NUMBERS else a
+        raise InputError(
+            f"{node.text!r} computes with {ids.shown(wrong)}, which is not a number",
+            where=where,
+            next_step="Use the names of parameters that are numbers in every case.",
+        )
+
+    return computed

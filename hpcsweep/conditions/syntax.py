@@ -1,0 +1,281 @@
+"""Parse a condition such as `energy < 1 and dt * omega < 2` into a tree.
+
+Python's own parser reads the text; only the nodes below are taken from what it returns.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+import unicodedata
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from hpcsweep import ids
+from hpcsweep.errors import InputError
+
+FORM = (
+    "Compare names with values or with each other, joined by and, or, not; numbers with + - * / %: "
+    "energy < 1 and dt * omega < 2. A name with other characters than letters, digits, _ and . "
+    "stands in `backticks`."
+)
+_COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+}
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.Mod: "%",
+}
+# Strings, names in backticks, and dotted names.
+_TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<quoted>[^`]+)`|[^\W\d][\w.]*""")
+# Words of the language itself.
+_WORDS = frozenset({"and", "or", "not", "in", "is", "None", "True", "False"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Name:
+    """A named value; alone as a condition: whether it is true."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Value:
+    """A value in the text of the condition."""
+
+    value: bool | int | float | str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arithmetic:
+    """A number made of two."""
+
+    # As written.
+    text: str
+    # + - * / or %.
+    operator: str
+    left: Term
+    right: Term
+
+
+Term = Name | Value | Arithmetic
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """A comparison of two terms, of which at least one contains a name."""
+
+    text: str
+    # < <= > >= == or !=.
+    operator: str
+    left: Term
+    right: Term
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Not:
+    """True where the operand is not."""
+
+    operand: Condition
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AllOf:
+    """True where all parts are; parts are evaluated in order, up to the first that is not."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnyOf:
+    """True where one part is."""
+
+    parts: tuple[Condition, ...]
+
+
+Condition = Name | Comparison | Not | AllOf | AnyOf
+
+
+def parse(text: str, names: Collection[str], where: str, noun: str = "column") -> Condition:
+    """The tree of a condition over `names`, which a message calls by `noun`.
+
+    *Raises* InputError, located at `where`, for a syntax error or an unknown name.
+    """
+    stand_ins: dict[str, str] = {}
+    spelled = _with_identifiers(text.strip(), names, stand_ins)
+    parser = _Parser(spelled, names, stand_ins, where, noun)
+    try:
+        return parser.condition(ast.parse(spelled, mode="eval").body)
+    except InputError:
+        raise
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        what = f"{ids.shown(text)} does not parse: {getattr(error, 'msg', None) or error}"
+        raise InputError(what, where=where, next_step=FORM) from error
+
+
+def names_in(node: Condition | Term) -> Iterator[str]:
+    """Yield the names in a condition or term; a name may come again."""
+    match node:
+        case Name(name=name):
+            yield name
+        case Comparison(left=left, right=right) | Arithmetic(left=left, right=right):
+            yield from names_in(left)
+            yield from names_in(right)
+        case Not(operand=operand):
+            yield from names_in(operand)
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            for part in parts:
+                yield from names_in(part)
+
+
+def conjuncts(condition: Condition) -> Iterator[Condition]:
+    """Yield the conditions that all have to hold, in order."""
+    if isinstance(condition, AllOf):
+        for part in condition.parts:
+            yield from conjuncts(part)
+    else:
+        yield condition
+
+
+def _with_identifiers(text: str, names: Collection[str], stand_ins: dict[str, str]) -> str:
+    """Replace names that Python cannot parse by identifiers, recorded in `stand_ins`.
+
+    These are names in backticks, and words such as `lambda` or the micro sign, which Python would
+    parse differently, if there is such a name.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match["quoted"] or match[0]
+        if match["quoted"] is None and (name not in names or _is_plain_name(name)):
+            return match[0]
+        stand_in = f"_column_{len(stand_ins)}"
+        stand_ins[stand_in] = name
+        return stand_in
+
+    return _TOKEN.sub(replaced, text)
+
+
+def _is_plain_name(name: str) -> bool:
+    if name in _WORDS or unicodedata.normalize("NFKC", name) != name:
+        return name in _WORDS
+    return not any(map(keyword.iskeyword, name.split(".")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parser:
+    text: str
+    names: Collection[str]
+    # Identifiers that stand for names; see `_with_identifiers`.
+    stand_ins: dict[str, str]
+    where: str
+    noun: str
+
+    def condition(self, node: ast.expr) -> Condition:
+        match node:
+            case ast.BoolOp(op=ast.And(), values=values):
+                return AllOf(parts=tuple(map(self.condition, values)))
+            case ast.BoolOp(op=ast.Or(), values=values):
+                return AnyOf(parts=tuple(map(self.condition, values)))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return Not(operand=self.condition(operand))
+            case ast.Compare(left=left, ops=ops, comparators=rest):
+                sides = [left, *rest]
+                pairs = zip(sides[:-1], ops, sides[1:], strict=True)
+                parts = [self._compared(node, *pair) for pair in pairs]
+                return parts[0] if len(parts) == 1 else AllOf(parts=tuple(parts))
+            case ast.Name() | ast.Attribute():
+                return self._name(node)
+        raise self.refusal(node)
+
+    def _compared(
+        self, node: ast.Compare, left: ast.expr, op: ast.cmpop, right: ast.expr
+    ) -> Condition:
+        text = self._spelled(node)
+        if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple):
+            term = self._term(left)
+            if not any(names_in(term)):
+                raise self.refusal(left)
+            one_of = AnyOf(
+                parts=tuple(
+                    Comparison(text=text, operator="==", left=term, right=self._value(item))
+                    for item in right.elts
+                )
+            )
+            return one_of if isinstance(op, ast.In) else Not(operand=one_of)
+        if type(op) not in _COMPARISONS:
+            raise self.refusal(left)
+        operator = _COMPARISONS[type(op)]
+        terms = self._term(left), self._term(right)
+        no_value = Value(value=None)
+        if not any(any(names_in(term)) for term in terms) or (
+            no_value in terms and operator not in ("==", "!=")
+        ):
+            raise self.refusal(node)
+        return Comparison(text=text, operator=operator, left=terms[0], right=terms[1])
+
+    def _term(self, node: ast.expr) -> Term:
+        match node:
+            case ast.Name() | ast.Attribute():
+                return self._name(node)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                return self._arithmetic(node, _OPERATORS[type(op)], left, right)
+            case ast.UnaryOp(op=ast.USub(), operand=operand) if not _is_literal(node):
+                return self._arithmetic(node, "-", ast.Constant(0), operand)
+        return self._value(node)
+
+    def _arithmetic(
+        self, node: ast.expr, operator: str, left: ast.expr, right: ast.expr
+    ) -> Arithmetic:
+        terms = self._term(left), self._term(right)
+        for term in terms:
+            if isinstance(term, Value) and type(term.value) not in (int, float):
+                raise self.refusal(node)
+        return Arithmetic(
+            text=self._spelled(node), operator=operator, left=terms[0], right=terms[1]
+        )
+
+    def _name(self, node: ast.expr) -> Name:
+        name = ast.unparse(node)
+        name = self.stand_ins.get(name, name)
+        if name not in self.names:
+            raise InputError(
+                f"{name!r} is not a {self.noun}",
+                where=self.where,
+                next_step=f"{self.noun.capitalize()}s: {', '.join(self.names)}.",
+            )
+        return Name(name=name)
+
+    def _value(self, node: ast.expr) -> Value:
+        try:
+            value = ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError) as error:
+            raise self.refusal(node) from error
+        if not isinstance(value, bool | int | float | str | None):
+            raise self.refusal(node)
+        return Value(value=value)
+
+    def _spelled(self, node: ast.expr) -> str:
+        """The text of a node as the user wrote it."""
+        part = ast.get_source_segment(self.text, node) or self.text
+        for stand_in, name in self.stand_ins.items():
+            part = part.replace(stand_in, name)
+        return part
+
+    def refusal(self, node: ast.expr) -> InputError:
+        return InputError(
+            f"{self._spelled(node)!r} is not a comparison", where=self.where, next_step=FORM
+        )
+
+
+def _is_literal(node: ast.expr) -> bool:
+    """Whether it is a number with its sign."""
+    return isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant)
