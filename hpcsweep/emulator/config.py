@@ -90,6 +90,8 @@ class EmulatorConfig:
     requeue_delay_s: float = 2.0
     # Real seconds per second of --time and of --signal's lead.
     time_scale: float = 1.0
+    # Minutes by which a job may exceed its --time before it is ended.
+    over_time_limit: int = 0
     # Seconds between two checks of time limits; 0 checks at the exact moment (Slurm: 30).
     tick_s: float = 0.0
     # Delay of accounting in seconds; whether it shows phantom rows meanwhile.

@@ -64,9 +64,10 @@ class Fault:
     on: bool = False
     # The error that a struck call ends with, by its name; without one the process is killed.
     error: str | None = None
-    # The host that this is one of: with stale_s, what others made is not seen for so long.
+    # The host that this is one of. It does not see what others made after the time of the file
+    # `fresh_at`; as long as there is none, nothing of theirs.
     host: str | None = None
-    stale_s: int = 0
+    fresh_at: Path | None = None
     # Locks are the host's own, and each command is on another one.
     local_locks: bool = False
     clock_s: int = 0
@@ -88,7 +89,7 @@ class Fault:
             "FAULT_LOG": log,
             "FAULT_ERRNO": getattr(errno, self.error) if self.error else 0,
             "FAULT_HOST": self.host,
-            "FAULT_STALE": self.stale_s,
+            "FAULT_FRESH_AT": self.fresh_at,
             "FAULT_LOCAL_LOCKS": self.local_locks or None,
             "FAULT_CLOCK": self.clock_s,
             "FAULT_MOUNTS": self.mounts,

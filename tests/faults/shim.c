@@ -25,8 +25,8 @@
 #include <unistd.h>
 
 #define ANYWHERE "*"
-static const char *roots, *calls, *role, *mark, *log_path, *host, *mounts;
-static long at, until, action, clock_s, stale_s;
+static const char *roots, *calls, *role, *mark, *log_path, *host, *mounts, *fresh_at;
+static long at, until, action, clock_s;
 static int armed, local_locks;
 static pid_t started, counted;
 static long count;
@@ -58,7 +58,7 @@ __attribute__((constructor)) static void begin(void) {
     until = number("FAULT_UNTIL");
     action = number("FAULT_ERRNO");
     clock_s = number("FAULT_CLOCK");
-    stale_s = number("FAULT_STALE");
+    fresh_at = getenv("FAULT_FRESH_AT");
     mounts = getenv("FAULT_MOUNTS");
     local_locks = getenv("FAULT_LOCAL_LOCKS") != NULL;
     armed = 1;
@@ -148,23 +148,27 @@ static int at_call(const char *call, const char *path) {
 #define STOP(call, path)                                                         \
     do { int error_ = at_call(call, path); if (error_) { errno = error_; return -1; } } while (0)
 
-/* --- a view with stale caches: what another host made a moment ago is not there yet ------------ */
+/* --- a view with stale caches: what another host made since a moment is not there yet ---------- */
 
 static void tag(const char *path) {
     if (host && armed && below(path)) syscall(SYS_lsetxattr, path, "user.made", host, strlen(host), 0);
 }
 
+static int is_later(const struct statx_timestamp *one, const struct statx_timestamp *other) {
+    if (one->tv_sec != other->tv_sec) return one->tv_sec > other->tv_sec;
+    return one->tv_nsec > other->tv_nsec;
+}
+
 static int unseen(const char *path) {
     char maker[64];
-    struct statx found;
-    if (!stale_s || !armed || !below(path)) return 0;
+    struct statx found, fresh;
+    if (!fresh_at || !armed || !below(path)) return 0;
     ssize_t size = syscall(SYS_lgetxattr, path, "user.made", maker, sizeof maker - 1);
     maker[size > 0 ? size : 0] = 0;
     if (size <= 0 || !strcmp(maker, host)) return 0;
     if (syscall(SYS_statx, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_BTIME, &found)) return 0;
-    struct timespec now;
-    syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
-    if (now.tv_sec - found.stx_btime.tv_sec >= stale_s) return 0;
+    if (!syscall(SYS_statx, AT_FDCWD, fresh_at, 0, STATX_MTIME, &fresh) && !is_later(&found.stx_btime, &fresh.stx_mtime))
+        return 0;
     if (log_path) append(log_path, "0\tself\t0\tstale\t"), append(log_path, path), append(log_path, "\n");
     return 1;
 }

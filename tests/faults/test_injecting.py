@@ -105,7 +105,12 @@ def test_injected_clocks_locks_and_views_are_seen(tmp_path: Path) -> None:
     said = []
     for host in "ab":
         fault = Fault(
-            roots=(place,), calls=(), host=host, stale_s=60, local_locks=True, clock_s=1_000_000
+            roots=(place,),
+            calls=(),
+            host=host,
+            fresh_at=tmp_path / "never",
+            local_locks=True,
+            clock_s=1_000_000,
         )
         done = subprocess.run(
             [sys.executable, "-c", code, str(place), host],

@@ -136,7 +136,7 @@ def leaves_chunks_at_its_limit(cluster: Cluster, root: Path) -> None:
 
 
 def test_the_time_limit_leaves_chunks_to_the_next_job(tmp_path: Path) -> None:
-    with started_emulated(time_scale=0.1) as cluster:
+    with started_emulated(time_scale=0.2) as cluster:
         leaves_chunks_at_its_limit(cluster, tmp_path)
 
 

@@ -236,9 +236,15 @@ def test_scopes_of_a_signal(cluster: Emulated) -> None:
 
 def test_time_limit_and_warning(cluster: Emulated) -> None:
     script = "trap 'echo warned; date' USR2\necho up\nwhile :; do sleep 60 & wait $!; done"
-    job = cluster.submit("-t", "3", "--signal=B:USR2@90", "-o", "limit.o", "--wrap", script)
+    job = cluster.submit("-t", "100", "--signal=B:USR2@3600", "-o", "limit.o", "--wrap", script)
     free = cluster.submit("-t", "3", "--signal=USR2@90", "--wrap", "exec sleep 60")
-    trap = cluster.submit("-t", "3", "-o", "x", "--wrap", "trap 'exit 7' TERM; sleep 60 & wait")
+    script = "trap 'exit 7' TERM; echo up; sleep 60 & wait"
+    trap = cluster.submit("-t", "100", "-o", "trap.o", "--wrap", script)
+    # The shells have their traps: one job is warned now, and its limit comes later.
+    cluster.wait_file("limit.o", "up")
+    cluster.out("scontrol", "update", f"jobid={job}", "timelimit=10")
+    cluster.wait_file("trap.o", "up")
+    cluster.out("scontrol", "update", f"jobid={trap}", "timelimit=1")
     cluster.wait_for(job, "TIMEOUT")
     text = cluster.wait_file("limit.o", "DUE TO TIME LIMIT ***")
     assert text.index("warned") < text.index("slurmstepd-n1: error: *** JOB")
@@ -247,6 +253,16 @@ def test_time_limit_and_warning(cluster: Emulated) -> None:
     assert accounting(cluster, free, "state,exitcode") == ["TIMEOUT|0:0", "CANCELLED|0:15"]
     cluster.wait_for(trap, "TIMEOUT")
     assert accounting(cluster, trap, "state,exitcode") == ["TIMEOUT|0:0", "FAILED|7:0"]
+
+
+def test_the_time_left_is_in_real_seconds(cluster: Emulated) -> None:
+    job = cluster.submit("-t", "1000", "--wrap", "exec sleep 60")
+    cluster.wait_for(job, "RUNNING")
+    (row,) = cluster.rows(job, "%l %L")
+    limit, left = row.split(" ")
+    assert limit == "16:40:00"
+    assert 0 < sum(int(n) * 60**i for i, n in enumerate(reversed(left.split(":")))) <= 600
+    cluster.out("scancel", str(job))
 
 
 def test_requeue(cluster: Emulated) -> None:

@@ -145,14 +145,17 @@ def test_no_job_is_preempted_without_effect() -> None:
 
 def test_deadlines_follow_limit_pauses_and_scale() -> None:
     job = running(1, started=100.0, options={"time_limit": 2, "signal": 10, "signal_lead": 30})
-    found = timelimit.deadlines(job, 1.0)
+    found = timelimit.deadlines(job, EmulatorConfig())
     assert found == timelimit.Deadlines(warn_at=190.0, end_at=220.0)
     before = timelimit.version(job)
     job.suspended_s, job.new_limit = 5.0, 1
     assert timelimit.version(job) != before
-    assert timelimit.deadlines(job, 0.5) == timelimit.Deadlines(warn_at=120.0, end_at=135.0)
+    found = timelimit.deadlines(job, EmulatorConfig(time_scale=0.5))
+    assert found == timelimit.Deadlines(warn_at=120.0, end_at=135.0)
+    found = timelimit.deadlines(job, EmulatorConfig(time_scale=0.5, over_time_limit=2))
+    assert found == timelimit.Deadlines(warn_at=120.0, end_at=195.0)
     job.new_limit = 0
-    assert timelimit.deadlines(job, 1.0) is None
+    assert timelimit.deadlines(job, EmulatorConfig()) is None
 
 
 def test_submit_limits_count_elements() -> None:

@@ -199,7 +199,7 @@ class Controller:
         watches.watch_time(
             job,
             self.timers,
-            self.settings.time_scale,
+            self.settings,
             warn=self._warn,
             when_over=lambda job: self.kill(job, "TIMEOUT", "TimeLimit", " DUE TO TIME LIMIT"),
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpcsweep.emulator import arrays, identity, names, patterns
 from hpcsweep.emulator.config import EmulatorConfig
+from hpcsweep.emulator.daemon import timelimit
 from hpcsweep.emulator.daemon.pool import distribute
 from hpcsweep.emulator.jobs import Job
 
@@ -72,9 +73,8 @@ def environment(
     if job.restart:
         values["SLURM_RESTART_COUNT"] = str(job.restart)
     if settings.time_scale != 1 and job.time_limit:  # a task cannot compute it
-        end = job.started + job.time_limit * 60 * settings.time_scale
         values["SLURM_JOB_START_TIME"] = f"{job.started:.3f}"
-        values["SLURM_JOB_END_TIME"] = f"{end:.3f}"
+        values["SLURM_JOB_END_TIME"] = f"{timelimit.limit_at(job, settings):.3f}"
     if job.task is not None:
         values |= _array_environment(job)
     values |= _environment_of_version(job, settings)

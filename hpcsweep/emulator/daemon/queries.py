@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from hpcsweep.emulator import arrays, hostlist, names
-from hpcsweep.emulator.daemon import dependencies, job_files
+from hpcsweep.emulator.daemon import dependencies, job_files, timelimit
 from hpcsweep.emulator.daemon.controller import Controller
 from hpcsweep.emulator.jobs import REQUEUED_HELD, Job
 from hpcsweep.emulator.messages import INVALID_JOB
@@ -33,6 +33,8 @@ def view(controller: Controller, job: Job) -> dict[str, Any]:
         "tasks": arrays.format_tasks(job.waiting),
         "throttle": job.throttle,
         "time_limit": job.time_limit,
+        "limit_s": timelimit.limit_s(job, controller.settings),
+        "limit_at": timelimit.limit_at(job, controller.settings),
         "state": shown_state(job),
         "asked_stderr": job.request.stderr,
         "reason": job.reason,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job
 
 
@@ -16,14 +17,25 @@ class Deadlines:
     end_at: float
 
 
-def deadlines(job: Job, time_scale: float) -> Deadlines | None:
+def limit_s(job: Job, settings: EmulatorConfig) -> float:
+    """Real seconds that a job may run; 0 without a limit."""
+    return job.time_limit * 60 * settings.time_scale
+
+
+def limit_at(job: Job, settings: EmulatorConfig) -> float:
+    """When a job has run for its limit; 0 if it has none, or has not started."""
+    if not job.started or not job.time_limit:
+        return 0
+    return job.started + job.suspended_s + limit_s(job, settings)
+
+
+def deadlines(job: Job, settings: EmulatorConfig) -> Deadlines | None:
     """The deadlines of a running job, from its limit and suspensions; None without a limit."""
     if not job.time_limit or job.state != "RUNNING":
         return None
-    end_at = job.started + job.suspended_s + job.time_limit * 60 * time_scale
-    lead_s = job.request.signal_lead * time_scale
-    warn_at = max(job.started, end_at - lead_s) if job.request.signal else None
-    return Deadlines(warn_at=warn_at, end_at=end_at)
+    at, scale = limit_at(job, settings), settings.time_scale
+    warn_at = max(job.started, at - job.request.signal_lead * scale) if job.request.signal else None
+    return Deadlines(warn_at=warn_at, end_at=at + settings.over_time_limit * 60 * scale)
 
 
 def version(job: Job) -> tuple[int, int, float]:

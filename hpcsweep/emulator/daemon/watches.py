@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from hpcsweep.emulator import processes
+from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.daemon import memory, signals, timelimit
 from hpcsweep.emulator.daemon.timers import Timers
 from hpcsweep.emulator.jobs import Job
@@ -20,10 +21,10 @@ _CLIENT_POLL_S = 1.0
 
 
 def watch_time(
-    job: Job, timers: Timers, time_scale: float, *, warn: Action, when_over: Action
+    job: Job, timers: Timers, settings: EmulatorConfig, *, warn: Action, when_over: Action
 ) -> None:
-    """Call `warn` at the time of --signal, and `when_over` at the time limit."""
-    deadlines = timelimit.deadlines(job, time_scale)
+    """Call `warn` at the time of --signal, and `when_over` when its limit ends the job."""
+    deadlines = timelimit.deadlines(job, settings)
     if deadlines is None:
         return
     version = timelimit.version(job)

@@ -26,7 +26,6 @@ def _state_lines(view: dict[str, Any], details: bool) -> list[str]:
     before = int(paused - started) if paused else 0
     eligible = "Unknown" if view["reason"].startswith("JobHeld") else None
     eligible = eligible or times.stamp(view["begin"] or view["submitted"], "Unknown")
-    expected = started + view["time_limit"] * 60 if started and view["time_limit"] else 0
     evaluated = times.stamp(started or view["submitted"], "Unknown")
     exit_code = f"{view['exit_code']}:{view['exit_signal']}"
     limit = minutes_text(view["time_limit"], "UNLIMITED")
@@ -51,7 +50,7 @@ def _state_lines(view: dict[str, Any], details: bool) -> list[str]:
         f"AccrueTime={eligible}",
         (
             f"StartTime={times.stamp(started or view['begin'], 'Unknown')} "
-            f"EndTime={times.stamp(view['ended'] or expected, 'Unknown')} Deadline=N/A"
+            f"EndTime={times.stamp(view['ended'] or view['limit_at'], 'Unknown')} Deadline=N/A"
         ),
         (
             f"SuspendTime={times.stamp(paused, 'None')} SecsPreSuspend={before} "

@@ -43,7 +43,7 @@ def show_config(answer: dict[str, Any]) -> int:
         "MaxTasksPerNode": "512",
         "MinJobAge": f"{config['min_job_age_s']:.0f} sec",
         "NEXT_JOB_ID": str(answer["next_id"]),
-        "OverTimeLimit": "0 min",
+        "OverTimeLimit": f"{config['over_time_limit']} min",
         "PreemptMode": "OFF",
         "PreemptType": "preempt/none",
         "PriorityType": "priority/basic",

@@ -75,19 +75,18 @@ def _used(view: JobView, _: float) -> str:
     return times.elapsed_short(view["run_time"])
 
 
-def _limit(view: JobView, left_of: float | None = None) -> str:
-    if not view["time_limit"]:
-        return "UNLIMITED"
-    seconds = view["time_limit"] * 60
-    if left_of is not None and view["started"]:
-        seconds -= view["run_time"]
-    return times.elapsed_short(seconds)
+def _limit(view: JobView, _: float) -> str:
+    return times.elapsed_short(view["time_limit"] * 60) if view["time_limit"] else "UNLIMITED"
+
+
+def _left(view: JobView, now: float) -> str:
+    if not view["started"] or not view["time_limit"]:
+        return _limit(view, now)
+    return times.elapsed_short(view["limit_s"] - view["run_time"])
 
 
 def _end(view: JobView) -> str:
-    expected = view["started"] + view["time_limit"] * 60 if view["time_limit"] else 0
-    missing = "NONE" if view["started"] else "N/A"
-    return times.stamp(view["ended"] or (expected if view["started"] else 0), missing)
+    return times.stamp(view["ended"] or view["limit_at"], "NONE" if view["started"] else "N/A")
 
 
 def _of(key: str, missing: str = "(null)") -> Callable[[JobView, float], str]:
@@ -132,8 +131,8 @@ FIELDS: dict[str, tuple[str, Callable[[JobView, float], str]]] = {
     "J": ("THREADS_PER_CORE", lambda *_: "*"),
     "k": ("COMMENT", _of("comment")),
     "K": ("ARRAY_TASK_ID", lambda view, _: _task_id(view)),
-    "l": ("TIME_LIMIT", lambda view, _: _limit(view)),
-    "L": ("TIME_LEFT", _limit),
+    "l": ("TIME_LIMIT", _limit),
+    "L": ("TIME_LEFT", _left),
     "m": ("MIN_MEMORY", lambda view, _: times.show_megabytes(view["mem_mb"])),
     "M": ("TIME", _used),
     "n": ("REQ_NODES", _of("nodelist", "")),

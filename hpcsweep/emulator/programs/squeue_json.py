@@ -51,7 +51,6 @@ def _meta() -> dict[str, Any]:
 
 def _job(view: dict[str, Any]) -> dict[str, Any]:
     tres = columns("tres")[0].value(view, 0)
-    expected = view["started"] + view["time_limit"] * 60 if view["time_limit"] else 0
     fields: dict[str, Any] = dict.fromkeys(_EMPTY_TEXTS.split(), "")
     fields |= dict.fromkeys(_NULLS.split()) | dict.fromkeys(_ZEROS.split(), 0)
     per_cpu = view["mem_mb"] if view["mem_per_cpu"] else None
@@ -72,7 +71,7 @@ def _job(view: dict[str, Any]) -> dict[str, Any]:
         "cpus_per_task": view["cpus_per_task"] or None,
         "dependency": view["dependency"],
         "eligible_time": 0 if view["reason"].startswith("JobHeld") else int(view["submitted"]),
-        "end_time": int(view["ended"] or (expected if view["started"] else 0)),
+        "end_time": int(view["ended"] or view["limit_at"]),
         "excluded_nodes": view["exclude"],
         "exit_code": view["exit_code"] << 8 | view["exit_signal"],
         "features": view["constraint"],
