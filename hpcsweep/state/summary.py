@@ -108,9 +108,7 @@ class Summary:
     @property
     def counts_text(self) -> str:
         """The counts in one line: `4 complete, 1 failed, 1 pending of 6`."""
-        counts = ((self.counts.get(status, 0), status) for status in Status)
-        parts = [f"{number} {status.value}" for number, status in counts if number]
-        return f"{', '.join(parts) or 'nothing'} of {self.n_cases}"
+        return f"{counts_text(self.counts) or 'nothing'} of {self.n_cases}"
 
     @property
     def without_outcome(self) -> int:
@@ -180,6 +178,11 @@ class Summary:
         }
 
 
+def counts_text(counts: Mapping[Status, int]) -> str:
+    """Counts by status in one line: `4 complete, 1 failed`; those that are zero are left out."""
+    return ", ".join(f"{counts[status]} {status.value}" for status in Status if counts.get(status))
+
+
 def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> Summary:
     """An outlook in numbers; `torn` counts the journal lines that were passed over."""
     counts: Counter[Status] = Counter()
@@ -190,7 +193,7 @@ def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> 
             reasons[group.reason.value] += group.indices.count
     manifest, tasks = outlook.version.manifest, outlook.tasks
     return Summary(
-        name=manifest.name,
+        name=sweep.name,
         path=str(sweep.path),
         manifest=manifest.fingerprint,
         n_cases=sum(group.indices.count for group in outlook.groups),

@@ -66,7 +66,8 @@ class Database:
     """Runs transactions in one database, each on its own connection.
 
     With `keeps`, connections to a SQLite file are reused and a commit does not wait for the disk:
-    for a file with a single user whose rows can be made again one by one.
+    for a file with a single user whose rows can be made again one by one. With `is_read_only` every
+    `write` *raises* StoreError at once.
 
     `work` may be called several times: while PostgreSQL is unreachable, has no free connection or
     aborts the transaction, it is retried for `patience_s` seconds. It must be safe to repeat, also
@@ -75,11 +76,17 @@ class Database:
     """
 
     def __init__(
-        self, location: Path | URL, patience_s: float | None = None, *, keeps: bool = False
+        self,
+        location: Path | URL,
+        patience_s: float | None = None,
+        *,
+        keeps: bool = False,
+        is_read_only: bool = False,
     ) -> None:
         # The location without a password, for messages.
         self.where = public_location(location)
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
+        self._is_read_only = is_read_only
         self._engine = _open(location, keeps=keeps)
         self._reader = self._engine.execution_options(**_READING)
         # Close kept connections with their owner: Python 3.13 warns if one is garbage-collected.
@@ -94,6 +101,8 @@ class Database:
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Commit a transaction; returns the result of `work`."""
+        if self._is_read_only:
+            raise StoreError("is only read here", where=self.where)
         return self._run(self._engine, work)
 
     def read(self, work: Callable[[Connection], T]) -> T:

@@ -42,6 +42,8 @@ INDEX_NAME = "store.sqlite3"
 BATCH_RECORDS = 25_000
 # Share of a task's deadline for retries while the database is unreachable.
 RETRY_SHARE = 0.8
+# Seconds for which a command that shows many indexes waits for a database.
+GLANCE_PATIENCE_S = 2.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -216,6 +218,21 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
             sweep_index.case_groups()  # kept in the file, for the next command
             replace_with_copy(private, shared)
         yield sweep_index
+
+
+def known_index(sweep: SweepDirectory) -> SweepIndex | None:
+    """The sweep's index as it is, for a command that must be fast; None if there is none yet.
+
+    Nothing is ingested. On a possibly shared file system it is only read. *Raises* StoreError.
+    """
+    location = _location(sweep)
+    is_read_only = not sweep.is_writable or (
+        isinstance(location, Path) and not is_local(sweep.path)
+    )
+    sweep_index = SweepIndex(
+        location, sweep.key, patience_s=GLANCE_PATIENCE_S, is_read_only=is_read_only
+    )
+    return sweep_index if sweep_index.exists() else None
 
 
 @contextlib.contextmanager

@@ -71,10 +71,17 @@ class SweepIndex:
     Every method *raises* StoreError, with cause and remedy and without a password.
     """
 
-    def __init__(self, location: Path | URL | str, sweep: str, patience_s: float | None = None):
+    def __init__(
+        self,
+        location: Path | URL | str,
+        sweep: str,
+        patience_s: float | None = None,
+        *,
+        is_read_only: bool = False,
+    ):
         """`location` is a file, or the URL of a PostgreSQL database."""
         self._location = parse_url(location, "store") if isinstance(location, str) else location
-        self._database = Database(self._location, patience_s)
+        self._database = Database(self._location, patience_s, is_read_only=is_read_only)
         # The sweep's key: several sweeps may share a database.
         self._sweep = sweep
 

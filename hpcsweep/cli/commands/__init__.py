@@ -15,6 +15,7 @@ COMMANDS = {
     "plan": (".plan", "Show what a submit would send."),
     "run": (".run", "Run one case here, with the seed that it has on the cluster."),
     "submit": (".submit", "Submit the missing cases of a sweep to the cluster."),
+    "list": (".list", "Show the sweeps of a directory: cases, states, age and size."),
     "status": (".status", "Show what is known of a sweep's cases."),
     "logs": (".logs", "Print what a case logged and printed."),
     "collect": (".collect", "Print one row per case, in index order."),
@@ -34,8 +35,8 @@ COMMANDS = {
 INSTEAD = {
     "clean": "`rm -r outputs/NAME` removes a sweep with its results; `hpcsweep cancel NAME` first.",
     "help": "`hpcsweep --help` lists the commands, `hpcsweep COMMAND --help` explains one.",
-    "list": "`ls outputs` lists the sweeps, `hpcsweep status NAME` shows one.",
+    "ls": "`hpcsweep list` shows the sweeps, `hpcsweep status NAME` one of them.",
     "report": "`hpcsweep collect SWEEP` prints the table of results, `hpcsweep plot` draws it.",
     "version": "`hpcsweep --version` prints it.",
 }
-INSTEAD |= {"delete": INSTEAD["clean"], "ls": INSTEAD["list"], "rm": INSTEAD["clean"]}
+INSTEAD |= {"delete": INSTEAD["clean"], "rm": INSTEAD["clean"]}
