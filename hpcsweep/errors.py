@@ -79,9 +79,13 @@ class ExtraMissing(InputError, RuntimeError, ImportError):
 
 
 class TargetError(HpcsweepError):
-    """The target or a setup line would fail in every task."""
+    """The target or a setup line would fail in every task.
+
+    `lacks_module` means that its interpreter does not have a module that it imports.
+    """
 
     exit_code = 4
+    lacks_module = False
 
 
 class ResultMissing(TargetError, RuntimeError, FileNotFoundError):

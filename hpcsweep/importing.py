@@ -64,10 +64,10 @@ def missing_module_advice(error: BaseException, named: str | None) -> str:
         by = f" The target is run by {sys.executable}, which {named} names:"
         return f"{by} install {missing} there, {pip}"
     other = _activated()
-    activated = f"`setup:` or your shell activated one: write `python: {other}`" if other else ""
+    activated = f"one is activated: write `python: {other}`" if other else ""
     return (
-        f" The target is run by {sys.executable}, the interpreter that hpcsweep is installed in; "
-        f"`setup:` does not change that. Where another environment has {missing}, name it by the "
+        f" The target is run by {sys.executable}, the interpreter that hpcsweep is installed in. "
+        f"Where another environment has {missing}, name it by the "
         f"key `python:`{f' ({activated})' if activated else ''}; or install {missing} here, {pip}"
     )
 

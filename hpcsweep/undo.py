@@ -42,6 +42,10 @@ class UndoLog:
         """Record a path that this process created exclusively."""
         self._paths.append(path)
 
+    def add(self, other: UndoLog) -> None:
+        """Record what another one has recorded."""
+        self._paths += other._paths
+
     @contextlib.contextmanager
     def whole(self, path: Path) -> Iterator[Path]:
         """Yield a directory to fill, then publish it at `path`. *Raises* FileExistsError.

@@ -28,13 +28,15 @@ def import_user_code(
     except BaseException as error:
         named = manifest.interpreter
         cause = shadowed_modules.explain_shadowing(error) or _error_text(error)
-        raise TargetError(
+        problem = TargetError(
             f"{what} cannot be imported: {cause}",
             where=_code_location(error, target, manifest),
             next_step=f"Every task would fail as well: {target.text} must work in a fresh "
             f"interpreter, {sys.executable}, with the same modules and environment."
             f"{missing_module_advice(error, None if named is None else named.where)}",
-        ) from error
+        )
+        problem.lacks_module = isinstance(error, ModuleNotFoundError)
+        raise problem from error
 
 
 def _error_text(error: BaseException) -> str:

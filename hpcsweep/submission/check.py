@@ -94,5 +94,6 @@ def main(arguments: list[str], check: Check = check) -> int:
         code, reply = 0, check(SweepDirectory.open(Path(sweep)), fingerprint, [*map(int, indices)])
     except HpcsweepError as error:
         code, reply = error.exit_code, {"problem": [error.what, error.where, error.next_step]}
+        reply["lacks_module"] = isinstance(error, TargetError) and error.lacks_module
     os.write(answer, json.dumps(reply).encode())
     return code

@@ -70,7 +70,7 @@ def send_after(
             where="--after",
             next_step="Name a sweep that does not wait for this one.",
         )
-    sweep = prepare(request, cluster, notify)
+    sweep, request = prepare(request, cluster, notify)
     fact: FollowerFact = {
         "time": time.time(),
         "sweep": str(sweep.path),

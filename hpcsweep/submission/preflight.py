@@ -108,6 +108,9 @@ def _parse(manifest: FrozenManifest, completed: CompletedProgram) -> dict[str, A
         ) from error
     if "problem" in reply:
         what, where, next_step = reply["problem"]
-        kind = SweepError if completed.returncode == SweepError.exit_code else TargetError
-        raise kind(what, where=where, next_step=next_step)
+        if completed.returncode == SweepError.exit_code:
+            raise SweepError(what, where=where, next_step=next_step)
+        problem = TargetError(what, where=where, next_step=next_step)
+        problem.lacks_module = reply["lacks_module"]
+        raise problem
     return reply

@@ -31,6 +31,8 @@ def submit_stages(
     done = submit(request, cluster, settings, notify)
     if done.plans or done.under_way:
         return done
+    # With the interpreter that was found for its tasks.
+    request = replace(request, manifest=done.outlook.version.manifest)
     if request.policies.reduce is None and not followers(done.sweep.path):
         return done
     with awaited_sweep(done.sweep, notify):

@@ -20,12 +20,12 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import breaker, policy
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
+from hpcsweep.submission.checked_request import check_elsewhere, checked_request
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.hourly_calls import CALLS_MIN
 from hpcsweep.submission.limits import check_requests
 from hpcsweep.submission.plans import make_plan, plan_of_nothing
 from hpcsweep.submission.policy import Batch
-from hpcsweep.submission.preflight import preflight
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.replacing import cancel_waiting, replaceable
 from hpcsweep.submission.request import SubmitRequest, Submitted
@@ -57,7 +57,7 @@ def submit(
     limits = check_requests(cluster, request.manifest, request.throttle, notify)
     request = replace(request, caps=limits.caps)
     doubt = Doubt()
-    manifest, source = request.manifest, request.source
+    manifest = request.manifest
     created = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)
     with created as (sweep, lock, made):
         if not request.allow_mixed:
@@ -66,15 +66,15 @@ def submit(
         if changed is not None:
             notify(str(changed))
         _clean(sweep)
-        sweep.freeze(request.version, made)
-        checked = preflight(sweep, manifest, source, cluster.environment)
+        request, checked = checked_request(request, sweep, cluster.environment, made, notify)
+        manifest = request.manifest
         kept = keep_code(sweep, manifest, checked, made, notify)
         if kept is not None:
             link_data(sweep, manifest, kept, made, unread=request.file)
         submitter = Submitter(
             sweep=sweep,
             manifest=manifest,
-            n_cases=source.n_cases,
+            n_cases=request.source.n_cases,
             cluster=cluster,
             limits=limits,
             settings=settings,
@@ -89,10 +89,11 @@ def submit(
 
 def prepare(
     request: SubmitRequest, cluster: Cluster, notify: Callable[[str], None] = lambda _: None
-) -> SweepDirectory:
+) -> tuple[SweepDirectory, SubmitRequest]:
     """Check a sweep like `submit` and freeze its manifest, to be submitted later.
 
-    *Raises* as `submit`. *Writes* the sweep directory; nothing remains after an error.
+    Returns the request with the interpreter of its tasks. *Raises* as `submit`. *Writes* the sweep
+    directory; nothing remains after an error.
     """
     refuse_while_importing("submit")
     manifest = request.manifest
@@ -101,25 +102,22 @@ def prepare(
     with created as (sweep, _, made):
         if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
-        sweep.freeze(request.version, made)
-        preflight(sweep, manifest, request.source, cluster.environment)
-        return sweep
+        request, _ = checked_request(request, sweep, cluster.environment, made, notify)
+        return sweep, request
 
 
 def check(
     request: SubmitRequest, cluster: Cluster, notify: Callable[[str], None] = lambda _: None
-) -> str:
+) -> tuple[SubmitRequest, str]:
     """Check manifest and target like `submit`; leaves no file behind.
 
-    Returns the digest of the user's code. *Raises* TargetError, SweepError, InputError.
+    Returns the request with the interpreter of its tasks, and the digest of the user's code.
+    *Raises* TargetError, SweepError, InputError.
     """
     for note in cluster.check_options(request.manifest.resources.options, request.throttle):
         notify(note)
-    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
-        sweep = SweepDirectory.create(Path(temporary) / "sweep", request.manifest.name)
-        sweep.freeze(request.version)
-        checked = preflight(sweep, request.manifest, request.source, cluster.environment)
-        return checked.code_digest
+    request, checked = check_elsewhere(request, cluster.environment, notify)
+    return request, checked.code_digest
 
 
 def rehearse(

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ _SETUP_FAILED = b"setup"
 _SOURCED = re.compile(r"""\s*(source|\.)\s+["']?(?P<file>[^\s"';&|()`*?]+)""")
 # The functions that a step may call, by the macros of `environment.sh.j2`.
 HELPERS = ("module", "conda", "container", "python")
+# What a shell exports of the environment that it has activated: its prefix, for conda a depth.
+_PREFIXES, _DEPTH = ("VIRTUAL_ENV", "CONDA_PREFIX"), "CONDA_SHLVL"
 # The oldest Python that runs tasks: the standard library of their modules.
 OLDEST_PYTHON = (3, 10)
 
@@ -133,7 +136,7 @@ class Launcher:
         """
         command = f"exec {self.interpreter.program(name, *arguments)}"
         sys.stdout.flush()
-        os.execve("/bin/bash", ["bash", "-c", command], self._setup_environment())
+        os.execve("/bin/bash", ["bash", "-c", command], self.setup_environment({}))
 
     def refuse_windows_files(self) -> None:
         """*Raises* TargetError for a sourced file with CRLF: `export A=1` would add a CR to A."""
@@ -146,10 +149,13 @@ class Launcher:
             if problem is not None:
                 raise TargetError(problem[0], where=line.where, next_step=problem[1])
 
-    def _setup_environment(self) -> dict[str, str]:
-        """The environment that the setup lines leave to the worker. *Raises* TargetError."""
+    def setup_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment that the steps leave to the worker. *Raises* TargetError.
+
+        `environment` extends ours.
+        """
         try:
-            completed = self.run("env -0", {})
+            completed = self.run("env -0", environment)
         except TimeoutError as error:
             raise TargetError(
                 f"the setup lines {error}",
@@ -158,6 +164,20 @@ class Launcher:
             ) from error
         pairs = (pair.partition("=") for pair in os.fsdecode(completed.answer).split("\0") if pair)
         return {name: value for name, _, value in pairs}
+
+    def python_of_setup(self, environment: Mapping[str, str]) -> str | None:
+        """The interpreter that the setup lines put first on PATH; None if they do not.
+
+        `environment` extends ours.
+        """
+        before = _nothing_activated({**os.environ, **environment})
+        with contextlib.suppress(TargetError):  # a line that needs what the shell has
+            after = self.setup_environment(before)
+            for name in ("python", "python3"):
+                python = shutil.which(name, path=after.get("PATH", ""))
+                if python is not None and python != shutil.which(name, path=before["PATH"]):
+                    return str(self.root / python)
+        return None
 
     def _script(self, command: str, answer: int) -> str:
         """The steps like in the batch script, then the command instead of the worker."""
@@ -202,6 +222,15 @@ class Launcher:
             where=where,
             next_step=f"It would fail in every task: {fix}",
         )
+
+
+def _nothing_activated(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a shell that has activated none: a setup line may activate the same."""
+    prefixes = [environment[name] for name in _PREFIXES if environment.get(name)]
+    activated = {str(Path(prefix) / "bin") for prefix in prefixes}
+    entries = environment.get("PATH", os.defpath).split(os.pathsep)
+    path = os.pathsep.join(entry for entry in entries if entry not in activated)
+    return {**environment, **dict.fromkeys((*_PREFIXES, _DEPTH), ""), "PATH": path}
 
 
 # --- templates -----------------------------------------------------------------------------------

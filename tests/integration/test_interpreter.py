@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import venv
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -19,6 +23,11 @@ target: t.py:f
 source: {grid: {x: [1]}}
 setup: [source proj/bin/activate]
 """
+TARGET = """\
+import mypackage
+def f(x):
+    return {"answer": mypackage.ANSWER}
+"""
 
 
 @pytest.fixture
@@ -31,11 +40,18 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(project: Path, cluster: EmulatedCluster, *arguments: str, code: int) -> str:
+def said(
+    project: Path,
+    cluster: EmulatedCluster,
+    *arguments: str,
+    code: int,
+    shell: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """What a command says, with further variables of a shell."""
     done = subprocess.run(
         [HPCSWEEP, *arguments],
         cwd=project,
-        env=cluster.env(),
+        env=cluster.env() | dict(shell),
         capture_output=True,
         text=True,
         check=False,
@@ -44,27 +60,82 @@ def said(project: Path, cluster: EmulatedCluster, *arguments: str, code: int) ->
     return done.stdout + done.stderr
 
 
-def test_a_module_of_an_environment_that_setup_activates(
+@pytest.mark.parametrize("line", ["source proj/bin/activate", "export PATH=$PWD/proj/bin:$PATH"])
+def test_the_python_of_setup_runs_a_target_that_needs_it(
+    line: str, project: Path, emulated: EmulatedCluster
+) -> None:
+    (project / "t.py").write_text(TARGET)
+    (project / "m.yaml").write_text(MANIFEST.replace("source proj/bin/activate", line))
+    python = f"{project}/proj/bin/python"
+    notice = f"t.py:f is run by {python}, which `setup` puts first on PATH; {sys.executable}, "
+    assert notice in said(project, emulated, "submit", "m.yaml", "--dry-run", code=0)
+    assert not (project / "outputs").exists()
+    message = said(project, emulated, "submit", "m.yaml", "--wait", code=0)
+    assert message.count(notice) == 1
+    assert "No module named 'mypackage'" in message
+    (kept,) = project.glob("outputs/s/manifests/*/sweep.json")
+    assert json.loads(kept.read_text())["interpreter"]["python"] == python
+    assert "nothing to submit" in said(project, emulated, "submit", "m.yaml", code=0)
+    assert '"answer": 42' in said(project, emulated, "collect", "s", "--format", "jsonl", code=0)
+
+
+def test_a_case_runs_here_as_it_would_when_submitted(
     project: Path, emulated: EmulatedCluster
 ) -> None:
-    (project / "t.py").write_text("import mypackage\ndef f(x): return {}\n")
-    message = said(project, emulated, "submit", "m.yaml", code=4)
+    (project / "t.py").write_text(TARGET)
+    message = said(project, emulated, "run", "m.yaml", "--index", "0", code=0)
+    assert "which `setup` puts first on PATH" in message
+
+
+def test_an_environment_that_the_shell_has_activated_is_named(
+    project: Path, emulated: EmulatedCluster
+) -> None:
+    (project / "t.py").write_text(TARGET)
+    (project / "m.yaml").write_text(MANIFEST.replace("source proj/bin/activate", "export A=1"))
+    prefix = project / "proj"
+    shell = {"VIRTUAL_ENV": str(prefix), "PATH": f"{prefix}/bin:{os.environ['PATH']}"}
+    message = said(project, emulated, "submit", "m.yaml", code=4, shell=shell)
     for words in (
         "No module named 'mypackage'",
-        f"The target is run by {sys.executable}, ",
-        "`setup:` does not change that",
-        f"`python: {project}/proj`",
+        f"The target is run by {sys.executable}, the interpreter that hpcsweep is installed in",
+        f"`python: {prefix}`",
         f"`{sys.executable} -m pip install ",
     ):
         assert words in message
 
 
-def test_a_python_that_setup_puts_first_on_path(project: Path, emulated: EmulatedCluster) -> None:
-    (project / "t.py").write_text("import mypackage\ndef f(x): return {}\n")
-    setup = "export PATH=$PWD/proj/bin:$PATH"
-    (project / "m.yaml").write_text(MANIFEST.replace("source proj/bin/activate", setup))
+def test_it_makes_no_difference_that_the_shell_has_activated_what_setup_does(
+    project: Path, emulated: EmulatedCluster
+) -> None:
+    (project / "t.py").write_text(TARGET)
+    prefix = project / "proj"
+    shell = {"VIRTUAL_ENV": str(prefix), "PATH": f"{prefix}/bin:{os.environ['PATH']}"}
+    message = said(project, emulated, "submit", "m.yaml", "--dry-run", code=0, shell=shell)
+    assert f"is run by {prefix}/bin/python, which `setup` puts first on PATH" in message
+
+
+def test_a_module_that_neither_interpreter_has(project: Path, emulated: EmulatedCluster) -> None:
+    (project / "t.py").write_text("import nowhere\ndef f(x): return {}\n")
     message = said(project, emulated, "submit", "m.yaml", code=4)
-    assert f"`python: {project}/proj/bin/python3`" in message
+    for words in (
+        "No module named 'nowhere'",
+        f"run by {project}/proj/bin/python, which setup names: install 'nowhere' there",
+        f"{sys.executable}, which hpcsweep is installed in, lacks a module, too",
+    ):
+        assert words in message
+    assert not (project / "outputs").exists()
+
+
+def test_a_python_of_setup_that_is_of_no_use(project: Path, emulated: EmulatedCluster) -> None:
+    (project / "t.py").write_text(TARGET)
+    for name in ("python", "python3"):
+        python = project / "proj/bin" / name
+        python.unlink()
+        python.write_text("#!/bin/sh\nexit 3\n")
+        python.chmod(0o755)
+    message = said(project, emulated, "submit", "m.yaml", code=4)
+    assert "No module named 'mypackage'" in message
+    assert "which `setup` puts first" not in message
 
 
 def test_a_module_that_only_the_case_imports(project: Path, emulated: EmulatedCluster) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, manifest_argument
+
+if TYPE_CHECKING:
+    from hpcsweep.manifest.frozen import FrozenManifest
+    from hpcsweep.sources import ParameterSource
 
 
 @click.command("run")
@@ -37,7 +41,27 @@ def command(
     case_at(source, number)
     outputs = context.outputs.absolute()
     directory = local_directory(outputs, version)
+    version = _as_submitted(version, source, directory)
     with undo_on_error() as made:
         kept = frozen.write(directory, version, source, made)
         arguments = [str(kept), str(number), str(outputs), *(["--pdb"] if debug else [])]
         Launcher.of(version, directory).replace_process("hpcsweep.worker.local", *arguments)
+
+
+def _as_submitted(
+    version: FrozenManifest, source: ParameterSource, directory: Path
+) -> FrozenManifest:
+    """The manifest with the interpreter that a submit would find behind its setup lines."""
+    import contextlib
+
+    from hpcsweep.cli.notices import notify
+    from hpcsweep.errors import TargetError
+    from hpcsweep.submission.checked_request import check_elsewhere
+    from hpcsweep.submission.request import SubmitRequest
+
+    if not version.setup or version.interpreter is not None or version.target.is_command:
+        return version
+    request = SubmitRequest(manifest=version, source=source, path=directory)
+    with contextlib.suppress(TargetError):  # the case will fail of it, and show where
+        request, _ = check_elsewhere(request, {}, notify)
+    return request.manifest

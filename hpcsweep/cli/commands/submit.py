@@ -169,7 +169,7 @@ def _show(context: Context, request: SubmitRequest, cluster: Cluster, *, script:
     from hpcsweep.submission.submit import check
 
     cluster.prepare(request.manifest.resources.options)
-    digest = check(request, cluster, notify)
+    request, digest = check(request, cluster, notify)
     show_plan(context, request, cluster, script=script, code_digest=digest)
 
 
