@@ -73,6 +73,15 @@ class ParameterSource(ABC):
         return {}
 
     @property
+    def parts(self) -> tuple[ParameterSource, ...]:  # where it is made of no others
+        """The sources that it is made of."""
+        return ()
+
+    def column_notes(self) -> list[str]:
+        """The columns of each table that is part of it, for people: `a.csv: x number, s text`."""
+        return [note for part in self.parts for note in part.column_notes()]
+
+    @property
     def is_derived(self) -> bool:
         """Whether a function of the user's makes params, so that case ids hash what it is given."""
         return False

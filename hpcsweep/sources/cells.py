@@ -1,6 +1,6 @@
-"""Cells of CSV: the type of a column, from all of its cells, and the value of each.
+"""Cells of sheets: the type of a column, from all of its cells, and the value of each.
 
-CSV has no types. One cell on its own says nothing: `1E5` may be the name of a sample, and `100`
+Text has no types. One cell on its own says nothing: `1E5` may be the name of a sample, and `100`
 stands beside `000` where both are labels. What all cells of a column can be, the column is.
 """
 
@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hpcsweep.errors import SourceError
 
-# Numbers as Python writes them; "001" is not one, and makes its column one of texts.
-_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,599})", re.ASCII)
-_FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?", re.ASCII)
+# Plain numbers; "001" and "+5" are none, and make their column one of texts.
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,599})", re.ASCII)
+_FLOAT = re.compile(r"-?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?", re.ASCII)
 _BEYOND = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 # The spellings of Python, C and R, and spreadsheets.
 _BOOLEANS = dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(
@@ -28,85 +29,171 @@ _NOTHING = frozenset({"", "#N/A"})
 _MISSING = frozenset({"NA", "N/A", "NaN", "nan", "-nan", "NAN", "null", "NULL", "None"})
 # Errors of formulas in spreadsheets.
 _FAILED = frozenset({"#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"})
-_NO_SPACE = "Remove the space: in CSV it belongs to the cell."
+_NO_SPACE = "Remove the space: it belongs to the cell."
 
 
 # What the cells of a column have been so far, of several kinds all of them. No enum: its operators
 # cost as much as all the rest of reading a cell.
 NOTHING, BOOLEAN, INTEGER, FLOAT, TEXT = 0, 1, 2, 4, 8
 # The kinds of a column of one type; all other columns are texts.
-_TYPES = (NOTHING, BOOLEAN, INTEGER, FLOAT, INTEGER | FLOAT)
+_ONE_TYPE = (NOTHING, BOOLEAN, INTEGER, FLOAT, INTEGER | FLOAT)
+# The kinds of the types that a manifest names.
+TYPES = {"text": TEXT, "integer": INTEGER, "number": INTEGER | FLOAT, "boolean": BOOLEAN}
+
+# A line of a file, for messages, and its cells.
+Line = tuple[str, Sequence[str]]
+# The value of a cell, from its text and where it is. *Raises* SourceError.
+Parse = Callable[[str, str], Any]
 
 
-def column_kinds(rows: Iterable[Sequence[str]], columns: int) -> list[int]:
-    """The kind of each column over all rows; rows are not kept."""
-    kinds = [NOTHING] * columns
-    for row in rows:
-        for position, text in enumerate(row):
-            if kinds[position] < TEXT:
-                kinds[position] |= _cell_kind(text.strip())
-    return [kind if kind in _TYPES else TEXT for kind in kinds]
+class TextCell(str):
+    """A cell that its file calls a text: '12' in it is no number."""
+
+    __slots__ = ()
 
 
-def _cell_kind(bare: str) -> int:
-    if _INTEGER.fullmatch(bare):
-        return INTEGER
-    if bare in _NOTHING or bare in _MISSING:
-        return NOTHING
-    if bare in _BOOLEANS:
-        return BOOLEAN
-    return FLOAT if _FLOAT.fullmatch(bare) or _BEYOND.fullmatch(bare) else TEXT
+class CellRules:
+    """How the cells of one sheet are read."""
+
+    def __init__(self, decimal: str = ".", missing: Collection[str] | None = None) -> None:
+        """`missing`: texts without a value in every column, in place of `NA` and its like."""
+        self._decimal = decimal
+        self._nothing = _NOTHING | frozenset(missing or ())
+        self._missing = _MISSING if missing is None else frozenset[str]()
+
+    def column_kinds(
+        self, lines: Iterable[Line], names: Sequence[str], types: Mapping[str, str]
+    ) -> list[int]:
+        """The kind of each column over all lines, which are not kept.
+
+        `types`: of some columns by name, as in TYPES. *Raises* SourceError for a cell that is not
+        of the type of its column.
+        """
+        # A column whose type is given is not inferred: nothing is added to TEXT.
+        kinds = [TEXT if name in types else NOTHING for name in names]
+        checked = [
+            (position, types[name])
+            for position, name in enumerate(names)
+            if types.get(name, "text") != "text"
+        ]
+        for where, row in lines:
+            for position, text in enumerate(row):
+                if kinds[position] < TEXT:
+                    kinds[position] |= self._kind(text)
+            for position, type_ in checked:
+                if self._kind(row[position]) | TYPES[type_] != TYPES[type_]:
+                    raise _type_error(row[position], names[position], type_, where)
+        for position, type_ in checked:
+            kinds[position] = TYPES[type_]
+        return [kind if kind in _ONE_TYPE else TEXT for kind in kinds]
+
+    def _kind(self, text: str) -> int:
+        bare = text.strip()
+        if bare in self._nothing or bare in self._missing:
+            return NOTHING
+        if type(text) is TextCell:
+            return TEXT
+        if _INTEGER.fullmatch(bare):
+            return INTEGER
+        if bare in _BOOLEANS:
+            return BOOLEAN
+        if _FLOAT.fullmatch(self._with_point(bare)) or _BEYOND.fullmatch(bare):
+            return FLOAT
+        return TEXT
+
+    def _with_point(self, text: str) -> str:
+        """A number with a decimal point; where the mark is a comma, a text with a point is none."""
+        if self._decimal == ".":
+            return text
+        return "" if "." in text else text.replace(self._decimal, ".")
+
+    def parser(self, kind: int) -> Parse:
+        """Parses the cells of a column of this kind."""
+        if kind == TEXT:
+            return self._text
+        parsers: dict[int, Parse] = {BOOLEAN: _boolean, INTEGER: _integer, NOTHING: _never}
+        return partial(self._value, parsers.get(kind, self._float))
+
+    def _text(self, text: str, where: str) -> str | None:
+        if text in _FAILED:
+            raise _formula_error(text, where)
+        return None if text in self._nothing else str(text)
+
+    def _value(self, parse: Parse, text: str, where: str) -> Any:
+        if text in self._nothing:
+            return None
+        if text in _FAILED:
+            raise _formula_error(text, where)
+        if text != text.strip():
+            raise SourceError(
+                f"{text!r} has a space beside it, so it would be text",
+                where=where,
+                next_step=_NO_SPACE,
+            )
+        return None if text in self._missing else parse(text, where)
+
+    def _float(self, text: str, where: str) -> float:
+        spelled = self._with_point(text)
+        try:
+            number = float(spelled)
+        except ValueError as error:
+            raise _changed_error(text, where) from error
+        problem = ""
+        if not math.isfinite(number):
+            problem = "has no JSON form"
+        elif _INTEGER.fullmatch(spelled) and int(spelled) != number:
+            problem = "has more digits than a float, which other cells of its column are"
+        elif not number and re.search("[1-9]", re.split("[eE]", spelled)[0]):
+            problem = "is too small for a float, and would be 0"
+        if problem:
+            raise SourceError(
+                f"{text!r} {problem}", where=where, next_step="Use a number, or leave it empty."
+            )
+        return number
 
 
-def parse_cell(text: str, kind: int, where: str) -> Any:
-    """The value of a cell in a column of this kind. *Raises* SourceError."""
-    if text in _FAILED:
-        raise SourceError(
-            f"{text} is the error of a formula",
-            where=where,
-            next_step="Correct it in the spreadsheet, or leave the cell empty.",
-        )
-    if text in _NOTHING:
-        return None
-    if kind == TEXT:
-        return text
-    if text != text.strip():
-        raise SourceError(
-            f"{text!r} has a space beside it, so it would be text", where=where, next_step=_NO_SPACE
-        )
-    if text in _MISSING:
-        return None
+def _boolean(text: str, where: str) -> bool:
+    if text not in _BOOLEANS:
+        raise _changed_error(text, where)
+    return _BOOLEANS[text]
+
+
+def _integer(text: str, where: str) -> int:
     try:
-        if kind == BOOLEAN:
-            return _BOOLEANS[text]
-        number = int(text) if kind == INTEGER else float(text)
-    except (KeyError, ValueError) as error:
-        raise SourceError(
-            f"{text!r} was not there a moment ago",
-            where=where,
-            next_step="The file is being written: try again when it is finished.",
-        ) from error
-    if kind != INTEGER:
-        _check_float(text, number, where)
-    return number
+        return int(text)
+    except ValueError as error:
+        raise _changed_error(text, where) from error
 
 
-def _check_float(text: str, number: float, where: str) -> None:
-    problem = ""
-    if not math.isfinite(number):
-        problem = "has no JSON form"
-    elif _INTEGER.fullmatch(text) and int(text) != number:
-        problem = "has more digits than a float, which other cells of its column are"
-    elif not number and re.search("[1-9]", re.split("[eE]", text)[0]):
-        problem = "is too small for a float, and would be 0"
-    if problem:
-        raise SourceError(
-            f"{text!r} {problem}", where=where, next_step="Use a number, or leave it empty."
-        )
+def _never(text: str, where: str) -> Any:
+    """*Raises* SourceError: the column had no values."""
+    raise _changed_error(text, where)
+
+
+def _changed_error(text: str, where: str) -> SourceError:
+    return SourceError(
+        f"{text!r} was not there a moment ago",
+        where=where,
+        next_step="The file is being written: try again when it is finished.",
+    )
+
+
+def _type_error(text: str, name: str, type_: str, where: str) -> SourceError:
+    return SourceError(
+        f"{text!r} in the column {name!r} is not of the type {type_}",
+        where=where,
+        next_step="Correct the cell, or the type; `missing` lists texts that mean no value.",
+    )
+
+
+def _formula_error(text: str, where: str) -> SourceError:
+    return SourceError(
+        f"{text} is the error of a formula",
+        where=where,
+        next_step="Correct it in the spreadsheet, or leave the cell empty.",
+    )
 
 
 def is_written_otherwise(text: str, value: Any) -> bool:
-    """Whether JSON, and so a command, spells a value unlike the cell."""
-    if isinstance(value, str):
-        return False
+    """Whether JSON, and so a command, spells a number, a boolean or null unlike the cell."""
     return text != (repr(value) if type(value) in (int, float) else json.dumps(value))

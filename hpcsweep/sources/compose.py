@@ -34,6 +34,10 @@ class Composed(ParameterSource):
         return self._sources
 
     @property
+    def parts(self) -> tuple[ParameterSource, ...]:
+        return self._sources
+
+    @property
     def names(self) -> frozenset[str]:
         return frozenset().union(*(source.names for source in self._sources))
 

@@ -72,6 +72,10 @@ class DerivedSource(ParameterSource):
         return self._source
 
     @property
+    def parts(self) -> tuple[ParameterSource, ...]:
+        return (self._source,)
+
+    @property
     def reference(self) -> str:
         """The function, as "module:function"."""
         return self._reference

@@ -44,6 +44,10 @@ class ReplicatedSource(ParameterSource):
         """The source of the repeated cases."""
         return self._source
 
+    @property
+    def parts(self) -> tuple[ParameterSource, ...]:
+        return (self._source,)
+
     def to_manifest_dict(self) -> dict[str, Any]:
         return self._describe(self._source.to_manifest_dict())
 

@@ -1,102 +1,48 @@
-"""Stream the rows of CSV, JSON Lines and Parquet files, each with its location."""
+"""Stream the rows of the files of tables, each with its location."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
-from hpcsweep.sources import cells
+from hpcsweep.sources.sheets import FileRow, SheetFormat, separated_rows, unreadable
 
-# (location, row, text of the cells that JSON writes differently, by column).
-FileRow = tuple[str, Any, dict[str, str]]
+Reader = Callable[[Path, SheetFormat], Iterator[FileRow]]
 
 
-def reader_of(path: Path) -> Callable[[Path], Iterator[FileRow]]:
-    """The reader of a file, by its suffix. *Raises* SourceError for an unknown suffix."""
-    readers = {".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".parquet": _parquet}
-    if path.suffix.lower() not in readers:
+def read_rows(path: Path, form: SheetFormat) -> Iterator[FileRow]:
+    """The rows of a file, by its suffix. *Raises* SourceError, also for an unknown suffix."""
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
         raise SourceError(
             f"unknown format of a table: {path.suffix or 'no suffix'}",
             where=str(path),
-            next_step=f"Known are {', '.join(readers)}.",
+            next_step=f"Known are {', '.join(_READERS)}; spreadsheets save a sheet as CSV.",
         )
-    return readers[path.suffix.lower()]
-
-
-def _csv(path: Path) -> Iterator[FileRow]:
-    try:
-        # newline="", as the csv module requires: line ends inside quotes stay as they are.
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            header = _header(stream, path)
-            types = cells.column_kinds((row for _, row in _rows(stream, path)), len(header))
-            stream.seek(0)
-            for where, row in _rows(stream, path):
-                values = {
-                    name: cells.parse_cell(text, kind, where)
-                    for name, text, kind in zip(header, row, types, strict=True)
-                }
-                written = {
-                    name: text
-                    for (name, value), text in zip(values.items(), row, strict=True)
-                    if cells.is_written_otherwise(text, value)
-                }
-                yield where, values, written
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"is not UTF-8: {error.reason}",
-            where=str(path),
-            next_step="Save it as UTF-8; spreadsheets call that 'CSV UTF-8'.",
-        ) from error
-    except (OSError, csv.Error) as error:
-        raise _unreadable(path, error) from error
-
-
-def _header(stream: TextIO, path: Path) -> list[str]:
-    """The column names. *Raises* SourceError for repeated, padded or wrongly separated names."""
-    header = next(csv.reader(stream, strict=True), [])
-    stream.seek(0)
-    if len(set(header)) != len(header):
-        raise SourceError(
-            "two columns have the same name", where=f"{path}:1", next_step="Rename one."
-        )
-    for name in header:
-        if name != name.strip():
+    read, understood = _READERS[suffix]
+    for key in ("delimiter", "decimal", "sheet", "missing", "types"):
+        if getattr(form, key) and key not in understood:
             raise SourceError(
-                f"the name {ids.shown(name)} has a space beside it",
-                where=f"{path}:1",
-                next_step="Remove it: in CSV a space belongs to the cell.",
+                f"`{key}` says nothing of a {suffix} file",
+                where=str(path),
+                next_step="Remove it.",
             )
-    if len(header) == 1 and (separators := {";", "\t"}.intersection(header[0])):
-        raise SourceError(
-            f"the columns are separated by {separators.pop()!r}",
-            where=f"{path}:1",
-            next_step="Save it with commas between the cells.",
-        )
-    return header
+    return read(path, form)
 
 
-def _rows(stream: TextIO, path: Path) -> Iterator[tuple[str, list[str]]]:
-    """The rows below the header. *Raises* SourceError for one that is shorter or longer."""
-    rows = csv.reader(stream, strict=True)
-    columns = len(next(rows, []))
-    for row in rows:
-        where = f"{path}:{rows.line_num}"
-        if len(row) == columns:
-            yield where, row
-        elif row:  # skip empty lines
-            raise SourceError(
-                f"{len(row)} cells under {columns} columns",
-                where=where,
-                next_step="Quote cells that hold a comma.",
-            )
+def _workbook(path: Path, form: SheetFormat) -> Iterator[FileRow]:
+    # The only module that reads them, with a library that no other format needs.
+    rows: Iterator[FileRow] = import_module("hpcsweep.sources.workbooks").rows(path, form)
+    return rows
 
 
-def _jsonl(path: Path) -> Iterator[FileRow]:
+def _jsonl(path: Path, _form: SheetFormat) -> Iterator[FileRow]:
     try:
         with path.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, 1):
@@ -110,7 +56,7 @@ def _jsonl(path: Path) -> Iterator[FileRow]:
                         f"not JSON: {error}", where=where, next_step="One object per line."
                     ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,7 +69,7 @@ def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _parquet(path: Path) -> Iterator[FileRow]:
+def _parquet(path: Path, _form: SheetFormat) -> Iterator[FileRow]:
     try:
         import pyarrow  # noqa: PLC0415  # an optional dependency
         from pyarrow import parquet  # noqa: PLC0415  # the same
@@ -149,9 +95,19 @@ def _parquet(path: Path) -> Iterator[FileRow]:
                     yield f"{path}: row {index}", row, {}
                     index += 1
     except (OSError, pyarrow.ArrowException) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> SourceError:
-    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return SourceError(f"cannot be read: {what}", where=str(path), next_step="Check the file.")
+_OF_CELLS = ("missing", "types")
+_SEPARATED = ("delimiter", "decimal", *_OF_CELLS)
+# By suffix: the reader, and the keys of a manifest that it understands.
+_READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
+    ".csv": (partial(separated_rows, delimiter=","), _SEPARATED),
+    ".tsv": (partial(separated_rows, delimiter="\t"), _SEPARATED),
+    ".tab": (partial(separated_rows, delimiter="\t"), _SEPARATED),
+    ".xlsx": (_workbook, ("sheet", *_OF_CELLS)),
+    ".xlsm": (_workbook, ("sheet", *_OF_CELLS)),
+    ".jsonl": (_jsonl, ()),
+    ".ndjson": (_jsonl, ()),
+    ".parquet": (_parquet, ()),
+}

@@ -1,4 +1,4 @@
-"""Cases in a table: a CSV, JSON Lines or Parquet file.
+"""Cases in a table: a CSV, TSV, XLSX, JSON Lines or Parquet file.
 
 The file is streamed into JSON lines in a temporary file, with the offset of each line in memory:
 reading a case costs one seek. The frozen manifest contains those lines, so a task reads the rows
@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
+from types import NoneType
 from typing import IO, TYPE_CHECKING, Any
 
 from hpcsweep import ids
@@ -22,29 +23,13 @@ from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.caselines import format_line, parse_line
 from hpcsweep.sources.filecases import TAGS_KEY, frozen_cases
-from hpcsweep.sources.keys import Key, KeyType, Kind, check_names, checked_tags
-from hpcsweep.sources.tablefiles import FileRow, reader_of
+from hpcsweep.sources.keys import Key, Kind, check_names, checked_tags
+from hpcsweep.sources.sheets import FileRow
+from hpcsweep.sources.table_keys import COLUMN_TYPES, FILE, FORMAT_KEYS, read_format
+from hpcsweep.sources.tablefiles import read_rows
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
-
-
-def _file(value: Any, where: str, directory: Path | None) -> str:  # noqa: ARG001  # all readers are alike
-    if not isinstance(value, str) or not value:
-        raise SourceError(
-            f"{ids.shown(value)} is not the name of a file",
-            where=where,
-            next_step="Write its path, relative to the manifest.",
-        )
-    return value
-
-
-_FILE = KeyType(
-    "a .csv, .jsonl or .parquet file, relative to the manifest",
-    {"type": "string", "minLength": 1},
-    read=_file,
-    shape=str,
-)
 
 
 class TableSource(ParameterSource):
@@ -57,24 +42,28 @@ class TableSource(ParameterSource):
 
     KIND = Kind(
         "one case for each row of a file",
-        (Key("file", _FILE, "the [table](sources.md#tables)"), TAGS_KEY),
+        (Key("file", FILE, "the [table](sources.md#tables)"), TAGS_KEY, *FORMAT_KEYS),
         form="table",
         alone="file",
-        python="table(file, tags)",
+        python="table(file, tags, …)",
         example="cases.csv",
     )
 
-    def __init__(self, file: str | Path, tags: Sequence[str] | None = None) -> None:
+    def __init__(self, file: str | Path, tags: Sequence[str] | None = None, **options: Any) -> None:
+        """`options` are the other keys of a table in a manifest."""
         self._file = Path(file)
         self._own_tags = checked_tags(tags)
-        rows = reader_of(self._file)(self._file)
+        self._options = {name: value for name, value in options.items() if value is not None}
+        self._format = read_format(self._options)
+        # The types of the values in each column.
+        self._types: dict[str, set[type]] = {}
         # Unnamed; closed when this object is collected.
         self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         weakref.finalize(self, self._lines.close)
         self._offsets = array("Q", [0])
         # Whether a line keeps the text of a cell, because JSON writes the value differently.
         self._has_written = False
-        self._names = self._copy_rows(rows)
+        self._names = self._copy_rows(self._rows())
         if not self.n_cases:
             raise SourceError("the table has no cases", where=str(file), next_step="Add a row.")
 
@@ -83,15 +72,19 @@ class TableSource(ParameterSource):
         file = value.get("file")
         return {**value, "file": str(root / file)} if isinstance(file, str) else value
 
+    def _rows(self) -> Iterator[FileRow]:
+        return read_rows(self._file, self._format)
+
     def _copy_rows(self, rows: Iterator[FileRow]) -> frozenset[str]:
         """Write the rows to the temporary file; returns the parameter names."""
-        names: set[str] = set()
+        types = self._types
         # 8 bytes per row: 8 MB for a million rows.
         hashes = array("Q")
         end = 0
         for where, row, written in rows:
             params = _check_row(row, where)
-            names.update(params)
+            for name, value in params.items():
+                types.setdefault(name, set()).add(type(value))
             digest = hashlib.blake2b(ids.canonical(params).encode(), digest_size=8).digest()
             hashes.append(int.from_bytes(digest, "big"))
             end += self._lines.write(format_line(params, written))
@@ -99,7 +92,7 @@ class TableSource(ParameterSource):
             self._offsets.append(end)
         self._lines.flush()
         self._refuse_equal(hashes)
-        return frozenset(names)
+        return frozenset(types)
 
     def _refuse_equal(self, hashes: Sequence[int]) -> None:
         """*Raises* SourceError for the first row that equals an earlier one."""
@@ -111,7 +104,7 @@ class TableSource(ParameterSource):
             first = seen.setdefault(ids.canonical(self._params(index)), index)
             if first == index:
                 continue
-            rows = reader_of(self._file)(self._file)
+            rows = self._rows()
             raise SourceError(
                 f"the cases at {first} and {index} are the same: {ids.shown(self._params(index))}",
                 where=next(islice((where for where, _, _ in rows), index, None), str(self._file)),
@@ -124,8 +117,21 @@ class TableSource(ParameterSource):
             # The reader of the manifest may have another working directory.
             "file": str(self._file.resolve()),
             "tags": list(self._own_tags),
+            **self._options,
             "total_cases": self.n_cases,
         }
+
+    @property
+    def column_types(self) -> dict[str, str]:
+        """The type of each column, in the order of the file, for people."""
+        return {
+            name: COLUMN_TYPES.get(frozenset(types - {NoneType}), "mixed")
+            for name, types in self._types.items()
+        }
+
+    def column_notes(self) -> list[str]:
+        types = (f"{name} {type_}" for name, type_ in self.column_types.items())
+        return [f"{self._file.name}: {', '.join(types)}"]
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
         first = lines.add(self._line(index) for index in range(self.n_cases))
@@ -156,9 +162,9 @@ class TableSource(ParameterSource):
         return os.pread(self._lines.fileno(), stop - start, start)
 
 
-def table(file: str | Path, tags: Sequence[str] | None = None) -> TableSource:
-    """The rows of a .csv, .jsonl or .parquet file: `table("cases.csv")`."""
-    return TableSource(file, tags)
+def table(file: str | Path, tags: Sequence[str] | None = None, **options: Any) -> TableSource:
+    """The rows of a file: `table("cases.csv")`, `table("plate.xlsx", sheet="day 2")`."""
+    return TableSource(file, tags, **options)
 
 
 def _check_row(row: Any, where: str) -> dict[str, Any]:

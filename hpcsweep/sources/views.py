@@ -40,6 +40,10 @@ class SourceView(ParameterSource):
         """The source below the view."""
         return self._source
 
+    @property
+    def parts(self) -> tuple[ParameterSource, ...]:
+        return (self._source,)
+
     @abstractmethod
     def _source_index(self, index: int) -> int:
         """The index in the source of case `index` of the view."""

@@ -20,6 +20,7 @@ from hpcsweep.records import Outcome, Reason, Status
 from hpcsweep.settings import Profile, Settings
 from hpcsweep.sources import RESERVED_NAMES
 from tests.support import rooms
+from tests.support.doc_files import write_doc_files
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -217,6 +218,7 @@ def test_yaml_blocks_of_the_docs_are_valid(block: str, tmp_path: Path) -> None:
         return
     for key in {"target", "reduce"} & value.keys():
         (tmp_path / value[key].partition(":")[0]).touch()
+    write_doc_files(tmp_path)
     (tmp_path / "manifest.yaml").write_text(block)
     manifest, source = load_manifest(tmp_path / "manifest.yaml")
     assert manifest.name == value["name"]

@@ -14,6 +14,7 @@ from hpcsweep.manifest.user import load_manifest
 from hpcsweep.sources.designs import METHODS, Sobol
 from hpcsweep.sources.ranges import RULES, from_spec
 from hpcsweep.sources.registry import DISTRIBUTIONS
+from tests.support.doc_files import write_doc_files
 
 PAGE = (Path(__file__).parents[2] / "docs/sources.md").read_text("utf-8")
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -40,10 +41,10 @@ def test_the_first_example_says_what_it_gives() -> None:
 
 @pytest.mark.parametrize("text", MANIFESTS)
 def test_manifests_are_valid(tmp_path: Path, text: str) -> None:
-    (tmp_path / "model.py").touch()
+    write_doc_files(tmp_path)
     (tmp_path / "m.yaml").write_text(text)
-    _, source = load_manifest(tmp_path / "m.yaml")
-    assert source.n_cases == 110
+    frozen, source = load_manifest(tmp_path / "m.yaml")
+    assert source.n_cases == {"wide": 110, "plate": 3}[frozen.name]
 
 
 def test_every_form_of_a_manifest_is_on_the_page() -> None:

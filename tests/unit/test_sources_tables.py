@@ -30,7 +30,7 @@ x,n,text,flag,nothing
 1.5,1,001,true,
 -1e-3,-20,"a,b
 c",False,x
-.5,+3,1_000,TRUE,0x10
+.5,3,1_000,TRUE,0x10
 1e5,0,é,yes,1.
 """
 ROWS = [
@@ -64,7 +64,9 @@ COLUMNS: list[tuple[list[str], list[Any]]] = [
     (["1E5", "S2", "3"], ["1E5", "S2", "3"]),  # names of samples
     (["1E5", "2.50", "3"], [100000.0, 2.5, 3.0]),
     (["000", "100"], ["000", "100"]),
-    (["1", "+2", "-0"], [1, 2, 0]),
+    (["1", "2", "-0"], [1, 2, 0]),
+    (["1", "+2", "-0"], ["1", "+2", "-0"]),
+    (["0.5", "+1.5"], ["0.5", "+1.5"]),
     (["TRUE", "FALSE"], [True, False]),
     (["true", "False", ""], [True, False, None]),
     (["TRUE", "1"], ["TRUE", "1"]),
@@ -103,7 +105,7 @@ def test_sources_of_tables_keep_what_is_written(
     written(tmp_path / "users_halves.py", code)
     monkeypatch.syspath_prepend(tmp_path)
     rows = table(written(tmp_path / "cases.csv", "x\n0.10\n1E5\n"))
-    pair = table(written(tmp_path / "pair.csv", "y\n+1\n2\n"))
+    pair = table(written(tmp_path / "pair.csv", "y\n-0\n2\n"))
     wanted = [{"x": "0.10"}, {"x": "1E5"}]
     sources: dict[str, tuple[ParameterSource, list[dict[str, str]]]] = {
         "slice": (rows[::-1], wanted[::-1]),
@@ -112,8 +114,8 @@ def test_sources_of_tables_keep_what_is_written(
         "fixed": (rows.with_params(k=1), wanted),
         "repeat": (rows.repeat(2), [wanted[0], wanted[0], wanted[1], wanted[1]]),
         "concat": (rows + grid(k=[1]), [*wanted, {}]),
-        "zip": (zip_(rows, pair), [{"x": "0.10", "y": "+1"}, {"x": "1E5"}]),
-        "product": (grid(k=[1.5]) * pair * rows[:1], [{"y": "+1", "x": "0.10"}, {"x": "0.10"}]),
+        "zip": (zip_(rows, pair), [{"x": "0.10", "y": "-0"}, {"x": "1E5"}]),
+        "product": (grid(k=[1.5]) * pair * rows[:1], [{"y": "-0", "x": "0.10"}, {"x": "0.10"}]),
         "derive": (rows.derive("users_halves:halved"), [{}, wanted[1]]),
     }
     for name, (source, expected) in sources.items():
@@ -213,7 +215,9 @@ def test_tables_are_read_by_seek(tmp_path: Path) -> None:
         ("a.txt", "x\n1\n", "unknown format of a table: .txt"),
         ("a.csv", "", "no cases"),
         ("a.csv", "x,y\n", "no cases"),
-        ("a.csv", "x,x\n1,2\n", "two columns have the same name"),
+        ("a.csv", "x,y,x\n1,2,3\n", "a.csv:1: two columns have the same name: 'x', the columns 1"),
+        ("a.tsv", "x\ty\n1,2\n", "a.tsv:2: 1 cells under 2 columns"),
+        ("a.tsv", "x,y\n1,2\n", "the columns are separated by ','"),
         ("a.csv", "x,y\n1,2\n1\n", "a.csv:3: 1 cells under 2 columns"),
         ("a.csv", "x,y\n1,2\n3,4\n1.0,2\n", "the cases at 0 and 2 are the same"),
         ("a.csv", "x\n1\ninf\n", "a.csv:3: 'inf' has no JSON form"),
@@ -245,10 +249,10 @@ def test_refused_tables(tmp_path: Path, name: str, text: str, words: str) -> Non
 
 
 def test_unreadable_tables(tmp_path: Path) -> None:
-    for name in ("a.csv", "a.jsonl", "a.parquet"):
+    for name in ("a.csv", "a.tsv", "a.xlsx", "a.jsonl", "a.parquet"):
         refused(lambda name=name: table(tmp_path / name), "cannot be read")  # type: ignore[misc]
-    (tmp_path / "b.csv").write_bytes(b"x\n\xff\n")
-    refused(lambda: table(tmp_path / "b.csv"), "is not UTF-8", "CSV UTF-8")
+    (tmp_path / "b.csv").write_bytes(b"x\n" + b"\xc3\xa9\n" * 9000 + b"\xff\n")
+    refused(lambda: table(tmp_path / "b.csv"), "b.csv:9002: is not UTF-8", "CSV UTF-8")
 
 
 @pytest.mark.parametrize("value", [datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), b"bytes"])

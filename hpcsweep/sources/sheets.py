@@ -1,0 +1,166 @@
+"""Sheets whose cells are text (CSV, TSV, XLSX): a header, rows below it, one type per column."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpcsweep import ids
+from hpcsweep.errors import SourceError
+from hpcsweep.sources.cells import CellRules, Line, is_written_otherwise
+
+# (location, row, text of the cells that JSON writes differently, by column).
+FileRow = tuple[str, Any, dict[str, str]]
+# Reads a file from its beginning: the header, then the rows.
+Lines = Callable[[], Iterator[Line]]
+# What people put between cells.
+_SEPARATORS = (",", ";", "\t", "|")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SheetFormat:
+    """How a sheet is written, as far as the file does not say it; None where it does."""
+
+    # Between the cells of a line.
+    delimiter: str | None = None
+    # In numbers: "." or ",".
+    decimal: str | None = None
+    # The name of a sheet in a workbook; None for the first.
+    sheet: str | None = None
+    # Texts that mean no value, in every column.
+    missing: tuple[str, ...] | None = None
+    # By column: one of `cells.TYPES`.
+    types: Mapping[str, str] = field(default_factory=dict)
+
+
+def typed_rows(lines: Lines, form: SheetFormat, path: Path, hint: str) -> Iterator[FileRow]:
+    """The rows of a sheet, which is read twice: for the types of its columns, then for its values.
+
+    `hint`: what to do about a row with more or fewer cells than the header.
+    *Raises* SourceError with the place of the mistake.
+    """
+    rules = CellRules(form.decimal or ".", form.missing)
+    reading = lines()
+    where, header = next(reading, (f"{path}:1", ()))
+    _check_header(header, where)
+    for name in form.types:
+        if name not in header:
+            raise SourceError(
+                f"`types` names {name!r}, which is not a column",
+                where=where,
+                next_step=f"Columns: {', '.join(header)}.",
+            )
+    kinds = rules.column_kinds(_even(reading, len(header), hint), header, form.types)
+    columns = [(name, rules.parser(kind)) for name, kind in zip(header, kinds, strict=True)]
+    reading = lines()
+    next(reading, None)
+    for where, row in _even(reading, len(header), hint):
+        values = {
+            name: parse(text, where) for (name, parse), text in zip(columns, row, strict=True)
+        }
+        written = {
+            name: str(text)
+            for (name, value), text in zip(values.items(), row, strict=True)
+            if type(value) is not str and is_written_otherwise(text, value)
+        }
+        yield where, values, written
+
+
+def _even(lines: Iterator[Line], columns: int, hint: str) -> Iterator[Line]:
+    """The lines with a cell for each column. *Raises* SourceError for one that is not."""
+    for where, row in lines:
+        if len(row) != columns:
+            raise SourceError(
+                f"{len(row)} cells under {columns} columns",
+                where=where,
+                next_step=hint,
+            )
+        yield where, row
+
+
+def _check_header(header: Sequence[str], where: str) -> None:
+    """*Raises* SourceError for repeated or padded names."""
+    for position, name in enumerate(header):
+        if name in header[:position]:
+            raise SourceError(
+                f"two columns have the same name: {name!r}, the columns "
+                f"{header.index(name) + 1} and {position + 1}",
+                where=where,
+                next_step="Rename one.",
+            )
+        if name != name.strip():
+            raise SourceError(
+                f"the name {ids.shown(name)} has a space beside it",
+                where=where,
+                next_step="Remove it: a space belongs to the cell.",
+            )
+
+
+# --- CSV and TSV ----------------------------------------------------------------------------------
+
+
+def separated_rows(path: Path, form: SheetFormat, delimiter: str) -> Iterator[FileRow]:
+    """The rows of a file with a delimiter between cells. *Raises* SourceError."""
+    between = form.delimiter or delimiter
+    what = "a comma" if between == "," else f"a {between!r}"
+    hint = f"Quote cells that hold {what}."
+    return typed_rows(lambda: _separated_lines(path, between), form, path, hint)
+
+
+def _separated_lines(path: Path, delimiter: str) -> Iterator[Line]:
+    try:
+        # newline="", as the csv module requires: line ends inside quotes stay as they are.
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.reader(stream, strict=True, delimiter=delimiter)
+            header = next(rows, [])
+            _refuse_other_separator(header, delimiter, f"{path}:1")
+            yield f"{path}:1", header
+            for row in rows:
+                if row:  # skip empty lines
+                    yield f"{path}:{rows.line_num}", row
+    except UnicodeDecodeError as error:
+        raise _encoding_error(path, error) from error
+    except (OSError, csv.Error) as error:
+        raise unreadable(path, error) from error
+
+
+def _refuse_other_separator(header: Sequence[str], delimiter: str, where: str) -> None:
+    if len(header) != 1:
+        return
+    for other in _SEPARATORS:
+        if other != delimiter and other in header[0]:
+            raise SourceError(
+                f"the columns are separated by {other!r}",
+                where=where,
+                next_step=f"Write `delimiter: {_in_yaml(other)}` beside `file:`; where numbers "
+                "have a decimal comma, also `decimal: ','`.",
+            )
+
+
+def _in_yaml(delimiter: str) -> str:
+    return '"\\t"' if delimiter == "\t" else f"'{delimiter}'"
+
+
+def _encoding_error(path: Path, error: UnicodeDecodeError) -> SourceError:
+    """The error with the first line that is not UTF-8: text is decoded in larger pieces."""
+    number = 0
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):  # noqa: B007  # the line where it ends
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                break
+    return SourceError(
+        f"is not UTF-8: {error.reason}",
+        where=f"{path}:{number}",
+        next_step="Save it as UTF-8; spreadsheets call that 'CSV UTF-8'.",
+    )
+
+
+def unreadable(path: Path, error: Exception) -> SourceError:
+    """The error of a file that cannot be read."""
+    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return SourceError(f"cannot be read: {what}", where=str(path), next_step="Check the file.")

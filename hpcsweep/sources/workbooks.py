@@ -1,0 +1,150 @@
+"""The rows of a sheet in an XLSX workbook; needs openpyxl.
+
+A workbook says of each cell whether it is a number, a text or a formula. A formula has the value
+that the spreadsheet computed last; a program that writes workbooks computes none.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import date, datetime, time
+from itertools import repeat
+from pathlib import Path
+from typing import IO, Any
+from xml.etree.ElementTree import ParseError
+
+from hpcsweep.errors import ExtraMissing, SourceError
+from hpcsweep.sources.cells import Line, TextCell
+from hpcsweep.sources.sheets import FileRow, SheetFormat, typed_rows
+
+try:
+    import openpyxl
+    from openpyxl.utils import get_column_letter
+    from openpyxl.utils.exceptions import InvalidFileException
+except ImportError:
+    openpyxl = None
+
+_AS_CSV = "Save the sheet as 'CSV UTF-8' in the spreadsheet, and name that file."
+_HINT = "Give each column a name, and each row no more cells."
+# What a damaged workbook raises in openpyxl 3.1, besides its own error.
+_DAMAGED = (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, ParseError, EOFError)
+_BYTES_AT_ONCE = 1 << 20
+
+
+def rows(path: Path, form: SheetFormat) -> Iterator[FileRow]:
+    """The rows of the named sheet, or of the first. *Raises* SourceError, ExtraMissing."""
+    if openpyxl is None:
+        raise ExtraMissing(
+            "XLSX needs openpyxl, which is not installed",
+            where=str(path),
+            next_step=f'pip install "hpcsweep[excel]"; or: {_AS_CSV}',
+        )
+    # Parsing a workbook takes most of the time, and the rows are read twice.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as copy:
+        try:
+            _copy_sheet(path, form.sheet, copy)
+        except SourceError:
+            raise
+        except (InvalidFileException, *_DAMAGED) as error:
+            what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise SourceError(
+                f"cannot be read as a workbook: {what}", where=str(path), next_step=_AS_CSV
+            ) from error
+        yield from typed_rows(lambda: _copied_lines(copy), form, path, _HINT)
+
+
+def _copy_sheet(path: Path, name: str | None, copy: IO[str]) -> None:
+    """Write a line of JSON for each row with a value: where it is, and its cells as texts."""
+    with ExitStack() as stack:
+        title, values = _open_sheet(stack, path, name, data_only=True)
+        formulas: Iterator[Any] = repeat(())
+        if _has_formulas(path):
+            _, formulas = _open_sheet(stack, path, name, data_only=False)
+        where = f"{path}: sheet {title!r}"
+        columns = 0
+        for number, row in enumerate(values, 1):
+            _refuse_uncomputed(next(formulas), row, f"{where}, cell ", number)
+            if not columns:
+                if all(value is None for value in row):
+                    continue  # above the header
+                columns = max(at for at, value in enumerate(row, 1) if value is not None)
+            if any(value is not None for value in row):
+                # A row ends at its last value; what stands beyond the header has no column.
+                ends = max(at for at, value in enumerate(row, 1) if value is not None)
+                cells = [*row[: max(columns, ends)], *repeat(None, columns - len(row))]
+                line = [f"{where}, row {number}", [_encoded(value) for value in cells]]
+                copy.write(json.dumps(line) + "\n")
+
+
+def _open_sheet(
+    stack: ExitStack, path: Path, name: str | None, *, data_only: bool
+) -> tuple[str, Iterator[Sequence[Any]]]:
+    """The name of one sheet of a workbook, and a stream of its rows, until `stack` is closed."""
+    book = openpyxl.load_workbook(path, read_only=True, data_only=data_only, keep_links=False)
+    stack.callback(book.close)
+    sheets = {sheet.title: sheet for sheet in book.worksheets}
+    if not sheets or (name is not None and name not in sheets):
+        raise SourceError(
+            "has no sheet" if name is None else f"has no sheet {name!r}",
+            where=str(path),
+            next_step=f"Sheets: {', '.join(sheets)}.",
+        )
+    sheet = next(iter(sheets.values())) if name is None else sheets[name]
+    # Programs write a wrong size of the sheet; without one, all cells are read.
+    sheet.reset_dimensions()
+    rows = sheet.iter_rows(values_only=True)
+    stack.callback(rows.close)  # before the workbook, whose file stays open otherwise
+    return sheet.title, rows
+
+
+def _has_formulas(path: Path) -> bool:
+    """Whether any sheet has a formula; without one, there is nothing to compare with."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+                with archive.open(name) as stream:
+                    end = b""
+                    while data := stream.read(_BYTES_AT_ONCE):
+                        if b"<f" in end + data:
+                            return True
+                        end = data[-1:]
+    return False
+
+
+def _refuse_uncomputed(
+    formulas: Sequence[Any], values: Sequence[Any], where: str, number: int
+) -> None:
+    """*Raises* SourceError for a formula without a value."""
+    for at, (formula, value) in enumerate(zip(formulas, values, strict=False), 1):
+        if value is None and formula is not None:
+            raise SourceError(
+                f"{getattr(formula, 'text', formula)!s:.60} is a formula without a value",
+                where=f"{where}{get_column_letter(at)}{number}",
+                next_step="Open the workbook in a spreadsheet and save it, which computes it; or "
+                "write the value.",
+            )
+
+
+def _encoded(value: Any) -> str:
+    """The text of a cell, behind `t` where the workbook calls it a text, else behind `v`."""
+    if isinstance(value, bool):
+        return f"v{'TRUE' if value else 'FALSE'}"
+    if isinstance(value, (int, float)):
+        # A workbook has floats only: 3.0 was written as 3.
+        return f"v{int(value) if float(value).is_integer() and abs(value) < 1e15 else value!r}"
+    if isinstance(value, datetime) and value.time() == time():
+        value = value.date()
+    if isinstance(value, (date, time)):
+        return f"t{value.isoformat()}"
+    return "v" if value is None else f"t{value}"
+
+
+def _copied_lines(copy: IO[str]) -> Iterator[Line]:
+    copy.seek(0)
+    for line in copy:
+        where, cells = json.loads(line)
+        yield where, [TextCell(cell[1:]) if cell[0] == "t" else cell[1:] for cell in cells]

@@ -1,0 +1,177 @@
+"""Sheets as people have them: separators, decimal commas, workbooks, and types that are given."""
+
+from __future__ import annotations
+
+import datetime
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from hpcsweep.sources import source_from_manifest_dict, table
+from tests.support.sourcing import frozen, refused
+
+
+def workbook(path: Path, *sheets: tuple[str, list[list[Any]]]) -> Path:
+    """A workbook with these sheets, as openpyxl writes it: formulas have no values."""
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets:
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+def params(path: Path, **options: Any) -> list[dict[str, Any]]:
+    return [case.params for case in table(path, **options)]
+
+
+def test_separators_and_decimal_commas(tmp_path: Path) -> None:
+    path = tmp_path / "de.csv"
+    path.write_bytes('\ufeffname;dosis;n\r\nä;0,5;1\r\n"b;c";-1,5e-3;2\r\n'.encode())
+    assert params(path, delimiter=";", decimal=",") == [
+        {"name": "ä", "dosis": 0.5, "n": 1},
+        {"name": "b;c", "dosis": -0.0015, "n": 2},
+    ]
+    source = table(path, delimiter=";", decimal=",")
+    assert source.written(0) == {"dosis": "0,5"}
+    # Without the decimal mark, and with a point beside it, these are no numbers.
+    assert params(path, delimiter=";")[0]["dosis"] == "0,5"
+    path.write_text("x;y\n1.5;1\n2,5;2\n")
+    assert [row["x"] for row in params(path, delimiter=";", decimal=",")] == ["1.5", "2,5"]
+
+
+def test_tsv(tmp_path: Path) -> None:
+    path = tmp_path / "cases.TSV"
+    path.write_text('sample\tdose\ns1\t0.5\n"s 2"\t\n')
+    assert params(path) == [{"sample": "s1", "dose": 0.5}, {"sample": "s 2", "dose": None}]
+
+
+def test_missing_cells(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_text("country,x,s\nNA,1,-\n-,-,\n")
+    assert params(path, missing="-") == [
+        {"country": "NA", "x": 1, "s": None},
+        {"country": None, "x": None, "s": None},
+    ]
+    assert params(path, missing=["NA", "-"])[0]["country"] is None
+    assert params(path)[0] == {"country": "NA", "x": "1", "s": "-"}
+
+
+def test_types_that_are_given(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_text("well,n,x,on,free\n1,1,1,TRUE,1\n2,,2.5,false,2\n")
+    types = {"well": "text", "n": "integer", "x": "number", "on": "boolean"}
+    source = table(path, types=types)
+    assert [case.params for case in source] == [
+        {"well": "1", "n": 1, "x": 1.0, "on": True, "free": 1},
+        {"well": "2", "n": None, "x": 2.5, "on": False, "free": 2},
+    ]
+    assert source.column_types == types | {"free": "integer"}
+    described = source.to_manifest_dict()
+    assert described["types"] == types
+    assert list(source_from_manifest_dict(described)) == list(source)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"types": {"s": "integer"}},
+            "a.csv:3: '1_0' in the column 's' is not of the type int",
+        ),
+        ({"types": {"x": "boolean"}}, "a.csv:2: '1' in the column 'x' is not of the type boolean"),
+        ({"types": {"y": "text"}}, "`types` names 'y', which is not a column"),
+        ({"types": {"x": "int"}}, "types.x: 'int' is not a type"),
+        ({"types": ["x"]}, "is not a mapping of columns"),
+        ({"delimiter": ";;"}, "';;' is not a delimiter"),
+        ({"delimiter": "x"}, "'x' is not a delimiter"),
+        ({"decimal": ";"}, "is not a decimal mark"),
+        ({"missing": [1]}, "is not a list of texts"),
+        ({"sheet": "a"}, "`sheet` says nothing of a .csv file"),
+        ({"sheets": "a"}, "unknown key 'sheets'"),
+    ],
+)
+def test_refused_keys(tmp_path: Path, options: dict[str, Any], words: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("x,s\n1,5\n2,1_0\n")
+    refused(lambda: table(path, **options), words)
+
+
+def test_types_of_other_formats(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"x": 1, "v": [1], "m": 1, "z": null}\n{"x": 2.5, "v": [], "m": "b"}\n')
+    types = {"x": "number", "v": "list", "m": "mixed", "z": "empty"}
+    assert table(path).column_types == types
+    refused(lambda: table(path, types={"x": "text"}), "`types` says nothing of a .jsonl file")
+
+
+# --- workbooks ------------------------------------------------------------------------------------
+
+ROWS: list[list[Any]] = [
+    ["sample", "barcode", "plate", "dose", "n", "on", "day"],
+    ["s1", "007", "1", 0.5, 1, True, datetime.datetime(2026, 1, 31)],  # noqa: DTZ001  # as Excel's
+    [],
+    ["1E5", "100", "2", 2, 2.0, False, None],
+]
+
+
+def test_workbooks(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "plate.xlsx", ("first", ROWS), ("second", [["x"], [1], [2]]))
+    source = table(path)
+    # What the workbook calls a text is one, though it looks like a number.
+    rows = [
+        ["s1", "007", "1", 0.5, 1, True, "2026-01-31"],
+        ["1E5", "100", "2", 2.0, 2, False, None],
+    ]
+    assert [list(case.params.values()) for case in source] == rows
+    assert source.column_types["plate"] == "text"
+    assert params(path, sheet="second") == [{"x": 1}, {"x": 2}]
+    assert params(path, types={"day": "text"}, missing="007")[0]["barcode"] is None
+    directory = tmp_path / "frozen"
+    directory.mkdir()
+    assert list(frozen(source, directory)) == list(source)
+    refused(lambda: table(path, sheet="third"), "has no sheet 'third'", "first, second")
+
+
+def test_numbers_beside_texts_in_a_workbook(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", ("a", [["well"], [1], ["B2"], [2.5], [3.0]]))
+    assert [row["well"] for row in params(path)] == ["1", "B2", "2.5", "3"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([["x", "y"], [1, 2], [2, "=A2+1"]], "sheet 'a', cell B3: =A2+1 is a formula without"),
+        ([["x", "y"], [1, 2], [2, 3, 4]], "sheet 'a', row 3: 3 cells under 2 columns"),
+        ([["x", "x"], [1, 2]], "row 1: two columns have the same name: 'x'"),
+        ([["x", None, "y"], [1, 2, 3]], "is not a parameter name"),
+        ([["x"], [1], [1]], "row 3: the cases at 0 and 1 are the same"),
+        ([["x"], [1], ["#DIV/0!"]], "row 3: #DIV/0! is the error of a formula"),
+        ([["x"]], "no cases"),
+        ([], "no cases"),
+    ],
+)
+def test_refused_workbooks(tmp_path: Path, rows: list[list[Any]], words: str) -> None:
+    path = workbook(tmp_path / "a.xlsx", ("a", rows))
+    refused(lambda: table(path), words)
+
+
+def test_a_formula_with_its_value(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "plain.xlsx", ("a", [["x"], ["=1+1"], [3]]))
+    computed = tmp_path / "computed.xlsx"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(computed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"<f>1+1</f><v />", b"<f>1+1</f><v>2</v>"))
+    assert params(computed) == [{"x": 2}, {"x": 3}]
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\3\4x", b"\xd0\xcf\x11\xe0 an old .xls"])
+def test_what_is_no_workbook(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(data)
+    refused(lambda: table(path), "cannot be read as a workbook", "CSV UTF-8")
