@@ -69,18 +69,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Forget how the last run ended."""
-    _record_exit_status(session.config, None)
+    _record_run(session.config, None)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Record how this run ended, for `tests.support.rerun`."""
-    _record_exit_status(session.config, int(exitstatus))
+    _record_run(session.config, int(exitstatus))
 
 
-def _record_exit_status(config: pytest.Config, status: int | None) -> None:
+def _record_run(config: pytest.Config, exit_status: int | None) -> None:
     cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
     if cache is not None and not hasattr(config, "workerinput"):
-        cache.set(rerun.EXIT_STATUS, status)
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        stats = reporter.stats if reporter and exit_status else {}
+        failed = [*stats.get("failed", ()), *stats.get("error", ())]
+        cache.set(rerun.LAST_RUN, rerun.last_run(exit_status, failed))
 
 
 @pytest.hookimpl(tryfirst=True)
