@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,6 +47,7 @@ from hpcsweep.tables.collect import TableRequest, collect
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.frames import data_frame
 from hpcsweep.tables.selection import Selection, selected_cases
+from hpcsweep.tables.shape import Shape
 from hpcsweep.tables.sweep_cases import SweepCases
 from hpcsweep.terminal_text import visible
 
@@ -325,17 +327,28 @@ class Sweep:
         last: int | None = None,
         columns: Sequence[str] = (),
         attempts: bool = False,
+        mean_over: Sequence[str] = (),
+        group_by: Sequence[str] = (),
+        stats: Sequence[str] = (),
+        pivot: str | None = None,
+        notify: Notify | None = print_notice,
     ) -> list[TableRow]:
         """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`.
 
         With `attempts` there is a row for each attempt: what it asked for and what it used.
+        `mean_over`, `group_by`, `stats` and `pivot` put complete cases together as on the command
+        line; `notify` is called with what is left out.
         """
         selection = _selection(cases, where, status, last)
+        shape = _shape(mean_over, group_by, stats, pivot)
 
         def as_dicts(table: TableColumns, rows: Iterator[TableRow]) -> list[TableRow]:
             return [{name: row[name] for name in table.names if name in row} for row in rows]
 
-        return self._collected(selection, columns, as_dicts, attempts=attempts)
+        request = TableRequest(
+            selection=selection, columns=_words(columns), attempts=attempts, shape=shape
+        )
+        return self._collected(request, as_dicts, notify)
 
     def to_dataframe(
         self,
@@ -346,21 +359,28 @@ class Sweep:
         last: int | None = None,
         columns: Sequence[str] = (),
         attempts: bool = False,
+        mean_over: Sequence[str] = (),
+        group_by: Sequence[str] = (),
+        stats: Sequence[str] = (),
+        pivot: str | None = None,
+        notify: Notify | None = print_notice,
     ) -> pd.DataFrame:
-        """The rows as a pandas DataFrame, in index order. Needs pandas.
+        """The rows as a pandas DataFrame, in index order, as `query` selects them. Needs pandas.
 
         Where a case lacks an int, the column is of pandas' own Int64: ints stay exact.
         """
         selection = _selection(cases, where, status, last)
-        return self._collected(selection, columns, data_frame, attempts=attempts)
+        shape = _shape(mean_over, group_by, stats, pivot)
+        request = TableRequest(
+            selection=selection, columns=_words(columns), attempts=attempts, shape=shape
+        )
+        return self._collected(request, data_frame, notify)
 
     def _collected(
         self,
-        selection: Selection,
-        columns: Sequence[str],
+        request: TableRequest,
         make: Callable[[TableColumns, Iterator[TableRow]], T],
-        *,
-        attempts: bool,
+        notify: Notify | None,
     ) -> T:
         """What `make` makes of the columns and rows."""
         made: list[T] = []
@@ -369,7 +389,7 @@ class Sweep:
             self._recorded_cluster,
             self._settings,
             lambda columns, rows: made.append(make(columns, rows)),
-            TableRequest(selection=selection, columns=_words(columns), attempts=attempts),
+            replace(request, notify=_logged(notify)),
         )
         problem = fill_table(self._directory)
         if problem:
@@ -446,6 +466,14 @@ def _selection(
 ) -> Selection:
     some = cases if isinstance(cases, str | None) else list(cases)
     return Selection(cases=some, where=where, status=_words(status), last=last)
+
+
+def _shape(
+    mean_over: Sequence[str], group_by: Sequence[str], stats: Sequence[str], pivot: str | None
+) -> Shape:
+    return Shape(
+        mean_over=_words(mean_over), group_by=_words(group_by), stats=_words(stats), pivot=pivot
+    )
 
 
 def _words(given: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from hpcsweep import ids
+from hpcsweep.conditions.names import unknown_name
 from hpcsweep.errors import InputError
 
 FORM = (
@@ -247,11 +248,7 @@ class _Parser:
         name = ast.unparse(node)
         name = self.stand_ins.get(name, name)
         if name not in self.names:
-            raise InputError(
-                f"{name!r} is not a {self.noun}",
-                where=self.where,
-                next_step=f"{self.noun.capitalize()}s: {', '.join(self.names)}.",
-            )
+            raise unknown_name(name, self.names, self.where, self.noun)
         return Name(name=name)
 
     def _value(self, node: ast.expr) -> Value:

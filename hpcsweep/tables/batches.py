@@ -71,6 +71,17 @@ class TableRows(Iterator[TableRow]):
         return self._make(names)
 
 
+def rows_of(batch: TableBatch, names: Sequence[str]) -> TableRows:
+    """The rows of one batch with these columns."""
+
+    def make(some: Sequence[str]) -> Iterator[TableBatch]:
+        values = {name: batch.values[name] for name in some}
+        nulls = {name: nulls for name, nulls in batch.nulls.items() if name in values}
+        yield TableBatch(count=batch.count, values=values, nulls=nulls)
+
+    return TableRows(make, list(names), batch.count)
+
+
 def batches_of(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[TableBatch]:
     """The rows in batches with the selected columns."""
     if isinstance(rows, TableRows):

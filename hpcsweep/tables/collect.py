@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError, SourceError
@@ -17,9 +17,10 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.attempts import attempt_columns, attempt_rows
 from hpcsweep.tables.batches import TableBatch, TableRows
 from hpcsweep.tables.begun_rows import begun_batches, merged_batches
-from hpcsweep.tables.columns import TableColumns, TableRow, columns_of, flatten
+from hpcsweep.tables.columns import TableColumns, TableRow, columns_of, flatten, named
 from hpcsweep.tables.named_cases import cases_made
 from hpcsweep.tables.selection import CaseSelector, Selection
+from hpcsweep.tables.shape import Shape, reshaped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,10 +31,21 @@ class TableRequest:
     columns: tuple[str, ...] = ()
     # Whether there is a row for each attempt, not for each case.
     attempts: bool = False
+    # What becomes of the rows of cases.
+    shape: Shape = field(default_factory=Shape)
     # The options that name the columns, for messages.
     named_by: str = "--columns"
     # Is told before `take` gets anything if no case is selected.
     notify: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        """*Raises* InputError for attempts in another shape: they have no metrics."""
+        if self.attempts and self.shape:
+            raise InputError(
+                "attempts have no metrics to put together",
+                where="--attempts",
+                next_step="Leave it out.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,28 +78,21 @@ def collect(
         # The row of a case that cannot be made reports the error.
         new = cases_made(outlook.version.source, outlook.not_begun)
         columns = columns_of(sweep_index, new)
-        table = _named(attempt_columns(columns) if request.attempts else columns, request)
+        table = attempt_columns(columns) if request.attempts else columns
+        if not request.shape:
+            table = named(table, request.columns, request.named_by)
         selector = CaseSelector(
             outlook=outlook, sweep=sweep, sweep_index=sweep_index, columns=columns
         )
         selected = selector.select(request.selection)
         if selected is not None and not selected:
             request.notify(request.selection.nothing_found)
-        rows = attempt_rows if request.attempts else _rows
-        take(table, rows(outlook, sweep_index, table, selected))
+        make = attempt_rows if request.attempts else _rows
+        rows: Iterator[TableRow] = make(outlook, sweep_index, table, selected)
+        if request.shape:
+            table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
+        take(table, rows)
         return Collected(torn=sweep_index.torn(), other_code=outlook.indices(State.STALE).count)
-
-
-def _named(columns: TableColumns, request: TableRequest) -> TableColumns:
-    """The columns that are asked for. *Raises* InputError."""
-    for name in request.columns:
-        if name not in columns.kinds:
-            raise InputError(
-                f"{name!r} is not a column",
-                where=request.named_by,
-                next_step=f"Columns: {', '.join(columns.kinds)}.",
-            )
-    return replace(columns, names=list(request.columns) or columns.names)
 
 
 # --- rows ---------------------------------------------------------------------------------------

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+from hpcsweep.conditions.names import unknown_name
 from hpcsweep.records import ParamCase
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import Keys, Kinds, learn
@@ -73,6 +74,21 @@ def all_columns(
     return TableColumns(
         params=param_columns, metrics=metric_columns, kinds=kinds, names=list(kinds)
     )
+
+
+def named(columns: TableColumns, names: Sequence[str], where: str = "--columns") -> TableColumns:
+    """The table with these columns, or all. *Raises* InputError for one that it does not have."""
+    check_columns(names, columns.kinds, where)
+    return replace(columns, names=list(names) or columns.names)
+
+
+def check_columns(
+    names: Iterable[str], known: Collection[str], where: str, what: str = "column"
+) -> None:
+    """*Raises* InputError for a name that is none of the known ones."""
+    for name in names:
+        if name not in known:
+            raise unknown_name(name, known, where, what)
 
 
 def _name(

@@ -68,25 +68,51 @@ def test_a_table_shows_a_value_whole_or_names_its_column(wide: Here) -> None:
     assert values[1]["status"] == "complete"
     for width in WIDTHS:
         lines = on_terminal(["collect", "s"], width=width).text.splitlines()
+        assert all(len(line) <= width for line in lines)
         names = lines[0].split()
         assert names[:2] == ["index", "status"]
-        table, note = lines[:7], " ".join(lines[7:])
-        assert all(len(line) <= width for line in table)
-        pattern = "not shown for width: (.*); --columns or --format csv has them"
-        left_out = re.fullmatch(pattern, note)
+        at_note = next((at for at, line in enumerate(lines) if "not shown" in line), len(lines))
+        pattern = (
+            "not shown for width: (.*); --columns, --wide, --vertical or --format csv has them"
+        )
+        left_out = re.fullmatch(pattern, " ".join(lines[at_note:]))
         told = left_out[1].split(", ") if left_out else []
         assert width == 120 or left_out
         assert set(names).isdisjoint(told)
         assert [name for name in head if name in {*names, *told}] == head
-        for line, (index, status) in zip(
-            table[1:], ((i, "complete") for i in range(6)), strict=True
-        ):
-            assert line.split()[0] == str(index)
-            assert line.split()[1] in (status, "failed")
-            assert "…" not in line
-    # Columns that were left out can be named, and an error's message is cut visibly.
+        # A row is one line, or several where a text is wrapped.
+        rows = [line.split() for line in lines[1:at_note] if line.strip()[0].isdigit()]
+        assert [row[0] for row in rows] == list("012345")
+        assert {row[1] for row in rows} == {"complete", "failed"}
+        assert "…" not in "".join(lines)
+    # Columns that were left out can be named, and an error's message is wrapped.
     text = on_terminal(["collect", "s", "--columns", "index,energy,error"], width=60).text
-    holds(text, "6.30402e-06", " 1.2608e-05", "this message is a long one, this m", "…\n")
+    holds(text, "6.30402e-06", " 1.2608e-05", "this message is a long one, this")
+    assert " ".join(text.split()).count("this message is a long one,") == 2 * 9
+
+
+@pytest.mark.usefixtures("wide")
+def test_all_of_a_row_is_shown_on_demand() -> None:
+    """As wide as it is, or a value in a line, and exactly."""
+    lines = on_terminal(["collect", "s", "--wide"], width=40).text.splitlines()
+    assert len(lines) == 1 + 6
+    holds(lines[0], "index", "case_id", "replicate", "code_digest", "error")
+    holds(lines[2], "complete", "short", "1.2608042e-05", "1234567890123")
+    holds(lines[4], "the rather long name of a sample", "6.304021e-06")
+    text = on_terminal(["collect", "s", "--vertical", "--cases", "1,2"], width=40).text
+    first, second = text.split("\n\n")
+    holds(
+        first, "index          2\n", "status         complete\n", "energy         1.2608042e-05\n"
+    )
+    holds(
+        second,
+        "index          2\n",
+        "reason         error\n",
+        "error          this message is a long",
+    )
+    assert "energy" not in second  # which has none
+    for wrong in (["--wide", "--vertical"], ["--wide", "--format", "csv"]):
+        assert on_terminal(["collect", "s", *wrong]).code == 2
 
 
 def test_lists_are_wrapped_and_never_cut(wide: Here) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -9,12 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from hpcsweep.cli.render.layout import LayoutColumn, StyledLine, cleaned, facts, fitting, lines
+from hpcsweep.cli.render.layout import (
+    CELL_LINES,
+    LayoutColumn,
+    StyledLine,
+    cleaned,
+    facts,
+    fitting,
+    lines,
+)
 
 NUMBERS = LayoutColumn(name="energy", cells=["6.30402e-06", "1.2608e-05"], right=True)
 STATUS = LayoutColumn(name="status", cells=["complete", "failed"])
 ERROR = LayoutColumn(
-    name="error", cells=["", "a message that goes on for quite a while"], may_be_cut=True
+    name="error", cells=["", "a message that goes on for quite a while"], may_wrap=True
 )
 
 
@@ -43,7 +52,8 @@ def plain(styled: Iterable[StyledLine]) -> list[str]:
             [
                 "     energy  status    error",
                 "6.30402e-06  complete",
-                " 1.2608e-05  failed    a message that goes on for…",
+                " 1.2608e-05  failed    a message that goes on for",
+                "                       quite a while",
             ],
         ),
         (40, ["     energy  status", "6.30402e-06  complete", " 1.2608e-05  failed"]),
@@ -76,22 +86,59 @@ def test_no_line_is_wider_than_the_terminal(
     made: list[tuple[str, list[str], bool]], width: int
 ) -> None:
     columns = [
-        cleaned(LayoutColumn(name=name, cells=cells, may_be_cut=cut)) for name, cells, cut in made
+        cleaned(LayoutColumn(name=name, cells=cells, may_wrap=wraps)) for name, cells, wraps in made
     ]
     chosen = fitting(columns, width)
     printed = plain(lines(chosen, width))
     if len(chosen) > 1:
         assert max(map(cell_len, printed)) <= width
-    for at, line in enumerate(printed[1:]):
-        for column in chosen:
-            if not column.may_be_cut:
-                assert column.cells[at].rstrip() in line
+    text = "".join(printed[1:])
+    for column in chosen:
+        for cell in column.cells:
+            if not column.may_wrap:
+                assert any(cell.rstrip() in line for line in printed[1:])
+            elif "…" not in text:  # of a cell with too many lines
+                assert squeezed(cell) <= squeezed(text)
     assert all(
         cell.isprintable() or "\\" not in ascii(cell)
         for line in printed
         for cell in line
         if ord(cell) < 0xA0
     )
+
+
+def squeezed(text: str) -> Counter[str]:
+    """How often a text has each character, spaces left out."""
+    return Counter("".join(text.split()))
+
+
+WRAPPED = [
+    LayoutColumn(name="n", cells=["7", "8"], right=True),
+    LayoutColumn(name="short", cells=["a text of 23 characters", ""], may_wrap=True),
+    LayoutColumn(name="long", cells=["word " * 30 + "end", "x" * 45], may_wrap=True),
+]
+
+
+def test_the_widest_texts_are_wrapped() -> None:
+    """The narrower one is whole; a word that is longer than its column is broken."""
+    assert shown(WRAPPED, 60) == [
+        "n  short                    long",
+        "7  a text of 23 characters  word word word word word word",
+        "                            word word word word word word",
+        "                            word word word word word word",
+        "                            word word word word word word",
+        "                            word word word word word word",
+        "                            end",
+        f"8                           {'x' * 32}",
+        f"                            {'x' * 13}",
+    ]
+
+
+def test_a_cell_of_many_lines_ends_with_an_ellipsis() -> None:
+    column = LayoutColumn(name="error", cells=["word " * 99], may_wrap=True)
+    printed = shown([column], 24)
+    assert len(printed) == 1 + CELL_LINES
+    assert printed[-1] == "word word word word wor…"
 
 
 def test_facts_wrap_at_words_and_cut_nothing() -> None:

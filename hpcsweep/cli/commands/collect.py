@@ -9,12 +9,15 @@ import click
 
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
+from hpcsweep.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hpcsweep.cli.render.rows import View
     from hpcsweep.tables.columns import TableColumns, TableRow
     from hpcsweep.tables.selection import Selection
+    from hpcsweep.tables.shape import Shape
 
 
 @click.command("collect")
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 @click.option(
     "--attempts", is_flag=True, help="A row for each attempt: what it asked for and used."
 )
+@shape_options
+@click.option("--wide", is_flag=True, help="On the screen: all columns, in lines of any length.")
+@click.option("--vertical", is_flag=True, help="On the screen: a block of lines for each row.")
 @click.option("--output", type=file_option, help="Write to a file.")
 @common
 def command(
@@ -38,7 +44,10 @@ def command(
     output: Path | None,
     columns: str | None,
     attempts: bool,
+    wide: bool,
+    vertical: bool,
     selection: Selection,
+    shape: Shape,
     **shared: Any,
 ) -> None:
     """Print one row per case, in index order.
@@ -56,12 +65,17 @@ def command(
         raise click.UsageError("--format table is for the screen; a file is csv, jsonl or parquet")
     if output is None and chosen == "parquet":
         raise click.UsageError("--format parquet needs --output")
+    view = _view(chosen, wide=wide, vertical=vertical)
 
     def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
-        _write(chosen, output, columns, rows)
+        _write(chosen, output, columns, rows, view)
 
     request = TableRequest(
-        selection=selection, columns=words(columns), attempts=attempts, notify=notices.notify
+        selection=selection,
+        columns=words(columns),
+        attempts=attempts,
+        shape=shape,
+        notify=notices.notify,
     )
     done = collect(directory, context.cluster_of(directory), context.settings, take, request)
     if done.other_code:
@@ -72,7 +86,20 @@ def command(
         notices.notify(f"written: {output}")
 
 
-def _write(form: str, output: Path | None, columns: TableColumns, rows: Iterator[TableRow]) -> None:
+def _view(form: str, *, wide: bool, vertical: bool) -> View:
+    """How rows are shown on the screen."""
+    from hpcsweep.cli.render.rows import View
+
+    if wide and vertical:
+        raise click.UsageError("--wide and --vertical exclude each other")
+    if (wide or vertical) and form != "table":
+        raise click.UsageError("--wide and --vertical are for the screen")
+    return View.WIDE if wide else View.VERTICAL if vertical else View.FITTED
+
+
+def _write(
+    form: str, output: Path | None, columns: TableColumns, rows: Iterator[TableRow], view: View
+) -> None:
     from hpcsweep.cli import streams
     from hpcsweep.cli.render.rows import print_table
     from hpcsweep.tables import formats
@@ -85,7 +112,7 @@ def _write(form: str, output: Path | None, columns: TableColumns, rows: Iterator
         case "csv":
             formats.write(formats.csv_lines(columns, rows), output, streams.document())
         case _:
-            print_table(columns, rows)
+            print_table(columns, rows, view)
 
 
 def _form_of(output: Path | None) -> str:

@@ -1,19 +1,25 @@
-"""The layout of every table of text: a number, an id or a status is shown whole or not at all."""
+"""The layout of every table of text: a number, an id or a status is shown whole or not at all.
+
+Text is wrapped inside its column.
+"""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 
 from hpcsweep.terminal_text import one_line, visible
 
 # Characters between two columns.
 GAP = 2
-# Smallest width to which free text is cut, or wrapped beside the rest of its row.
+# Smallest width to which text is wrapped, in its column or beside the rest of its row.
 TEXT_MIN = 20
+# Lines of a wrapped cell; the last of more ends with an ellipsis.
+CELL_LINES = 8
 # Indent of a text below the rest of its row.
 HANGING = 4
 
@@ -29,8 +35,8 @@ class LayoutColumn:
     name: str
     cells: Sequence[str]
     right: bool = False
-    # Free text, such as an error's message: it is cut, with an ellipsis, if it does not fit.
-    may_be_cut: bool = False
+    # Text, such as an error's message, that is wrapped if it does not fit.
+    may_wrap: bool = False
 
     @property
     def full_width(self) -> int:
@@ -41,16 +47,13 @@ class LayoutColumn:
     def min_width(self) -> int:
         """The width below which it is not shown."""
         short = max(TEXT_MIN, cell_len(self.name))
-        return min(self.full_width, short) if self.may_be_cut else self.full_width
+        return min(self.full_width, short) if self.may_wrap else self.full_width
 
 
 def cleaned(column: LayoutColumn) -> LayoutColumn:
     """The column with control characters escaped."""
-    return LayoutColumn(
-        name=one_line(column.name),
-        cells=[one_line(cell) for cell in column.cells],
-        right=column.right,
-        may_be_cut=column.may_be_cut,
+    return replace(
+        column, name=one_line(column.name), cells=[one_line(cell) for cell in column.cells]
     )
 
 
@@ -67,28 +70,52 @@ def fitting(columns: Sequence[LayoutColumn], width: int) -> list[LayoutColumn]:
 
 def lines(columns: Sequence[LayoutColumn], width: int) -> Iterator[StyledLine]:
     """The lines of a table, beginning with its head."""
-    left = width - sum(GAP + column.min_width for column in columns) + GAP
-    widths = []
-    for column in columns:
-        more = min(max(left, 0), column.full_width - column.min_width)
-        left -= more
-        widths.append(column.min_width + more)
-    places = list(zip(columns, widths, strict=True))
-    yield [(_joined(_cell(column.name, room, column.right) for column, room in places), "bold")]
+    widths = _widths(columns, width - GAP * (len(columns) - 1))
+    yield [(_joined([column.name for column in columns], columns, widths), "bold")]
     for cells in zip(*(column.cells for column in columns), strict=True):
-        row = zip(cells, places, strict=True)
-        yield [(_joined(_cell(cell, room, column.right) for cell, (column, room) in row), "")]
+        wrapped = [_in_cell(cell, room) for cell, room in zip(cells, widths, strict=True)]
+        for parts in zip_longest(*wrapped, fillvalue=""):
+            yield [(_joined(parts, columns, widths), "")]
 
 
-def _joined(cells: Iterator[str]) -> str:
-    return (" " * GAP).join(cells).rstrip()
+def _widths(columns: Sequence[LayoutColumn], width: int) -> list[int]:
+    """The width of each column: the room that is left goes to the narrowest wrapped ones first."""
+    widths = [column.min_width for column in columns]
+    left = width - sum(widths)
+    wrapped = [at for at, column in enumerate(columns) if column.full_width > widths[at]]
+    for count, at in enumerate(sorted(wrapped, key=lambda at: columns[at].full_width)):
+        share = max(left, 0) // (len(wrapped) - count)
+        more = min(share, columns[at].full_width - widths[at])
+        widths[at] += more
+        left -= more
+    return widths
 
 
-def _cell(text: str, width: int, right: bool) -> str:
-    room = width - cell_len(text)
-    if room < 0:
-        return set_cell_size(text, width - 1) + "…"
-    return " " * room + text if right else text + " " * room
+def _joined(parts: Sequence[str], columns: Sequence[LayoutColumn], widths: Sequence[int]) -> str:
+    padded = []
+    for text, column, width in zip(parts, columns, widths, strict=True):
+        padding = " " * (width - cell_len(text))
+        padded.append(padding + text if column.right else text + padding)
+    return (" " * GAP).join(padded).rstrip()
+
+
+def _in_cell(text: str, width: int) -> list[str]:
+    """The lines of a cell: broken at spaces, and inside of words that are longer than a line."""
+    if cell_len(text) <= width:
+        return [text]
+    texts = [""]
+    for word in text.split():
+        *full, rest = chop_cells(word, width)
+        joined = f"{texts[-1]} {word}" if texts[-1] else word
+        if cell_len(joined) <= width:
+            texts[-1] = joined
+        else:
+            texts += [*full, rest]
+    texts = list(filter(None, texts))
+    if len(texts) > CELL_LINES:
+        last = set_cell_size(texts[CELL_LINES - 1], width - 1).rstrip()
+        texts[CELL_LINES - 1 :] = [f"{last}…"]
+    return texts
 
 
 def facts(rows: Sequence[Sequence[Styled]], width: int) -> Iterator[StyledLine]:

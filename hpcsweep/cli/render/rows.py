@@ -1,14 +1,16 @@
-"""Print rows of results as a table."""
+"""Print rows of results as a table, or as one block for each row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from itertools import chain, islice, zip_longest
+from typing import Any
 
 from hpcsweep.cli.render import console, layout
-from hpcsweep.cli.render.console import print_line, print_texts
+from hpcsweep.cli.render.console import print_facts, print_line, print_texts
 from hpcsweep.tables.batches import TableRows
-from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 
 # Largest count of rows; --format csv has them all.
@@ -33,45 +35,87 @@ HIDDEN = frozenset(
 OFTEN_EMPTY = ("replicate", "reason")
 # columns that are chosen before all others,
 CHOSEN_FIRST = ("index", "status", "reason")
-# and columns that may be cut.
-FREE_TEXT = frozenset({"error"})
+# and columns about the case, not of its params and metrics, that are wrapped.
+WRAPPED = frozenset({"error", "run_dir"})
+# Significant digits of floats; params that have no more than the second are exact.
+DIGITS = 6
+EXACT_DIGITS = 12
 
 
-def print_table(columns: TableColumns, rows: Iterator[TableRow]) -> None:
-    """Print a table of rows: the columns named, or the default ones."""
+class View(StrEnum):
+    """How rows are shown on a screen."""
+
+    # The columns that fit beside each other, floats rounded.
+    FITTED = "fitted"
+    # All columns with exact values, in lines of any length.
+    WIDE = "wide"
+    # A block for each row, with exact values.
+    VERTICAL = "vertical"
+
+
+def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = View.FITTED) -> None:
+    """Print rows: the columns named, or the default ones."""
     taken = list(islice(rows, TABLE_ROWS + 1))
-    shown = columns.names
-    given = shown != list(columns.kinds)
-    if not given:
-        shown = [name for name in shown if name not in HIDDEN]
-        for name in OFTEN_EMPTY:
-            if not any(row.get(name) for row in taken):
-                shown.remove(name)
-    made = {
-        name: layout.cleaned(
-            layout.LayoutColumn(
-                name=name,
-                cells=[_short(row.get(name)) for row in taken[:TABLE_ROWS]],
-                right=columns.kinds[name] != "str",
-                may_be_cut=name in FREE_TEXT,
-            )
-        )
-        for name in shown
-    }
-    width = console.width()
-    order = shown if given else _by_priority(columns, shown)
-    fitting = layout.fitting([made[name] for name in order], width)
-    print_texts(*layout.lines([column for column in made.values() if column in fitting], width))
-    left_out = [column.name for column in made.values() if column not in fitting]
-    if left_out:
-        print_line(
-            f"not shown for width: {', '.join(left_out)}; --columns or --format csv has them"
-        )
+    shown = taken[:TABLE_ROWS]
+    match view:
+        case View.VERTICAL:
+            _print_blocks(columns, shown)
+        case View.WIDE:
+            made = [_column(columns, name, shown, exact=True) for name in columns.names]
+            print_texts(*layout.lines(made, console.ANY_WIDTH))
+        case View.FITTED:
+            _print_fitted(columns, shown)
     # A plain iterator has no count: read the rest.
     count = rows.count if isinstance(rows, TableRows) else len(taken) + sum(1 for _ in rows)
     more = count - TABLE_ROWS
     if more > 0:
         print_line(f"… and {more} more rows: --format csv has them all.")
+
+
+def _print_fitted(columns: TableColumns, rows: Sequence[TableRow]) -> None:
+    """Print the columns that fit, and the names of the others."""
+    names = columns.names
+    given = names != list(columns.kinds)
+    if not given:
+        names = [name for name in names if name not in HIDDEN]
+        for name in OFTEN_EMPTY:
+            if name in names and not any(row.get(name) for row in rows):
+                names.remove(name)
+    made = {name: _column(columns, name, rows) for name in names}
+    width = console.width()
+    order = names if given else _by_priority(columns, names)
+    fitting = layout.fitting([made[name] for name in order], width)
+    print_texts(*layout.lines([column for column in made.values() if column in fitting], width))
+    left_out = [column.name for column in made.values() if column not in fitting]
+    if left_out:
+        note = "--columns, --wide, --vertical or --format csv has them"
+        print_facts([[f"not shown for width: {', '.join(left_out)}; {note}"]])
+
+
+def _print_blocks(columns: TableColumns, rows: Sequence[TableRow]) -> None:
+    """Print a block for each row: a line for each value that it has."""
+    for number, row in enumerate(rows):
+        if number:
+            print_line("")
+        present = [name for name in columns.names if name in row]
+        print_facts([(name, cell(row[name])) for name in present])
+
+
+def _column(
+    columns: TableColumns, name: str, rows: Sequence[TableRow], *, exact: bool = False
+) -> layout.LayoutColumn:
+    values = [row.get(name) for row in rows]
+    is_param = name in columns.params.values()
+    has_numbers = any(isinstance(value, int | float) for value in values)
+    is_about_case = name in FIRST or name in LAST
+    column = layout.LayoutColumn(
+        name=name,
+        cells=list(map(cell, values)) if exact else _rounded(values, is_param=is_param),
+        right=columns.kinds[name] != "str",
+        # A number is never broken into lines, an id or a status neither.
+        may_wrap=name in WRAPPED or not (is_about_case or has_numbers),
+    )
+    return layout.cleaned(column)
 
 
 def _by_priority(columns: TableColumns, shown: list[str]) -> list[str]:
@@ -81,5 +125,17 @@ def _by_priority(columns: TableColumns, shown: list[str]) -> list[str]:
     return first + [name for name in shown if name not in first]
 
 
-def _short(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else cell(value)
+def _rounded(values: Sequence[Any], *, is_param: bool) -> list[str]:
+    """The values as texts: floats rounded.
+
+    Params are exact where that is short, and where different ones would look the same.
+    """
+    floats = {value for value in values if isinstance(value, float)}
+    texts = {value: f"{value:.{DIGITS}g}" for value in floats}
+    if is_param:
+        exact = {value: f"{value:.{EXACT_DIGITS}g}" for value in floats}
+        if all(float(text) == value for value, text in exact.items()):
+            texts = exact
+        elif len(set(texts.values())) < len(floats):
+            texts = {value: repr(value) for value in floats}
+    return [texts[value] if isinstance(value, float) else cell(value) for value in values]

@@ -1,0 +1,198 @@
+"""Group the complete cases of a table, and compute statistics of their numbers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpcsweep.records import Status
+from hpcsweep.tables.batches import TableBatch, TableRows, batches_of, rows_of
+from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.statistics import statistics_of
+
+# Kinds of columns whose values are numbers; of a truth value the mean is its share.
+NUMBERS = frozenset({"int", "float", "bool"})
+# What cases used, of which there are statistics beside those of metrics.
+USED = ("wall_seconds", "cpu_seconds", "max_rss_bytes")
+# Types that a dict distinguishes as the identity of a case does; True is not 1.
+_PLAIN = frozenset({int, str, type(None)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupColumns:
+    """The columns of a table with a row for each group."""
+
+    # Columns of the table of cases; each of their combinations is a group.
+    keys: tuple[str, ...]
+    # Keys and statistics; all are selected.
+    columns: TableColumns
+    # The column of cases and the statistic that a column comes from.
+    origins: dict[str, tuple[str, str]]
+
+
+def group_columns(columns: TableColumns, keys: Sequence[str], stats: Sequence[str]) -> GroupColumns:
+    """The columns of groups: the keys, and `energy_mean` and so on of each metric."""
+    kinds = {name: columns.kinds[name] for name in keys}
+    origins: dict[str, tuple[str, str]] = {}
+    metrics: dict[tuple[str, ...], str] = {}
+    of_metrics = list(columns.metrics.values())
+    for name in (*of_metrics, *USED):
+        if columns.kinds.get(name) in NUMBERS and name not in keys:
+            for stat in stats:
+                made = f"{name}_{stat}"
+                while made in kinds:
+                    made = f"metric.{made}"
+                kinds[made] = "int" if stat == "n" else "float"
+                origins[made] = (name, stat)
+                if name in of_metrics:
+                    metrics[made,] = made
+    params = {path: name for path, name in columns.params.items() if name in keys}
+    table = TableColumns(params=params, metrics=metrics, kinds=kinds, names=list(kinds))
+    return GroupColumns(keys=tuple(keys), columns=table, origins=origins)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grouped:
+    """A row for each group, in the order of the first case of each."""
+
+    rows: TableRows
+    # What is left out or put together, for people.
+    notes: list[str]
+
+
+class _Groups:
+    """The groups of the rows so far."""
+
+    def __init__(self, keys: Sequence[str], others: Sequence[str]) -> None:
+        # Number of a group by the marks of its keys.
+        self.numbers: dict[tuple[Any, ...], int] = {}
+        # By key: its value in each group, and the numbers of groups where it is null.
+        self.values: dict[str, list[Any]] = {name: [] for name in keys}
+        self.nulls: dict[str, list[int]] = {name: [] for name in keys}
+        # By other param: the mark of the first case of each group.
+        self._firsts: dict[str, dict[int, Any]] = {name: {} for name in others}
+        # Other params that differ between cases of a group.
+        self.pooled: set[str] = set()
+
+    def add(self, batch: TableBatch, rows: Sequence[int]) -> list[int]:
+        """The number of the group of each of these rows."""
+        marks = [marks_of(batch, name) for name in self.values]
+        numbers = []
+        for at in rows:
+            key = tuple(column[at] for column in marks)
+            known = len(self.numbers)
+            number = self.numbers.setdefault(key, known)
+            if number == known:
+                self._note_values(batch, at)
+            numbers.append(number)
+        for name in self._firsts.keys() - self.pooled:
+            first, of_rows = self._firsts[name], marks_of(batch, name)
+            pairs = zip(numbers, rows, strict=True)
+            if any(first.setdefault(number, of_rows[at]) != of_rows[at] for number, at in pairs):
+                self.pooled.add(name)
+        return numbers
+
+    def _note_values(self, batch: TableBatch, at: int) -> None:
+        for name, values in self.values.items():
+            if at in batch.nulls.get(name, ()):
+                self.nulls[name].append(len(values))
+            values.append(batch.values[name][at])
+
+
+class _Numbers:
+    """The numbers of a column so far; NaN where a case has none."""
+
+    def __init__(self) -> None:
+        self._values: list[npt.NDArray[np.float64]] = [np.empty(0)]
+        self._present: list[npt.NDArray[np.bool_]] = [np.empty(0, dtype=bool)]
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Append the values of some rows."""
+        self._present.append(np.array([value is not None for value in values], dtype=bool))
+        try:
+            self._values.append(np.array(values, dtype=np.float64))
+        except (TypeError, ValueError):  # of another kind, learned since the columns were
+            numbers = [value if isinstance(value, float) else None for value in values]
+            self._values.append(np.array(numbers, dtype=np.float64))
+
+    def statistics(
+        self, group: npt.NDArray[np.int64], n_groups: int, stats: Sequence[str]
+    ) -> dict[str, list[Any]]:
+        """Each statistic of each group; `group` has the number of each row's group."""
+        present = np.concatenate(self._present)
+        return statistics_of(group[present], np.concatenate(self._values)[present], n_groups, stats)
+
+
+def grouped(
+    columns: TableColumns, rows: Iterable[TableRow], groups: GroupColumns, names: Sequence[str]
+) -> Grouped:
+    """Group the complete cases, and compute the columns `names` of `groups`."""
+    origins = {name: groups.origins[name] for name in names if name in groups.origins}
+    numbers = {source: _Numbers() for source, _ in origins.values()}
+    others = key_params(columns, groups.keys)
+    state = _Groups(groups.keys, others)
+    left_out: Counter[str] = Counter()
+    group: list[int] = []
+    needed = list(dict.fromkeys(("status", *groups.keys, *numbers, *others)))
+    for batch in batches_of(replace(columns, names=needed), rows):
+        complete = list(complete_rows(batch, left_out))
+        group += state.add(batch, complete)
+        for source, of_source in numbers.items():
+            values = batch.values[source]
+            of_source.add([values[at] for at in complete])
+    made: dict[str, Sequence[Any]] = dict(state.values)
+    for source, of_source in numbers.items():
+        stats = {name: stat for name, (of, stat) in origins.items() if of == source}
+        computed = of_source.statistics(np.array(group, int), len(state.numbers), [*stats.values()])
+        made |= {name: computed[stat] for name, stat in stats.items()}
+    notes = []
+    if state.pooled:
+        notes.append(f"means over cases that differ in {', '.join(sorted(state.pooled))}")
+    if left_out:
+        notes.append(f"not in the means: {numbers_text(left_out)}")
+    batch = TableBatch(count=len(state.numbers), values=made, nulls=state.nulls)
+    return Grouped(rows=rows_of(batch, names), notes=notes)
+
+
+def complete_rows(batch: TableBatch, left_out: Counter[str]) -> Iterator[int]:
+    """The positions of complete cases; the others are counted by status."""
+    for at, status in enumerate(batch.values["status"]):
+        if status == Status.COMPLETE.value:
+            yield at
+        else:
+            left_out[status] += 1
+
+
+def marks_of(batch: TableBatch, name: str) -> Sequence[Any]:
+    """What distinguishes the values of a column, as a dict does it: 1 is 1.0, and True is not 1."""
+    values = batch.values[name]
+    nulls = batch.nulls.get(name, ())
+    if not nulls and set(map(type, values)) <= _PLAIN:
+        return values
+    marks = list(map(_mark, values))
+    for at in nulls:
+        marks[at] = ("null",)
+    return marks
+
+
+def _mark(value: Any) -> Any:
+    if type(value) in _PLAIN or (type(value) is float and value == value):  # noqa: PLR0124  # not NaN
+        return value
+    return (type(value).__name__, json.dumps(value, sort_keys=True))
+
+
+def key_params(columns: TableColumns, without: Iterable[str]) -> list[str]:
+    """What identifies a case, but for these: its replicate and params."""
+    left_out = set(without)
+    return [name for name in ("replicate", *columns.params.values()) if name not in left_out]
+
+
+def numbers_text(counts: Mapping[str, int]) -> str:
+    """Counts with what they count: `3 failed, 1 pending`."""
+    return ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))

@@ -1,0 +1,172 @@
+"""Pivot a table: one parameter down, another across, and a value in each cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from hpcsweep.errors import InputError
+from hpcsweep.tables.batches import TableBatch, batches_of
+from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.formats import cell
+from hpcsweep.tables.groups import complete_rows, marks_of, numbers_text
+
+# Largest count of columns: formats and screens have no room for more.
+ACROSS_MAX = 10_000
+_FORM = "Write ROWS,COLUMNS:CELL, e.g. --pivot omega,dt:energy."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pivot:
+    """What stands where: `omega,dt:energy` has a row per omega and a column per dt."""
+
+    down: tuple[str, ...]
+    across: str
+    cell: str
+    # Over what the values are means already.
+    mean_over: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it takes."""
+        return (*self.down, self.across, self.cell)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """*Raises* InputError for another form than `ROWS,COLUMNS:CELL`."""
+        sides, colon, value = text.rpartition(":")
+        *down, across = (name.strip() for name in sides.split(","))
+        if not (colon and value.strip() and across and down and all(down)):
+            raise InputError(f"{text!r} names no pivot", where="--pivot", next_step=_FORM)
+        return cls(down=tuple(down), across=across, cell=value.strip())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pivoted:
+    """A pivot as a table."""
+
+    columns: TableColumns
+    rows: list[TableRow]
+    # What is empty or left out, for people.
+    notes: list[str]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Cells:
+    """The cells so far."""
+
+    # By the marks of a row, and of a column: their values.
+    down: dict[tuple[Any, ...], tuple[Any, ...]]
+    across: dict[Any, Any]
+    # By both marks: the value, and the marks of the other params of its case.
+    cells: dict[tuple[tuple[Any, ...], Any], tuple[Any, tuple[Any, ...]]]
+    # Cells with several cases, and the params in which these differ.
+    doubled: set[tuple[tuple[Any, ...], Any]]
+    differing: set[str]
+
+    def add(self, batch: TableBatch, pivot: Pivot, rows: Iterable[int], others: list[str]) -> None:
+        """Put the value of each of these rows into its cell."""
+        marks = {name: marks_of(batch, name) for name in (*pivot.down, pivot.across, *others)}
+        values = batch.values
+        for at in rows:
+            row = tuple(marks[name][at] for name in pivot.down)
+            column = marks[pivot.across][at]
+            value, other = values[pivot.cell][at], tuple(marks[name][at] for name in others)
+            self.down.setdefault(row, tuple(values[name][at] for name in pivot.down))
+            self.across.setdefault(column, values[pivot.across][at])
+            first = self.cells.setdefault((row, column), (value, other))
+            if first != (value, other):
+                self.doubled.add((row, column))
+                pairs = zip(others, first[1], other, strict=True)
+                self.differing |= {name for name, one, two in pairs if one != two}
+
+
+def pivoted(
+    columns: TableColumns, rows: Iterable[TableRow], pivot: Pivot, others: Sequence[str]
+) -> Pivoted:
+    """The pivot of a table, rows and columns in order of their values.
+
+    Of a table with the column `status` it takes the complete cases. `others` are the columns by
+    which two cases in one cell may differ. *Raises* InputError if any cell has several values.
+    """
+    apart = [name for name in others if name not in pivot.names]
+    has_status = "status" in columns.kinds
+    needed = (*pivot.names, *apart, *(["status"] if has_status else []))
+    left_out: Counter[str] = Counter()
+    cells = _Cells(down={}, across={}, cells={}, doubled=set(), differing=set())
+    for batch in batches_of(replace(columns, names=list(dict.fromkeys(needed))), rows):
+        complete = complete_rows(batch, left_out) if has_status else range(batch.count)
+        cells.add(batch, pivot, _whole(batch, pivot, complete, left_out), apart)
+    _refuse_doubled(cells, pivot)
+    if len(cells.across) > ACROSS_MAX:
+        raise InputError(
+            f"{pivot.across} has {len(cells.across)} values, and a table at most {ACROSS_MAX} "
+            "columns",
+            where="--pivot",
+            next_step="Let it stand for the rows, or select some cases with --where.",
+        )
+    table, made = _table(columns, cells, pivot)
+    notes = []
+    places = len(cells.down) * len(cells.across)
+    if places > len(cells.cells):
+        holes = places - len(cells.cells)
+        notes.append(f"{holes} of {places} cells of the table are empty")
+    if left_out:
+        notes.append(f"not in the table: {numbers_text(left_out)}")
+    return Pivoted(columns=table, rows=made, notes=notes)
+
+
+def _whole(
+    batch: TableBatch, pivot: Pivot, rows: Iterable[int], left_out: Counter[str]
+) -> Iterable[int]:
+    """The rows that have all values of a pivot; the others are counted."""
+    for at in rows:
+        missing = next((name for name in pivot.names if batch.values[name][at] is None), None)
+        if missing is None:
+            yield at
+        else:
+            left_out[f"without {missing}"] += 1
+
+
+def _refuse_doubled(cells: _Cells, pivot: Pivot) -> None:
+    if not cells.doubled:
+        return
+    names = sorted(cells.differing)
+    what = f"{len(cells.doubled)} cells have several values of {pivot.cell}"
+    over = ",".join([*pivot.mean_over, *names])
+    raise InputError(
+        what + (f": the cases differ in {', '.join(names)}" if names else ""),
+        where="--pivot",
+        next_step=f"--mean-over {over} puts their mean there; --where or --cases selects one.",
+    )
+
+
+def _table(
+    columns: TableColumns, cells: _Cells, pivot: Pivot
+) -> tuple[TableColumns, list[TableRow]]:
+    across = {
+        mark: f"{pivot.across}={cell(cells.across[mark])}"
+        for mark in sorted(cells.across, key=lambda mark: _order(cells.across[mark]))
+    }
+    kinds = {name: columns.kinds[name] for name in pivot.down}
+    kinds |= dict.fromkeys(across.values(), columns.kinds[pivot.cell])
+    table = TableColumns(
+        params={(name,): name for name in pivot.down},
+        metrics={(name,): name for name in across.values()},
+        kinds=kinds,
+        names=list(kinds),
+    )
+    rows = []
+    for key in sorted(cells.down, key=lambda key: tuple(map(_order, cells.down[key]))):
+        row = dict(zip(pivot.down, cells.down[key], strict=True))
+        there = ((name, cells.cells.get((key, mark))) for mark, name in across.items())
+        rows.append(row | {name: found[0] for name, found in there if found is not None})
+    return table, rows
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    """Numbers by size, then texts by name."""
+    is_number = isinstance(value, int | float)
+    return (not is_number, value if is_number else cell(value))
