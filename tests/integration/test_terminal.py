@@ -102,7 +102,7 @@ def test_all_of_a_row_is_shown_on_demand() -> None:
     text = on_terminal(["collect", "s", "--vertical", "--cases", "1,2"], width=40).text
     first, second = text.split("\n\n")
     holds(
-        first, "index          2\n", "status         complete\n", "energy         1.2608042e-05\n"
+        first, "index          1\n", "status         complete\n", "energy         1.2608042e-05\n"
     )
     holds(
         second,
