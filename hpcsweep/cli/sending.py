@@ -34,6 +34,7 @@ from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.terminal_text import one_line
 
 
 def send(
@@ -78,7 +79,12 @@ def _submit(
     context: Context, request: SubmitRequest, cluster: Cluster, *, parsable: bool
 ) -> Submitted:
     done = submit_stages(request, cluster, context.settings, notify)
-    for line in (*_submitted_lines(done, cluster, request.selection), *notices(done, request)):
+    filters = (f"where {one_line(note)}" for note in request.source.filter_notes())
+    for line in (
+        *filters,
+        *_submitted_lines(done, cluster, request.selection),
+        *notices(done, request),
+    ):
         click.echo(line, err=parsable)
     return done
 

@@ -22,6 +22,7 @@ from hpcsweep.conditions.syntax import (
     Not,
     Term,
     Value,
+    alone,
 )
 from hpcsweep.errors import InputError
 
@@ -44,11 +45,11 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 }
 _NUMBERS = (int, float)
 # The value of a parameter that a case does not have.
-_MISSING = object()
+MISSING = object()
 
 
 def compile_condition(condition: Condition, where: str) -> Test:
-    """The test of a condition; `where` locates its errors."""
+    """The test of a condition; `where` locates its errors. *Raises* InputError for a lone name."""
     match condition:
         case AllOf(parts=parts):
             tests = [compile_condition(part, where) for part in parts]
@@ -62,7 +63,7 @@ def compile_condition(condition: Condition, where: str) -> Test:
         case Comparison():
             return _comparison(condition, where)
         case Name(name=name):
-            return lambda values: values.get(name) is True
+            raise alone(name, where)
 
 
 def _comparison(node: Comparison, where: str) -> Test:
@@ -71,14 +72,14 @@ def _comparison(node: Comparison, where: str) -> Test:
     if no_value in (node.left, node.right):
         other = right if node.left == no_value else left
         wants_null = node.operator == "=="
-        return lambda values: (other(values) in (None, _MISSING)) == wants_null
+        return lambda values: (other(values) in (None, MISSING)) == wants_null
     if node.operator in _ORDERS:
         return _order(node, left, right, where)
     wants_equal = node.operator == "=="
 
     def is_equal(values: Values) -> bool:
         a, b = left(values), right(values)
-        if a is _MISSING or b is _MISSING:
+        if a is MISSING or b is MISSING:
             return False
         return _equals(a, b) == wants_equal
 
@@ -102,7 +103,7 @@ def _order(
         kinds = type(a), type(b)
         if (kinds[0] in _NUMBERS and kinds[1] in _NUMBERS) or kinds == (str, str):
             return compare(a, b)
-        if a in (None, _MISSING) or b in (None, _MISSING):
+        if a in (None, MISSING) or b in (None, MISSING):
             return False
         raise InputError(
             f"{node.text!r} compares {ids.shown(a)} with {ids.shown(b)}",
@@ -116,7 +117,7 @@ def _order(
 def _term(node: Term, where: str) -> Callable[[Values], Any]:
     match node:
         case Name(name=name):
-            return lambda values: values.get(name, _MISSING)
+            return lambda values: values.get(name, MISSING)
         case Value(value=value):
             return lambda _: value
         case Arithmetic():
@@ -139,8 +140,8 @@ def _arithmetic(node: Arithmetic, where: str) -> Callable[[Values], Any]:
                 next_step="Exclude these values before: n != 0 and 1 / n < 2.",
             ) from error
         for value in (a, b):
-            if value in (None, _MISSING):
-                return _MISSING
+            if value in (None, MISSING):
+                return MISSING
         wrong = b if type(a) in _NUMBERS else a
         raise InputError(
             f"{node.text!r} computes with {ids.shown(wrong)}, which is not a number",

@@ -44,7 +44,7 @@ _WORDS = frozenset({"and", "or", "not", "in", "is", "None", "True", "False"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Name:
-    """A named value; alone as a condition: whether it is true."""
+    """A named value; as a condition, one that is true or false by its meaning, like `stale`."""
 
     name: str
 
@@ -121,6 +121,15 @@ def parse(text: str, names: Collection[str], where: str, noun: str = "column") -
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         what = f"{ids.shown(text)} does not parse: {getattr(error, 'msg', None) or error}"
         raise InputError(what, where=where, next_step=FORM) from error
+
+
+def alone(name: str, where: str) -> InputError:
+    """The error for a name that is no condition by itself."""
+    return InputError(
+        f"{name!r} is not a comparison",
+        where=where,
+        next_step=f"Compare it with a value: {name} == True. {FORM}",
+    )
 
 
 def names_in(node: Condition | Term) -> Iterator[str]:

@@ -44,7 +44,8 @@ _LIST: Schema = {
     "description": "The values, all different.",
 }
 
-# The cases of another sweep, which are no kind of source: `tables.sweep_cases` finds them.
+# The cases of another sweep, which are no kind of source: `tables.sweep_cases` finds them. Beside
+# it `where` selects its rows.
 _SWEEP: Schema = {
     "sweep": {
         "type": "string",
@@ -55,7 +56,6 @@ _SWEEP: Schema = {
         "enum": list(WHEN),
         "description": "Whether every case of it must be complete, or only that nothing more runs.",
     },
-    "where": {"type": "string", "description": "Only the rows for which this holds."},
     "columns": {
         "type": "array",
         "items": {"type": "string", "minLength": 1},

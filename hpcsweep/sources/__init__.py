@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         custom_source,
     )
     from hpcsweep.sources.views import ShuffleSource, SliceSource, TakeSource
+    from hpcsweep.sources.where import WhereSource
 
 __all__ = [
     "RESERVED_NAMES",
@@ -97,6 +98,7 @@ __all__ = [
     "TruncatedNormal",
     "Uniform",
     "WeightedChoice",
+    "WhereSource",
     "ZipSource",
     "arange",
     "choice",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from operator import index as exact_index
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.numeric.vectors import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One digit of the index of a source whose cases are all combinations of several choices."""
+
+    # Count of its choices.
+    count: int
+    # The parameters that it chooses.
+    names: frozenset[str]
+    # The params of a choice.
+    params: Callable[[int], Mapping[str, Any]]
 
 
 class ParameterSource(ABC):
@@ -56,6 +69,11 @@ class ParameterSource(ABC):
         """Largest count of replicates of a case; more than 1 only with replicates."""
         return 1
 
+    @property
+    def factors(self) -> list[Factor]:  # where cases are no combinations
+        """The digits of an index; the last varies fastest. Their counts multiply to `n_cases`."""
+        return [Factor(self.n_cases, self.names, self._params)]
+
     @abstractmethod
     def to_manifest_dict(self) -> dict[str, Any]:
         """The source as plain JSON: every case, or the rule that makes them."""
@@ -80,6 +98,10 @@ class ParameterSource(ABC):
     def column_notes(self) -> list[str]:
         """The columns of each table that is part of it, for people: `a.csv: x number, s text`."""
         return [note for part in self.parts for note in part.column_notes()]
+
+    def filter_notes(self) -> list[str]:
+        """How many cases each condition of a filter leaves, for people: `a < b: 3 of 9 cases`."""
+        return [note for part in self.parts for note in part.filter_notes()]
 
     @property
     def is_derived(self) -> bool:
@@ -269,6 +291,13 @@ class ParameterSource(ABC):
     def with_params(self, /, **values: Any) -> ParameterSource:
         """Add these parameters to every case. *Raises* SourceError, IdentityError."""
         return _make("FixedSource", self, values)
+
+    def where(self, condition: str) -> ParameterSource:
+        """The cases for which a condition on their params holds: `where("dt * omega < 1")`.
+
+        *Raises* SourceError, also where it holds for none.
+        """
+        return _make("WhereSource", self, condition)
 
     def shuffle(self, seed: int) -> ParameterSource:
         """The same cases in pseudo-random order: the first n are a random sample."""

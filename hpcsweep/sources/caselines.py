@@ -31,7 +31,8 @@ class CaseLines:
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._directory = directory
+        # Where the files of a frozen manifest are written; None for a trial.
+        self.directory = directory
         self._digest = hashlib.sha256()
         self._count = 0
         # Bytes of all lines.
@@ -59,8 +60,8 @@ class CaseLines:
         """Append lines of `format_line`. Returns the number of the first."""
         first = self._count
         for line in lines:
-            if self._directory is not None:
-                self._write(self._directory, line)
+            if self.directory is not None:
+                self._write(self.directory, line)
             self._digest.update(line)
             self._count += 1
             self._end += len(line)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, reindexed
+from hpcsweep.sources.base import Factor, ParameterSource, reindexed
 from hpcsweep.sources.keys import Kind
 from hpcsweep.sources.registry import PARTS
 
@@ -142,6 +142,10 @@ class ProductSource(_Joined):
     @property
     def n_cases(self) -> int:
         return self._n_cases
+
+    @property
+    def factors(self) -> list[Factor]:
+        return [factor for source in self._sources for factor in source.factors]
 
     @property
     def can_find(self) -> bool:

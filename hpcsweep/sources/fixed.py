@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.base import Factor, ParameterSource
 from hpcsweep.sources.keys import PARAMS, Key, Kind, check_names, fresh
 from hpcsweep.sources.registry import SOURCE
 from hpcsweep.sources.views import SourceView
@@ -57,6 +57,10 @@ class FixedSource(SourceView):
     @property
     def names(self) -> frozenset[str]:
         return self._source.names.union(self._fixed)
+
+    @property
+    def factors(self) -> list[Factor]:
+        return [*self._source.factors, Factor(1, frozenset(self._fixed), lambda _: self._fixed)]
 
     @property
     def fixed(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.base import Factor, ParameterSource
 from hpcsweep.sources.keys import Check, Key, KeyType, Kind, Steps, check_names, fresh, names_of
 
 if TYPE_CHECKING:
@@ -112,6 +112,10 @@ class GridSource(ParameterSource):
         return frozenset(self._axes)
 
     @property
+    def factors(self) -> list[Factor]:
+        return [axis.factor() for axis in self._axes.values()]
+
+    @property
     def can_find(self) -> bool:
         return True
 
@@ -179,6 +183,12 @@ class Axis:
     def find(self, value: Any) -> int | None:
         """The position of a plain value; None if the axis does not contain it."""
         return self._positions.get(self.label + ids.canonical(value))
+
+    def factor(self) -> Factor:
+        """The axis as a digit of the index."""
+        return Factor(
+            self.count, frozenset([self.name]), lambda place: {self.name: self.values[place]}
+        )
 
     def written(self) -> Any:
         """The axis as a manifest dict has it."""

@@ -33,6 +33,7 @@ SOURCES = {
     "ZipSource": "hpcsweep.sources.compose",
     "FixedSource": "hpcsweep.sources.fixed",
     "DerivedSource": "hpcsweep.sources.derived",
+    "WhereSource": "hpcsweep.sources.where",
     "ShuffleSource": "hpcsweep.sources.views",
     "TakeSource": "hpcsweep.sources.views",
     "SliceSource": "hpcsweep.sources.views",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.base import Factor, ParameterSource
 from hpcsweep.sources.keys import COUNT, Key, Kind, fresh, whole_number
 from hpcsweep.sources.registry import SOURCE
 
@@ -61,6 +61,10 @@ class ReplicatedSource(ParameterSource):
     @property
     def names(self) -> frozenset[str]:
         return self._source.names
+
+    @property
+    def factors(self) -> list[Factor]:
+        return [*self._source.factors, Factor(self._replicates, frozenset(), lambda _: {})]
 
     @property
     def can_find(self) -> bool:

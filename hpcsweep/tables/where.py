@@ -36,7 +36,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, array
 
 from hpcsweep.conditions import syntax as conditions
-from hpcsweep.errors import InputError
 from hpcsweep.records import Status
 from hpcsweep.store import schema
 
@@ -106,11 +105,7 @@ class _Compiler:
     def _truth(self, name: str) -> ColumnElement[bool]:
         truth = self.fields[name].truth
         if truth is None:
-            raise InputError(
-                f"{name!r} is not a comparison",
-                where="--where",
-                next_step=f"Compare it with a value: {name} == True. {conditions.FORM}",
-            )
+            raise conditions.alone(name, "--where")
         return truth
 
     def _compare(self, node: conditions.Comparison) -> ColumnElement[bool]:

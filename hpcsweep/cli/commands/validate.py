@@ -21,3 +21,5 @@ def command(manifest: Path, **shared: Any) -> None:
     click.echo(f"{manifest}: {frozen.name}, {source.n_cases} cases, target {frozen.target.text}")
     for note in source.column_notes():
         click.echo(f"  columns of {one_line(note)}")
+    for note in source.filter_notes():
+        click.echo(f"  where {one_line(note)}")

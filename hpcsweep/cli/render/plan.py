@@ -33,6 +33,7 @@ def print_plan(
         ("first", _case(source[plan.indices.select(0)])),
         ("last", _case(source[plan.indices.select(count - 1)])),
         *(("columns of", note) for note in source.column_notes()),
+        *(("where", note) for note in source.filter_notes()),
         ("a case", case_seconds(plan)),
         ("chunks", f"{tasks_text(plan)}{_cases_per_task(plan, manifest)}{_auto(plan, manifest)}"),
         ("slots", _slots(plan, manifest)),
