@@ -15,7 +15,7 @@ TASK_FILES := $(addprefix hpcsweep/,cache/files logbook manifest/frozen.py manif
 
 VENV := .venv
 BIN := $(VENV)/bin
-SWEEP := outputs/oscillator
+SWEEP := examples/oscillator/outputs/oscillator
 
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak lint format clean system-packages

@@ -75,8 +75,9 @@ class Settings:
     sbatch_timeout_s: float = 180.0
     # Largest age of a cluster's limits in the user's cache; >= 0, and 0 reads them each time.
     limits_age_s: float = 600.0
-    # The parent of the sweep directories, relative to the working directory.
-    outputs: str = "outputs"
+    # The parent of the sweep directories, relative to the working directory; "" for `outputs`
+    # beside each manifest.
+    outputs: str = ""
     # "slurm", "emulated", "submitit:EXECUTOR", or "auto": Slurm if sbatch is on PATH.
     cluster: str = "auto"
     # Additional long options of sbatch from the cluster's plugins; `slurm:` accepts them.

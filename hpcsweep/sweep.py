@@ -111,11 +111,13 @@ class Sweep:
         self._submitted: SweepDirectory | None = None
         # The sweep whose cases those of this one are, while it is not over.
         self._awaited: SweepDirectory | None = None
+        # The directory whose `outputs` the sweep is in.
+        self._near = Path() if manifest is None else Path(manifest).parent
         if manifest is not None:
             path = Path(manifest)
             document = yamltext.load(path)
         elif source is None and not keys:
-            self._submitted = locate.locate(name or "", Path(self._settings.outputs))
+            self._submitted = locate.locate(name or "", self._settings.outputs)
             newest = self._described = self._submitted.newest()
             self.name = newest.manifest.name
             self._root = Path(newest.manifest.root)
@@ -151,7 +153,11 @@ class Sweep:
         """The sweep directory, which may not exist yet."""
         if self._submitted is not None:
             return self._submitted.path
-        return Path(self._settings.outputs) / self.name
+        return self._place.path
+
+    @property
+    def _place(self) -> locate.Place:
+        return locate.place_of(self.name, self._near, self._settings.outputs)
 
     def submit(
         self,
@@ -194,6 +200,8 @@ class Sweep:
             awaiting = self._submit_after(other, throttle, log_notice)
             if awaiting is not None:
                 return awaiting
+        if self._submitted is None and self._place.notice:
+            log_notice(self._place.notice)
         described = self._version
         cluster = self._target_cluster(other)
         selected = selected_cases(selection, described, self.path)
@@ -400,7 +408,7 @@ class Sweep:
         """The sweep after which this one is sent."""
         if isinstance(after, Sweep):
             return after._directory  # noqa: SLF001  # one of our own
-        return locate.locate(after, Path(self._settings.outputs))
+        return locate.locate(after, self._settings.outputs, self._near)
 
     def _submit_after(
         self, other: SweepDirectory, throttle: int, notify: Notify

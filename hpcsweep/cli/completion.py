@@ -32,7 +32,7 @@ def sweeps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[Comp
     matching: list[str] = []
     with suppress(HpcsweepError):
         context = load_context(ctx.params.get("profile"), (), ctx.params.get("outputs"))
-        matching = _matching(sweep_names(context.outputs), incomplete)
+        matching = _matching(sweep_names(context.outputs()), incomplete)
     items = [CompletionItem(name) for name in matching]
     return items or [CompletionItem(incomplete, type="file")]
 

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from hpcsweep.cluster.base import Cluster
     from hpcsweep.manifest.frozen import FrozenManifest
@@ -29,10 +31,11 @@ class Context:
     profile: Profile
     sets: dict[str, Any]
 
-    @property
-    def outputs(self) -> Path:
-        """The directory that holds the sweep directories."""
-        return Path(self.settings.outputs)
+    def outputs(self, root: Path = Path()) -> Path:
+        """The directory that holds the sweeps of the manifests in `root`."""
+        from hpcsweep.sweepdir.locate import outputs_in
+
+        return outputs_in(root, self.settings.outputs)
 
     def manifest(self, path: Path) -> tuple[FrozenManifest, ParameterSource]:
         """The manifest as it will be frozen."""
@@ -59,15 +62,20 @@ class Context:
             expand=expand,
         )
 
-    def sweep_path(self, manifest: FrozenManifest) -> Path:
-        """The sweep directory of a manifest; it may not exist yet."""
-        return self.outputs / manifest.name
+    def sweep_path(self, manifest: FrozenManifest, file: Path) -> Path:
+        """The sweep directory of a manifest's file; it may not exist yet."""
+        from hpcsweep.sweepdir.locate import place_of
 
-    def sweep(self, text: str) -> SweepDirectory:
-        """The sweep of a SWEEP argument."""
+        place = place_of(manifest.name, file.parent, self.settings.outputs)
+        if place.notice:
+            _print_notice(place.notice)
+        return place.path
+
+    def sweep(self, text: str, near: Path = Path()) -> SweepDirectory:
+        """The sweep of a SWEEP argument; a name is looked up `near` a manifest first."""
         from hpcsweep.sweepdir.locate import locate
 
-        return locate(text, self.outputs)
+        return locate(text, self.settings.outputs, near, _print_notice)
 
     def cluster_of(self, sweep: SweepDirectory) -> Cluster | None:
         """The cluster that a sweep was submitted to; None if it was not submitted."""
@@ -85,6 +93,10 @@ def load_context(profile: str | None, sets: tuple[str, ...], outputs: str | None
         values["settings.outputs"] = outputs
     settings, profile_keys = settings_module.load(profile, values, os.environ, _check_cluster)
     return Context(settings=settings, profile=profile_keys, sets=values)
+
+
+def _print_notice(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _check_cluster(kind: object, where: str) -> None:

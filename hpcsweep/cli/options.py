@@ -47,7 +47,9 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Log what happens on standard error; -vv also every poll and program.",
         ),
         click.option(
-            "--outputs", metavar="DIR", help="Where sweep directories are (default: outputs)."
+            "--outputs",
+            metavar="DIR",
+            help="Where sweep directories are (default: outputs, beside the manifest).",
         ),
         click.option(
             "--set",

@@ -11,12 +11,12 @@ from hpcsweep.database.directory import DatabaseDirectory, is_database
 from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.store.location import locate_database
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.locate import locate
+from hpcsweep.sweepdir.locate import locate, outputs_in
 
 _START = "`hpcsweep db start DIR` makes a database, and says what to write as `store:`."
 
 
-def find_database(text: str, outputs: Path) -> DatabaseDirectory:
+def find_database(text: str, outputs: str) -> DatabaseDirectory:
     """The database in a directory, or the one that has the index of a sweep.
 
     *Raises* StoreError, SweepError.
@@ -27,18 +27,19 @@ def find_database(text: str, outputs: Path) -> DatabaseDirectory:
     if sweep is None:
         raise StoreError(
             f"there is neither a database nor a sweep {text!r}",
-            where=str(outputs),
+            where=str(outputs_in(Path(), outputs)),
             next_step=_START,
         )
     return database_of(sweep)
 
 
-def find_sweep(text: str, outputs: Path) -> SweepDirectory | None:
-    """The sweep that a text means; None where it means none."""
+def find_sweep(text: str, outputs: str) -> SweepDirectory | None:
+    """The sweep that a text means; None where it means none, as the directory of a project."""
     try:
-        return locate(text, outputs)
+        sweep = locate(text, outputs)
     except SweepError:
         return None
+    return None if Path(text).resolve() in sweep.path.parents else sweep
 
 
 def database_of(sweep: SweepDirectory) -> DatabaseDirectory:

@@ -1,27 +1,79 @@
-"""Locate a sweep by its directory, its name under `outputs/`, or its manifest."""
+"""Locate a sweep by its directory, its name, its manifest or the manifest's directory.
+
+Sweep directories are in `outputs` beside their manifest, unless the user names another directory.
+Before, they were in `outputs` below the current directory: a sweep that is there goes on there.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import inside, names, unreadable
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 
+OUTPUTS = "outputs"
 
-def locate(text: str, outputs: Path) -> SweepDirectory:
-    """The sweep of a directory, name or manifest. *Raises* SweepError, ManifestError."""
-    path, name = Path(text), text
+
+class Place(NamedTuple):
+    """The directory of a sweep, which may not exist yet."""
+
+    path: Path
+    # What to tell the user of it; "" for nothing.
+    notice: str = ""
+
+
+def outputs_in(root: Path, given: str = "") -> Path:
+    """The directory of the sweeps of `root`; `given` is the one that the user names."""
+    return Path(given) if given else root / OUTPUTS
+
+
+def place_of(name: str, root: Path, given: str = "") -> Place:
+    """Where the sweep of a manifest in `root` is, or will be. *Raises* SweepError, Damaged."""
+    path, here = outputs_in(root, given) / name, Path(OUTPUTS) / name
+    if given or path.resolve() == here.resolve() or _is_sweep(path):
+        return Place(path)
+    if not os.access(root, os.W_OK):  # a manifest that many use
+        return Place(here, f"{name} is in {here}: you may not write in {root}")
+    if not _is_sweep(here):
+        return Place(path)
+    if _is_of(SweepDirectory.open(here), root):
+        return Place(here, f"{name} goes on in {here}, where it was begun, and not in {path}")
+    return Place(path, f"{name} is in {path}; {here} is the sweep of another manifest")
+
+
+def locate(
+    text: str,
+    given: str = "",
+    near: Path = Path(),
+    notify: Callable[[str], None] = lambda _: None,
+) -> SweepDirectory:
+    """The sweep of a directory, a name, a manifest or a manifest's directory.
+
+    `given` is the directory of sweeps that the user names; without it, a name is looked up in the
+    outputs `near` a manifest, and in those of the current directory. `notify` gets the notice of a
+    manifest's `place_of`. *Raises* SweepError, ManifestError.
+    """
     # In this order: a project's directory or program may have the same name as its sweep.
-    for candidate in (path, outputs / text):
+    for candidate in _candidates(text, given, near):
         if _is_sweep(candidate):
             return SweepDirectory.open(candidate)
+    path, name = Path(text), text
     if path.is_dir():
-        return SweepDirectory.open(path)
+        return SweepDirectory.open(_only_sweep(path, given) or path)
     if path.is_file():
         name = _name_in(path)
-        if _is_sweep(inside(outputs, name)):
-            return SweepDirectory.open(outputs / name)
+        near = path.parent
+        inside(outputs_in(near, given), name)
+        place = place_of(name, near, given)
+        if place.notice:
+            notify(place.notice)
+        if _is_sweep(place.path):
+            return SweepDirectory.open(place.path)
+    outputs = outputs_in(near, given)
     sweeps = sweep_names(outputs)
     raise SweepError(
         f"there is no sweep {name!r}",
@@ -33,9 +85,27 @@ def locate(text: str, outputs: Path) -> SweepDirectory:
     )
 
 
+def _candidates(text: str, given: str, near: Path) -> Iterator[Path]:
+    yield Path(text)
+    for root in dict.fromkeys((near, Path())):
+        yield outputs_in(root, given) / text
+
+
 def sweep_names(outputs: Path) -> list[str]:
     """The names of the sweeps in a directory of outputs. *Raises* SweepError."""
     return [name for name in names(outputs) if _is_sweep(outputs / name)]
+
+
+def _only_sweep(project: Path, given: str) -> Path | None:
+    """The sweep beside the manifests of a directory, if it is the only one."""
+    outputs = project / OUTPUTS
+    sweeps = [] if given else sweep_names(outputs)
+    return outputs / sweeps[0] if len(sweeps) == 1 else None
+
+
+def _is_of(sweep: SweepDirectory, root: Path) -> bool:
+    """Whether a sweep was submitted from a manifest in `root`."""
+    return bool(sweep.submissions()) and Path(sweep.newest().manifest.root) == root.resolve()
 
 
 def _is_sweep(path: Path) -> bool:

@@ -66,8 +66,8 @@ class ManifestAfter(NamedTuple):
 class SweepCases:
     """Puts the cases of finished sweeps into the source of a manifest.
 
-    Names of sweeps are looked up below `settings.outputs`, paths start at `root`, the manifest's
-    directory. The tables exist until the end of the `with` block. *Writes* the index of the other
+    Names of sweeps are looked up as those of `root`, the manifest's directory, where paths start,
+    too. The tables exist until the end of the `with` block. *Writes* the index of the other
     sweeps.
     """
 
@@ -161,7 +161,7 @@ class SweepCases:
         path = self._root / text
         if (path / MARKER).is_file():
             return SweepDirectory.open(path)
-        return locate(text, Path(self._settings.outputs))
+        return locate(text, self._settings.outputs, self._root)
 
     def _checked(self, form: dict[str, Any]) -> _SweepForm:
         for other_form in forms():

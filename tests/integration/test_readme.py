@@ -133,8 +133,9 @@ def test_make_demo(emulated: Cluster, copy: Path) -> None:
     printed = run("make", "demo", f"VENV={venv}", cwd=copy, env=emulated.env())
     assert "pip install" not in printed
     assert "6 complete of 6" in printed
-    assert len((copy / "outputs" / "oscillator.csv").read_text().splitlines()) == 1 + 6
-    assert len(list((copy / "outputs" / "oscillator" / "runs").glob("log_*"))) == 6
+    outputs = copy / "examples" / "oscillator" / "outputs"
+    assert len((outputs / "oscillator.csv").read_text().splitlines()) == 1 + 6
+    assert len(list((outputs / "oscillator" / "runs").glob("log_*"))) == 6
 
 
 @pytest.mark.parametrize(

@@ -345,18 +345,18 @@ def test_which_database_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     directory = DatabaseDirectory.create(tmp_path / "db", "mine")
-    assert find.find_database("db", tmp_path).path == directory.path
+    assert find.find_database("db", ".").path == directory.path
     store = "postgresql:///?service=mine"
     made = MadeSweep(tmp_path, grid(x=[1]), store=store)
     made.plan()
     with pytest.raises(StoreError, match="service 'mine' is not that of a database"):
-        find.find_database(str(made.path), tmp_path)
+        find.find_database(str(made.path), ".")
     service_file.publish("mine", directory.path, ["host=/a"])
-    assert find.find_database(str(made.path), tmp_path).path == directory.path
+    assert find.find_database(str(made.path), ".").path == directory.path
     for changed, said in (("sqlite", "is a file"), ("postgresql://db/x", "no service names")):
         made.freeze(grid(x=[1, 2]), store=changed)
         made.plan()
         with pytest.raises(StoreError, match=said):
-            find.find_database(str(made.path), tmp_path)
+            find.find_database(str(made.path), ".")
     with pytest.raises(StoreError, match="neither a database nor a sweep 'nosuch'"):
-        find.find_database("nosuch", tmp_path)
+        find.find_database("nosuch", ".")

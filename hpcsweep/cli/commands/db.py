@@ -80,7 +80,7 @@ def _open_or_create(place: str, service: str | None, context: Context) -> Databa
     from hpcsweep.database import control, find
     from hpcsweep.database.directory import is_database
 
-    sweep = None if is_database(Path(place)) else find.find_sweep(place, context.outputs)
+    sweep = None if is_database(Path(place)) else find.find_sweep(place, context.settings.outputs)
     if sweep is not None:
         place = str(find.database_of(sweep).path)
     elif not is_database(Path(place)):  # the name may be mistyped
@@ -138,7 +138,7 @@ def stop(place: str, **shared: Any) -> None:
     from hpcsweep.database.find import find_database
 
     context = load_context(**shared)
-    was_running = control.stop(find_database(place, context.outputs), context.settings)
+    was_running = control.stop(find_database(place, context.settings.outputs), context.settings)
     click.echo("stopped" if was_running else "it was not running")
 
 
@@ -153,7 +153,7 @@ def status(place: str, as_json: bool, **shared: Any) -> None:
     from hpcsweep.database.find import find_database
 
     context = load_context(**shared)
-    facts = describe(find_database(place, context.outputs), context.settings)
+    facts = describe(find_database(place, context.settings.outputs), context.settings)
     if as_json:
         print_document(facts)
         return
@@ -184,7 +184,7 @@ def dump(place: str, output: Path, **shared: Any) -> None:
     from hpcsweep.database.find import find_database
 
     context = load_context(**shared)
-    directory = find_database(place, context.outputs)
+    directory = find_database(place, context.settings.outputs)
     describe.dump(directory, output)
     click.echo(f"{output}: {output.stat().st_size:,} bytes")
     click.echo(

@@ -51,7 +51,7 @@ def command(
     checks: dict[str, Check] = {"database": partial(_database, directory)} if directory else {}
     if directory and not only_here:
         checks["files"] = partial(_files, directory)
-    outputs = directory.path.parent if directory else context.outputs
+    outputs = directory.path.parent if directory else context.outputs()
     findings = list(doctor.local(outputs, checks))
     if directory and not only_here:
         findings += doctor.nodes(directory)

@@ -32,7 +32,7 @@ def command(
     from hpcsweep.state.overview import overviews
 
     context = load_context(**shared)
-    root = directory or context.outputs
+    root = directory or context.outputs()
     if not root.is_dir():
         raise SweepError(
             "there is no such directory",

@@ -28,7 +28,7 @@ def command(manifest: Path, script: bool, selection: Selection, **shared: Any) -
 
     context = load_context(**shared)
     frozen, source = context.manifest(manifest)
-    path = context.sweep_path(frozen)
+    path = context.sweep_path(frozen, manifest)
     chosen = selected(selection, Version.of(frozen, source), path)
     request = SubmitRequest(manifest=frozen, source=source, path=path, selection=chosen)
     show_plan(context, request, None, script=script)

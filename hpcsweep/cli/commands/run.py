@@ -39,7 +39,7 @@ def command(
     version, source = context.manifest(manifest)
     number = index_of(source, case_id) if case_id is not None else index or 0
     case_at(source, number)
-    outputs = context.outputs.absolute()
+    outputs = context.outputs(manifest.parent).absolute()
     directory = local_directory(outputs, version)
     version = _as_submitted(version, source, directory)
     with undo_on_error() as made:

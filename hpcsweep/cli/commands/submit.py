@@ -103,13 +103,13 @@ def command(
         shared["sets"] = (*shared["sets"], f"canary={canary}")
     context = load_context(**shared)
     is_chaos = chaos_seed is not None
-    other = None if after is None else context.sweep(after)
+    other = None if after is None else context.sweep(after, manifest.parent)
     if other is not None:
         _refuse_with_after(waits, dry_run, parsable, rerun, replace, selection, is_chaos)
         if _submit_after(context, manifest, other, cluster, throttle):
             return
     frozen, source = context.manifest(manifest)
-    path = context.sweep_path(frozen)
+    path = context.sweep_path(frozen, manifest)
     request = SubmitRequest(
         manifest=frozen,
         source=source,
@@ -144,7 +144,7 @@ def _submit_after(
     from hpcsweep.submission.request import SubmitRequest
 
     manifest, source, awaited, when = context.manifest_after(path, other)
-    own = context.sweep_path(manifest)
+    own = context.sweep_path(manifest, path)
     request = SubmitRequest(manifest=manifest, source=source, path=own, throttle=throttle)
     follower = Follower(request=request, source=awaited, when=when)
     lines = submit_after(follower, other, cluster, context.settings, notify)
