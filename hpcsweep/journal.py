@@ -226,6 +226,52 @@ def is_cut(path: Path) -> bool:
 
 
 def _parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
+    kept = _without_superseded(lines) if skim else lines
+    records = _parse_together(kept)
+    if records is None:
+        return _parse_singly(lines, offset, skim=skim)
+    return JournalChunk(records=records, offset=offset, superseded=len(lines) - len(kept))
+
+
+def _without_superseded(lines: list[bytes]) -> list[bytes]:
+    """The lines but for each `begin` before its `end`, if all ends are valid."""
+    kept: list[bytes] = []
+    following = b""
+    for line in reversed(lines):
+        if following and _is_begin_of(line, following):
+            following = b""
+        else:
+            kept.append(line)
+            following = line
+    kept.reverse()
+    return kept
+
+
+def _parse_together(lines: list[bytes]) -> list[Record] | None:
+    """The records in lines that are all valid, as nearly always; None if one is not.
+
+    One call decodes and each check sees all of them: half the time of one by one.
+    """
+    payloads = [line[9:-1] for line in lines]
+    checksums = [f"{crc32(payload):08x}" for payload in payloads]
+    if b"".join([line[:9] for line in lines]) != "".join(f"{crc} " for crc in checksums).encode():
+        return None
+    try:
+        # No line with its checksum is JSON only together with the next: `encode` wrote it.
+        documents = json.loads(f"[{b','.join(payloads).decode()}]")
+    except (ValueError, RecursionError):
+        return None
+    if len(documents) != len(lines) or any(type(document) is not dict for document in documents):
+        return None
+    if not recordcheck.are_records(documents):
+        return None
+    for document, checksum in zip(documents, checksums, strict=True):
+        document["crc"] = checksum
+    return cast("list[Record]", documents)
+
+
+def _parse_singly(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
+    """The records in the valid ones of some lines."""
     records: list[Record] = []
     torn = superseded = 0
     end = b""  # the next line, scanning backwards, if it is a valid `end`

@@ -38,8 +38,9 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 _log = logging.getLogger(__name__)
 
 INDEX_NAME = "store.sqlite3"
-# Records, possibly of several journals, per transaction.
-BATCH_RECORDS = 25_000
+# Records, possibly of several journals, per transaction: more, and their rows take too much memory;
+# fewer, and each page of the indexes is written more often.
+BATCH_RECORDS = 50_000
 # Share of a task's deadline for retries while the database is unreachable.
 RETRY_SHARE = 0.8
 # Seconds for which a command that shows many indexes waits for a database.

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from hpcsweep import ids
@@ -59,6 +60,8 @@ class RecordMapper:
         self._plans: dict[int, Plan | None] = {}
         # By submission and chunk.
         self._task_ids: dict[int, dict[int, int]] = {}
+        # Successive records are of one start of an array task.
+        self._plan_of = lru_cache(maxsize=16)(self._checked_plan)
 
     def version(self, fingerprint: str) -> Version:
         """One version of the manifest. *Raises* Damaged if it is missing or damaged."""
@@ -94,13 +97,13 @@ class RecordMapper:
 
     def _add(self, pending: PendingBatch, record: Record) -> None:
         """*Raises* one of _MISFIT."""
-        plan = self._plan_of(record)
+        generation, submission, _, _ = record["attempt"]
+        plan = self._plan_of(generation, submission, record["chunk"])
         if record["kind"] == "beat":
             return
         if record["kind"] != "task" and "index" in record:
             self._add_case(pending, record)
             return
-        submission = record["attempt"][1]
         if plan is None and submission not in self._sweep.submissions():
             raise JournalError(f"submission {submission} is not one of this sweep")
         if record["kind"] == "task":
@@ -142,12 +145,11 @@ class RecordMapper:
         if ids.canonical(json.loads(params)) != ids.canonical(json.loads(others)):
             raise shared_id_error(case_id, params, others, self._destination)
 
-    def _plan_of(self, record: Record) -> Plan | None:
-        """The plan of a record's submission; None if it is missing: its results still count.
+    def _checked_plan(self, generation: int, submission: int, chunk: int) -> Plan | None:
+        """The plan of a submission; None if it is missing: the results of its records still count.
 
         *Raises* JournalError if the plan has no such generation or chunk.
         """
-        generation, submission = record["attempt"][:2]
         if submission not in self._plans:
             plan = None
             with contextlib.suppress(Damaged):
@@ -159,9 +161,9 @@ class RecordMapper:
                 for chunk in range(part.first_chunk, part.first_chunk + part.chunks)
             }
         plan = self._plans[submission]
-        if plan is not None and record["chunk"] >= plan.chunks:
+        if plan is not None and chunk >= plan.chunks:
             raise JournalError(
-                f"it has chunk {record['chunk']} of the {plan.chunks} of submission {submission}"
+                f"it has chunk {chunk} of the {plan.chunks} of submission {submission}"
             )
         if plan is not None and generation > plan.generation:
             raise JournalError(

@@ -42,6 +42,9 @@ CASE_COLUMNS = (
     "task_id",
 )
 
+# Those of them that a record has under the same name, or lacks: all between two others.
+_COPIED = CASE_COLUMNS[CASE_COLUMNS.index("started") : CASE_COLUMNS.index("task_id")]
+
 CaseRow = tuple[Any, ...]
 
 # The columns of `attempts` without the sweep: an attempt of a case, and what one of its records
@@ -90,15 +93,7 @@ def case_row(
         record["chunk"],
         restart,
         token,
-        get("started"),
-        get("ended"),
-        get("wall_seconds"),
-        get("cpu_seconds"),
-        get("max_rss_bytes"),
-        get("host"),
-        get("job_id"),
-        get("run_dir"),
-        get("code_digest"),
+        *map(get, _COPIED),
         task_id,
     )
 

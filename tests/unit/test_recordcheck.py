@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from binascii import crc32
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep import recordcheck
-from hpcsweep.journal import KINDS, parse_line
-from hpcsweep.recordcheck import VERSION, record_problem
+from hpcsweep import field_checks, recordcheck
+from hpcsweep.journal import KINDS, encode, parse_line, read
+from hpcsweep.recordcheck import VERSION, are_records, record_problem
 from tests.support.damage import odd_values, text_of
 
 COMMON = {"v": VERSION, "manifest": "f" * 16, "attempt": [0, 1, 0, "a" * 16], "chunk": 0}
@@ -107,6 +108,40 @@ def test_every_field_that_must_be_there(which: str) -> None:
 @given(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values))
 def test_the_check_accepts_any_value(changed: dict[str, Any]) -> None:
     assert isinstance(record_problem(GOOD["end"] | changed), str)
+
+
+@pytest.mark.parametrize("which", WRONG)
+def test_a_mistake_costs_its_own_line(which: str, tmp_path: Path) -> None:
+    record, changed, _ = WRONG[which]
+    payload = text_of(GOOD[record] | changed)
+    good = [encode(value) for value in GOOD.values()]
+    lines = [*good, b"%08x %s\n" % (crc32(payload), payload), *good]
+    (tmp_path / "a").write_bytes(b"".join(lines))
+    (reading,) = read(tmp_path / "a")
+    kinds = [record["kind"] for record in GOOD.values()]
+    assert ([record["kind"] for record in reading.records], reading.torn) == (kinds * 2, 1)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values)))
+def test_many_are_records_if_each_is(changed: list[dict[str, Any]]) -> None:
+    records = [*GOOD.values(), *(GOOD["end"] | change for change in changed)]
+    assert are_records(records) == (not any(map(record_problem, records)))
+
+
+FIELDS = [
+    *(field_checks.TEXT, field_checks.HEX16, field_checks.MOMENT, field_checks.NUMBER),
+    *(field_checks.NUMBERS, field_checks.TEXTS, field_checks.TRUTH, field_checks.INSIDE),
+    *(field_checks.LIST, field_checks.OBJECT, field_checks.integer(0, 5), recordcheck.ATTEMPT),
+    *(field_checks.one_of(["end", ""]), field_checks.by_name(field_checks.NUMBER)),
+]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.words)
+@given(values=st.lists(odd_values, min_size=1))
+def test_a_check_of_many_is_one_of_each(field: field_checks.Field, values: list[Any]) -> None:
+    valid = [value for value in values if field.holds(value)]
+    assert field.all_hold(values) == (len(valid) == len(values))
+    assert not valid or field.all_hold(valid)
 
 
 @pytest.mark.parametrize("which", GOOD)

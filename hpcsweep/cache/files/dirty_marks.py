@@ -29,7 +29,10 @@ from hpcsweep.files import (
 from hpcsweep.liveness import is_alive, this_process
 
 LOG = logging.getLogger(__name__)
-_RESULT = Field("a result", lambda value: TEXT.holds(value) and ".." not in value.split("/"))
+_RESULT = Field(
+    "a result",
+    lambda values: TEXT.all_hold(values) and ".." not in "/".join(values).split("/"),
+)
 _MARK = schema({}, {"owner": OBJECT, "result": _RESULT})
 
 
