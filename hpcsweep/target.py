@@ -249,11 +249,15 @@ def command_line(
 
     `argv` is that of the manifest, or of `argv_of`. `places` holds the values besides parameters:
     run_dir, seed, case_id, index, params_json.
-    `written` has the original text of params from a table.
+    `written` has the original text of params from a table. A parameter that the case does not have
+    becomes the empty text, and an option with it, `--depth={depth}`, is left out.
     """
     values = {name: argument_text(value) for name, value in params.items()}
     values |= {**written, **places}
-    return tuple(_fill(element, values) for element in argv)
+    filled = ((element, *_fill(element, values)) for element in argv)
+    return tuple(
+        text for element, text, is_whole in filled if is_whole or not element.startswith("-")
+    )
 
 
 def argument_text(value: Any) -> str:
@@ -261,9 +265,10 @@ def argument_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _fill(element: str, values: Mapping[str, str]) -> str:
+def _fill(element: str, values: Mapping[str, str]) -> tuple[str, bool]:
+    """The element with its placeholders filled, and whether all of them have a value."""
     # `str.format` would also evaluate attributes and indices; only names and {{ }} are allowed.
-    filled, rest = "", element
+    filled, rest, is_whole = "", element, True
     while rest:
         brace = min((i for i in (rest.find("{"), rest.find("}")) if i >= 0), default=len(rest))
         filled, rest = filled + rest[:brace], rest[brace:]
@@ -271,10 +276,11 @@ def _fill(element: str, values: Mapping[str, str]) -> str:
             filled, rest = filled + rest[0], rest[2:]
         elif rest.startswith("{"):
             name, _, rest = rest[1:].partition("}")
-            filled += values[name]
+            filled += values.get(name, "")
+            is_whole = is_whole and name in values
         else:
             filled, rest = filled + rest[:1], rest[1:]
-    return filled
+    return filled, is_whole
 
 
 def code_digest(manifest: FrozenManifest) -> str:

@@ -10,7 +10,7 @@ The sources define their forms and keys: see `sources.registry`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,28 @@ def joining_forms() -> list[str]:
 def _by_form(*, modifiers: bool) -> dict[str, str]:
     kinds = ((name, source_class(name).KIND) for name in SOURCES)
     return {kind.form: name for name, kind in kinds if kind.form and kind.is_modifier == modifiers}
+
+
+# Sources by the name of a branch below the name of a parameter: no kind of source of its own.
+BRANCHES = "branches"
+BRANCHES_EXAMPLE = "branches: {model: {svm: {grid: {C: [1, 10]}}, forest: {grid: {depth: [3, 5]}}}}"
+
+
+def forms_written() -> list[str]:
+    """The forms that a `source:` may have, of which it has one, besides modifiers."""
+    return [*forms(), BRANCHES]
+
+
+def nested_sources(source: Mapping[str, Any]) -> Iterator[tuple[Where, Any]]:
+    """Yield the sources inside of a source in its short form, with their paths below it."""
+    for form in joining_forms():
+        parts = source.get(form)
+        for position, part in enumerate(parts if isinstance(parts, list) else ()):
+            yield (form, position), part
+    named = source.get(BRANCHES)
+    for name, parts in named.items() if isinstance(named, Mapping) else ():
+        for branch, part in parts.items() if isinstance(parts, Mapping) else ():
+            yield (BRANCHES, name, branch), part
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

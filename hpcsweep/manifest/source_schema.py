@@ -10,7 +10,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from hpcsweep.manifest.policies import WHEN
-from hpcsweep.manifest.source_forms import forms, modifiers
+from hpcsweep.manifest.source_forms import BRANCHES, forms, forms_written, modifiers
 from hpcsweep.sources.distributions import given_fields
 from hpcsweep.sources.keys import RESERVED_NAMES, Key, Kind
 from hpcsweep.sources.ranges import RULES, AxisRule
@@ -139,10 +139,23 @@ def _short() -> Schema:
     }
     return {
         "type": "object",
-        "properties": keys | _SWEEP,
+        "properties": keys | {BRANCHES: _branches()} | _SWEEP,
         "additionalProperties": False,
-        "oneOf": [{"required": [form]} for form in (*forms(), "sweep")],
+        "oneOf": [{"required": [form]} for form in (*forms_written(), "sweep")],
         "dependentRequired": {key: ["sweep"] for key in _SWEEP if key != "sweep"},
+    }
+
+
+def _branches() -> Schema:
+    """The schema of branches: one parameter, and below it a source for each of its values."""
+    branch = {"anyOf": [_ref("Source"), {"type": ["object", "null"], "maxProperties": 0}]}
+    of = {"type": "object", "minProperties": 1, "additionalProperties": branch}
+    return {
+        **_by_name(of),
+        "minProperties": 1,
+        "maxProperties": 1,
+        "description": "The cases of each branch, which have the parameters of their branch alone, "
+        "and its name as a parameter.",
     }
 
 

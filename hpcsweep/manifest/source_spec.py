@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.manifest.mistakes import Mistakes, Where, described
-from hpcsweep.manifest.source_forms import Definition, forms, modifiers, parse_dict, parse_form
+from hpcsweep.manifest.source_forms import (
+    BRANCHES,
+    BRANCHES_EXAMPLE,
+    Definition,
+    forms,
+    forms_written,
+    modifiers,
+    parse_dict,
+    parse_form,
+)
 from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.branching import branches
 from hpcsweep.sources.registry import (
     MANY_SOURCES,
     class_named,
@@ -67,10 +78,10 @@ class _Builder:
             return Spec()
         if "type" in raw:
             return self._build_typed(parse_dict(raw, where))
-        names = forms() | modifiers()
+        names = [*forms_written(), *modifiers()]
         for key in [key for key in raw if key not in names]:
             self.mistakes.unknown_key((*where, key), names)
-        written = [form for form in forms() if form in raw]
+        written = [form for form in forms_written() if form in raw]
         if len(written) != 1:
             what = f"has {' and '.join(written)}, not one of them" if written else "has no cases"
             self.mistakes.add(where, what, _hint())
@@ -81,6 +92,8 @@ class _Builder:
         return spec
 
     def _build_form(self, form: str, value: Any, where: Where) -> Spec:
+        if form == BRANCHES:
+            return self._branch(value, where)
         lone = source_class(forms()[form]).KIND.lone_key
         if lone is not None and lone.type is MANY_SOURCES:
             return self._join(form, value, where)
@@ -107,6 +120,35 @@ class _Builder:
             self.mistakes.add(where, what, "Write one source per line: - grid: ...")
             return Spec()
         specs = [self.build(part, (*where, position)) for position, part in enumerate(value)]
+        kind = source_class(forms()[form])
+        return self._combine(specs, lambda sources: kind.from_keys(sources=sources), where)
+
+    def _branch(self, value: Any, where: Where) -> Spec:
+        """Put the sources of branches, each of which may be in a short form, one after another."""
+        name, of = next(iter(value.items())) if isinstance(value, dict) and value else ("", None)
+        if not isinstance(of, dict) or not of or len(value) > 1:
+            what = f"is {described(value)}, not one parameter with its branches"
+            self.mistakes.add(where, what, f"Write, for example, {BRANCHES_EXAMPLE}.")
+            return Spec()
+        # A branch without parameters of its own is written as nothing, or as {}.
+        specs = [
+            self.build({"grid": {}} if part in (None, {}) else part, (*where, name, branch))
+            for branch, part in of.items()
+        ]
+        spec = self._combine(
+            specs, lambda sources: branches(name, dict(zip(of, sources, strict=True))), where
+        )
+        if spec.parameters is None:
+            return spec
+        return replace(spec, parameters={name: (*where, name)} | spec.parameters)
+
+    def _combine(
+        self,
+        specs: list[Spec],
+        make: Callable[[list[ParameterSource]], ParameterSource],
+        where: Where,
+    ) -> Spec:
+        """Make one source of several, unless one of them has mistakes."""
         parameters: dict[str, Where] = {}
         for spec in specs:
             parameters = (spec.parameters or {}) | parameters
@@ -114,7 +156,7 @@ class _Builder:
         if len(sources) < len(specs):
             has_names = all(spec.parameters is not None for spec in specs)
             return Spec(parameters=parameters if has_names else None)
-        return self._make(forms()[form], {"sources": sources}, parameters, where)
+        return self._make(lambda: make(sources), parameters, where)
 
     def _modify(self, spec: Spec, form: str, value: Any, where: Where) -> Spec:
         """Apply a modifier to a source."""
@@ -128,7 +170,8 @@ class _Builder:
             parameters |= {name: (*where, *steps) for name, steps in lone.type.names(value)}
         keys = _resolve_paths({"type": name, kind.KIND.alone: value}, self.root)
         del keys["type"]
-        made = self._make(name, {**keys, "source": spec.source}, parameters, where)
+        values = {**keys, "source": spec.source}
+        made = self._make(lambda: kind.from_keys(**values), parameters, where)
         if made.source is None or not kind.runs_user_code:
             return made
         # The user's function may add and remove parameters.
@@ -136,11 +179,11 @@ class _Builder:
         return Spec(source=made.source, parameters=names)
 
     def _make(
-        self, kind: str, keys: dict[str, Any], parameters: dict[str, Where], where: Where
+        self, make: Callable[[], ParameterSource], parameters: dict[str, Where], where: Where
     ) -> Spec:
-        """Make a source of this kind from parsed keys."""
+        """Make a source; what it refuses is a mistake at `where`."""
         try:
-            source = source_class(kind).from_keys(**keys)
+            source = make()
         except (SourceError, IdentityError) as error:
             self.mistakes.add(where, _unsecret(error.what), error.next_step)
             return Spec(parameters=parameters)
@@ -148,7 +191,7 @@ class _Builder:
 
 
 def _hint() -> str:
-    return f"Write one of {', '.join(forms())} below it."
+    return f"Write one of {', '.join(forms_written())} below it."
 
 
 def _resolve_paths(value: Any, root: Path | None) -> Any:

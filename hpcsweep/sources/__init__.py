@@ -13,6 +13,7 @@ from hpcsweep.sources.registry import DISTRIBUTIONS, SOURCES
 
 if TYPE_CHECKING:
     from hpcsweep.sources.base import ParameterSource
+    from hpcsweep.sources.branching import branches
     from hpcsweep.sources.compose import ConcatSource, ProductSource, ZipSource, zip_
     from hpcsweep.sources.continuous import (
         LogNormal,
@@ -101,6 +102,7 @@ __all__ = [
     "WhereSource",
     "ZipSource",
     "arange",
+    "branches",
     "choice",
     "constant",
     "custom",
@@ -129,6 +131,7 @@ __all__ = [
 # By module: public names besides the kinds of the registry.
 _NAMES = {
     "base": "ParameterSource",
+    "branching": "branches",
     "compose": "zip_",
     "continuous": "lognormal loguniform loguniform_int normal truncnormal",
     "designs": "design",

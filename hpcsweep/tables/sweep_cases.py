@@ -18,7 +18,7 @@ from hpcsweep import ids
 from hpcsweep.errors import HpcsweepError, IdentityError, InputError, SourceError
 from hpcsweep.manifest.mistakes import Mistakes, Where, described
 from hpcsweep.manifest.policies import COMPLETE, SETTLED, WHEN
-from hpcsweep.manifest.source_forms import forms, joining_forms
+from hpcsweep.manifest.source_forms import forms_written, nested_sources
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources.keys import check_names
@@ -164,7 +164,7 @@ class SweepCases:
         return locate(text, self._settings.outputs, self._root)
 
     def _checked(self, form: dict[str, Any]) -> _SweepForm:
-        for other_form in forms():
+        for other_form in forms_written():
             if other_form in form:
                 raise InputError(f"stands beside {other_form}", next_step="Keep one of them.")
         when, where, columns = form.get("when", COMPLETE), form.get("where"), form.get("columns")
@@ -222,10 +222,8 @@ def named_sweeps(source: Any, where: Where = ("source",)) -> Iterator[tuple[Wher
         return
     if FORM in source:
         yield where, source
-    for form in joining_forms():
-        parts = source.get(form)
-        for position, part in enumerate(parts if isinstance(parts, list) else ()):
-            yield from named_sweeps(part, (*where, form, position))
+    for steps, part in nested_sources(source):
+        yield from named_sweeps(part, (*where, *steps))
 
 
 def _awaited_until(source: Any, other: SweepDirectory) -> str:

@@ -14,6 +14,7 @@ from hpcsweep import errors, sources
 NAMES = [name for name in hpcsweep.__all__ if name not in ("__version__", "sources")]
 FUNCTIONS = {
     "arange",
+    "branches",
     "choice",
     "constant",
     "custom",
