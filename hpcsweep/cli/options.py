@@ -73,6 +73,13 @@ manifest_argument = click.argument(
     "manifest", type=click.Path(path_type=Path, readable=False), metavar="MANIFEST"
 )
 sweep_argument = click.argument("sweep", metavar="SWEEP", shell_complete=completion.sweeps)
+sweeps_argument = click.argument(
+    "sweeps",
+    metavar="SWEEP...",
+    nargs=-1,
+    required=True,
+    shell_complete=completion.sweeps,
+)
 cluster_option = click.option(
     "--cluster",
     metavar="auto|slurm|emulated|submitit:EXECUTOR",

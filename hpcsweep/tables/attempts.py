@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.runs.attempts import requested
@@ -34,10 +35,12 @@ LAST = {
 }
 
 
-def attempt_columns(of_cases: TableColumns) -> TableColumns:
-    """The columns of attempts at cases that have these columns."""
+def attempt_columns(
+    of_cases: TableColumns, before: Mapping[str, str] = MappingProxyType({})
+) -> TableColumns:
+    """The columns of attempts at cases that have these columns; `before` stand before them."""
     params = {keys: of_cases.kinds[name] for keys, name in of_cases.params.items()}
-    return all_columns(params, {}, FIRST, LAST)
+    return all_columns(params, {}, {**before, **FIRST}, LAST)
 
 
 def attempt_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hpcsweep.cluster.base import Cluster
@@ -72,27 +73,60 @@ def collect(
     *Safe to repeat.*
     """
     request = request or TableRequest()
+    with opened(sweep, cluster, settings) as open_sweep:
+        columns = open_sweep.columns
+        table = attempt_columns(columns) if request.attempts else columns
+        if not request.shape:
+            table = named(table, request.columns, request.named_by)
+        rows = open_sweep.rows(columns, table, request)
+        if request.shape:
+            table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
+        take(table, rows)
+        return open_sweep.facts()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenSweep:
+    """A sweep whose index was brought up to date, while its table is read."""
+
+    sweep: SweepDirectory
+    sweep_index: SweepIndex
+    outlook: Outlook
+    # All of its columns.
+    columns: TableColumns
+
+    def rows(
+        self, columns: TableColumns, table: TableColumns, request: TableRequest
+    ) -> Iterator[TableRow]:
+        """The selected rows, with the columns of `table`; a condition is one on `columns`."""
+        selector = CaseSelector(
+            outlook=self.outlook, sweep=self.sweep, sweep_index=self.sweep_index, columns=columns
+        )
+        selected = selector.select(request.selection)
+        if selected is not None and not selected:
+            request.notify(request.selection.nothing_found)
+        make = attempt_rows if request.attempts else _rows
+        return make(self.outlook, self.sweep_index, table, selected)
+
+    def facts(self) -> Collected:
+        """What is known of it besides its rows."""
+        return Collected(
+            torn=self.sweep_index.torn(), other_code=self.outlook.indices(State.STALE).count
+        )
+
+
+@contextmanager
+def opened(
+    sweep: SweepDirectory, cluster: Cluster | None, settings: Settings
+) -> Iterator[OpenSweep]:
+    """Bring the index up to date, and poll the cluster if that is due. *Writes* as `status`."""
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks)
         # The row of a case that cannot be made reports the error.
         new = cases_made(outlook.version.source, outlook.not_begun)
         columns = columns_of(sweep_index, new)
-        table = attempt_columns(columns) if request.attempts else columns
-        if not request.shape:
-            table = named(table, request.columns, request.named_by)
-        selector = CaseSelector(
-            outlook=outlook, sweep=sweep, sweep_index=sweep_index, columns=columns
-        )
-        selected = selector.select(request.selection)
-        if selected is not None and not selected:
-            request.notify(request.selection.nothing_found)
-        make = attempt_rows if request.attempts else _rows
-        rows: Iterator[TableRow] = make(outlook, sweep_index, table, selected)
-        if request.shape:
-            table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
-        take(table, rows)
-        return Collected(torn=sweep_index.torn(), other_code=outlook.indices(State.STALE).count)
+        yield OpenSweep(sweep=sweep, sweep_index=sweep_index, outlook=outlook, columns=columns)
 
 
 # --- rows ---------------------------------------------------------------------------------------

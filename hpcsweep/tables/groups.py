@@ -188,9 +188,11 @@ def _mark(value: Any) -> Any:
 
 
 def key_params(columns: TableColumns, without: Iterable[str]) -> list[str]:
-    """What identifies a case, but for these: its replicate and params."""
+    """What identifies a case, but for these: its sweep among several, its replicate and params."""
     left_out = set(without)
-    return [name for name in ("replicate", *columns.params.values()) if name not in left_out]
+    about = [name for name in ("sweep", "replicate") if name in columns.kinds]
+    names = dict.fromkeys([*about, *columns.params.values()])
+    return [name for name in names if name not in left_out]
 
 
 def numbers_text(counts: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
-from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
+from hpcsweep.cli.options import common, file_option, selection_options, sweeps_argument, words
 from hpcsweep.cli.shape_options import shape_options
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("collect")
-@sweep_argument
+@sweeps_argument
 @click.option(
     "--format",
     "form",
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--output", type=file_option, help="Write to a file.")
 @common
 def command(
-    sweep: str,
+    sweeps: tuple[str, ...],
     form: str | None,
     output: Path | None,
     columns: str | None,
@@ -50,16 +50,17 @@ def command(
     shape: Shape,
     **shared: Any,
 ) -> None:
-    """Print one row per case, in index order.
+    """Print one row per case, in index order; of several sweeps with a column for the sweep.
 
     First brings the index up to date, and asks the cluster about silent tasks.
     """
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.summary import other_code
     from hpcsweep.tables.collect import TableRequest, collect
+    from hpcsweep.tables.several import collect_several
 
     context = load_context(**shared)
-    directory = context.sweep(sweep)
+    directories = list(map(context.sweep, sweeps))
     chosen = form or _form_of(output)
     if output is not None and chosen == "table":
         raise click.UsageError("--format table is for the screen; a file is csv, jsonl or parquet")
@@ -77,11 +78,16 @@ def command(
         shape=shape,
         notify=notices.notify,
     )
-    done = collect(directory, context.cluster_of(directory), context.settings, take, request)
-    if done.other_code:
-        click.echo(other_code(directory.name, done.other_code), err=chosen != "table")
-    notices.fill_cache_table(directory)
-    notices.report_passed_over(directory, done.torn)
+    with_clusters = [(directory, context.cluster_of(directory)) for directory in directories]
+    if len(with_clusters) == 1:
+        done = [collect(*with_clusters[0], context.settings, take, request)]
+    else:
+        done = collect_several(with_clusters, context.settings, take, request)
+    for directory, facts in zip(directories, done, strict=True):
+        if facts.other_code:
+            click.echo(other_code(directory.name, facts.other_code), err=chosen != "table")
+        notices.fill_cache_table(directory)
+        notices.report_passed_over(directory, facts.torn)
     if output is not None:
         notices.notify(f"written: {output}")
 

@@ -34,7 +34,7 @@ HIDDEN = frozenset(
 # columns that are left out if they are empty in all rows,
 OFTEN_EMPTY = ("replicate", "reason")
 # columns that are chosen before all others,
-CHOSEN_FIRST = ("index", "status", "reason")
+CHOSEN_FIRST = ("sweep", "index", "status", "reason")
 # and columns about the case, not of its params and metrics, that are wrapped.
 WRAPPED = frozenset({"error", "run_dir"})
 # Significant digits of floats; params that have no more than the second are exact.

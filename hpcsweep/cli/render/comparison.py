@@ -1,0 +1,123 @@
+"""Print the comparison of two sweeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hpcsweep.cli.render import console, layout
+from hpcsweep.cli.render.console import print_facts, print_line, print_texts
+from hpcsweep.tables.compare import Comparison, Difference, Side
+from hpcsweep.tables.formats import cell
+
+# Largest counts of lines: of cases that differ, and of things in the environments.
+CASES_SHOWN = 10
+FACTS_SHOWN = 10
+# Digits of a digest.
+DIGEST_DIGITS = 8
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print what two sweeps have in common, and in what they differ."""
+    a, b = comparison.a, comparison.b
+    both = comparison.both
+    print_facts(
+        [
+            ("A", f"{a.label}, {a.cases} cases, {a.path}"),
+            ("B", f"{b.label}, {b.cases} cases, {b.path}"),
+            ("cases", f"{both} in both, {a.cases - both} only in A, {b.cases - both} only in B"),
+            ("status", _statuses(comparison.statuses)),
+            ("code", _code(a, b)),
+            ("environment", _environment(comparison)),
+        ]
+    )
+    _print_metrics(comparison)
+    _print_differences(comparison.differences)
+
+
+def _statuses(statuses: Counter[tuple[str, str]]) -> str:
+    """The same first, then the changes."""
+    same = [f"{count} {a} in both" for (a, b), count in sorted(statuses.items()) if a == b]
+    changed = [f"{count} {a} -> {b}" for (a, b), count in sorted(statuses.items()) if a != b]
+    return ", ".join(same + changed) or "no case is in both"
+
+
+def _code(a: Side, b: Side) -> str:
+    if a.code.keys() == b.code.keys() and len(a.code) == 1:
+        return f"the same: {_digests(a.code)}"
+    return f"A {_digests(a.code)}; B {_digests(b.code)}"
+
+
+def _digests(code: Counter[str]) -> str:
+    parts = (f"{digest[:DIGEST_DIGITS]} ({count})" for digest, count in code.most_common())
+    return ", ".join(parts) or "nothing is complete"
+
+
+def _environment(comparison: Comparison) -> str:
+    differing = comparison.environment
+    if not (comparison.a.environment and comparison.b.environment):
+        return "not known of both"
+    texts = [f"{name} {a or 'none'} -> {b or 'none'}" for name, (a, b) in differing.items()]
+    more = len(texts) - FACTS_SHOWN
+    rest = f", and {more} more" if more > 0 else ""
+    return ", ".join(texts[:FACTS_SHOWN]) + rest or "the same"
+
+
+def _print_metrics(comparison: Comparison) -> None:
+    metrics = comparison.metrics
+    if not metrics:
+        print_line("no case is complete in both and has metrics")
+        return
+    columns = {
+        "metric": list(metrics),
+        "equal": [str(one.equal) for one in metrics.values()],
+        "different": [str(one.different) for one in metrics.values()],
+        "only A": [str(one.only_a or "") for one in metrics.values()],
+        "only B": [str(one.only_b or "") for one in metrics.values()],
+        "largest B - A": [_number(one.largest_absolute) for one in metrics.values()],
+        "relative": [
+            _number(abs(one.largest.relative) if one.largest and one.largest.relative else None)
+            for one in metrics.values()
+        ],
+    }
+    print_line("")
+    _print_columns({name: cells for name, cells in columns.items() if any(cells)}, {"metric"})
+
+
+def _print_differences(differences: list[Difference]) -> None:
+    if not differences:
+        return
+    shown = differences[:CASES_SHOWN]
+    print_line("")
+    _print_columns(
+        {
+            "index A": [str(one.index_a) for one in shown],
+            "index B": [str(one.index_b) for one in shown],
+            "metric": [one.metric for one in shown],
+            "A": [cell(one.a) for one in shown],
+            "B": [cell(one.b) for one in shown],
+            "B - A": [_number(one.absolute) for one in shown],
+            "relative": [_number(one.relative) for one in shown],
+        },
+        {"metric"},
+    )
+    more = len(differences) - len(shown)
+    if more:
+        print_line(f"… and {more} more differences: --json has them all")
+
+
+def _print_columns(columns: dict[str, list[str]], texts: set[str]) -> None:
+    """Print a table; columns that do not fit are named below it."""
+    made = [
+        layout.cleaned(layout.LayoutColumn(name=name, cells=cells, right=name not in texts))
+        for name, cells in columns.items()
+    ]
+    width = console.width()
+    fitting = layout.fitting(made, width)
+    print_texts(*layout.lines(fitting, width))
+    left_out = [column.name for column in made if column not in fitting]
+    if left_out:
+        print_facts([[f"not shown for width: {', '.join(left_out)}; --json has them"]])
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

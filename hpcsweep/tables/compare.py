@@ -1,0 +1,275 @@
+"""Compare two sweeps: their cases, states, metrics, code and environments."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import InputError, SweepError
+from hpcsweep.files import read_json
+from hpcsweep.records import Status
+from hpcsweep.settings import Settings
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.plan import provenance_of
+from hpcsweep.tables.batches import batches_of
+from hpcsweep.tables.collect import OpenSweep, TableRequest, opened
+from hpcsweep.tables.columns import TableColumns, TableRow, check_columns
+from hpcsweep.tables.groups import marks_of
+from hpcsweep.tables.selection import Selection
+from hpcsweep.tables.several import labels_of, union
+
+# The value of `--on` that stands for the identity of a case: its params and replicate.
+PARAMS = "params"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """A metric that a case has with two values."""
+
+    metric: str
+    # Indices of the case in the first and in the second sweep.
+    index_a: int
+    index_b: int
+    a: Any
+    b: Any
+
+    @property
+    def absolute(self) -> float | None:
+        """`b - a`; None unless both are numbers."""
+        if not (_is_number(self.a) and _is_number(self.b)):
+            return None
+        return float(self.b) - float(self.a)
+
+    @property
+    def relative(self) -> float | None:
+        """`(b - a) / |a|`; None unless both are numbers, or if `a` is zero."""
+        absolute = self.absolute
+        return None if absolute is None or not self.a else absolute / abs(self.a)
+
+    @property
+    def size(self) -> float:
+        """By what differences are ordered: the relative one; infinite without one."""
+        relative = self.relative
+        return math.inf if relative is None or math.isnan(relative) else abs(relative)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `compare --json` has it."""
+        values = {name: getattr(self, name) for name in ("metric", "index_a", "index_b", "a", "b")}
+        return values | {"absolute": self.absolute, "relative": self.relative}
+
+
+@dataclass(kw_only=True, slots=True)
+class MetricCounts:
+    """How a metric compares, over the cases that are complete in both sweeps."""
+
+    equal: int = 0
+    different: int = 0
+    # Counts of cases that have it in one sweep alone.
+    only_a: int = 0
+    only_b: int = 0
+    # The largest difference, as `Difference.size` orders them, and absolutely.
+    largest: Difference | None = None
+    largest_absolute: float | None = None
+
+    def add(self, difference: Difference) -> None:
+        """Count a difference."""
+        self.different += 1
+        if self.largest is None or difference.size > self.largest.size:
+            self.largest = difference
+        absolute = difference.absolute
+        if absolute is not None:
+            self.largest_absolute = max(abs(absolute), self.largest_absolute or 0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `compare --json` has it."""
+        return {
+            "equal": self.equal,
+            "different": self.different,
+            "only_a": self.only_a,
+            "only_b": self.only_b,
+            "largest_absolute": self.largest_absolute,
+            "largest_relative": self.largest.relative if self.largest else None,
+        }
+
+
+@dataclass(kw_only=True, slots=True)
+class Side:
+    """One of the two sweeps."""
+
+    label: str
+    path: str
+    # Count of its selected cases.
+    cases: int = 0
+    # Counts of complete cases by digest of their code.
+    code: Counter[str] = field(default_factory=Counter)
+    # What its last submission ran with: `python`, `commit`, and packages by name.
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `compare --json` has it."""
+        return {
+            "sweep": self.label,
+            "path": self.path,
+            "cases": self.cases,
+            "code": dict(self.code),
+            "environment": self.environment,
+        }
+
+
+@dataclass(kw_only=True, slots=True)
+class Comparison:
+    """What two sweeps have in common, and in what they differ."""
+
+    a: Side
+    b: Side
+    both: int = 0
+    # Counts of the cases in both, by status in each.
+    statuses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    metrics: dict[str, MetricCounts] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, tuple[str | None, str | None]]:
+        """What differs between the environments, by name."""
+        a, b = self.a.environment, self.b.environment
+        names = sorted(a.keys() | b.keys())
+        return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `compare --json`."""
+        return {
+            "a": self.a.to_json(),
+            "b": self.b.to_json(),
+            "both": self.both,
+            "only_a": self.a.cases - self.both,
+            "only_b": self.b.cases - self.both,
+            "statuses": [
+                {"a": a, "b": b, "cases": count} for (a, b), count in sorted(self.statuses.items())
+            ],
+            "metrics": {name: counts.to_json() for name, counts in self.metrics.items()},
+            "environment": {name: list(pair) for name, pair in self.environment.items()},
+            "differences": [difference.to_json() for difference in self.differences],
+        }
+
+
+def compare(
+    sweeps: Sequence[tuple[SweepDirectory, Cluster | None]],
+    settings: Settings,
+    on: Sequence[str] = (PARAMS,),
+    selection: Selection | None = None,
+) -> Comparison:
+    """Compare the cases of two sweeps that have the same values in the columns `on`.
+
+    Metrics are compared where both are complete. *Raises* InputError for columns that are none,
+    or by which several cases of one sweep are the same. *Safe to repeat.*
+    """
+    labels = labels_of([sweep for sweep, _ in sweeps])
+    request = TableRequest(selection=selection or Selection())
+    with ExitStack() as stack:
+        both = [stack.enter_context(opened(*one, settings)) for one in sweeps]
+        columns = union([one.columns for one in both])
+        names = ["case_id" if name == PARAMS else name for name in on]
+        check_columns(names, columns.kinds, "--on")
+        sides = [
+            Side(label=label, path=str(one.sweep.path), environment=_environment(one))
+            for label, one in zip(labels, both, strict=True)
+        ]
+        comparison = Comparison(a=sides[0], b=sides[1])
+        read = [
+            _cases(side, columns, one.rows(columns, columns, request), names)
+            for side, one in zip(sides, both, strict=True)
+        ]
+        first = dict(read[0])
+        for key, case in read[1]:
+            if key in first:
+                _compare(comparison, first[key], case)
+    comparison.differences.sort(key=lambda one: (-one.size, one.index_a, one.metric))
+    return comparison
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    index: int
+    status: str
+    metrics: dict[str, Any]
+
+
+def _cases(
+    side: Side, columns: TableColumns, rows: Iterable[TableRow], on: Sequence[str]
+) -> Iterator[tuple[tuple[Any, ...], _Case]]:
+    """The cases of a sweep with what identifies them; of equal ones the first."""
+    metrics = list(columns.metrics.values())
+    needed = dict.fromkeys([*on, "index", "case_id", "status", "code_digest", *metrics])
+    seen: dict[tuple[Any, ...], str] = {}
+    for batch in batches_of(replace(columns, names=list(needed)), rows):
+        marks = [marks_of(batch, name) for name in on]
+        values = batch.values
+        for at, status in enumerate(values["status"]):
+            key = tuple(column[at] for column in marks)
+            case_id = values["case_id"][at]
+            first = seen.setdefault(key, case_id)
+            if first != case_id:
+                raise InputError(
+                    f"several cases of {side.label} are the same in {', '.join(on)}",
+                    where="--on",
+                    next_step=f"Name more columns, or --on {PARAMS}; or select cases by --where.",
+                )
+            if len(seen) == side.cases:  # an equal case, at another index
+                continue
+            side.cases += 1
+            if status == Status.COMPLETE.value:
+                side.code[values["code_digest"][at] or "unknown"] += 1
+            own = {name: values[name][at] for name in metrics if values[name][at] is not None}
+            yield key, _Case(values["index"][at], status, own)
+
+
+def _compare(comparison: Comparison, a: _Case, b: _Case) -> None:
+    """Compare a case in both sweeps."""
+    comparison.both += 1
+    comparison.statuses[a.status, b.status] += 1
+    if {a.status, b.status} != {Status.COMPLETE.value}:
+        return
+    for name in sorted(a.metrics.keys() | b.metrics.keys()):
+        counts = comparison.metrics.setdefault(name, MetricCounts())
+        if name not in b.metrics:
+            counts.only_a += 1
+        elif name not in a.metrics:
+            counts.only_b += 1
+        elif _is_same(a.metrics[name], b.metrics[name]):
+            counts.equal += 1
+        else:
+            difference = Difference(
+                metric=name, index_a=a.index, index_b=b.index, a=a.metrics[name], b=b.metrics[name]
+            )
+            counts.add(difference)
+            comparison.differences.append(difference)
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    if _is_number(a) and _is_number(b):
+        return bool(a == b or (a != a and b != b))  # noqa: PLR0124  # NaN
+    return type(a) is type(b) and a == b
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _environment(one: OpenSweep) -> dict[str, str]:
+    """What the last submission ran with; empty if it is not known."""
+    numbers = one.sweep.submissions()
+    try:
+        origin = read_json(one.sweep.path / provenance_of(numbers[-1])) if numbers else {}
+        facts = {"python": origin["python"]["version"], "system": origin["system"]}
+        git, packages = origin["git"] or {}, origin["packages"]
+        if git.get("commit"):
+            facts["commit"] = git["commit"][:12] + (" and changes" if git.get("dirty") else "")
+        pairs = (title.partition(" ") for title in packages)
+        return facts | {name: version for name, _, version in pairs}
+    except (SweepError, KeyError, TypeError, AttributeError):  # damaged, or copied without it
+        return {}

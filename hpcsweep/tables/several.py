@@ -1,0 +1,92 @@
+"""The tables of several sweeps as one, with a column for the sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import InputError
+from hpcsweep.settings import Settings
+from hpcsweep.store.column_kinds import Kinds, joined_kind
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.tables import attempts
+from hpcsweep.tables.batches import TableBatch, TableRows, batches_of
+from hpcsweep.tables.collect import Collected, OpenSweep, TableRequest, opened
+from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow, all_columns, named
+from hpcsweep.tables.shape import reshaped
+
+# The column of the sweep, before all others.
+SWEEP = {"sweep": "str"}
+
+
+def labels_of(sweeps: Sequence[SweepDirectory]) -> list[str]:
+    """What to call each: its name, or its path where two have one name. *Raises* InputError."""
+    paths = [str(sweep.path.resolve()) for sweep in sweeps]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise InputError("is named twice", where=path, next_step="Name each sweep once.")
+    names = [sweep.name for sweep in sweeps]
+    return [str(sweep.path) if names.count(sweep.name) > 1 else sweep.name for sweep in sweeps]
+
+
+def collect_several(
+    sweeps: Sequence[tuple[SweepDirectory, Cluster | None]],
+    settings: Settings,
+    take: Callable[[TableColumns, Iterator[TableRow]], None],
+    request: TableRequest,
+) -> list[Collected]:
+    """Like `collect`, of several sweeps, one after the other; the columns are those of all.
+
+    A condition may name the columns of any of them: in the others they are null.
+    """
+    labels = labels_of([sweep for sweep, _ in sweeps])
+    with ExitStack() as stack:
+        all_opened = [
+            stack.enter_context(opened(sweep, cluster, settings)) for sweep, cluster in sweeps
+        ]
+        of_cases = union([one.columns for one in all_opened])
+        table = attempts.attempt_columns(of_cases, SWEEP) if request.attempts else of_cases
+        if not request.shape:
+            table = named(table, request.columns, request.named_by)
+        parts = {
+            label: one.rows(of_cases, table, _about(label, request))
+            for label, one in zip(labels, all_opened, strict=True)
+        }
+        rows: Iterator[TableRow] = _joined(parts, table)
+        if request.shape:
+            table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
+        take(table, rows)
+        return list(map(OpenSweep.facts, all_opened))
+
+
+def union(tables: Sequence[TableColumns]) -> TableColumns:
+    """The columns of all tables, with `sweep` before them."""
+    params: Kinds = {}
+    metrics: Kinds = {}
+    for table in tables:
+        for kinds, names in ((params, table.params), (metrics, table.metrics)):
+            for keys, name in names.items():
+                kinds[keys] = joined_kind({table.kinds[name], kinds.get(keys, "")})
+    return all_columns(params, metrics, SWEEP | FIRST, LAST)
+
+
+def _about(label: str, request: TableRequest) -> TableRequest:
+    """The request, whose notices name the sweep."""
+    return replace(request, notify=lambda text: request.notify(f"{label}: {text}"))
+
+
+def _joined(parts: Mapping[str, Iterator[TableRow]], table: TableColumns) -> Iterator[TableRow]:
+    """The rows of all sweeps."""
+
+    def make(names: Sequence[str]) -> Iterator[TableBatch]:
+        own = [name for name in names if name != "sweep"]
+        for label, rows in parts.items():
+            for batch in batches_of(replace(table, names=own), rows):
+                yield replace(batch, values={"sweep": [label] * batch.count, **batch.values})
+
+    counts = [rows.count for rows in parts.values() if isinstance(rows, TableRows)]
+    if len(counts) == len(parts):
+        return TableRows(make, list(table.kinds), sum(counts))
+    return (row for batch in make(table.names) for row in batch.rows())
