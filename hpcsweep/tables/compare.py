@@ -28,7 +28,7 @@ PARAMS = "params"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class MetricDifference:
     """A metric that a case has with two values."""
 
     metric: str
@@ -72,11 +72,11 @@ class MetricCounts:
     # Counts of cases that have it in one sweep alone.
     only_a: int = 0
     only_b: int = 0
-    # The largest difference, as `Difference.size` orders them, and absolutely.
-    largest: Difference | None = None
+    # The largest difference, as `MetricDifference.size` orders them, and absolutely.
+    largest: MetricDifference | None = None
     largest_absolute: float | None = None
 
-    def add(self, difference: Difference) -> None:
+    def add(self, difference: MetricDifference) -> None:
         """Count a difference."""
         self.different += 1
         if self.largest is None or difference.size > self.largest.size:
@@ -122,7 +122,7 @@ class Side:
 
 
 @dataclass(kw_only=True, slots=True)
-class Comparison:
+class SweepComparison:
     """What two sweeps have in common, and in what they differ."""
 
     a: Side
@@ -131,7 +131,7 @@ class Comparison:
     # Counts of the cases in both, by status in each.
     statuses: Counter[tuple[str, str]] = field(default_factory=Counter)
     metrics: dict[str, MetricCounts] = field(default_factory=dict)
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[MetricDifference] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, tuple[str | None, str | None]]:
@@ -162,7 +162,7 @@ def compare(
     settings: Settings,
     on: Sequence[str] = (PARAMS,),
     selection: Selection | None = None,
-) -> Comparison:
+) -> SweepComparison:
     """Compare the cases of two sweeps that have the same values in the columns `on`.
 
     Metrics are compared where both are complete. *Raises* InputError for columns that are none,
@@ -179,7 +179,7 @@ def compare(
             Side(label=label, path=str(one.sweep.path), environment=_environment(one))
             for label, one in zip(labels, both, strict=True)
         ]
-        comparison = Comparison(a=sides[0], b=sides[1])
+        comparison = SweepComparison(a=sides[0], b=sides[1])
         read = [
             _cases(side, columns, one.rows(columns, columns, request), names)
             for side, one in zip(sides, both, strict=True)
@@ -193,7 +193,7 @@ def compare(
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _ComparedCase:
     index: int
     status: str
     metrics: dict[str, Any]
@@ -201,7 +201,7 @@ class _Case:
 
 def _cases(
     side: Side, columns: TableColumns, rows: Iterable[TableRow], on: Sequence[str]
-) -> Iterator[tuple[tuple[Any, ...], _Case]]:
+) -> Iterator[tuple[tuple[Any, ...], _ComparedCase]]:
     """The cases of a sweep with what identifies them; of equal ones the first."""
     metrics = list(columns.metrics.values())
     needed = dict.fromkeys([*on, "index", "case_id", "status", "code_digest", *metrics])
@@ -225,10 +225,10 @@ def _cases(
             if status == Status.COMPLETE.value:
                 side.code[values["code_digest"][at] or "unknown"] += 1
             own = {name: values[name][at] for name in metrics if values[name][at] is not None}
-            yield key, _Case(values["index"][at], status, own)
+            yield key, _ComparedCase(values["index"][at], status, own)
 
 
-def _compare(comparison: Comparison, a: _Case, b: _Case) -> None:
+def _compare(comparison: SweepComparison, a: _ComparedCase, b: _ComparedCase) -> None:
     """Compare a case in both sweeps."""
     comparison.both += 1
     comparison.statuses[a.status, b.status] += 1
@@ -243,7 +243,7 @@ def _compare(comparison: Comparison, a: _Case, b: _Case) -> None:
         elif _is_same(a.metrics[name], b.metrics[name]):
             counts.equal += 1
         else:
-            difference = Difference(
+            difference = MetricDifference(
                 metric=name, index_a=a.index, index_b=b.index, a=a.metrics[name], b=b.metrics[name]
             )
             counts.add(difference)

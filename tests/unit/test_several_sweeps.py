@@ -16,7 +16,7 @@ from hpcsweep.sources import ConcatSource, ParameterSource, manual
 from hpcsweep.sweepdir.plan import provenance_of
 from hpcsweep.tables.collect import TableRequest
 from hpcsweep.tables.columns import TableRow
-from hpcsweep.tables.compare import Comparison, compare
+from hpcsweep.tables.compare import SweepComparison, compare
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import collect_several, labels_of
 from hpcsweep.tables.shape import Shape
@@ -126,7 +126,7 @@ def test_what_a_sweep_is_called(sweeps: list[MadeSweep]) -> None:
 # --- compare -------------------------------------------------------------------------------------
 
 
-def compared(sweeps: list[MadeSweep], *on: str, where: str | None = None) -> Comparison:
+def compared(sweeps: list[MadeSweep], *on: str, where: str | None = None) -> SweepComparison:
     pairs = [(made.directory, None) for made in sweeps]
     return compare(pairs, Settings(), on or ("params",), Selection(where=where))
 

@@ -19,7 +19,10 @@ COMMANDS = {
     "status": (".status", "Show what is known of a sweep's cases."),
     "logs": (".logs", "Print what a case logged and printed."),
     "collect": (".collect", "Print one row per case, in index order."),
-    "compare": (".compare", "Show in what two sweeps differ."),
+    "compare": (
+        ".compare",
+        "Show in what two sweeps differ: cases, states, metrics, code and environment.",
+    ),
     "plot": (".plot", "Draw one column over another, of the complete cases."),
     "files": (".files", "Print one file of every case, in index order."),
     "unpack": (".unpack", "Make run directories of packed runs."),

@@ -50,9 +50,10 @@ def command(
     shape: Shape,
     **shared: Any,
 ) -> None:
-    """Print one row per case, in index order; of several sweeps with a column for the sweep.
+    """Print one row per case, in index order.
 
-    First brings the index up to date, and asks the cluster about silent tasks.
+    First brings the index up to date, and asks the cluster about silent tasks. The table of several
+    sweeps has a column for the sweep.
     """
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.summary import other_code

@@ -6,7 +6,7 @@ from collections import Counter
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
-from hpcsweep.tables.compare import Comparison, Difference, Side
+from hpcsweep.tables.compare import MetricDifference, Side, SweepComparison
 from hpcsweep.tables.formats import cell
 
 # Largest counts of lines: of cases that differ, and of things in the environments.
@@ -16,7 +16,7 @@ FACTS_SHOWN = 10
 DIGEST_DIGITS = 8
 
 
-def print_comparison(comparison: Comparison) -> None:
+def print_comparison(comparison: SweepComparison) -> None:
     """Print what two sweeps have in common, and in what they differ."""
     a, b = comparison.a, comparison.b
     both = comparison.both
@@ -52,7 +52,7 @@ def _digests(code: Counter[str]) -> str:
     return ", ".join(parts) or "nothing is complete"
 
 
-def _environment(comparison: Comparison) -> str:
+def _environment(comparison: SweepComparison) -> str:
     differing = comparison.environment
     if not (comparison.a.environment and comparison.b.environment):
         return "not known of both"
@@ -62,7 +62,7 @@ def _environment(comparison: Comparison) -> str:
     return ", ".join(texts[:FACTS_SHOWN]) + rest or "the same"
 
 
-def _print_metrics(comparison: Comparison) -> None:
+def _print_metrics(comparison: SweepComparison) -> None:
     metrics = comparison.metrics
     if not metrics:
         print_line("no case is complete in both and has metrics")
@@ -83,7 +83,7 @@ def _print_metrics(comparison: Comparison) -> None:
     _print_columns({name: cells for name, cells in columns.items() if any(cells)}, {"metric"})
 
 
-def _print_differences(differences: list[Difference]) -> None:
+def _print_differences(differences: list[MetricDifference]) -> None:
     if not differences:
         return
     shown = differences[:CASES_SHOWN]
