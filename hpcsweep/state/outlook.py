@@ -20,7 +20,7 @@ from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.withdrawn import withdrawn_cases
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.case_groups import CaseGroup
-from hpcsweep.store.sweep_index import Measured
+from hpcsweep.store.measured import Measured
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version

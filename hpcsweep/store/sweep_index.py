@@ -6,11 +6,22 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Row, Select, and_, func, or_, select, text, true
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
 
 from hpcsweep.errors import StoreError
 from hpcsweep.files import open_file
@@ -22,33 +33,23 @@ from hpcsweep.store import (
     blocks,
     case_groups,
     column_kinds,
+    measured,
     migrations,
     schema,
+    searches,
     upsert,
 )
 from hpcsweep.store.case_groups import CaseGroup
 from hpcsweep.store.column_kinds import Kinds
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
+from hpcsweep.store.measured import Measured
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
 from hpcsweep.store.upsert import RowBatch
 
 IndexRow = dict[str, Any]
 
 CASE_ID_DIGITS = 16
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """What complete cases took."""
-
-    # Count of these cases, >= 1.
-    cases: int
-    # Seconds of wall clock.
-    mean_s: float
-    longest_s: float
-    # Of the largest process of any of them; None if not known.
-    max_rss_bytes: int | None = None
 
 
 class SweepIndex:
@@ -264,31 +265,39 @@ class SweepIndex:
 
     def measured(self, without: Collection[int] = ()) -> Measured | None:
         """What complete cases took, but for those of some submissions; None without any."""
-        table = schema.cases.c
-        query = select(
-            func.count(),
-            func.avg(table.wall_seconds),
-            func.max(table.wall_seconds),
-            func.max(table.max_rss_bytes),
-        ).where(
-            table.sweep == self._sweep,
-            table.status == Status.COMPLETE.value,
-            table.wall_seconds.is_not(None),
-            table.code_digest.is_not(None),  # what a cache had was not computed
-        )
-        if without:
-            query = query.where(table.submission.not_in(without))
-        cases, mean_s, longest_s, max_rss_bytes = self._all(query)[0]
-        if not cases:
-            return None
-        return Measured(
-            cases=cases, mean_s=mean_s, longest_s=longest_s, max_rss_bytes=max_rss_bytes
-        )
+        return Measured.of_row(self._all(measured.query(self._sweep, without))[0])
 
-    def indices(self, where: Any) -> IndexSet:
-        """The indices of cases that any attempt began, and whose rows satisfy a condition."""
-        query = self._joined().with_only_columns(schema.places.c.idx).where(where)
-        return IndexSet.of(row.idx for row in self._all(query.order_by(schema.places.c.idx)))
+    def indices(self, where: Any, within: IndexSet | None = None) -> IndexSet:
+        """The indices of cases that any attempt began, and whose rows satisfy a condition.
+
+        `within` limits it to these indices, at a cost of their count.
+        """
+        if within is None:
+            rows = self._all(searches.matching(self._sweep, where, self.dialect))
+            return IndexSet.of(row.idx for row in rows if row.idx is not None)
+        query = self._joined().with_only_columns(schema.places.c.idx)
+        pages_within = self._pages(query, where, within, ROWS_AT_ONCE)
+        return IndexSet.of(row.idx for page in pages_within for row in page)
+
+    def leading(
+        self,
+        has_value: ColumnElement[bool],
+        value: ColumnElement[Any],
+        count: int,
+        *,
+        descending: bool,
+    ) -> IndexSet:
+        """The indices of the `count` cases with the smallest values, or the largest.
+
+        Those of all cases with a value that is equal to the last one are among them.
+        """
+        query = searches.leading(self._sweep, has_value, value, self.dialect, descending=descending)
+        found = self._all(query.limit(count + 1))
+        if len(found) > count and found[-1].value == found[-2].value:
+            last = found[-1].value
+            return self.indices(and_(has_value, value >= last if descending else value <= last))
+        by_id = self.of_ids([row.case_id for row in found[:count]])
+        return IndexSet.of(index for indices in by_id.values() for index in indices)
 
     def of_ids(self, case_ids: Sequence[str]) -> dict[str, list[int]]:
         """The indices of these cases, by case id; only of those that any attempt began."""

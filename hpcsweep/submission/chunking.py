@@ -13,7 +13,7 @@ from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import InputError
 from hpcsweep.quantities import time_limit_seconds, time_limit_text
 from hpcsweep.records import Resources
-from hpcsweep.store.sweep_index import Measured
+from hpcsweep.store.measured import Measured
 from hpcsweep.sweepdir.parts import AUTO_TASKS, FEW_TASKS, chunk_size_for, most_auto_tasks
 
 # Seconds that an array task computes: at least, as a rule, at most.

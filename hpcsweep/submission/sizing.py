@@ -11,7 +11,7 @@ from hpcsweep import allocation
 from hpcsweep.cluster.ceilings import MEMORY, TIME
 from hpcsweep.quantities import memory_text, time_limit_text
 from hpcsweep.records import Resources
-from hpcsweep.store.sweep_index import Measured
+from hpcsweep.store.measured import Measured
 
 # Least count of measured cases.
 SAMPLE = 3

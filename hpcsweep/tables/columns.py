@@ -12,7 +12,7 @@ from hpcsweep.conditions.names import unknown_name
 from hpcsweep.records import ParamCase
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import Keys, Kinds, learn
-from hpcsweep.tables.where import SqlColumn, stale_column
+from hpcsweep.tables.sql_columns import SqlColumn, stale_column
 
 # Columns before the params and after the metrics, with the kind of their values.
 FIRST = {"index": "int", "case_id": "str", "replicate": "int", "status": "str", "reason": "str"}

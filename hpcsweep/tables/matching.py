@@ -13,7 +13,8 @@ from hpcsweep.records import ParamCase
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store import schema
 from hpcsweep.tables.named_cases import cases_made
-from hpcsweep.tables.where import SqlColumn, parse
+from hpcsweep.tables.sql_columns import SqlColumn
+from hpcsweep.tables.where import parse
 
 # Cases in memory at a time.
 CASES_AT_ONCE = 5000

@@ -5,8 +5,6 @@ No text is pasted into SQL: names must be columns of the table, values are bound
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,13 +13,10 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     Double,
     Integer,
-    Numeric,
     String,
-    Text,
     and_,
     case,
     cast,
@@ -30,14 +25,12 @@ from sqlalchemy import (
     literal,
     not_,
     or_,
-    select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB, array
 
 from hpcsweep.conditions import syntax as conditions
-from hpcsweep.records import Status
 from hpcsweep.store import schema
+from hpcsweep.tables.sql_columns import SqlColumn, kind_and_value
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -52,31 +45,6 @@ _SAMPLES: dict[type, float | str] = {float: 0.0, str: "", bool: 0}
 _SWAPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # Larger integers are compared as floats: both databases store them so.
 _LARGEST_INT = 2**63
-
-
-@dataclass(frozen=True, slots=True)
-class SqlColumn:
-    """The origin of a table column: an SQL column, or a value inside params/metrics."""
-
-    # A column of the cases table, "idx", "params" or "metrics".
-    column: str
-    # Keys down to the value; empty for an SQL column.
-    path: tuple[str, ...] = ()
-    # What a truth value is computed from, instead of a column.
-    truth: ColumnElement[bool] | None = dataclasses.field(default=None, compare=False)
-
-
-def stale_column(code_digest: str | None) -> SqlColumn:
-    """Whether a case is complete and was computed with code of another digest than this."""
-    cases = schema.cases.c
-    is_other: ColumnElement[bool] = false()
-    if code_digest:
-        is_other = and_(
-            cases.status == Status.COMPLETE.value,
-            cases.code_digest.is_not(None),
-            cases.code_digest != code_digest,
-        )
-    return SqlColumn("", truth=is_other)
 
 
 def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnElement[bool]:
@@ -143,7 +111,7 @@ class _Compiler:
                 if not field.path:
                     column: ColumnElement[Any] = _sql_column(field)
                     return column.is_not(None)
-                is_number, _ = self._extract(field, 0.0)
+                is_number, _ = kind_and_value(field, 0.0, self.dialect)
                 return is_number.is_not(None)
             case conditions.Arithmetic():
                 is_number, number = self._computed(term)
@@ -167,7 +135,7 @@ class _Compiler:
     def _column(self, field: SqlColumn, kind: type) -> tuple[ColumnElement[bool], Any]:
         """`_operand` of a column."""
         if field.path:
-            is_kind, extracted = self._extract(field, kind(_SAMPLES[kind]))
+            is_kind, extracted = kind_and_value(field, kind(_SAMPLES[kind]), self.dialect)
             return is_kind, cast(extracted, Integer) if kind is bool else extracted
         if field.truth is not None and kind is bool:
             return true(), case((field.truth, 1), else_=0)
@@ -220,32 +188,13 @@ class _Compiler:
                 return and_(column.is_not(None), true() if op == "!=" else false())
             condition: ColumnElement[bool] = compare(column, literal(value))
             return condition
-        kind, extracted = self._extract(field, value)
+        kind, extracted = kind_and_value(field, value, self.dialect)
         if value is None:
             return kind if op == "==" else not_(kind)
-        tested: ColumnElement[bool] = and_(kind, compare(extracted, literal(value)))
+        # The kind last: few values are as they should be, and of the others SQLite extracts one.
+        tested: ColumnElement[bool] = and_(compare(extracted, literal(value)), kind)
         # A value of another kind is not equal: 1 != "1".
         return or_(not_(kind), tested) if op == "!=" else tested
-
-    def _extract(self, field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
-        """Whether the JSON value has the kind of `value`, and the value itself."""
-        if self.dialect == "postgresql":
-            return _extract_jsonb(field, value)
-        column = schema.cases.c[field.column]
-        if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
-            kind, extracted = (_member(column, field.path, what) for what in ("type", "value"))
-        else:
-            path = "$" + "".join(f'."{key}"' for key in field.path)
-            kind, extracted = func.json_type(column, path), func.json_extract(column, path)
-        match value:
-            case None:
-                return func.coalesce(kind, "null") == "null", extracted
-            case bool():
-                return kind.in_(["true", "false"]), extracted
-            case int() | float():
-                return kind.in_(["integer", "real"]), extracted
-            case _:
-                return kind == "text", extracted
 
 
 def _kind(value: Any) -> type | None:
@@ -265,29 +214,3 @@ def _bound(value: Any) -> Any:
     if type(value) is int and not -_LARGEST_INT <= value < _LARGEST_INT:
         return float(Decimal(value))  # infinite if it exceeds the floats
     return value
-
-
-def _extract_jsonb(field: SqlColumn, value: Any) -> tuple[ColumnElement[bool], Any]:
-    """`_extract` on PostgreSQL, where a value of another kind must not reach a cast."""
-    path = array(field.path, type_=Text)
-    document = schema.document(field.column)
-    kind = func.jsonb_typeof(document.op("#>", return_type=JSONB())(path))
-    text = document.op("#>>", return_type=Text())(path)
-    match value:
-        case None:
-            return func.coalesce(kind, "null") == "null", text
-        case bool():
-            return kind == "boolean", case((kind == "boolean", cast(text, Boolean)))
-        case int() | float():
-            return kind == "number", case((kind == "number", cast(text, Numeric)))
-        case _:
-            return kind == "string", text.collate("C")
-
-
-def _member(document: Any, path: tuple[str, ...], what: str) -> Any:
-    """Type or value below these keys. SQLite's JSON paths cannot name keys that JSON escapes."""
-    *above, last = path
-    if above:
-        document = _member(document, tuple(above), "value")
-    member = func.json_each(document).table_valued("key", "value", "type")
-    return select(member.c[what]).where(member.c.key == last).scalar_subquery()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hpcsweep.store import SweepIndex
-from hpcsweep.tables.where import SqlColumn, parse, stale_column
+from hpcsweep.tables.sql_columns import SqlColumn, stale_column
+from hpcsweep.tables.where import parse
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
 from tests.support.rows import MANIFEST, batch

@@ -17,7 +17,7 @@ import pytest
 from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex, blocks, schema
-from hpcsweep.store.sweep_index import Measured
+from hpcsweep.store.measured import Measured
 from tests.support.backends import Backend, backend
 from tests.support.postgres import Place, database, postgres
 from tests.support.rows import MANIFEST, batch, better, case, indices

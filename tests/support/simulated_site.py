@@ -15,7 +15,7 @@ from hpcsweep.manifest.frozen import FrozenManifest, Target, sealed
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state.outlook import Group, Outlook, State
-from hpcsweep.store.sweep_index import Measured
+from hpcsweep.store.measured import Measured
 from hpcsweep.submission.policy import UNASKED, Batch, Policy, decide
 from hpcsweep.sweepdir.parts import tasks_per_array
 from hpcsweep.sweepdir.version import Version

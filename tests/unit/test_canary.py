@@ -16,7 +16,7 @@ from hpcsweep.sources import arange, grid
 from hpcsweep.state.canary import CanaryCounts, canary_counts
 from hpcsweep.state.outlook import Group, Outlook, State
 from hpcsweep.state.stopped import FailureKind, Stopped
-from hpcsweep.store.sweep_index import Measured
+from hpcsweep.store.measured import Measured
 from hpcsweep.submission.canary_stop import has_failed, reasons_text
 from hpcsweep.submission.first_cases import spread
 from hpcsweep.submission.policy import UNASKED, Policy, decide

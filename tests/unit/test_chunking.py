@@ -14,7 +14,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import arange, grid
 from hpcsweep.state.outlook import Outlook
-from hpcsweep.store.sweep_index import Measured
+from hpcsweep.store.measured import Measured
 from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of
 from hpcsweep.submission.policy import UNASKED, Policy, decide
 from hpcsweep.sweepdir.parts import make_parts

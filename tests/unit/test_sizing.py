@@ -11,7 +11,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Resources
 from hpcsweep.sources import arange, grid
 from hpcsweep.state.outlook import Outlook
-from hpcsweep.store.sweep_index import Measured
+from hpcsweep.store.measured import Measured
 from hpcsweep.submission.policy import UNASKED, Policy, decide
 from hpcsweep.submission.sizing import with_memory, with_time
 from tests.support.simulated_site import version_of
