@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -43,15 +43,24 @@ from hpcsweep.submission.stages import submit_stages
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.tables.collect import TableRequest, collect
+from hpcsweep.tables.batches import batches_of
+from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.frames import data_frame
+from hpcsweep.tables.request import (
+    Cases,
+    TableArguments,
+    TableRequest,
+    selection_of,
+    table_request,
+)
 from hpcsweep.tables.selection import Selection, selected_cases
-from hpcsweep.tables.shape import Shape
 from hpcsweep.tables.sweep_cases import SweepCases
 from hpcsweep.terminal_text import visible
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     import pandas as pd
 
     from hpcsweep.tables.sweep_cases import Read
@@ -60,8 +69,6 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Indices, ranges and case ids as `--cases` takes them, or a list of indices and case ids.
-Cases = str | Iterable[int | str] | None
 # A function that is called with each notice.
 Notify = Callable[[str], None]
 
@@ -188,7 +195,7 @@ class Sweep:
                 next_step=f"Known are {', '.join(RERUNS)} and None.",
             )
         refuse_while_importing("submit")  # before a cluster is looked for, or started
-        selection, log_notice = _selection(cases, where, status, last), _logged(notify)
+        selection, log_notice = selection_of(cases, where, status, last), _logged(notify)
         other = None if after is None else self._before(after)
         if other is not None:
             if rerun or selection or allow_mixed or replace:
@@ -304,7 +311,7 @@ class Sweep:
         passes over them.
         """
         sweep, log_notice = self._directory, _logged(notify)
-        selection = _selection(cases, where, status, last)
+        selection = selection_of(cases, where, status, last)
         selected = selected_cases(selection, sweep.newest(), sweep.path) if selection else None
         if selected is None:
             return cancel(sweep, self._recorded_cluster, self._settings, log_notice)
@@ -339,50 +346,52 @@ class Sweep:
         group_by: Sequence[str] = (),
         stats: Sequence[str] = (),
         pivot: str | None = None,
+        sort: Sequence[str] = (),
+        desc: bool = False,
+        limit: int | None = None,
         notify: Notify | None = print_notice,
     ) -> list[TableRow]:
         """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`.
 
         With `attempts` there is a row for each attempt: what it asked for and what it used.
         `mean_over`, `group_by`, `stats` and `pivot` put complete cases together as on the command
-        line; `notify` is called with what is left out.
+        line; `notify` is called with what is left out. `sort` names the columns that order the
+        rows, with `desc` from the largest values; `limit` is the largest count of rows.
         """
-        selection = _selection(cases, where, status, last)
-        shape = _shape(mean_over, group_by, stats, pivot)
+        request = table_request(
+            where,
+            cases=cases,
+            status=status,
+            last=last,
+            columns=columns,
+            attempts=attempts,
+            mean_over=mean_over,
+            group_by=group_by,
+            stats=stats,
+            pivot=pivot,
+            sort=sort,
+            desc=desc,
+            limit=limit,
+        )
 
         def as_dicts(table: TableColumns, rows: Iterator[TableRow]) -> list[TableRow]:
-            return [{name: row[name] for name in table.names if name in row} for row in rows]
+            some = (row for batch in batches_of(table, rows) for row in batch.rows())
+            return [{name: row[name] for name in table.names if name in row} for row in some]
 
-        request = TableRequest(
-            selection=selection, columns=_words(columns), attempts=attempts, shape=shape
-        )
         return self._collected(request, as_dicts, notify)
 
     def to_dataframe(
         self,
         where: str | None = None,
         *,
-        cases: Cases = None,
-        status: Sequence[str] = (),
-        last: int | None = None,
-        columns: Sequence[str] = (),
-        attempts: bool = False,
-        mean_over: Sequence[str] = (),
-        group_by: Sequence[str] = (),
-        stats: Sequence[str] = (),
-        pivot: str | None = None,
         notify: Notify | None = print_notice,
+        **arguments: Unpack[TableArguments],
     ) -> pd.DataFrame:
-        """The rows as a pandas DataFrame, in index order, as `query` selects them. Needs pandas.
+        """The rows of `query` as a pandas DataFrame, with its arguments. Needs pandas.
 
         Where a case lacks an int, the column is of pandas' own Int64: ints stay exact.
         """
-        selection = _selection(cases, where, status, last)
-        shape = _shape(mean_over, group_by, stats, pivot)
-        request = TableRequest(
-            selection=selection, columns=_words(columns), attempts=attempts, shape=shape
-        )
-        return self._collected(request, data_frame, notify)
+        return self._collected(table_request(where, **arguments), data_frame, notify)
 
     def _collected(
         self,
@@ -467,23 +476,3 @@ def _logged(notify: Notify | None) -> Notify:
             notify(text)
 
     return log_notice
-
-
-def _selection(
-    cases: Cases, where: str | None, status: Sequence[str], last: int | None
-) -> Selection:
-    some = cases if isinstance(cases, str | None) else list(cases)
-    return Selection(cases=some, where=where, status=_words(status), last=last)
-
-
-def _shape(
-    mean_over: Sequence[str], group_by: Sequence[str], stats: Sequence[str], pivot: str | None
-) -> Shape:
-    return Shape(
-        mean_over=_words(mean_over), group_by=_words(group_by), stats=_words(stats), pivot=pivot
-    )
-
-
-def _words(given: Sequence[str]) -> tuple[str, ...]:
-    """The texts as a tuple; a single text counts as a list of one."""
-    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))

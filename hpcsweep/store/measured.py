@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Select, func, select
 
 from hpcsweep.records import Status
 from hpcsweep.store import schema
@@ -25,7 +25,7 @@ class Measured:
     max_rss_bytes: int | None = None
 
     @classmethod
-    def of_row(cls, row: Row[Any]) -> Measured | None:
+    def of_row(cls, row: Sequence[Any]) -> Measured | None:
         """The only row of `query`; None if it counts no case."""
         cases, mean_s, longest_s, max_rss_bytes = row
         if not cases:

@@ -1,13 +1,14 @@
-"""Collect: one row per index, in index order, from the index and the source."""
+"""Collect: one row per index, from the index and the source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import Outlook, State, outlook_of
@@ -16,37 +17,13 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.attempts import attempt_columns, attempt_rows
-from hpcsweep.tables.batches import TableBatch, TableRows
-from hpcsweep.tables.begun_rows import begun_batches, merged_batches
-from hpcsweep.tables.columns import TableColumns, TableRow, columns_of, flatten, named
+from hpcsweep.tables.case_rows import CaseRows
+from hpcsweep.tables.columns import TableColumns, TableRow, columns_of, named
 from hpcsweep.tables.named_cases import cases_made
-from hpcsweep.tables.selection import CaseSelector, Selection
-from hpcsweep.tables.shape import Shape, reshaped
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TableRequest:
-    """The rows and columns to return; by default all."""
-
-    selection: Selection = field(default_factory=Selection)
-    columns: tuple[str, ...] = ()
-    # Whether there is a row for each attempt, not for each case.
-    attempts: bool = False
-    # What becomes of the rows of cases.
-    shape: Shape = field(default_factory=Shape)
-    # The options that name the columns, for messages.
-    named_by: str = "--columns"
-    # Is told before `take` gets anything if no case is selected.
-    notify: Callable[[str], None] = lambda _: None
-
-    def __post_init__(self) -> None:
-        """*Raises* InputError for attempts in another shape: they have no metrics."""
-        if self.attempts and self.shape:
-            raise InputError(
-                "attempts have no metrics to put together",
-                where="--attempts",
-                next_step="Leave it out.",
-            )
+from hpcsweep.tables.request import TableRequest
+from hpcsweep.tables.selection import CaseSelector
+from hpcsweep.tables.shape import reshaped
+from hpcsweep.tables.sorting import RowOrder, sorted_attempts, sorted_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +58,7 @@ def collect(
         rows = open_sweep.rows(columns, table, request)
         if request.shape:
             table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
+            rows = sorted_rows(table, rows, request.order)
         take(table, rows)
         return open_sweep.facts()
 
@@ -102,11 +80,26 @@ class OpenSweep:
         selector = CaseSelector(
             outlook=self.outlook, sweep=self.sweep, sweep_index=self.sweep_index, columns=columns
         )
-        selected = selector.select(request.selection)
+        # The rows of a shape are ordered when they are made.
+        order = RowOrder() if request.shape else request.order
+        order.check(table)
+        # Any case may have one of the first attempts, or come first in another order.
+        limit = None if order.columns or request.attempts else order.limit
+        selected = selector.select(request.selection, limit)
         if selected is not None and not selected:
             request.notify(request.selection.nothing_found)
-        make = attempt_rows if request.attempts else _rows
-        return make(self.outlook, self.sweep_index, table, selected)
+        if request.attempts:
+            return self._attempts(table, selected, order)
+        rows = CaseRows(outlook=self.outlook, sweep_index=self.sweep_index, columns=table)
+        return rows.ordered(selected, order)
+
+    def _attempts(
+        self, table: TableColumns, selected: IndexSet | None, order: RowOrder
+    ) -> Iterator[TableRow]:
+        rows_of = partial(attempt_rows, self.outlook, self.sweep_index, table)
+        if order.columns:
+            return sorted_attempts(rows_of, selected, order)
+        return islice(rows_of(selected), order.limit)
 
     def facts(self) -> Collected:
         """What is known of it besides its rows."""
@@ -127,36 +120,3 @@ def opened(
         new = cases_made(outlook.version.source, outlook.not_begun)
         columns = columns_of(sweep_index, new)
         yield OpenSweep(sweep=sweep, sweep_index=sweep_index, outlook=outlook, columns=columns)
-
-
-# --- rows ---------------------------------------------------------------------------------------
-
-
-def _rows(
-    outlook: Outlook, sweep_index: SweepIndex, columns: TableColumns, selected: IndexSet | None
-) -> TableRows:
-    """The rows of indices that were begun and that were not, merged in index order."""
-    never = outlook.not_begun if selected is None else outlook.not_begun & selected
-
-    def make(names: Sequence[str]) -> Iterator[TableBatch]:
-        begun = begun_batches(sweep_index, columns, names, selected)
-        return merged_batches(begun, _rows_not_begun(outlook, columns, never), names)
-
-    begun = outlook.begun if selected is None else outlook.begun & selected
-    return TableRows(make, list(columns.kinds), begun.count + never.count)
-
-
-def _rows_not_begun(outlook: Outlook, columns: TableColumns, never: IndexSet) -> Iterator[TableRow]:
-    groups = [group for group in outlook.groups if group.indices & never]
-    for index in never:
-        group = next(group for group in groups if index in group.indices)
-        row: TableRow = {"index": index, "status": group.status.value}
-        row |= {"reason": group.reason.value} if group.reason else {}
-        try:
-            case = outlook.version.source[index]
-        except SourceError as error:  # the user's code cannot make the case
-            yield row | {"error": str(error)}
-            continue
-        row |= {"case_id": case.case_id, "replicate": case.replicate}
-        row |= {columns.params[keys]: value for keys, value in flatten(case.params).items()}
-        yield row

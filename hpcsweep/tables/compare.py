@@ -17,9 +17,10 @@ from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import provenance_of
 from hpcsweep.tables.batches import batches_of
-from hpcsweep.tables.collect import OpenSweep, TableRequest, opened
+from hpcsweep.tables.collect import OpenSweep, opened
 from hpcsweep.tables.columns import TableColumns, TableRow, check_columns
 from hpcsweep.tables.groups import marks_of
+from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import labels_of, union
 

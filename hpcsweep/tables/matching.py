@@ -21,9 +21,13 @@ CASES_AT_ONCE = 5000
 
 
 def matching_new(
-    outlook: Outlook, never: IndexSet, where: str, columns: Mapping[str, SqlColumn]
+    outlook: Outlook,
+    never: IndexSet,
+    where: str,
+    columns: Mapping[str, SqlColumn],
+    limit: int | None,
 ) -> IndexSet:
-    """The indices of cases without a row that satisfy a condition.
+    """The indices of cases without a row that satisfy a condition; at least the first `limit`.
 
     A database in memory holds rows of them, a batch at a time: one meaning of conditions for all.
     *Raises* InputError.
@@ -39,6 +43,8 @@ def matching_new(
     with engine.begin() as connection:
         schema.metadata.create_all(connection)
         for start in range(0, never.count, CASES_AT_ONCE):
+            if limit is not None and len(indices) >= limit:
+                break
             made = list(
                 cases_made(outlook.version.source, never.slice(start, start + CASES_AT_ONCE))
             )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import ColumnElement
+
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
@@ -18,6 +20,7 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.version import Version
+from hpcsweep.tables.batches import ROWS_AT_ONCE
 from hpcsweep.tables.columns import TableColumns, columns_of, fields
 from hpcsweep.tables.matching import matching_new
 from hpcsweep.tables.named_cases import (
@@ -31,6 +34,8 @@ from hpcsweep.tables.named_cases import (
 )
 from hpcsweep.tables.where import parse
 
+# To look up the row of one case takes as long as to read so many in a search of all.
+SEARCHED_ALONE = 4
 # Characters of an option's value in a message.
 SHOWN_MAX = 80
 
@@ -108,8 +113,11 @@ class CaseSelector:
     # The columns of all cases; None: those of the cases that a condition is tried on.
     columns: TableColumns | None = None
 
-    def select(self, selection: Selection) -> IndexSet | None:
-        """The selected indices; None for all. *Raises* InputError."""
+    def select(self, selection: Selection, limit: int | None = None) -> IndexSet | None:
+        """The selected indices; None for all. *Raises* InputError.
+
+        With `limit` at least the first ones: a condition is not tried on more cases than it needs.
+        """
         if not selection:
             return None
         selected = IndexSet.all(self._n_cases)
@@ -120,7 +128,7 @@ class CaseSelector:
         if selection.status:
             selected &= self._with_status(selection.status)
         if selection.where is not None:
-            selected = self._matching(selected, selection.where)
+            selected = self._matching(selected, selection.where, limit)
         return selected
 
     @property
@@ -185,7 +193,7 @@ class CaseSelector:
             selected |= self._in_order(self.sweep_index.with_status(*statuses))
         return selected
 
-    def _matching(self, within: IndexSet, where: str) -> IndexSet:
+    def _matching(self, within: IndexSet, where: str, limit: int | None) -> IndexSet:
         never = within - self.outlook.begun
         refuse_too_many(never, "params", "--where")
         columns = self.columns
@@ -195,11 +203,29 @@ class CaseSelector:
         sql_columns = fields(columns, self.outlook.code_digest)
         if not self._keeps_order:
             del sql_columns["index"]  # of a row, it is the one of another manifest
-        selected = matching_new(self.outlook, never, where, sql_columns)
+        selected = matching_new(self.outlook, never, where, sql_columns, limit)
         if self.sweep_index is not None:
             condition = parse(where, sql_columns, self.sweep_index.dialect)
-            selected |= within & self._in_order(self.sweep_index.indices(condition))
+            selected |= self._matching_begun(self.sweep_index, within, condition, limit)
         return selected
+
+    def _matching_begun(
+        self,
+        sweep_index: SweepIndex,
+        within: IndexSet,
+        condition: ColumnElement[bool],
+        limit: int | None,
+    ) -> IndexSet:
+        """The indices of begun cases that satisfy a condition; at least the first `limit`."""
+        if self._keeps_order:
+            begun = within & self.outlook.begun
+            if SEARCHED_ALONE * begun.count < self.outlook.begun.count:
+                return sweep_index.indices(condition, begun)
+            if limit is not None:
+                first = sweep_index.indices(condition, begun.slice(0, ROWS_AT_ONCE))
+                if first.count >= limit:
+                    return first
+        return within & self._in_order(sweep_index.indices(condition))
 
     @property
     def _keeps_order(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError
@@ -13,9 +14,11 @@ from hpcsweep.store.column_kinds import Kinds, joined_kind
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables import attempts
 from hpcsweep.tables.batches import TableBatch, TableRows, batches_of
-from hpcsweep.tables.collect import Collected, OpenSweep, TableRequest, opened
+from hpcsweep.tables.collect import Collected, OpenSweep, opened
 from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow, all_columns, named
+from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.shape import reshaped
+from hpcsweep.tables.sorting import merged_rows, sorted_rows
 
 # The column of the sweep, before all others.
 SWEEP = {"sweep": "str"}
@@ -57,6 +60,14 @@ def collect_several(
         rows: Iterator[TableRow] = _joined(parts, table)
         if request.shape:
             table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
+            rows = sorted_rows(table, rows, request.order)
+        elif request.order.columns:
+            request.order.check(table)
+            rows = merged_rows(
+                [_joined({label: part}, table) for label, part in parts.items()], request.order
+            )
+        elif request.order.limit is not None:
+            rows = islice(rows, request.order.limit)
         take(table, rows)
         return list(map(OpenSweep.facts, all_opened))
 
@@ -73,8 +84,14 @@ def union(tables: Sequence[TableColumns]) -> TableColumns:
 
 
 def _about(label: str, request: TableRequest) -> TableRequest:
-    """The request, whose notices name the sweep."""
-    return replace(request, notify=lambda text: request.notify(f"{label}: {text}"))
+    """The request to one sweep: notices name it, rows are ordered by the other columns."""
+    columns = tuple(name for name in request.order.columns if name not in SWEEP)
+    descending = request.order.descending and bool(columns)
+    return replace(
+        request,
+        order=replace(request.order, columns=columns, descending=descending),
+        notify=lambda text: request.notify(f"{label}: {text}"),
+    )
 
 
 def _joined(parts: Mapping[str, Iterator[TableRow]], table: TableColumns) -> Iterator[TableRow]:

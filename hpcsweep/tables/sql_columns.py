@@ -49,6 +49,23 @@ def stale_column(code_digest: str | None) -> SqlColumn:
     return SqlColumn("", truth=is_other)
 
 
+def orderable(
+    field: SqlColumn, kind: str, dialect: str
+) -> tuple[ColumnElement[bool], ColumnElement[Any]] | None:
+    """Whether a row has a value of this kind, and the value; None if SQL may order it differently.
+
+    Texts in JSON may have characters that a database replaces, and of an error the table shows the
+    message.
+    """
+    if field.path:
+        like = {"int": 0, "float": 0.0, "bool": True}.get(kind)
+        return None if like is None else kind_and_value(field, like, dialect)
+    if field.column == "error":
+        return None
+    column = schema.cases.c[field.column]
+    return column.is_not(None), column
+
+
 def kind_and_value(field: SqlColumn, like: Any, dialect: str) -> tuple[ColumnElement[bool], Any]:
     """Whether a JSON value has the kind of `like`, and the value itself."""
     if dialect == "postgresql":

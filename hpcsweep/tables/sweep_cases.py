@@ -186,7 +186,8 @@ class SweepCases:
     def _table(self, form: dict[str, Any]) -> Path:
         """Write the distinct cases of one `sweep:` to a file of JSON lines."""
         # The store, for such sources alone.
-        from hpcsweep.tables.collect import TableRequest, collect  # noqa: PLC0415
+        from hpcsweep.tables.collect import collect  # noqa: PLC0415
+        from hpcsweep.tables.request import TableRequest  # noqa: PLC0415
         from hpcsweep.tables.selection import Selection  # noqa: PLC0415
 
         cases = self._checked(form)

@@ -13,9 +13,10 @@ from hpcsweep.files import make_directory
 from hpcsweep.journal import VERSION, encode
 from hpcsweep.settings import Settings
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.tables.collect import TableRequest, collect
+from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import csv_lines, jsonl_lines
+from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from tests.support.journals import Record
 from tests.support.postgres import Place, PrivatePostgres, database, postgres

@@ -22,8 +22,9 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables import formats
-from hpcsweep.tables.collect import TableRequest, collect
+from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, columns_of, flatten
+from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from tests.support.sweeps import MadeSweep
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from hpcsweep.files import json_bytes
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ConcatSource, ParameterSource, manual
 from hpcsweep.sweepdir.plan import provenance_of
-from hpcsweep.tables.collect import TableRequest
 from hpcsweep.tables.columns import TableRow
 from hpcsweep.tables.compare import SweepComparison, compare
+from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import collect_several, labels_of
 from hpcsweep.tables.shape import Shape
+from hpcsweep.tables.sorting import RowOrder
 from tests.support.sweeps import MadeSweep
 
 # The later code: another value for x == 2, none for x == 3, and a failure at x == 4.
@@ -105,6 +107,22 @@ def test_sweeps_side_by_side_in_a_pivot(sweeps: list[MadeSweep]) -> None:
         [1, 2.0],
         [3, 6.0],
     ]
+
+
+def test_several_in_the_order_of_columns(sweeps: list[MadeSweep]) -> None:
+    """As one table of all is ordered; ties in the order of sweeps, missing values last."""
+    _, everything, _ = collected(sweeps)
+    for columns in (("y",), ("sweep", "x"), ("y", "sweep"), ("n", "x"), ("sweep",)):
+        for descending in (False, True):
+            order = RowOrder(columns=columns, descending=descending)
+            values = {name: [row.get(name) for row in everything] for name in columns}
+            expected = [everything[at] for at in order.positions(values)]
+            assert collected(sweeps, order=order)[1] == expected
+            limited = collected(sweeps, order=replace(order, limit=3))[1]
+            assert limited == expected[:3]
+    assert collected(sweeps, order=RowOrder(limit=7))[1] == everything[:7]
+    by_attempt = collected(sweeps, order=RowOrder(columns=("x",), limit=2), attempts=True)[1]
+    assert [row["x"] for row in by_attempt] == [0, 1]
 
 
 def test_attempts_of_several(sweeps: list[MadeSweep]) -> None:

@@ -15,8 +15,9 @@ from hpcsweep.errors import InputError
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.sweep import Sweep
-from hpcsweep.tables.collect import TableRequest, collect
+from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, TableRow, all_columns
+from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.shape import Shape, reshaped
 from hpcsweep.tables.statistics import STATS, statistics_of

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 @selection_options
 @click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
 @click.option(
+    "--sort", metavar="COLUMN[,…]", help="In the order of these columns, smallest values first."
+)
+@click.option("--desc", is_flag=True, help="With --sort: largest values first.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N rows alone.")
+@click.option(
     "--attempts", is_flag=True, help="A row for each attempt: what it asked for and used."
 )
 @shape_options
@@ -43,6 +48,9 @@ def command(
     form: str | None,
     output: Path | None,
     columns: str | None,
+    sort: str | None,
+    desc: bool,
+    limit: int | None,
     attempts: bool,
     wide: bool,
     vertical: bool,
@@ -50,15 +58,17 @@ def command(
     shape: Shape,
     **shared: Any,
 ) -> None:
-    """Print one row per case, in index order.
+    """Print one row per case, in index order unless --sort names another.
 
     First brings the index up to date, and asks the cluster about silent tasks. The table of several
     sweeps has a column for the sweep.
     """
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.summary import other_code
-    from hpcsweep.tables.collect import TableRequest, collect
+    from hpcsweep.tables.collect import collect
+    from hpcsweep.tables.request import TableRequest
     from hpcsweep.tables.several import collect_several
+    from hpcsweep.tables.sorting import RowOrder
 
     context = load_context(**shared)
     directories = list(map(context.sweep, sweeps))
@@ -77,6 +87,7 @@ def command(
         columns=words(columns),
         attempts=attempts,
         shape=shape,
+        order=RowOrder(columns=words(sort), descending=desc, limit=limit),
         notify=notices.notify,
     )
     with_clusters = [(directory, context.cluster_of(directory)) for directory in directories]

@@ -45,8 +45,9 @@ def command(
     from hpcsweep.cli.notices import notify
     from hpcsweep.ids import slug
     from hpcsweep.tables import plot
-    from hpcsweep.tables.collect import TableRequest, collect
+    from hpcsweep.tables.collect import collect
     from hpcsweep.tables.points import Axes
+    from hpcsweep.tables.request import TableRequest
 
     context = load_context(**shared)
     directory = context.sweep(sweep)

@@ -1,0 +1,108 @@
+"""The rows of cases: of those that were begun, from the index, and of the others, from the source.
+
+They come in index order, or in that of some columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from hpcsweep.errors import SourceError
+from hpcsweep.indexset import IndexSet
+from hpcsweep.state.outlook import Outlook
+from hpcsweep.store import SweepIndex
+from hpcsweep.tables.batches import ROWS_AT_ONCE, TableBatch, TableRows
+from hpcsweep.tables.begun_rows import begun_batches, merged_batches
+from hpcsweep.tables.columns import TableColumns, TableRow, fields, flatten
+from hpcsweep.tables.named_cases import refuse_too_many
+from hpcsweep.tables.sorting import RowOrder, batches_in_order, sorted_indices
+from hpcsweep.tables.sql_columns import orderable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseRows:
+    """The rows of one sweep's cases."""
+
+    outlook: Outlook
+    # As up to date as the outlook.
+    sweep_index: SweepIndex
+    columns: TableColumns
+
+    def ordered(self, selected: IndexSet | None, order: RowOrder) -> TableRows:
+        """The rows of these indices, or of all, in order.
+
+        *Raises* InputError for too many cases that never began.
+        """
+        if order.columns:
+            return self._sorted(selected, order)
+        whole = self._all if selected is None else selected & self._all
+        if order.limit is not None:
+            whole = selected = whole.slice(0, order.limit)
+        return TableRows(
+            partial(self._batches, within=selected), list(self.columns.kinds), whole.count
+        )
+
+    def _sorted(self, selected: IndexSet | None, order: RowOrder) -> TableRows:
+        within = selected
+        if within is None and order.limit is not None:
+            within = self._leading(order, order.limit)
+        if self._params_in(order.columns):
+            never = self.outlook.not_begun if within is None else self.outlook.not_begun & within
+            refuse_too_many(never, "params", "--sort")
+        indices = sorted_indices(self._batches, within, order)
+        make = partial(batches_in_order, self._batches, indices)
+        return TableRows(make, list(self.columns.kinds), len(indices))
+
+    @property
+    def _all(self) -> IndexSet:
+        return self.outlook.begun | self.outlook.not_begun
+
+    def _leading(self, order: RowOrder, limit: int) -> IndexSet | None:
+        """Indices among which the first `limit` ones are, where a search finds few; None for all.
+
+        The first column decides; without enough values in it, missing ones are among the first.
+        """
+        name, n_cases = order.columns[0], self._all.count
+        if name == "index":
+            start = max(0, n_cases - limit) if order.descending else 0
+            return self._all.slice(start, start + limit)
+        column = fields(self.columns, None)[name]
+        ordered = orderable(column, self.columns.kinds[name], self.sweep_index.dialect)
+        if ordered is None or limit > ROWS_AT_ONCE:
+            return None
+        found = self.sweep_index.leading(*ordered, limit, descending=order.descending)
+        return found | self.outlook.not_begun if found.count >= limit else None
+
+    def _batches(
+        self, names: Sequence[str], within: IndexSet | None = None
+    ) -> Iterator[TableBatch]:
+        """The rows of these indices, or of all, in index order."""
+        never = self.outlook.not_begun if within is None else self.outlook.not_begun & within
+        begun = begun_batches(self.sweep_index, self.columns, names, within)
+        return merged_batches(begun, self._rows_not_begun(never, names), names)
+
+    def _rows_not_begun(self, never: IndexSet, names: Sequence[str]) -> Iterator[TableRow]:
+        outlook, columns = self.outlook, self.columns
+        groups = [group for group in outlook.groups if group.indices & never]
+        needs_case = self._params_in(names)
+        for index in never:
+            group = next(group for group in groups if index in group.indices)
+            row: TableRow = {"index": index, "status": group.status.value}
+            row |= {"reason": group.reason.value} if group.reason else {}
+            if needs_case:
+                try:
+                    case = outlook.version.source[index]
+                except SourceError as error:  # the user's code cannot make the case
+                    yield row | {"error": str(error)}
+                    continue
+                row |= {"case_id": case.case_id, "replicate": case.replicate}
+                params = flatten(case.params).items()
+                row |= {columns.params[keys]: value for keys, value in params}
+            yield row
+
+    def _params_in(self, names: Sequence[str]) -> bool:
+        """Whether a case has to be made to know these columns of it, before it began."""
+        of_case = {"case_id", "replicate", "error", *self.columns.params.values()}
+        return not of_case.isdisjoint(names)

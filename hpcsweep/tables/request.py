@@ -1,0 +1,100 @@
+"""What is asked of a table: rows, columns and their order; from arguments in Python, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from hpcsweep.errors import InputError
+from hpcsweep.tables.selection import Selection
+from hpcsweep.tables.shape import Shape
+from hpcsweep.tables.sorting import RowOrder
+
+# Indices, ranges and case ids as `--cases` takes them, or a list of indices and case ids.
+Cases = str | Iterable[int | str] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRequest:
+    """The rows and columns to return; by default all."""
+
+    selection: Selection = field(default_factory=Selection)
+    columns: tuple[str, ...] = ()
+    # Whether there is a row for each attempt, not for each case.
+    attempts: bool = False
+    # What becomes of the rows of cases.
+    shape: Shape = field(default_factory=Shape)
+    # Which rows come first, and how many there are.
+    order: RowOrder = field(default_factory=RowOrder)
+    # The options that name the columns, for messages.
+    named_by: str = "--columns"
+    # Is told before `take` gets anything if no case is selected.
+    notify: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        """*Raises* InputError for attempts in another shape: they have no metrics."""
+        if self.attempts and self.shape:
+            raise InputError(
+                "attempts have no metrics to put together",
+                where="--attempts",
+                next_step="Leave it out.",
+            )
+
+
+class TableArguments(TypedDict, total=False):
+    """The arguments of `table_request` but for the condition."""
+
+    cases: Cases
+    status: Sequence[str]
+    last: int | None
+    columns: Sequence[str]
+    attempts: bool
+    mean_over: Sequence[str]
+    group_by: Sequence[str]
+    stats: Sequence[str]
+    pivot: str | None
+    sort: Sequence[str]
+    desc: bool
+    limit: int | None
+
+
+def table_request(
+    where: str | None = None,
+    *,
+    cases: Cases = None,
+    status: Sequence[str] = (),
+    last: int | None = None,
+    columns: Sequence[str] = (),
+    attempts: bool = False,
+    mean_over: Sequence[str] = (),
+    group_by: Sequence[str] = (),
+    stats: Sequence[str] = (),
+    pivot: str | None = None,
+    sort: Sequence[str] = (),
+    desc: bool = False,
+    limit: int | None = None,
+) -> TableRequest:
+    """The request that these arguments of `Sweep.query` make. *Raises* InputError."""
+    return TableRequest(
+        selection=selection_of(cases, where, status, last),
+        columns=words(columns),
+        attempts=attempts,
+        shape=Shape(
+            mean_over=words(mean_over), group_by=words(group_by), stats=words(stats), pivot=pivot
+        ),
+        order=RowOrder(columns=words(sort), descending=desc, limit=limit),
+    )
+
+
+def selection_of(
+    cases: Cases, where: str | None, status: Sequence[str], last: int | None
+) -> Selection:
+    """The selection that these arguments make. *Raises* InputError."""
+    some = cases if isinstance(cases, str | None) else list(cases)
+    return Selection(cases=some, where=where, status=words(status), last=last)
+
+
+def words(given: Sequence[str]) -> tuple[str, ...]:
+    """The texts as a tuple; a single text counts as a list of one."""
+    return (given,) if isinstance(given, str) else tuple(dict.fromkeys(given))
