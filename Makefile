@@ -10,7 +10,7 @@ WORKERS ?= 4
 PYTEST_ARGS ?=
 
 # What a task may import; it runs in the interpreter that a manifest names.
-TASK_FILES := $(addprefix hpcsweep/,cache/files logbook manifest/frozen.py manifest/policies.py sources \
+TASK_FILES := $(addprefix hpcsweep/,cache/files conditions logbook manifest/frozen.py manifest/policies.py sources \
 	submission/check.py sweepdir worker) $(wildcard hpcsweep/*.py)
 
 VENV := .venv

@@ -174,7 +174,7 @@ class CasesFailed(Incomplete):
         where: str = "",
         next_step: str = "",
         records: tuple[object, ...] = (),
-        failures: dict[int, BaseException] | None = None,
+        failures: "dict[int, BaseException] | None" = None,
     ) -> None:
         super().__init__(what, where=where, next_step=next_step)
         self.records = records

@@ -79,7 +79,7 @@ def _mismatch_of(name: str, value: Any, field: Field) -> str:
 
 def abbreviated(value: Any) -> str:
     """A value in ASCII, truncated; the cost does not depend on the size of the value."""
-    if isinstance(value, dict | list):
+    if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if isinstance(value, int) and value.bit_length() > 64:
         return f"an integer of {value.bit_length()} bits"

@@ -7,13 +7,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from operator import index as exact_index
-from operator import itemgetter
 from typing import Any
 
 from hpcsweep.errors import InputError
 
 _RANGE = re.compile(r"([0-9]{1,600})(?:-([0-9]{1,600}))?", re.ASCII)
-_START = itemgetter(0)
+# Larger than the end of any range.
+_BEYOND = float("inf")
 
 
 class IndexSet:
@@ -107,8 +107,12 @@ class IndexSet:
     def __contains__(self, index: object) -> bool:
         if not isinstance(index, int):
             return False
-        place = bisect_right(self._ranges, index, key=_START) - 1
+        place = self._begun_by(index) - 1
         return place >= 0 and index < self._ranges[place][1]
+
+    def _begun_by(self, index: int) -> int:
+        """How many ranges start at an index or before it; without a key, as in Python 3.9."""
+        return bisect_right(self._ranges, (index, _BEYOND))
 
     def select(self, rank: int) -> int:
         """The index of a rank. *Raises* IndexError outside `0 .. count-1`."""
@@ -121,7 +125,7 @@ class IndexSet:
         """The rank of an index. *Raises* InputError if it is not in the set."""
         if index not in self:
             raise InputError(f"the index {index} is not in {self._shown()}", where="index set")
-        place = bisect_right(self._ranges, index, key=_START) - 1
+        place = self._begun_by(index) - 1
         return self._first_ranks[place] + index - self._ranges[place][0]
 
     def slice(self, start_rank: int, stop_rank: int) -> IndexSet:
@@ -165,7 +169,7 @@ class IndexSet:
     def isdisjoint(self, other: IndexSet) -> bool:
         """Whether no index is in both; costs a look-up for each range of this one."""
         for start, stop in self._ranges:
-            after = bisect_right(other._ranges, start, key=_START)
+            after = other._begun_by(start)
             if after and other._ranges[after - 1][1] > start:
                 return False
             if after < len(other._ranges) and other._ranges[after][0] < stop:

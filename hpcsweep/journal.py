@@ -265,7 +265,7 @@ def _parse_together(lines: list[bytes]) -> list[Record] | None:
         return None
     if not recordcheck.are_records(documents):
         return None
-    for document, checksum in zip(documents, checksums, strict=True):
+    for document, checksum in zip(documents, checksums):
         document["crc"] = checksum
     return cast("list[Record]", documents)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict, final
+from typing import Any, Literal, TypedDict, Union, final
 
 from hpcsweep.field_checks import (
     HEX16,
@@ -182,7 +182,7 @@ class BeatRecord(CommonFields, _BeatFields):
     kind: Literal["beat"]
 
 
-Record = TaskRecord | BeginRecord | EndRecord | TaskEndRecord | SameRecord | BeatRecord
+Record = Union[TaskRecord, BeginRecord, EndRecord, TaskEndRecord, SameRecord, BeatRecord]
 
 # --- schemas -------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ Record = TaskRecord | BeginRecord | EndRecord | TaskEndRecord | SameRecord | Bea
 def _are_attempts(values: Values) -> bool:
     if set(map(type, values)) != {list} or set(map(len, values)) != {_ATTEMPT_FIELDS}:
         return False
-    *counts, tokens = map(list, zip(*values, strict=True))
+    *counts, tokens = map(list, zip(*values))
     if not all(map(_COUNT.all_hold, counts)) or set(map(type, tokens)) != {str}:
         return False
     distinct = set(tokens)

@@ -7,9 +7,11 @@ of number never share a name: `index` is ours (0-based position of a case in its
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, IntEnum
 from typing import Any
+
+from hpcsweep.older_python import dataclass
 
 # Arguments of a worker whose part is a plain job: it runs the only chunk of the part, or the chunks
 # that no other node of the job has taken.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MESSAGE_CHARACTERS = 200
 
 
-def explain_shadowing(error: BaseException | None) -> str | None:
+def explain_shadowing(error: "BaseException | None") -> "str | None":
     """Which file shadows which module, and the remedy, in one line; None for other errors."""
     if not isinstance(error, Exception):
         return None
@@ -33,7 +33,7 @@ def explain_shadowing(error: BaseException | None) -> str | None:
     return None
 
 
-def _chain(error: BaseException | None) -> "Iterator[BaseException]":
+def _chain(error: "BaseException | None") -> "Iterator[BaseException]":
     """An error and its causes and contexts."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
@@ -50,8 +50,8 @@ def _suspects(error: BaseException) -> "Iterator[str]":
         if error.path:
             yield error.path
         yield from _file(sys.modules.get((error.name or "").partition(".")[0]))
-    if isinstance(error, AttributeError) and isinstance(error.obj, type(sys)):
-        yield from _file(error.obj)
+    if isinstance(error, AttributeError) and hasattr(error, "obj"):  # since Python 3.10
+        yield from _file(error.obj if isinstance(error.obj, type(sys)) else None)
     frames = []
     trace = error.__traceback__
     while trace is not None:
@@ -82,7 +82,7 @@ def _file(module: "ModuleType | None") -> "Iterator[str]":
         yield path
 
 
-def _shadowed_by(file: str) -> tuple[str, str] | None:
+def _shadowed_by(file: str) -> "tuple[str, str] | None":
     """The path entry that a file was imported from, and the file of that name after it."""
     path = [os.path.abspath(entry) for entry in sys.path]
     for number, entry in enumerate(path):
@@ -91,7 +91,8 @@ def _shadowed_by(file: str) -> tuple[str, str] | None:
         name = os.path.relpath(file, entry).partition(os.sep)[0].partition(".")[0]
         others = (_module(later, name) for later in path[number + 1 :] if later != entry)
         hidden = next(filter(None, others), "")
-        if not hidden and name in sys.stdlib_module_names:  # a module of another operating system
+        # A module of another operating system; the list is there since Python 3.10.
+        if not hidden and name in getattr(sys, "stdlib_module_names", ()):
             hidden = f"Python's own {name}"
         if hidden and _module(entry, name):
             return entry, hidden

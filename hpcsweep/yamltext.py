@@ -11,13 +11,14 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hpcsweep.errors import ManifestError
+from hpcsweep.older_python import dataclass
 
 # A manifest of a million explicit cases is about this large; a larger file is something else.
 FILE_BYTES_MAX = 64 * 1024 * 1024

@@ -175,7 +175,7 @@ def cases_failed_error(
         failures={at: failures[case.id] for at, case in enumerate(cases) if case.id in failures},
     )
     # No task imports this module: it may use what Python 3.10 does not have.
-    problem.__cause__ = BaseExceptionGroup("the failed cases", list(failures.values()))  # noqa: F821
+    problem.__cause__ = BaseExceptionGroup("the failed cases", list(failures.values()))
     return problem
 
 

@@ -18,7 +18,6 @@ from hpcsweep.conditions.syntax import (
     Arithmetic,
     Comparison,
     Condition,
-    Name,
     Not,
     Term,
     Value,
@@ -50,20 +49,18 @@ MISSING = object()
 
 def compile_condition(condition: Condition, where: str) -> Test:
     """The test of a condition; `where` locates its errors. *Raises* InputError for a lone name."""
-    match condition:
-        case AllOf(parts=parts):
-            tests = [compile_condition(part, where) for part in parts]
-            return lambda values: all(test(values) for test in tests)
-        case AnyOf(parts=parts):
-            tests = [compile_condition(part, where) for part in parts]
-            return lambda values: any(test(values) for test in tests)
-        case Not(operand=operand):
-            negated = compile_condition(operand, where)
-            return lambda values: not negated(values)
-        case Comparison():
-            return _comparison(condition, where)
-        case Name(name=name):
-            raise alone(name, where)
+    if isinstance(condition, AllOf):
+        tests = [compile_condition(part, where) for part in condition.parts]
+        return lambda values: all(test(values) for test in tests)
+    if isinstance(condition, AnyOf):
+        tests = [compile_condition(part, where) for part in condition.parts]
+        return lambda values: any(test(values) for test in tests)
+    if isinstance(condition, Not):
+        negated = compile_condition(condition.operand, where)
+        return lambda values: not negated(values)
+    if isinstance(condition, Comparison):
+        return _comparison(condition, where)
+    raise alone(condition.name, where)
 
 
 def _comparison(node: Comparison, where: str) -> Test:
@@ -115,13 +112,13 @@ def _order(
 
 
 def _term(node: Term, where: str) -> Callable[[Values], Any]:
-    match node:
-        case Name(name=name):
-            return lambda values: values.get(name, MISSING)
-        case Value(value=value):
-            return lambda _: value
-        case Arithmetic():
-            return _arithmetic(node, where)
+    if isinstance(node, Arithmetic):
+        return _arithmetic(node, where)
+    if isinstance(node, Value):
+        value = node.value
+        return lambda _: value
+    name = node.name
+    return lambda values: values.get(name, MISSING)
 
 
 def _arithmetic(node: Arithmetic, where: str) -> Callable[[Values], Any]:

@@ -10,11 +10,12 @@ import keyword
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from typing import Union
 
 from hpcsweep import ids
 from hpcsweep.conditions.names import unknown_name
 from hpcsweep.errors import InputError
+from hpcsweep.older_python import dataclass
 
 FORM = (
     "Compare names with values or with each other, joined by and, or, not; numbers with + - * / %: "
@@ -68,7 +69,7 @@ class Arithmetic:
     right: Term
 
 
-Term = Name | Value | Arithmetic
+Term = Union[Name, Value, Arithmetic]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +104,7 @@ class AnyOf:
     parts: tuple[Condition, ...]
 
 
-Condition = Name | Comparison | Not | AllOf | AnyOf
+Condition = Union[Name, Comparison, Not, AllOf, AnyOf]
 
 
 def parse(text: str, names: Collection[str], where: str, noun: str = "column") -> Condition:
@@ -134,17 +135,16 @@ def alone(name: str, where: str) -> InputError:
 
 def names_in(node: Condition | Term) -> Iterator[str]:
     """Yield the names in a condition or term; a name may come again."""
-    match node:
-        case Name(name=name):
-            yield name
-        case Comparison(left=left, right=right) | Arithmetic(left=left, right=right):
-            yield from names_in(left)
-            yield from names_in(right)
-        case Not(operand=operand):
-            yield from names_in(operand)
-        case AllOf(parts=parts) | AnyOf(parts=parts):
-            for part in parts:
-                yield from names_in(part)
+    if isinstance(node, Name):
+        yield node.name
+    elif isinstance(node, (Comparison, Arithmetic)):
+        yield from names_in(node.left)
+        yield from names_in(node.right)
+    elif isinstance(node, Not):
+        yield from names_in(node.operand)
+    elif isinstance(node, (AllOf, AnyOf)):
+        for part in node.parts:
+            yield from names_in(part)
 
 
 def conjuncts(condition: Condition) -> Iterator[Condition]:
@@ -190,27 +190,25 @@ class _Parser:
     noun: str
 
     def condition(self, node: ast.expr) -> Condition:
-        match node:
-            case ast.BoolOp(op=ast.And(), values=values):
-                return AllOf(parts=tuple(map(self.condition, values)))
-            case ast.BoolOp(op=ast.Or(), values=values):
-                return AnyOf(parts=tuple(map(self.condition, values)))
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return Not(operand=self.condition(operand))
-            case ast.Compare(left=left, ops=ops, comparators=rest):
-                sides = [left, *rest]
-                pairs = zip(sides[:-1], ops, sides[1:], strict=True)
-                parts = [self._compared(node, *pair) for pair in pairs]
-                return parts[0] if len(parts) == 1 else AllOf(parts=tuple(parts))
-            case ast.Name() | ast.Attribute():
-                return self._name(node)
+        if isinstance(node, ast.BoolOp):
+            parts = tuple(map(self.condition, node.values))
+            return AllOf(parts=parts) if isinstance(node.op, ast.And) else AnyOf(parts=parts)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return Not(operand=self.condition(node.operand))
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            pairs = zip(sides, node.ops, sides[1:])
+            compared = tuple(self._compared(node, *pair) for pair in pairs)
+            return compared[0] if len(compared) == 1 else AllOf(parts=compared)
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            return self._name(node)
         raise self.refusal(node)
 
     def _compared(
         self, node: ast.Compare, left: ast.expr, op: ast.cmpop, right: ast.expr
     ) -> Condition:
         text = self._spelled(node)
-        if isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.List | ast.Tuple):
+        if isinstance(op, (ast.In, ast.NotIn)) and isinstance(right, (ast.List, ast.Tuple)):
             term = self._term(left)
             if not any(names_in(term)):
                 raise self.refusal(left)
@@ -233,13 +231,12 @@ class _Parser:
         return Comparison(text=text, operator=operator, left=terms[0], right=terms[1])
 
     def _term(self, node: ast.expr) -> Term:
-        match node:
-            case ast.Name() | ast.Attribute():
-                return self._name(node)
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return self._arithmetic(node, _OPERATORS[type(op)], left, right)
-            case ast.UnaryOp(op=ast.USub(), operand=operand) if not _is_literal(node):
-                return self._arithmetic(node, "-", ast.Constant(0), operand)
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            return self._name(node)
+        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+            return self._arithmetic(node, _OPERATORS[type(node.op)], node.left, node.right)
+        if isinstance(node, ast.UnaryOp) and type(node.op) is ast.USub and not _is_literal(node):
+            return self._arithmetic(node, "-", ast.Constant(0), node.operand)
         return self._value(node)
 
     def _arithmetic(
@@ -265,7 +262,7 @@ class _Parser:
             value = ast.literal_eval(node)
         except (ValueError, TypeError, SyntaxError) as error:
             raise self.refusal(node) from error
-        if not isinstance(value, bool | int | float | str | None):
+        if not isinstance(value, (bool, int, float, str, type(None))):
             raise self.refusal(node)
         return Value(value=value)
 

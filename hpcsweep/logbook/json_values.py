@@ -93,11 +93,11 @@ def _json_value(value: Any, where: str, lost: dict[str, str] | None, levels: int
         raise InputError(what, where=where[:_SHOWN])
     if isinstance(value, Enum):  # before str and int: an Enum may be one of them, too
         return _json_value(value.value, where, lost, levels - 1)
-    if value is None or isinstance(value, bool | int | str | float):
+    if value is None or isinstance(value, (bool, int, str, float)):
         return _scalar(value, where, lost)
     if isinstance(value, Mapping):
         return _object(value, where, lost, levels)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [
             _json_value(item, f"{where}[{i}]", lost, levels - 1) for i, item in enumerate(value)
         ]
@@ -114,11 +114,11 @@ def _plain_library_value(value: Any, where: str) -> Any:
         return str(value)
     # A value of one of these libraries can exist only if the library is loaded.
     numpy, datetime = loaded_numpy(), sys.modules.get("datetime")
-    if datetime is not None and isinstance(value, datetime.date | datetime.time):
+    if datetime is not None and isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if numpy is not None and isinstance(value, numpy.datetime64):
         return str(value)
-    if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
+    if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
         plain = value.tolist()
         return value if isinstance(plain, numpy.generic) else plain  # keep a longdouble
     return _to_float(value, where) if _is_exact(value) else value
@@ -172,7 +172,7 @@ def _object(
 def _name(name: Any, where: str) -> str:
     if isinstance(name, str):
         return without_surrogates(name)
-    if name is None or isinstance(name, bool | int | float):
+    if name is None or isinstance(name, (bool, int, float)):
         return json.dumps(name)
     raise InputError(f"a JSON object's keys are strings, one is {name!r:.80}", where=where)
 

@@ -97,7 +97,7 @@ class Logbook:
         writing a file is refused.
         """
         self = cls.__new__(cls)
-        if isinstance(storage, Path | str):
+        if isinstance(storage, (Path, str)):
             self._settle(run_id, DirectoryStorage(storage), None)
         else:
             self._settle(run_id, storage or NoStorage(), None)
@@ -247,7 +247,7 @@ class Logbook:
 
     def bytes(self, name: str, data: builtins.bytes) -> None:
         """Write `artifacts/<name>` as given."""
-        if not isinstance(data, builtins.bytes | bytearray | memoryview):
+        if not isinstance(data, (builtins.bytes, bytearray, memoryview)):
             raise InputError(f"a {type(data).__name__} is not bytes", where=name)
         self._storage.write(f"artifacts/{name}", data)
         self._saved("bytes", name, f"artifacts/{name}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
@@ -28,6 +27,7 @@ from hpcsweep.files import (
 from hpcsweep.journal import attempt_rank
 from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_member, header, member, members, padded
+from hpcsweep.older_python import dataclass
 
 # Bytes to copy, and to read from a pack, at once.
 COPY_BYTES = 1 << 20

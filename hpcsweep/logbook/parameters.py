@@ -114,7 +114,7 @@ def parse_yaml(data: bytes) -> dict[str, Any]:
     except (RecursionError, ValueError):
         return _parse_any_yaml(text)
     pairs = iter(values)
-    params = dict(zip(pairs, pairs, strict=False))
+    params = dict(zip(pairs, pairs))
     # Otherwise a name is repeated, or a line is not one JSON value: let the YAML parser decide.
     whole = end == len(together) and len(values) == 2 * len(lines) == 2 * len(params)
     return params if whole else _parse_any_yaml(text)

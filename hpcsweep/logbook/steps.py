@@ -29,7 +29,7 @@ class MetricSteps:
         """Append a row. *Raises* InputError if the value is not a scalar."""
         lost: dict[str, str] = {}
         plain = json_value(value, name, lost), json_value(step, "step")
-        if any(isinstance(item, dict | list) for item in plain):
+        if any(isinstance(item, (dict, list)) for item in plain):
             raise InputError(f"metric {name!r} at step {step!r} is not a scalar: {value!r:.80}")
         words = [json.dumps(item) if isinstance(item, bool) else item for item in plain]
         row = csv_line([name, words[1], words[0]]).encode()

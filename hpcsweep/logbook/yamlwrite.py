@@ -39,21 +39,19 @@ def _string(text: str) -> str:
 
 
 def _value(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
-        case float():
-            return _float(value)
-        case str():
-            return _string(value)
-        case Mapping():
-            return "{" + ", ".join(_member(_string(k), _value(v)) for k, v in value.items()) + "}"
-        case _:
-            return "[" + ", ".join(map(_value, value)) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(_member(_string(k), _value(v)) for k, v in value.items()) + "}"
+    return "[" + ", ".join(map(_value, value)) + "]"
 
 
 def _member(key: str, value: str) -> str:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import ARRAY, SINGLE_JOB, CaseNeeds, Resources
 from hpcsweep.sources.registry import source_from_manifest_dict
 

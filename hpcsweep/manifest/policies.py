@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from hpcsweep.manifest.frozen import Target, target_json, target_of
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Reason
 
 # Reasons that a retry can mend, and that are no error of the user's code.

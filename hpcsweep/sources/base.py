@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from operator import index as exact_index
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.keys import Kind, whole_number
 from hpcsweep.sources.registry import source_class

@@ -87,9 +87,9 @@ def format_line(params: dict[str, Any], written: dict[str, str] | None = None) -
 
 def parse_line(line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     """The params of a line, and the texts of a table unlike JSON. *Raises* ValueError."""
-    match parse_json(line):
-        case dict() as params:
-            return params, {}
-        case [dict() as params, dict() as written]:
-            return params, written
+    document = parse_json(line)
+    has_texts = isinstance(document, list) and len(document) == 2
+    params, written = document if has_texts else (document, {})
+    if isinstance(params, dict) and isinstance(written, dict):
+        return params, written
     raise ValueError("it is not an object")

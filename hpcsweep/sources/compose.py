@@ -161,7 +161,7 @@ class ProductSource(_Joined):
             yield sum(map(mul, positions, self._strides))
 
     def _places(self, index: int) -> Iterator[tuple[ParameterSource, int]]:
-        for source, stride in zip(self._sources, self._strides, strict=True):
+        for source, stride in zip(self._sources, self._strides):
             position, index = divmod(index, stride)
             yield source, position
 
@@ -169,7 +169,7 @@ class ProductSource(_Joined):
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         result: dict[str, Array] = {}
-        for source, stride in zip(self._sources, self._strides, strict=True):
+        for source, stride in zip(self._sources, self._strides):
             # The cases of the part that are passed, counted on over its end.
             first, last = start // stride, -(-stop // stride)
             positions = columns.stretch_positions(start - first * stride, stop - start, stride)
@@ -270,12 +270,12 @@ class ConcatSource(Composed):
         return max(source.replicates for source in self._sources)
 
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
-        for first, source in zip(self._firsts, self._sources, strict=False):
+        for first, source in zip(self._firsts, self._sources):
             for position in source.find_all(params, replicate):
                 yield first + position
 
     def __iter__(self) -> Iterator[ParamCase]:
-        for first, source in zip(self._firsts, self._sources, strict=False):
+        for first, source in zip(self._firsts, self._sources):
             for case in source:
                 yield reindexed(case, first + case.index)
 
@@ -307,7 +307,7 @@ class ConcatSource(Composed):
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
         pieces = []
-        for first, source in zip(self._firsts, self._sources, strict=False):
+        for first, source in zip(self._firsts, self._sources):
             begin, end = (min(max(at - first, 0), source.n_cases) for at in (start, stop))
             if source.names == self.names:
                 # Also of a part that is not touched, for the type of its columns.

@@ -114,7 +114,7 @@ def _scrambled(directions: list[int], bits: _Bits) -> list[int]:
     for number in directions:
         mixed = 0
         for row in rows:
-            mixed = mixed << 1 | (number & row).bit_count() & 1
+            mixed = mixed << 1 | bin(number & row).count("1") & 1
         numbers.append(mixed)
     return numbers
 
@@ -134,12 +134,12 @@ class Halton(Design):
         self._bases = primes[:dimensions]
         self._digits = [
             [_permuted(base, bits) for _ in range(_places(base))]
-            for base, bits in zip(self._bases, map(_Bits, self._keys), strict=True)
+            for base, bits in zip(self._bases, map(_Bits, self._keys))
         ]
 
     def point(self, index: int) -> list[int]:
         coordinates = []
-        for base, digits in zip(self._bases, self._digits, strict=True):
+        for base, digits in zip(self._bases, self._digits):
             rest, value = index, 0
             for permutation in digits:
                 rest, digit = divmod(rest, base)
@@ -182,7 +182,7 @@ class LatinHypercube(Design):
     def point(self, index: int) -> list[int]:
         return [
             (order.at(index) << K_BITS | word(keys, index) >> (_WORD_BITS - K_BITS)) // self._count
-            for order, keys in zip(self._orders, self._streams, strict=True)
+            for order, keys in zip(self._orders, self._streams)
         ]
 
 
@@ -266,7 +266,7 @@ class DesignSource(ParameterSource):
         return frozenset(self._space)
 
     def _params(self, index: int) -> dict[str, Any]:
-        draws = dict(zip(self._drawn, self._design.point(index), strict=True))
+        draws = dict(zip(self._drawn, self._design.point(index)))
         return {name: rule.at(draws.get(name, 0)) for name, rule in self._space.items()}
 
     def _tags(self, index: int) -> tuple[str, ...]:

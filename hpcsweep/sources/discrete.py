@@ -87,7 +87,7 @@ class WeightedChoice(Distribution):
         total = sum(exact)
         # Rounded up: an option has all k for which k * 2**-53 is below its end.
         ends = tuple(-(-(end * 2**K_BITS) // total) for end in accumulate(exact))
-        for i, (start, end) in enumerate(zip((0, *ends), ends, strict=False)):
+        for i, (start, end) in enumerate(zip((0, *ends), ends)):
             if start == end:
                 raise SourceError(
                     f"{weights[i]!r} is so small that the option could never be drawn",

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.conditions.evaluation import MISSING, compile_condition
 from hpcsweep.conditions.syntax import AllOf, Condition, conjuncts, names_in, parse
 from hpcsweep.errors import InputError, SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.sources.base import Factor
 from hpcsweep.sources.kept import Kept
 from hpcsweep.sources.positions import Positions
@@ -56,16 +56,12 @@ def _kept(factors: Sequence[Factor], parts: Sequence[Condition]) -> list[Kept]:
     kept: list[Kept] = []
     # First what filters a factor alone: it leaves fewer combinations to the others.
     for place in sorted(min(some) for some in {*places} if len(some) == 1):
-        own = [part for part, some in zip(parts, places, strict=True) if some == {place}]
+        own = [part for part, some in zip(parts, places) if some == {place}]
         positions = _evaluated(own, [choices[place]])
         kept.append(Kept((place,), positions))
         choices[place] = _Choices(choices[place].factor, choices[place].names, positions)
     for group in _connected(some for some in places if len(some) > 1):
-        ties = [
-            part
-            for part, some in zip(parts, places, strict=True)
-            if len(some) > 1 and some <= {*group}
-        ]
+        ties = [part for part, some in zip(parts, places) if len(some) > 1 and some <= {*group}]
         kept.append(Kept(group, _evaluated(ties, [choices[place] for place in group])))
     return kept
 

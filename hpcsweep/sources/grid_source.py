@@ -142,7 +142,7 @@ class GridSource(ParameterSource):
     def _case(self, index: int) -> ParamCase:
         params = self._blank.copy()
         rest, members = index, []
-        for (name, count, values), texts in zip(self._digits, self._members, strict=True):
+        for (name, count, values), texts in zip(self._digits, self._members):
             rest, position = divmod(rest, count)
             params[name] = values[position]
             members.append(texts[position])
@@ -159,7 +159,7 @@ class GridSource(ParameterSource):
         places = columns.spread(start, stop - start, lengths)
         return {
             name: axis.column(positions)
-            for (name, axis), positions in zip(self._axes.items(), places, strict=True)
+            for (name, axis), positions in zip(self._axes.items(), places)
         }
 
 

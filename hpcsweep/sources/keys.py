@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
@@ -16,7 +16,7 @@ from hpcsweep.errors import IdentityError, SourceError
 # Arguments that hpcsweep passes to a target by name, so no parameter can have these names.
 RESERVED_NAMES = frozenset({"params", "log", "rng", "seed", "case", "checkpoint"})
 # Path to a nested value: keys of mappings and 0-based positions in lists.
-Steps = tuple[str | int, ...]
+Steps = tuple[Union[str, int], ...]
 Check = Callable[[], object]
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 from hpcsweep import ids
 from hpcsweep.indexset import IndexSet
+from hpcsweep.older_python import dataclass
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.compose import ProductSource
 from hpcsweep.sources.derived import DerivedSource
@@ -49,30 +50,29 @@ class Lattice:
     @classmethod
     def of(cls, source: ParameterSource) -> Lattice | None:
         """The axes of a source; None if it is not a grid."""
-        match source:
-            case GridSource():
-                return cls(axes=dict(source.axes))
-            case RandomSource() | DesignSource(keeps_points=True):
-                return cls._of_trials(source)
-            case ProductSource():
-                return cls._joined([cls.of(part) for part in source.sources])
-            case FixedSource():
-                fixed = {name: Axis(name, [value]) for name, value in source.fixed.items()}
-                return cls._joined([cls.of(source.source), cls(axes=fixed)])
-            case ReplicatedSource() | ShuffleSource() | DerivedSource():
-                inner = cls.of(source.source)
-                return None if inner is None else inner.inside(source)
+        if isinstance(source, GridSource):
+            return cls(axes=dict(source.axes))
+        if isinstance(source, RandomSource) or (
+            isinstance(source, DesignSource) and source.keeps_points
+        ):
+            return cls._of_trials(source)
+        if isinstance(source, ProductSource):
+            return cls._joined([cls.of(part) for part in source.sources])
+        if isinstance(source, FixedSource):
+            fixed = {name: Axis(name, [value]) for name, value in source.fixed.items()}
+            return cls._joined([cls.of(source.source), cls(axes=fixed)])
+        if isinstance(source, (ReplicatedSource, ShuffleSource, DerivedSource)):
+            inner = cls.of(source.source)
+            return None if inner is None else inner.inside(source)
         return None
 
     def inside(self, source: ReplicatedSource | ShuffleSource | DerivedSource) -> Lattice:
         """The axes of `source`, which wraps a source with these axes."""
-        match source:
-            case ReplicatedSource():
-                return replace(self, replicates=source.replicates)
-            case ShuffleSource():
-                return replace(self, in_order=False)
-            case DerivedSource():
-                return replace(self, derived=(*self.derived, source.reference))
+        if isinstance(source, ReplicatedSource):
+            return replace(self, replicates=source.replicates)
+        if isinstance(source, ShuffleSource):
+            return replace(self, in_order=False)
+        return replace(self, derived=(*self.derived, source.reference))
 
     @classmethod
     def _of_trials(cls, source: RandomSource | DesignSource) -> Lattice:
@@ -140,7 +140,7 @@ class Rule:
         if not (old.in_order and new.in_order and list(old.axes) == list(new.axes)):
             return None
         levels = []
-        for one, other in zip(old.axes.values(), new.axes.values(), strict=True):
+        for one, other in zip(old.axes.values(), new.axes.values()):
             runs = _runs(one, other)
             if runs is None:
                 return None

@@ -107,7 +107,7 @@ class RandomSource(ParameterSource):
 
     def _case(self, index: int) -> ParamCase:
         params = self._params(index)
-        members = zip(self._labels, params.values(), strict=True)
+        members = zip(self._labels, params.values())
         text = ",".join([f"{label}{ids.canonical(value)}" for label, value in members])
         return ParamCase(
             index=index,

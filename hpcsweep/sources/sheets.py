@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.sources.cells import CellRules, Line, is_written_otherwise
 
 # (location, row, text of the cells that JSON writes differently, by column).
@@ -54,16 +55,14 @@ def typed_rows(lines: Lines, form: SheetFormat, path: Path, hint: str) -> Iterat
                 next_step=f"Columns: {', '.join(header)}.",
             )
     kinds = rules.column_kinds(_even(reading, len(header), hint), header, form.types)
-    columns = [(name, rules.parser(kind)) for name, kind in zip(header, kinds, strict=True)]
+    columns = [(name, rules.parser(kind)) for name, kind in zip(header, kinds)]
     reading = lines()
     next(reading, None)
     for where, row in _even(reading, len(header), hint):
-        values = {
-            name: parse(text, where) for (name, parse), text in zip(columns, row, strict=True)
-        }
+        values = {name: parse(text, where) for (name, parse), text in zip(columns, row)}
         written = {
             name: str(text)
-            for (name, value), text in zip(values.items(), row, strict=True)
+            for (name, value), text in zip(values.items(), row)
             if type(value) is not str and is_written_otherwise(text, value)
         }
         yield where, values, written

@@ -13,9 +13,8 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
-from types import NoneType
 from typing import IO, TYPE_CHECKING, Any
 
 from hpcsweep import ids
@@ -96,7 +95,8 @@ class TableSource(ParameterSource):
 
     def _refuse_equal(self, hashes: Sequence[int]) -> None:
         """*Raises* SourceError for the first row that equals an earlier one."""
-        twice = {a for a, b in pairwise(sorted(hashes)) if a == b}
+        in_order = sorted(hashes)
+        twice = {a for a, b in zip(in_order, in_order[1:]) if a == b}
         seen: dict[str, int] = {}
         for index, digest in enumerate(hashes if twice else ()):
             if digest not in twice:
@@ -125,7 +125,7 @@ class TableSource(ParameterSource):
     def column_types(self) -> dict[str, str]:
         """The type of each column, in the order of the file, for people."""
         return {
-            name: COLUMN_TYPES.get(frozenset(types - {NoneType}), "mixed")
+            name: COLUMN_TYPES.get(frozenset(types - {type(None)}), "mixed")
             for name, types in self._types.items()
         }
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.kept import Kept
 from hpcsweep.sources.keys import Key, KeyType, Kind
@@ -194,7 +194,7 @@ class _Digits:
             places.append(place)
         groups = [_Group(positions) for positions in self._groups]
         result, ahead = 0, self.n_cases
-        for digit, place in zip(self._digits, reversed(places), strict=True):
+        for digit, place in zip(self._digits, reversed(places)):
             position = place
             if digit.own is not None:
                 position = digit.own.rank(place)

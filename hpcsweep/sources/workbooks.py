@@ -119,7 +119,7 @@ def _refuse_uncomputed(
     formulas: Sequence[Any], values: Sequence[Any], where: str, number: int
 ) -> None:
     """*Raises* SourceError for a formula without a value."""
-    for at, (formula, value) in enumerate(zip(formulas, values, strict=False), 1):
+    for at, (formula, value) in enumerate(zip(formulas, values), 1):
         if value is None and formula is not None:
             raise SourceError(
                 f"{getattr(formula, 'text', formula)!s:.60} is a formula without a value",

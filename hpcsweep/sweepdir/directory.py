@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Literal, TypedDict, Union, cast
 
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
@@ -34,6 +34,7 @@ from hpcsweep.files import (
 )
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Resources
 from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_fact, read_plan
 from hpcsweep.sweepdir.version import Version
@@ -102,7 +103,7 @@ class ClosingFact(TypedDict):
     time: float
 
 
-Fact = IntentFact | JobFact | VoidFact | CancelFact | ClosingFact
+Fact = Union[IntentFact, JobFact, VoidFact, CancelFact, ClosingFact]
 
 
 class PartFacts(TypedDict, total=False):

@@ -5,8 +5,6 @@ Commands divide; a task only reads the plan.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from hpcsweep.errors import InputError
 from hpcsweep.records import Part
 
@@ -105,7 +103,7 @@ def make_node_parts(chunks: int, *, jobs: int, nodes: int) -> tuple[Part, ...]:
     bounds = [chunks * number // jobs for number in range(jobs + 1)] if jobs else [0]
     return tuple(
         Part(number=number, first_chunk=first, chunks=end - first, is_array=False, nodes=nodes)
-        for number, (first, end) in enumerate(pairwise(bounds))
+        for number, (first, end) in enumerate(zip(bounds, bounds[1:]))
     )
 
 

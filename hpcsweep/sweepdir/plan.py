@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -29,6 +28,7 @@ from hpcsweep.field_checks import (
 )
 from hpcsweep.files import RESTORE, read_json
 from hpcsweep.indexset import IndexSet
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Part, Resources
 
 FORMAT = 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from hpcsweep.manifest.frozen import SetupLine, TaskInterpreter
+from hpcsweep.older_python import dataclass
 
 # The program that makes our package importable in another interpreter.
 BOOTSTRAP = Path(__file__).resolve().parents[1] / "bootstrap.py"

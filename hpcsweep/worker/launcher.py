@@ -42,7 +42,7 @@ HELPERS = ("module", "conda", "container", "python")
 # What a shell exports of the environment that it has activated: its prefix, for conda a depth.
 _PREFIXES, _DEPTH = ("VIRTUAL_ENV", "CONDA_PREFIX"), "CONDA_SHLVL"
 # The oldest Python that runs tasks: the standard library of their modules.
-OLDEST_PYTHON = (3, 10)
+OLDEST_PYTHON = (3, 9)
 
 
 @dataclass(frozen=True, slots=True)

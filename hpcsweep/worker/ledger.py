@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import JournalError
@@ -40,6 +40,9 @@ from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status, Word
 from hpcsweep.sweepdir.plan import checkpoint_dir
 from hpcsweep.worker.leftovers import LeftoverRun, Leftovers, report_damage
 from hpcsweep.worker.start import Assignment
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 # Outcomes are made durable in batches: after this many records, or this many seconds.
 SYNC_RECORDS = 100

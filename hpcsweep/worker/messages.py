@@ -13,12 +13,12 @@ import os
 import signal
 from binascii import crc32
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import FULL, write_all
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Reason
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name. `asdict` would copy all params, value by value."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @property
     def case(self) -> SeededCase:

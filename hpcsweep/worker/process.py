@@ -6,9 +6,10 @@ import contextlib
 import os
 import signal
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple, NoReturn
 
+from hpcsweep.older_python import dataclass
 from hpcsweep.worker.cgroup import MemoryCgroup
 from hpcsweep.worker.child import (
     anonymous_file,

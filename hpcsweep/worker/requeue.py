@@ -82,7 +82,7 @@ def stalled_starts(assignment: Assignment) -> int:
     """
     paths = journals_of_chunk(assignment.journals, assignment.chunk)
     written_ns = [0, *map(_written_ns, paths)]
-    for stalled, (path, since_ns) in enumerate(zip(paths[::-1], written_ns[-2::-1], strict=True)):
+    for stalled, (path, since_ns) in enumerate(zip(paths[::-1], written_ns[-2::-1])):
         if _has_progress(assignment.sweep.path, path, since_ns):
             return stalled
     return len(paths)

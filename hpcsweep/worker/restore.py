@@ -185,9 +185,9 @@ def _copy_of(value: Any) -> Any:
 def _restore_value(value: Any, copy: Any) -> None:
     if copy is None:
         return
-    if isinstance(value, list | bytearray):
+    if isinstance(value, (list, bytearray)):
         value[:] = copy
-    elif isinstance(value, dict | set):
+    elif isinstance(value, (dict, set)):
         value.clear()
         value.update(copy)
     else:

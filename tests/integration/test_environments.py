@@ -9,9 +9,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from hpcsweep.worker.launcher import OLDEST_PYTHON
 from tests.support.clusters import HPCSWEEP, cluster, emulated
 from tests.support.here import Here, here, there
 from tests.support.pythons import make_environment, other_python
+
+OLDEST = ".".join(map(str, OLDEST_PYTHON))
 
 __all__ = ["cluster", "emulated", "here", "there"]
 
@@ -67,8 +70,7 @@ def write_project(here: Here, python: str | Path) -> Path:
 
 
 def test_worker_and_target_run_in_the_environment(there: Here) -> None:
-    version = "3.10"
-    environment = write_project(there, other_python(version))
+    environment = write_project(there, other_python(OLDEST))
     there.finishes()
     # Nobody has collected: the tasks themselves have written the index, by hpcsweep's interpreter.
     with closing(sqlite3.connect(there.sweep / "store.sqlite3")) as index:
@@ -76,29 +78,29 @@ def test_worker_and_target_run_in_the_environment(there: Here) -> None:
     rows = there.rows()
     assert [row["answer"] for row in rows] == [43, 44]
     for row in rows:
-        assert (row["version"], row["leaks"]) == (version, [])
+        assert (row["version"], row["leaks"]) == (OLDEST, [])
         assert row["python"] == str(environment / "bin/python")
     assert [row["spawned"] for row in rows] == [["1complete"], ["2complete"]]
     origin = json.loads((there.sweep / "submissions/0001/provenance.json").read_text())
     assert origin["python"]["executable"] == str(environment / "bin/python")
-    assert origin["python"]["version"].startswith(f"{version}.")
+    assert origin["python"]["version"].startswith(f"{OLDEST}.")
     assert origin["packages"] == []
 
 
 def test_a_case_here_runs_in_the_environment(here: Here) -> None:
-    write_project(here, other_python("3.10"))
+    write_project(here, other_python(OLDEST))
     argv = [HPCSWEEP, "run", "m.yaml", "--index", "1"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1])
-    assert (metrics["answer"], metrics["version"]) == (44, "3.10")
+    assert (metrics["answer"], metrics["version"]) == (44, OLDEST)
 
 
 def test_a_python_that_is_too_old_is_refused(here: Here) -> None:
-    write_project(here, other_python("3.9"))
+    write_project(here, other_python("3.8"))
     message = here.refuses(4, "submit", "m.yaml")
     assert "m.yaml:4: `python: " in message
-    assert "env/bin/python is Python 3.9; tasks need 3.10 or newer" in message
+    assert "env/bin/python is Python 3.8; tasks need 3.9 or newer" in message
 
 
 def test_a_module_that_the_environment_lacks(here: Here) -> None:
@@ -133,9 +135,9 @@ def test_a_command_named_python_is_that_of_the_environment(here: Here) -> None:
 
 
 def test_submitit_runs_it_too(here: Here) -> None:
-    write_project(here, other_python("3.10"))
+    write_project(here, other_python(OLDEST))
     here.does("submit", "m.yaml", "--cluster", "submitit:local", "--wait")
-    assert [row["version"] for row in here.rows()] == ["3.10", "3.10"]
+    assert [row["version"] for row in here.rows()] == [OLDEST, OLDEST]
 
 
 MODEL = """\

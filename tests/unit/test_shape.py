@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.task_files import TASK_FILES
+
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = sorted(REPOSITORY.glob("hpcsweep/**/*.py"))
 TESTS = sorted(path for path in REPOSITORY.glob("tests/**/*.py") if "data" not in path.parts)
@@ -136,6 +138,22 @@ def sleeps(tree: Tree) -> Iterator[int]:
     yield from (line for name, line in _attributes(tree, "time") if name == "sleep")
 
 
+def newer_python(tree: Tree) -> Iterator[int]:
+    """What Python 3.9 lacks, and neither the linter nor the type checker reports."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for node in calls:
+        name, keywords = ast.unparse(node.func), {keyword.arg for keyword in node.keywords}
+        if name == "isinstance" and isinstance(node.args[1], ast.BinOp):
+            yield node.lineno
+        if (name == "zip" and "strict" in keywords) or ("bisect" in name and "key" in keywords):
+            yield node.lineno
+    imported = [line for name, line in _attributes(tree, "dataclasses") if name == "dataclass"]
+    for node in calls:
+        keywords = {keyword.arg for keyword in node.keywords}
+        if imported and _makes_dataclass(node) and keywords & {"kw_only", "slots"}:
+            yield node.lineno  # `older_python` has one that knows them
+
+
 def silent(tree: Tree) -> Iterator[int]:
     """Public classes and functions without a docstring; an override speaks through its base."""
     return _silent(tree, _documented_methods())
@@ -178,6 +196,11 @@ def test_tests_wait_instead_of_sleeping() -> None:
     assert _broken(sleeps, TESTS, SLEEPS) == []
 
 
+def test_tasks_run_in_an_older_python() -> None:
+    own = ("older_python.py", "worker/launcher.py")
+    assert _broken(newer_python, TASK_FILES, own) == []
+
+
 def test_public_names_have_docstrings() -> None:
     assert _broken(silent, PACKAGE) == []
 
@@ -212,6 +235,10 @@ def test_each_field_of_a_record_has_its_comment() -> None:
         (catch_alls, "try: f()\nexcept: pass"),
         (sleeps, "import time; time.sleep(1)"),
         (sleeps, "from time import sleep"),
+        (newer_python, "isinstance(x, int | str)"),
+        (newer_python, "zip(a, b, strict=True)"),
+        (newer_python, "bisect_right(a, b, key=c)"),
+        (newer_python, "from dataclasses import dataclass\n@dataclass(slots=True)\nclass A: ..."),
         (silent, "def f(): pass"),
         (silent, "class A:\n    def f(self): pass\n    'A'"),
     ],
@@ -225,6 +252,10 @@ def test_a_rule_sees_what_breaks_it(rule: Rule, text: str) -> None:
     [
         (long_functions, "def f():\n    '''" + "a\n" * 99 + "'''\n    x = 1"),
         (catch_alls, "try: f()\nexcept BaseException:\n    g()\n    raise"),
+        (
+            newer_python,
+            "from hpcsweep.older_python import dataclass\n@dataclass(slots=True)\nclass A: ...",
+        ),
         (silent, "def _f(): pass\nclass A:\n    'A.'\n    def __len__(self): pass"),
         (silent, "class A:\n    'A.'\n    def f(self): 'F.'\nclass B(A):\n    'B.'\n    f = A.f"),
     ],

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep import claims
@@ -27,6 +26,7 @@ from hpcsweep.files import (
     write_plain,
 )
 from hpcsweep.liveness import is_alive, this_process
+from hpcsweep.older_python import dataclass
 
 LOG = logging.getLogger(__name__)
 _RESULT = Field(

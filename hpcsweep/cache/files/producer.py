@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from hpcsweep.cache.files.dirty_marks import DirtyMarks, producer_mark
 from hpcsweep.cache.files.result_directory import Entry, ResultDirectory, ResultKey
 from hpcsweep.claims import Claim, ClaimLost
 from hpcsweep.liveness import HEARTBEAT
+from hpcsweep.older_python import dataclass
 
 LOG = logging.getLogger("hpcsweep")
 

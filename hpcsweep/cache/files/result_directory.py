@@ -16,7 +16,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from hpcsweep.files import (
     write_plain,
 )
 from hpcsweep.liveness import SILENT_S
+from hpcsweep.older_python import dataclass
 
 LOG = logging.getLogger("hpcsweep")
 

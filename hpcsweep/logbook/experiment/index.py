@@ -317,4 +317,4 @@ def csv_table(rows: list[RunRow]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value

@@ -40,7 +40,7 @@ class ExperimentReader:
 
     def __getitem__(self, which: int | str) -> LogReader:
         """A run by its id or by its position in `ids`. *Raises* KeyError, IndexError, TypeError."""
-        if isinstance(which, bool) or not isinstance(which, int | str):
+        if isinstance(which, bool) or not isinstance(which, (int, str)):
             raise TypeError(f"a run is named by its id or its number, not by {which!r}")
         if isinstance(which, int):
             if not 0 <= which < len(self.ids):

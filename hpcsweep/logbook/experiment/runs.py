@@ -7,7 +7,7 @@ import re
 from collections.abc import Container, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from hpcsweep.files import names, read_json
 from hpcsweep.liveness import ENDS
@@ -23,7 +23,7 @@ _CASE_ID = re.compile(r"-([0-9a-f]{16})\Z")
 # The directory of an attempt that was moved aside or is not published yet.
 _ATTEMPT = re.compile(r"([0-9a-f]{16})\.[0-9a-f]+\Z")
 
-Files = FolderFiles | PackedFiles
+Files = Union[FolderFiles, PackedFiles]
 
 
 class Runs:

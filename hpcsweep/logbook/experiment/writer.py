@@ -271,7 +271,7 @@ def _matches(column: Any, value: Any) -> Any:
         return column.map(
             lambda item: isinstance(item, Real) and isclose(item, value, rel_tol=ROUNDING)
         )
-    if isinstance(value, list | dict):
+    if isinstance(value, (list, dict)):
         return column.map(lambda item: item == value)
     return column == value
 

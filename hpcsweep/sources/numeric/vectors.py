@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hpcsweep.sources.numeric import elementary
 from hpcsweep.sources.numeric.philox import K_BITS
 
-Array: TypeAlias = NDArray[Any]
+Array = NDArray[Any]
 
 # Values per block: its temporaries fit into a core's cache, and the overhead of numpy is small.
 BLOCK = 16_384
@@ -46,7 +46,7 @@ def blockwise(function: Callable[[Array], Array], k: Array) -> Array:
     first = next(parts)
     result = np.empty(len(k), first.dtype)
     result[:BLOCK] = first
-    for at, part_of_it in zip(range(BLOCK, len(k), BLOCK), parts, strict=True):
+    for at, part_of_it in zip(range(BLOCK, len(k), BLOCK), parts):
         result[at : at + BLOCK] = part_of_it
     return result
 
