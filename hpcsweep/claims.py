@@ -80,6 +80,11 @@ class Claim:
         except OSError as error:
             raise unwritable(final, error) from error
 
+    def follow(self, root: Path) -> None:
+        """Go on at another path: the directory of the claims was renamed to `root`."""
+        self._place = root / self._place.name
+        self.path = self._place / self._own
+
     def release(self) -> None:
         """Release the claim and remove its directory. *Safe to repeat.*"""
         HEARTBEAT.remove(self)

@@ -21,6 +21,7 @@ from hpcsweep.errors import Incomplete, InputError
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.from_python import document_of
+from hpcsweep.manifest.frozen import named
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.user import resolve
 from hpcsweep.progress import new_sentences, progress_bar
@@ -125,10 +126,12 @@ class Sweep:
             document = yamltext.load(path)
         elif source is None and not keys:
             self._submitted = locate.locate(name or "", self._settings.outputs)
-            newest = self._described = self._submitted.newest()
-            self.name = newest.manifest.name
+            newest = self._submitted.newest()
+            self.name = self._submitted.name
+            described = named(newest.manifest, self.name), newest.source
+            self._described = Version.of(*described)
             self._root = Path(newest.manifest.root)
-            self._read: Read = lambda _: (newest.manifest, newest.source)
+            self._read: Read = lambda _: described
             return
         else:
             path = Path(root) / "-"

@@ -308,6 +308,11 @@ def sealed(manifest: FrozenManifest) -> FrozenManifest:
     return replace(manifest, fingerprint=_fingerprint(to_json(manifest)))
 
 
+def named(manifest: FrozenManifest, name: str) -> FrozenManifest:
+    """The same manifest under the name that its sweep has now."""
+    return manifest if manifest.name == name else sealed(replace(manifest, name=name))
+
+
 def _fingerprint(document: Mapping[str, Any]) -> str:
     content = {key: value for key, value in document.items() if key != "fingerprint"}
     # Of the text, not of the values: 1 equals 1.0, but the function gets the written type.

@@ -21,7 +21,7 @@ from hpcsweep.manifest.policies import WHEN
 from hpcsweep.quantities import memory_bytes
 from hpcsweep.records import MODES
 
-_SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d):([0-5]\d)")
 # "sqlite" for the file in the sweep directory, or the name of an environment variable.
 _STORE = re.compile(r"sqlite|[A-Z][A-Z0-9_]*")
@@ -51,7 +51,7 @@ def refuse(what: str, next_step: str = "") -> NoReturn:
 def _name(value: Any) -> str:
     if not isinstance(value, str):
         refuse(f"is {described(value)}, not a text", "Quote it.")
-    if not _SLUG.fullmatch(value):
+    if not NAME.fullmatch(value):
         refuse(
             f"is {described(value)}, which cannot name a directory and jobs",
             "Use up to 64 letters, digits, '.', '_' and '-', the first no '.' or '-'.",
@@ -239,7 +239,7 @@ def _database_schema(others: re.Pattern[str]) -> dict[str, Any]:
 Name = Annotated[
     str,
     BeforeValidator(_name),
-    WithJsonSchema({"type": "string", "pattern": f"^{_SLUG.pattern}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{NAME.pattern}$"}),
 ]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1})]

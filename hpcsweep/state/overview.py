@@ -22,6 +22,7 @@ from hpcsweep.store.ingest import known_index
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk
 from hpcsweep.sweepdir.followers import is_sent_when
+from hpcsweep.sweepdir.removed import removed_name
 
 # Directories that are measured at once: on a network file system a call waits for its server.
 MEASURED_AT_ONCE = 8
@@ -33,6 +34,8 @@ class EntryKind(StrEnum):
     SWEEP = "sweep"
     # A sweep that cannot be read.
     DAMAGED = "damaged"
+    # What is left of a sweep whose removal was interrupted.
+    REMOVED = "removed"
     # Runs of `hpcsweep run`.
     LOCAL = "local"
     # A directory that is no sweep.
@@ -77,7 +80,7 @@ def overviews(
     It reads each index as it is; `refresh` brings it up to date and polls the cluster first, and
     *writes* as `status`. *Raises* SweepError if `root` cannot be read.
     """
-    found = list(_entries(root, settings, refresh=refresh))
+    found = list(_entries(root, settings if refresh else None))
     if not measure:
         return found
     with ThreadPoolExecutor(MEASURED_AT_ONCE) as pool:
@@ -85,22 +88,30 @@ def overviews(
         return [replace(entry, size_bytes=size) for entry, size in zip(found, sizes, strict=True)]
 
 
-def _entries(root: Path, settings: Settings, *, refresh: bool) -> Iterator[Overview]:
+def _entries(root: Path, settings: Settings | None) -> Iterator[Overview]:
     for name in names(root):
         path = root / name
-        if name.startswith(".") or not path.is_dir():
+        removed = removed_name(name)
+        if not path.is_dir() or (name.startswith(".") and not removed):
             continue
         entry = Overview(name=name, path=str(path), kind=EntryKind.OTHER)
-        if (path / MARKER).is_file():
-            yield _sweep(replace(entry, kind=EntryKind.SWEEP), settings, refresh=refresh)
+        if removed:
+            note = f"`hpcsweep rm {removed}` finishes it"
+            yield replace(entry, name=removed, kind=EntryKind.REMOVED, note=note)
+        elif (path / MARKER).is_file():
+            yield overview_of(path, settings)
         elif name.endswith(".local"):
             yield replace(entry, kind=EntryKind.LOCAL)
         else:
             yield entry
 
 
-def _sweep(entry: Overview, settings: Settings, *, refresh: bool) -> Overview:
-    """What is known of a sweep; an error is part of the answer."""
+def overview_of(path: Path, settings: Settings | None = None) -> Overview:
+    """What is known of a sweep; an error is part of the answer.
+
+    With `settings` its index is brought up to date and its cluster polled; see `overviews`.
+    """
+    entry = Overview(name=path.name, path=str(path), kind=EntryKind.SWEEP)
     try:
         sweep = SweepDirectory.open(Path(entry.path))
         numbers = sweep.submissions()
@@ -109,7 +120,7 @@ def _sweep(entry: Overview, settings: Settings, *, refresh: bool) -> Overview:
             return replace(entry, note=f"is sent when {when}" if when else "nothing was submitted")
         submitted = sweep.plan(numbers[-1])[1].get("time")
         entry = replace(entry, submitted=submitted, cases=sweep.newest().source.n_cases)
-        if refresh:
+        if settings is not None:
             summary = status(sweep, registry.open_recorded(sweep, settings), settings)
             return replace(entry, counts=summary.counts)
         return _counted(entry, sweep)

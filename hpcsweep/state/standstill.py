@@ -145,6 +145,15 @@ def standstill(
     )
 
 
+def has_closing_job(sweep: SweepDirectory, cluster: Cluster | None, settings: Settings) -> bool:
+    """Whether a closing job is known to wait or run. *Writes* `cluster.json`."""
+    jobs = [job.job_id for job in _closing_jobs(sweep)]
+    if not jobs or cluster is None:
+        return False
+    states = _poll(sweep, jobs, cluster, settings) or {}
+    return any(_goes_on(states.get(job)) for job in jobs)
+
+
 def _closing_jobs(sweep: SweepDirectory) -> Iterator[ClosingJob]:
     """The newest closing jobs, the last one first."""
     count = 0

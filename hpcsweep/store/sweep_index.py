@@ -186,6 +186,22 @@ class SweepIndex:
         else:
             self._database.write(lambda connection: migrations.drop(connection, self.where))
 
+    def rename(self, name: str) -> None:
+        """Record another name of the sweep. *Safe to repeat.*"""
+        table = schema.sweeps
+        update = table.update().where(table.c.sweep == self._sweep).values(name=name)
+        self._database.write(lambda connection: connection.execute(update))
+
+    def forget(self) -> None:
+        """Remove all rows of this sweep, and the sweep itself. *Safe to repeat.*"""
+
+        def forget(connection: Connection) -> None:
+            for table in reversed(schema.metadata.sorted_tables):
+                if table is not schema.meta:
+                    connection.execute(table.delete().where(table.c.sweep == self._sweep))
+
+        self._database.write(forget)
+
     def note_submissions(self, rows: Sequence[IndexRow]) -> None:
         """Upsert submissions; rows have the columns of `submissions` without the sweep."""
         values = [row | {"sweep": self._sweep} for row in rows]

@@ -53,7 +53,7 @@ def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirecto
         usual_options.pop("no-kill", None)
     made = replace(
         manifest,
-        name=f"{manifest.name}/reduce",
+        name=f"{sweep.name}/reduce",
         target=reduce.target,
         source=described,
         cases_sha256=cases_sha256,
@@ -90,7 +90,8 @@ def send_reduce(
         return None
     sent = current_reduce(sweep)
     version = reduce_version(request.manifest, reduce, sweep)
-    if sent is not None and request.manifest.fingerprint == sweep.newest_manifest():
+    is_newest = request.manifest.fingerprint == sweep.newest_manifest()
+    if sent is not None and is_newest and _is_of_here(sent, sweep):
         version = sent.newest()  # whose target may be newer than that of the last cases
     rerun = _rerun(request.rerun, version, reduce_of(sweep))
     if sent is not None and not _is_wanted_again(status(sent, cluster, settings), request, rerun):
@@ -105,6 +106,11 @@ def send_reduce(
     )
     name = version.manifest.name
     return patiently(lambda: submit(own, cluster, settings, lambda text: notify(f"{name}: {text}")))
+
+
+def _is_of_here(reduce: SweepDirectory, sweep: SweepDirectory) -> bool:
+    """Whether a reduce reads the table where it is now: the sweep may have been renamed."""
+    return bool(reduce.newest().source[0].params["sweep"] == str(sweep.path))
 
 
 def _is_wanted_again(sent: Summary, request: SubmitRequest, rerun: str | None) -> bool:

@@ -60,6 +60,11 @@ class SweepLock:
                 next_step="Run the command again when that one has ended.",
             )
 
+    def follow(self, sweep: Path) -> None:
+        """Hold the lock at another path: the directory of the sweep was renamed to `sweep`."""
+        self._sweep = sweep
+        self._claim.follow(sweep / CLAIMS)
+
 
 @contextlib.contextmanager
 def locked_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Iterator[SweepLock]:

@@ -194,6 +194,11 @@ class SweepPaths:
         return self.code_root / digest
 
     @property
+    def checkpoint_root(self) -> Path:
+        """The checkpoints of all cases, see `plan.checkpoint_dir`."""
+        return self.path / "checkpoints"
+
+    @property
     def attempt_root(self) -> Path:
         """The run directories of attempts that are not published."""
         return self.path / "runs" / ".attempts"

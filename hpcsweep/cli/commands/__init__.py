@@ -29,6 +29,13 @@ COMMANDS = {
     "retry": (".retry", "Submit failed and missing cases again, as they were submitted."),
     "advance": (".advance", "Continue a sweep: submit the rest, and the retries of its manifest."),
     "cancel": (".cancel", "Cancel the array tasks of a sweep; results stay."),
+    "rename": (".rename", "Give a sweep another name; its results, cases and seeds stay."),
+    "copy": (".copy", "Copy a sweep into another directory, here or on another host."),
+    "clean": (
+        ".clean",
+        "Remove what a sweep no longer needs; results and the files of every case stay.",
+    ),
+    "rm": (".rm", "Remove sweeps with all of their results."),
     "ingest": (".ingest", "Bring the index up to date with the journals."),
     "doctor": (".doctor", "Check what sweeps need, here and on a compute node."),
     "db": (".db", "A PostgreSQL of your own, here or on a compute node, for sweep indexes."),
@@ -37,10 +44,10 @@ COMMANDS = {
 
 # Hints for commands that users expect and that do not exist.
 INSTEAD = {
-    "clean": "`rm -r outputs/NAME` removes a sweep with its results; `hpcsweep cancel NAME` first.",
+    "delete": "`hpcsweep rm NAME` removes a sweep with its results.",
     "help": "`hpcsweep --help` lists the commands, `hpcsweep COMMAND --help` explains one.",
     "ls": "`hpcsweep list` shows the sweeps, `hpcsweep status NAME` one of them.",
     "report": "`hpcsweep collect SWEEP` prints the table of results, `hpcsweep plot` draws it.",
     "version": "`hpcsweep --version` prints it.",
 }
-INSTEAD |= {"delete": INSTEAD["clean"], "rm": INSTEAD["clean"]}
+INSTEAD |= {"cp": "`hpcsweep copy` copies a sweep.", "mv": "`hpcsweep rename` renames a sweep."}

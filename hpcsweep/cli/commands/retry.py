@@ -33,13 +33,14 @@ def command(sweep: str, waits: bool, throttle: int, selection: Selection, **shar
     from hpcsweep.cli.selecting import selected_of
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
+    from hpcsweep.manifest.frozen import named
     from hpcsweep.submission.request import SubmitRequest
 
     context = load_context(**shared)
     directory = context.sweep(sweep)
     newest = directory.newest()
     request = SubmitRequest(
-        manifest=newest.manifest,
+        manifest=named(newest.manifest, directory.name),
         source=newest.source,
         path=directory.path,
         throttle=throttle,

@@ -12,7 +12,11 @@ from hpcsweep.state.summary import counts_text
 HEAD = ("name", "cases", "age", "size", "state")
 # From two days on an age is in days.
 DAY_S = 86_400.0
-_KINDS = {EntryKind.LOCAL: "runs of `hpcsweep run`", EntryKind.OTHER: "not a sweep"}
+_KINDS = {
+    EntryKind.LOCAL: "runs of `hpcsweep run`",
+    EntryKind.OTHER: "not a sweep",
+    EntryKind.REMOVED: "its removal was interrupted",
+}
 _COLOURS = {EntryKind.DAMAGED: "red"}
 
 

@@ -1,0 +1,136 @@
+"""Copy a sweep to another directory, here or on another host.
+
+A copy is a sweep of its own: it has a key of its own, since the key names a sweep in a database and
+in the names of jobs. Its marker comes last, so that a copy that was killed is no sweep.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from hpcsweep.errors import SweepError
+from hpcsweep.files import json_bytes, read_json, token
+from hpcsweep.project.idle import Notify, idle_sweep
+from hpcsweep.settings import Settings
+from hpcsweep.state.cluster_memory import FILE
+from hpcsweep.store.ingest import INDEX_NAME
+from hpcsweep.sweepdir.directory import CLAIMS, MARKER, SweepDirectory
+from hpcsweep.undo import UndoLog
+
+# What a copy makes again: the lock, the index, what the cluster last said; and what it gets last.
+LEFT_OUT = (CLAIMS, INDEX_NAME, f"{INDEX_NAME}-journal", FILE, ".cluster.lock", MARKER)
+# As for rsync and scp: a colon before any slash. A name with `-` first would be an option of ssh.
+_REMOTE = re.compile(r"([^/:-][^/:]*):(.*)")
+# rsync's exit code where a file that it shall list is not there.
+MISSING = 23
+
+
+def copy(
+    sweep: SweepDirectory, to: str, settings: Settings, notify: Notify = lambda _: None
+) -> str:
+    """Copy a sweep below the directory `to`, or `HOST:DIR`. Returns where the copy is.
+
+    To another host by rsync over ssh, with the user's configuration of both; a copy that was
+    interrupted goes on. *Raises* SweepError, also if something of its name is there.
+    """
+    with idle_sweep(sweep, settings, notify):
+        if _REMOTE.fullmatch(to):
+            return _copy_to_host(sweep, to)
+        return str(_copy_here(sweep, Path(to) / sweep.path.name))
+
+
+def _copy_here(sweep: SweepDirectory, target: Path) -> Path:
+    if os.path.lexists(target):
+        raise _exists(str(target))
+    made = UndoLog()
+    made.directory(target.parent)
+    try:
+        with made.whole(target) as temporary:
+            shutil.copytree(
+                sweep.path,
+                temporary,
+                symlinks=True,
+                ignore=partial(_left_out, sweep),
+                dirs_exist_ok=True,
+            )
+            for part in _parts(sweep):
+                _write_marker(sweep.path / part, temporary / part)
+    except FileExistsError as error:
+        raise _exists(str(target)) from error
+    except (OSError, shutil.Error) as error:
+        raise SweepError(
+            f"cannot be copied: {error}",
+            where=f"{sweep.path} -> {target}",
+            next_step="Check permissions, disk and quota; nothing of the copy is left.",
+        ) from error
+    return target
+
+
+def _copy_to_host(sweep: SweepDirectory, to: str) -> str:
+    host, _, directory = to.partition(":")
+    target = f"{host}:{PurePosixPath(directory, sweep.path.name)}"
+    if _rsync("--list-only", "--", f"{target}/{MARKER}", accepts=MISSING) == 0:
+        raise _exists(target)
+    left_out = [f"--exclude=/{part / name}" for part in _parts(sweep) for name in LEFT_OUT]
+    _rsync("--archive", "--partial", *left_out, "--", f"{sweep.path}/", f"{target}/")
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
+        for part in _parts(sweep):
+            made = Path(temporary) / part
+            made.mkdir(exist_ok=True)
+            marker = _write_marker(sweep.path / part, made)
+            _rsync("--archive", "--", str(marker), f"{target}/{part}/")
+    return target
+
+
+def _parts(sweep: SweepDirectory) -> list[Path]:
+    """The directories that have a marker: its reduce, and itself, which comes last."""
+    parts = [sweep.reduce_dir.relative_to(sweep.path), Path()]
+    return [part for part in parts if (sweep.path / part / MARKER).is_file()]
+
+
+def _left_out(sweep: SweepDirectory, directory: str, entries: list[str]) -> set[str]:
+    is_part = Path(directory) in [sweep.path / part for part in _parts(sweep)]
+    return set(LEFT_OUT).intersection(entries) if is_part else set()
+
+
+def _write_marker(original: Path, copy: Path) -> Path:
+    """Write the marker of a copy, with a key of its own."""
+    marker, made = original / MARKER, copy / MARKER
+    made.write_bytes(json_bytes(read_json(marker) | {"key": token()}))
+    made.chmod(stat.S_IMODE(marker.stat().st_mode))
+    return made
+
+
+def _rsync(*arguments: str, accepts: int = 0) -> int:
+    """Run rsync; returns its exit code: 0, or the one that the caller accepts. *Raises* SweepError.
+
+    `--protect-args`: the shell of the other host must not read names as commands.
+    """
+    try:
+        done = subprocess.run(
+            ["rsync", "--protect-args", *arguments], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise SweepError(
+            f"rsync cannot be started: {error.strerror}", next_step="Install it on both hosts."
+        ) from error
+    if done.returncode not in (0, accepts):
+        raise SweepError(
+            f"rsync ended with {done.returncode}: {done.stderr.strip()}",
+            where=arguments[-1],
+            next_step="The same command goes on where it stopped.",
+        )
+    return done.returncode
+
+
+def _exists(where: str) -> SweepError:
+    return SweepError(
+        "is there already", where=where, next_step="Remove or rename it, or name another directory."
+    )

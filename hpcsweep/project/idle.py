@@ -1,0 +1,68 @@
+"""Hold a sweep of which nothing runs, waits, or is sent later."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from hpcsweep.cluster import registry
+from hpcsweep.errors import SweepBusy, SweepError
+from hpcsweep.settings import Settings
+from hpcsweep.state.standstill import has_closing_job
+from hpcsweep.state.status import status
+from hpcsweep.submission.sweep_lock import SweepLock, locked_sweep
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.followers import followers, is_sent_when
+
+Notify = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def idle_sweep(
+    sweep: SweepDirectory, settings: Settings, notify: Notify = lambda _: None
+) -> Iterator[SweepLock]:
+    """Hold the lock of a sweep of which nothing runs. *Raises* SweepBusy if something does."""
+    if not sweep.is_writable:
+        raise SweepError(
+            "you may not write here",
+            where=str(sweep.path),
+            next_step="Ask its owner, or work on a copy: `hpcsweep copy`.",
+        )
+    with locked_sweep(sweep, notify) as lock:
+        refuse_unless_idle(sweep, settings)
+        yield lock
+
+
+def refuse_unless_idle(sweep: SweepDirectory, settings: Settings) -> None:
+    """*Raises* SweepBusy if anything of a sweep runs, waits, or is sent later.
+
+    What a cluster that cannot be asked had last counts as running. *Writes* as `status`.
+    """
+    why = _sent_later(sweep)
+    if not why and sweep.submissions():
+        cluster = registry.open_recorded(sweep, settings)
+        summary = status(sweep, cluster, settings)
+        tasks = sum(summary.tasks.values())
+        if tasks:
+            asked = "" if cluster else ", as far as is known: its cluster is not reached from here"
+            why = f"{tasks} of its array tasks run or wait{asked}"
+        elif summary.reduced is not None and summary.reduced.is_under_way:
+            why = "its reduce runs or waits"
+        elif has_closing_job(sweep, cluster, settings):
+            why = "its closing job waits in the queue, and goes on with it"
+    if why:
+        raise SweepBusy(
+            why,
+            where=str(sweep.path),
+            next_step=f"Wait for it (`hpcsweep status {sweep.name}`), or `hpcsweep cancel "
+            f"{sweep.name}` first.",
+        )
+
+
+def _sent_later(sweep: SweepDirectory) -> str:
+    when = is_sent_when(sweep.path)
+    if when is not None:
+        return f"it is sent when {when}"
+    later = [Path(fact["sweep"]).name for fact in followers(sweep.path)]
+    return f"{', '.join(later)} is sent after it: cancel that first" if later else ""

@@ -1,0 +1,308 @@
+"""Whole sweeps: rename, copy, clean and remove what nothing runs in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import hpcsweep as hs
+from hpcsweep.cli import main
+from hpcsweep.errors import SweepBusy, SweepError
+from hpcsweep.files import token
+from hpcsweep.project import copying
+from hpcsweep.project.cleaning import clean
+from hpcsweep.project.copying import copy
+from hpcsweep.project.remove import remove
+from hpcsweep.project.rename import rename
+from hpcsweep.settings import Settings
+from hpcsweep.sources import grid
+from hpcsweep.store.ingest import fresh_index
+from hpcsweep.submission.sweep_lock import locked_sweep
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.removed import removed_path
+from tests.support.sweeps import MadeSweep
+
+SETTINGS = Settings(query_interval_s=0.0)
+PYTHON = "def run(x):\n    return {'y': 1 / (2 - x)}\n"
+
+
+@pytest.fixture
+def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeSweep:
+    """A sweep of two cases that is over: one is complete, one failed."""
+    made = MadeSweep(tmp_path, grid(x=[1, 2]), python=PYTHON)
+    made.plan()
+    made.handed_in()
+    made.run()
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def cli(*arguments: str, code: int = 0, **how: Any) -> Any:
+    done = CliRunner().invoke(main, [*arguments, "--outputs", "."], **how)
+    assert done.exit_code == code, done.output
+    return done
+
+
+def rows(sweep: Path | str) -> list[tuple[Any, ...]]:
+    done = cli("collect", str(sweep), "--format", "jsonl")
+    found = (json.loads(line) for line in done.stdout.splitlines())
+    return [(row["x"], row["status"], row.get("y")) for row in found]
+
+
+ROWS = [(1, "complete", 1.0), (2, "failed", None)]
+
+
+# --- rename --------------------------------------------------------------------------------------
+
+
+def test_a_renamed_sweep_goes_on_under_its_name(ended: MadeSweep) -> None:
+    assert rows("s") == ROWS
+    (ended.root / "s.local").mkdir()
+    said = cli("rename", "s", "t").stdout
+    assert said == f"s is t now, in {ended.root / 't'}\n"
+    assert not (ended.root / "s").exists()
+    assert (ended.root / "t.local").is_dir()
+    sweep = SweepDirectory.open(ended.root / "t")
+    assert (sweep.name, sweep.key) == ("t", ended.directory.key)
+    assert rows("t") == ROWS
+    assert json.loads(cli("status", "t", "--json").stdout)["name"] == "t"
+    assert cli("logs", "t", "0").stdout.startswith("case ")
+    # The lock went with it.
+    with locked_sweep(sweep):
+        pass
+    opened = hs.Sweep("t", sets={"settings.outputs": "."})
+    assert (opened.name, opened.n_cases) == ("t", 2)
+
+
+def test_a_rename_onto_something_or_to_no_name_is_refused(ended: MadeSweep) -> None:
+    (ended.root / "t").mkdir()
+    assert "t: is there already" in cli("rename", "s", "t", code=5).stderr
+    assert "cannot name a directory" in cli("rename", "s", "../x", code=3).stderr
+    assert rows("s") == ROWS
+
+
+def test_the_reduce_of_a_renamed_sweep_has_its_name(ended: MadeSweep) -> None:
+    SweepDirectory.create(ended.path / "reduce", "s/reduce")
+    renamed = rename(ended.directory, "t", SETTINGS)
+    assert SweepDirectory.open(renamed.reduce_dir).name == "t/reduce"
+
+
+# --- what runs is left alone ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeSweep:
+    """A sweep of two tasks, one of which is over."""
+    made = MadeSweep(tmp_path, grid(x=[1, 2]), python=PYTHON)
+    made.plan(chunk_size=1)
+    made.handed_in()
+    made.run()
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+@pytest.mark.parametrize(
+    "arguments", [("rename", "s", "t"), ("rm", "s", "--yes"), ("copy", "s", "there")]
+)
+@pytest.mark.usefixtures("running")
+def test_a_sweep_with_tasks_is_refused(arguments: tuple[str, ...]) -> None:
+    message = cli(*arguments, code=5).stderr
+    assert "1 of its array tasks run or wait" in message
+    assert "`hpcsweep cancel s` first" in message
+    assert sorted(name for name in os.listdir() if not name.startswith((".", "_"))) == [  # noqa: PTH208
+        "s",
+        "target.py",
+    ]
+
+
+def test_a_sweep_that_is_still_to_be_sent_is_refused(ended: MadeSweep) -> None:
+    other = SweepDirectory.create(ended.root / "other", "other")
+    (other.path / "after.json").write_text(json.dumps({"sweep": str(ended.path)}))
+    with pytest.raises(SweepBusy, match="it is sent when every case of s is complete"):
+        rename(other, "t", SETTINGS)
+    (ended.path / "followers").mkdir()
+    fact = {"time": 1.0, "sweep": str(other.path), "manifest": "0" * 16, "throttle": 0}
+    (ended.path / "followers" / f"{other.key}.json").write_text(json.dumps(fact))
+    with pytest.raises(SweepBusy, match="other is sent after it"):
+        remove(ended.directory, SETTINGS)
+
+
+# --- remove --------------------------------------------------------------------------------------
+
+
+def test_rm_asks_and_removes_all_of_it(ended: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "say --yes" in cli("rm", "s", code=2).stderr
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("hpcsweep.cli.commands.rm.sys", terminal)
+    monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text) or answers.pop(0))
+    asked: list[str] = []
+    answers = [False, True]
+    assert "s stays" in cli("rm", "s").stderr
+    assert ended.path.is_dir()
+    assert "1 complete, 1 failed" in asked[0] or "no index yet" in asked[0]
+    assert cli("rm", "s").stdout == f"removed: {ended.path}\n"
+    assert [one for one in ended.root.iterdir() if "s" in one.name.split(".")] == []
+
+
+def test_rm_finishes_what_was_interrupted(ended: MadeSweep) -> None:
+    shutil.rmtree(ended.path / "manifests")
+    ended.path.rename(removed_path(ended.path))
+    (entry,) = [
+        one for one in json.loads(cli("list", ".", "--json").stdout) if one["kind"] == "removed"
+    ]
+    assert (entry["name"], entry["note"]) == ("s", "`hpcsweep rm s` finishes it")
+    # Its marker is there: whether it has rows in a database is in its manifest, which is gone.
+    assert "there is no such file" in cli("rm", "s", "--yes", code=5).stderr
+    assert cli("rm", "s", "--yes", "--force").stdout == "removed what was left of s\n"
+    assert not list(ended.root.glob(".removed*"))
+    (ended.root / ".removed.s.0123456789abcdef/runs").mkdir(parents=True)
+    assert cli("rm", "s", "--yes").stdout == "removed what was left of s\n"
+    assert "there is no sweep 's'" in cli("rm", "s", "--yes", code=5).stderr
+
+
+def test_a_damaged_sweep_is_removed_by_force(ended: MadeSweep) -> None:
+    (plan,) = ended.path.glob("submissions/*/plan.json")
+    plan.write_text("{}")
+    assert "is damaged" in cli("rm", "s", "--yes", code=5).stderr
+    assert ended.path.is_dir()
+    cli("rm", "s", "--yes", "--force")
+    assert not ended.path.exists()
+    assert not list(ended.root.glob(".removed*"))
+
+
+# --- copy ----------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_a_sweep_of_its_own(ended: MadeSweep) -> None:
+    SweepDirectory.create(ended.path / "reduce", "s/reduce")
+    with fresh_index(ended.directory):
+        pass
+    (link := ended.path / "code").mkdir()
+    (link / "data").symlink_to(ended.root)
+    assert cli("copy", "s", "there").stdout == "copied to there/s\n"
+    made = SweepDirectory.open(ended.root / "there/s")
+    assert made.key != ended.directory.key
+    assert made.name == "s"
+    assert not (made.path / "store.sqlite3").exists()
+    assert (made.path / "code/data").is_symlink()
+    assert rows("there/s") == ROWS == rows("s")
+    keys = {SweepDirectory.open(path / "reduce").key for path in (made.path, ended.path)}
+    assert len(keys) == 2
+    assert "there/s: is there already" in cli("copy", "s", "there", code=5).stderr
+
+
+SSH = """#!/bin/sh
+# Takes the place of ssh: runs the command here, in the directory that is the other host.
+echo "$@" >> "$OTHER_HOST/calls"
+shift
+cd "$OTHER_HOST/home" && exec sh -c "$*"
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that stands in for a host `far`, which rsync reaches by the user's own ssh."""
+    if shutil.which("rsync") is None:
+        pytest.skip("rsync is not installed")
+    root = tmp_path / "far"
+    (root / "home").mkdir(parents=True)
+    ssh = root / "ssh"
+    ssh.write_text(SSH)
+    ssh.chmod(0o755)
+    monkeypatch.setenv("RSYNC_RSH", str(ssh))
+    monkeypatch.setenv("OTHER_HOST", str(root))
+    return root
+
+
+def test_a_copy_to_another_host(ended: MadeSweep, host: Path) -> None:
+    (host / "home/my sweeps; touch x").mkdir()
+    said = cli("copy", "s", "far:my sweeps; touch x").stdout
+    assert said == "copied to far:my sweeps; touch x/s\n"
+    made = host / "home/my sweeps; touch x/s"
+    assert SweepDirectory.open(made).key != ended.directory.key
+    assert rows(made) == ROWS
+    assert "is there already" in cli("copy", "s", "far:my sweeps; touch x", code=5).stderr
+    (host / "home/my sweeps; touch x").rename(host / "home/plain")
+    # An interrupted copy lacks its marker, and goes on.
+    (host / "home/plain/s/sweep.json").unlink()
+    shutil.rmtree(host / "home/plain/s/journal")
+    assert cli("copy", "s", "far:plain/").stdout == "copied to far:plain/s\n"
+    assert rows(host / "home/plain/s") == ROWS
+    calls = (host / "calls").read_text().splitlines()
+    assert all(call.startswith("far ") for call in calls)
+    assert not (host / "home/x").exists()
+
+
+def test_a_host_that_is_an_option_is_a_directory(ended: MadeSweep, host: Path) -> None:
+    assert copy(ended.directory, "-oProxyCommand=touch x:y", SETTINGS).startswith("-oProxy")
+    assert not (host / "calls").exists()
+
+
+def test_rsync_that_fails_is_reported(
+    ended: MadeSweep, host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SweepError, match=r"rsync ended with \d+"):
+        copy(ended.directory, "far:no/such/place", SETTINGS)
+    monkeypatch.setenv("PATH", str(host))
+    with pytest.raises(SweepError, match="rsync cannot be started"):
+        copy(ended.directory, "far:", SETTINGS)
+    assert copying.MISSING == 23
+
+
+# --- clean ---------------------------------------------------------------------------------------
+
+
+def attempt(sweep: MadeSweep, index: int, name: str = "") -> Path:
+    path = sweep.path / "runs/.attempts" / f"{sweep.source[index].case_id}.{name or token()}"
+    path.mkdir(parents=True)
+    (path / "log.txt").write_text("x" * 10_000)
+    return path
+
+
+def test_clean_removes_what_nothing_needs(ended: MadeSweep) -> None:
+    earlier = [attempt(ended, 0), attempt(ended, 1)]
+    (end,) = [record for record in ended.records("end") if record.get("index") == 1]
+    counts = attempt(ended, 1, end["attempt"][3])
+    first, second = (ended.source[index].case_id for index in (0, 1))
+    checkpoints = ended.path / "checkpoints"
+    for name in (first, f".{first}.complete", second):
+        (checkpoints / name).mkdir(parents=True)
+    left = removed_path(checkpoints / first)
+    left.mkdir()
+    local = ended.root / "s.local"
+    (local / "log_a").mkdir(parents=True)
+    said = cli("clean", "s", "--dry-run").stdout
+    assert "2  0 MiB  earlier attempts" in said
+    assert "2  0 MiB  checkpoints of complete cases" in said
+    assert "1  0 MiB  runs of `hpcsweep run`" in said
+    assert "1  0 MiB  removals that were interrupted" in said
+    assert said.endswith("would be freed\n")
+    assert all(path.exists() for path in (*earlier, local, left))
+    assert cli("clean", "s").stdout.endswith("MiB freed\n")
+    assert list((ended.path / "runs/.attempts").iterdir()) == [counts]
+    assert [path.name for path in checkpoints.iterdir()] == [second]
+    assert not local.exists()
+    assert rows("s") == ROWS
+    assert "1 / (2 - x)" in cli("logs", "s", "1").stdout
+    assert cli("clean", "s").stdout == "nothing to remove\n"
+
+
+def test_clean_touches_nothing_of_cases_in_a_task(running: MadeSweep) -> None:
+    done, waits = attempt(running, 0), attempt(running, 1)
+    checkpoint = running.path / "checkpoints" / running.source[1].case_id
+    checkpoint.mkdir(parents=True)
+    unended = running.root / "s.local/log_a"
+    unended.mkdir(parents=True)
+    (unended / "metadata.json").write_text('{"status": "running"}')
+    clean(running.directory, SETTINGS)
+    assert not done.exists()
+    assert waits.exists()
+    assert checkpoint.exists()
+    assert unended.exists()
