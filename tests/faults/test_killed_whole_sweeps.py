@@ -54,7 +54,7 @@ def is_whole(path: Path) -> bool:
     """Whether a sweep has its two complete cases with their files."""
     done = run(path.parent, "status", str(path), "--check", "--json")
     document = json.loads(done.stdout)
-    return document["counts"]["complete"] == 2 and document["lost_files"] == 0
+    return bool(document["counts"]["complete"] == 2 and document["lost_files"] == 0)
 
 
 @pytest.mark.parametrize("kill", KILLS)

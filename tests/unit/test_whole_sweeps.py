@@ -141,9 +141,14 @@ def test_rm_asks_and_removes_all_of_it(ended: MadeSweep, monkeypatch: pytest.Mon
     assert "say --yes" in cli("rm", "s", code=2).stderr
     terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("hpcsweep.cli.commands.rm.sys", terminal)
-    monkeypatch.setattr("click.confirm", lambda text, **_: asked.append(text) or answers.pop(0))
     asked: list[str] = []
     answers = [False, True]
+
+    def confirm(text: str, **_: Any) -> bool:
+        asked.append(text)
+        return answers.pop(0)
+
+    monkeypatch.setattr("click.confirm", confirm)
     assert "s stays" in cli("rm", "s").stderr
     assert ended.path.is_dir()
     assert "1 complete, 1 failed" in asked[0] or "no index yet" in asked[0]
