@@ -72,6 +72,8 @@ class Group:
     tries: int = 0
     # Number of its submission; of indices whose task is over and began none of them, the task's.
     submission: int | None = None
+    # Digest of the code that computed them; None if it is not known.
+    code_digest: str | None = None
     # The largest values of these attempts; None if not known.
     wall_seconds: float | None = None
     max_rss_bytes: int | None = None
@@ -304,6 +306,7 @@ class _Partition:
                 attempt=case_group.attempt,
                 tries=case_group.tries,
                 submission=case_group.submission,
+                code_digest=case_group.code_digest,
                 wall_seconds=case_group.wall_seconds,
                 max_rss_bytes=case_group.max_rss_bytes,
             )

@@ -15,6 +15,7 @@ from hpcsweep.records import Status
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.canary import CanaryCounts, canary_counts
+from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.state.paused import Paused, paused
@@ -55,9 +56,9 @@ class Summary:
     in_whole_nodes: bool = False
     # When Slurm expects the next waiting task to start, local time with its offset; None without.
     next_start: str | None = None
-    # Count of complete indices that were computed with other code than today's, or, if that is not
+    # Complete indices that were computed with other code than today's, or, if that is not
     # available, than the last submission's.
-    other_code: int = 0
+    code: CodeCounts = field(default_factory=CodeCounts)
     # The largest of complete cases that used more memory than they asked for.
     memory: MemoryExcess | None = None
     # Count of complete indices whose files are gone; None if nobody looked.
@@ -80,6 +81,11 @@ class Summary:
     canary: CanaryCounts | None = None
     # Running cases and what they use, at most `SHOWN_MAX`, the one that began first before others.
     running: tuple[RunningCase, ...] = ()
+
+    @property
+    def other_code(self) -> int:
+        """Count of complete cases that were computed with other code."""
+        return self.code.stale
 
     @property
     def is_complete(self) -> bool:
@@ -163,6 +169,7 @@ class Summary:
             "torn_journals": sorted(self.torn),
             "submissions": self.submissions,
             "other_code": self.other_code,
+            "code": self.code.to_json(),
             "lost_files": self.lost,
             "memory_excess": self.memory.to_json() if self.memory else None,
             "given_up": {why: str(indices) for why, indices in self.given_up.items()},
@@ -208,7 +215,7 @@ def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> 
         problem=tasks.problem,
         torn=torn,
         submissions=len(sweep.submissions()),
-        other_code=outlook.indices(State.STALE).count,
+        code=CodeCounts.of(outlook),
         given_up=given_up(outlook),
         paused=paused(sweep, outlook.paused),
         excluded_nodes=tuple(node_facts(sweep.path)),

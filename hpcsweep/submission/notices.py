@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import islice
 
+from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.submission.replacing import Replaceable
 from hpcsweep.submission.request import SubmitRequest, Submitted
@@ -51,5 +52,5 @@ def other_code_notice(outlook: Outlook, request: SubmitRequest) -> str:
         return ""
     some = ", ".join(map(str, islice(stale, INDICES_NAMED)))
     more = " …" if stale.count > INDICES_NAMED else ""
-    what = f"{stale.count} complete cases were computed with other code (indices {some}{more})"
+    what = f"{CodeCounts.of(outlook).text()} (indices {some}{more})"
     return f"{what}; --rerun stale computes them again" if request.rerun is None else what

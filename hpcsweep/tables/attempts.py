@@ -40,7 +40,7 @@ def attempt_columns(
 ) -> TableColumns:
     """The columns of attempts at cases that have these columns; `before` stand before them."""
     params = {keys: of_cases.kinds[name] for keys, name in of_cases.params.items()}
-    return all_columns(params, {}, {**before, **FIRST}, LAST)
+    return all_columns(params, {}, {**before, **FIRST}, LAST, {})
 
 
 def attempt_rows(

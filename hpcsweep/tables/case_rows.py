@@ -6,16 +6,16 @@ They come in index order, or in that of some columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from hpcsweep.errors import SourceError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.state.outlook import Outlook
+from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.store import SweepIndex
 from hpcsweep.tables.batches import ROWS_AT_ONCE, TableBatch, TableRows
 from hpcsweep.tables.begun_rows import begun_batches, merged_batches
-from hpcsweep.tables.columns import TableColumns, TableRow, fields, flatten
+from hpcsweep.tables.columns import STALE, TableColumns, TableRow, fields, flatten
 from hpcsweep.tables.named_cases import refuse_too_many
 from hpcsweep.tables.sorting import RowOrder, batches_in_order, sorted_indices
 from hpcsweep.tables.sql_columns import orderable
@@ -41,7 +41,7 @@ class CaseRows:
         if order.limit is not None:
             whole = selected = whole.slice(0, order.limit)
         return TableRows(
-            partial(self._batches, within=selected), list(self.columns.kinds), whole.count
+            partial(self._batches, within=selected), self.columns.row_names, whole.count
         )
 
     def _sorted(self, selected: IndexSet | None, order: RowOrder) -> TableRows:
@@ -53,7 +53,7 @@ class CaseRows:
             refuse_too_many(never, "params", "--sort")
         indices = sorted_indices(self._batches, within, order)
         make = partial(batches_in_order, self._batches, indices)
-        return TableRows(make, list(self.columns.kinds), len(indices))
+        return TableRows(make, self.columns.row_names, len(indices))
 
     @property
     def _all(self) -> IndexSet:
@@ -81,15 +81,24 @@ class CaseRows:
         """The rows of these indices, or of all, in index order."""
         never = self.outlook.not_begun if within is None else self.outlook.not_begun & within
         begun = begun_batches(self.sweep_index, self.columns, names, within)
+        if STALE in self.columns.on_demand and STALE in names:
+            begun = self._with_stale(begun)
         return merged_batches(begun, self._rows_not_begun(never, names), names)
+
+    def _with_stale(self, begun: Iterator[TableBatch]) -> Iterator[TableBatch]:
+        stale = self.outlook.indices(State.STALE)
+        for batch in begun:
+            values = [index in stale for index in batch.values["index"]]
+            yield replace(batch, values={**batch.values, STALE: values})
 
     def _rows_not_begun(self, never: IndexSet, names: Sequence[str]) -> Iterator[TableRow]:
         outlook, columns = self.outlook, self.columns
         groups = [group for group in outlook.groups if group.indices & never]
         needs_case = self._params_in(names)
+        never_stale = dict.fromkeys(columns.on_demand, False)
         for index in never:
             group = next(group for group in groups if index in group.indices)
-            row: TableRow = {"index": index, "status": group.status.value}
+            row: TableRow = {"index": index, "status": group.status.value, **never_stale}
             row |= {"reason": group.reason.value} if group.reason else {}
             if needs_case:
                 try:

@@ -11,7 +11,8 @@ from itertools import islice
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
-from hpcsweep.state.outlook import Outlook, State, outlook_of
+from hpcsweep.state.code_counts import CodeCounts
+from hpcsweep.state.outlook import Outlook, outlook_of
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
@@ -32,8 +33,8 @@ class Collected:
 
     # Count of journal lines that were passed over, by journal.
     torn: dict[str, int]
-    # Count of complete cases that come from other code, see `summary.Summary`.
-    other_code: int
+    # The code of its complete cases.
+    code: CodeCounts
 
 
 def collect(
@@ -103,9 +104,7 @@ class OpenSweep:
 
     def facts(self) -> Collected:
         """What is known of it besides its rows."""
-        return Collected(
-            torn=self.sweep_index.torn(), other_code=self.outlook.indices(State.STALE).count
-        )
+        return Collected(torn=self.sweep_index.torn(), code=CodeCounts.of(self.outlook))
 
 
 @contextmanager

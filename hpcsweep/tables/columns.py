@@ -30,6 +30,11 @@ LAST = {
     "error": "str",
 }
 
+# Columns that are there if they are named. Whether a case is complete and was computed with other
+# code than is there now.
+STALE = "stale"
+ON_DEMAND = {STALE: "bool"}
+
 TableRow = dict[str, Any]
 # Cases without a row in memory at once.
 CASES_AT_ONCE = 5000
@@ -46,6 +51,18 @@ class TableColumns:
     kinds: dict[str, str]
     # The selected columns, in the selected order.
     names: list[str]
+    # Columns that are not selected unless they are named.
+    on_demand: frozenset[str] = frozenset()
+
+    @property
+    def default_names(self) -> list[str]:
+        """The columns that are selected if none is named."""
+        return [name for name in self.kinds if name not in self.on_demand]
+
+    @property
+    def row_names(self) -> list[str]:
+        """The columns of a row that is a dict: the default and the selected ones."""
+        return list(dict.fromkeys([*self.default_names, *self.names]))
 
 
 def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
@@ -64,15 +81,24 @@ def all_columns(
     metrics: Kinds,
     first: Mapping[str, str] = FIRST,
     last: Mapping[str, str] = LAST,
+    on_demand: Mapping[str, str] = ON_DEMAND,
 ) -> TableColumns:
-    """The columns of cases that have these params and metrics, by kind; all are selected."""
+    """The columns of cases that have these params and metrics, by kind, all default ones selected.
+
+    A param or metric takes the place of a column `on_demand` of its name.
+    """
     # Sorted: the same order on every machine and database.
     kinds = dict(first)
     param_columns = _name(params, "param.", kinds, last)
     metric_columns = _name(metrics, "metric.", kinds, last)
     kinds |= last
+    more = {name: kind for name, kind in on_demand.items() if name not in kinds}
     return TableColumns(
-        params=param_columns, metrics=metric_columns, kinds=kinds, names=list(kinds)
+        params=param_columns,
+        metrics=metric_columns,
+        kinds=kinds | more,
+        names=list(kinds),
+        on_demand=frozenset(more),
     )
 
 

@@ -54,13 +54,13 @@ def orderable(
 ) -> tuple[ColumnElement[bool], ColumnElement[Any]] | None:
     """Whether a row has a value of this kind, and the value; None if SQL may order it differently.
 
-    Texts in JSON may have characters that a database replaces, and of an error the table shows the
-    message.
+    Texts in JSON may have characters that a database replaces; of an error the table shows the
+    message, and a computed truth value is never null.
     """
     if field.path:
         like = {"int": 0, "float": 0.0, "bool": True}.get(kind)
         return None if like is None else kind_and_value(field, like, dialect)
-    if field.column == "error":
+    if field.column == "error" or field.truth is not None:
         return None
     column = schema.cases.c[field.column]
     return column.is_not(None), column

@@ -147,13 +147,14 @@ def told_of_other_code(project: Project) -> dict[str, tuple[int, int]]:
         "status": ("status", project.name),
         "table": ("collect", project.name),
         "csv": ("collect", project.name, "--format", "csv"),
+        "figure": ("plot", project.name, "--x", "x", "--y", "square"),
     }
     told = {}
     for what, command in asked.items():
         done = project.cli(*command)
         lines = [one for one in (done.stdout + done.stderr).splitlines() if "other code" in one]
         told[what] = len(lines), sum(int(line.split()[0]) for line in lines)
-        if what == "csv":
+        if what in ("csv", "figure"):
             assert "other code" not in done.stdout
     counted = project.status()["other_code"]
     return told | {"--json": (min(counted, 1), counted)}
@@ -169,7 +170,7 @@ def test_changed_code_makes_complete_cases_stale(emulated: EmulatedCluster, tmp_
     # Every command says so, before anything is sent.
     assert all(part == (1, 3) for part in told_of_other_code(project).values())
     done = project.submit("--wait")
-    assert "3 complete cases were computed with other code (indices 0, 1, 2)" in done.stdout
+    assert "3 of 3 complete cases were computed with other code (indices 0, 1, 2)" in done.stdout
     assert submissions(project) == ["0001"]
 
     project.write(source={"grid": {"x": [0, 1, 2, 3]}})

@@ -54,7 +54,9 @@ def test_queued_tasks_run_the_code_that_was_submitted(site: Site) -> None:
     (site.root / "go").touch()
     site.wait_for(complete=3)
     assert [row["y"] for row in rows(site)] == [11, 11, 11]
-    assert "3 complete cases of s were computed with other code" in site.hpcsweep("collect", "s")
+    assert "3 of 3 complete cases of s were computed with other code" in site.hpcsweep(
+        "collect", "s"
+    )
     # Files beside the original were written there, and none beside the copy.
     assert {path.name for path in site.root.glob("begun.*")} == {"begun.1", "begun.2", "begun.3"}
     write(site.root, used=2, late=20)

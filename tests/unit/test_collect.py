@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from hpcsweep.cli.render.rows import print_table
 from hpcsweep.errors import ExtraMissing, InputError, StoreError, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
+from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.sweep import Sweep
@@ -26,6 +28,7 @@ from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, columns_of, flatten
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
+from hpcsweep.tables.sorting import RowOrder
 from tests.support.sweeps import MadeSweep
 
 PYTHON = """\
@@ -143,6 +146,67 @@ def test_selections(made: MadeSweep) -> None:
         table(made, columns=("nosuch",))
     with pytest.raises(InputError, match="'done' is not a status"):
         table(made, status=("done",))
+
+
+@pytest.fixture
+def changed(made: MadeSweep) -> Iterator[MadeSweep]:
+    """The code was changed since, and case 3 computed again."""
+    target = made.root / "target.py"
+    target.write_text(f"{PYTHON}\n# later\n")
+    made.plan(IndexSet.of([3]), generation=1)
+    made.handed_in(submission=2)
+    made.run(0, submission=2)
+    plan = made.directory.submission_dir(2) / "plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"code_files": ["target.py"]}))
+    yield made
+    target.write_text(PYTHON)
+
+
+def test_cases_of_other_code_are_marked(
+    changed: MadeSweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The column is there if it is named; a table on the screen marks the status."""
+    taken: list[dict[str, Any]] = []
+    assert "stale" not in table(changed)[0].names
+    first = TableRequest(order=RowOrder(columns=("stale",), descending=True, limit=1))
+    collect(changed.directory, None, Settings(), lambda _, rows: taken.extend(rows), first)
+    assert [row["index"] for row in taken] == [0]
+    assert csv_text(*table(changed, columns=("index", "stale"))).split() == [
+        "index,stale",
+        *("0,true", "1,true", "2,false", "3,false", "4,false", "5,false"),
+    ]
+    request = TableRequest(columns=("index", "status"))
+    collect(changed.directory, None, Settings(), print_table, request)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "    0  complete *",
+        "    1  complete *",
+        "    2  failed",
+        "    3  complete",
+        "    4  pending",
+        "    5  pending",
+    ]
+
+
+def test_the_code_of_cases_is_counted_by_digest(changed: MadeSweep) -> None:
+    done = collect(changed.directory, None, Settings(), lambda *_: None)
+    assert (done.code.stale, done.code.complete, len(done.code.other)) == (2, 3, 1)
+    assert done.code.text("s") == "2 of 3 complete cases of s were computed with other code"
+    digest = table(changed)[1][0]["code_digest"]
+    assert done.code.other == {digest: 2}
+    assert done.code.digests.startswith(f"2 with {digest[:8]}; it is ")
+    many = CodeCounts(complete=20, other={f"{n:016x}": n for n in range(1, 6)})
+    assert many.digests == "5 with 00000000, 4 with 00000000, 3 with 00000000, 3 with 2 others"
+    assert CodeCounts(complete=2).text() == ""
+
+
+def test_a_metric_may_have_the_name_of_a_column_on_demand(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[1]), python="def run(x): return {'stale': 'bread'}\n")
+    made.plan()
+    made.handed_in()
+    made.run(0)
+    columns, rows = table(made)
+    assert "stale" in columns.names
+    assert rows[0]["stale"] == "bread"
 
 
 # --- attempts ------------------------------------------------------------------------------------

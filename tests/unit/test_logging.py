@@ -125,7 +125,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> hs.Sweep:
 
 WAITING = "an earlier submit was cut off; waiting 150 s"
 STALE = (
-    "2 complete cases were computed with other code (indices 0, 1); --rerun stale computes "
+    "2 of 2 complete cases were computed with other code (indices 0, 1); --rerun stale computes "
     "them again"
 )
 NOTICES = [WAITING, STALE]

@@ -64,6 +64,7 @@ def command(
     sweeps has a column for the sweep.
     """
     from hpcsweep.cli import notices
+    from hpcsweep.cli.render.rows import MARK
     from hpcsweep.cli.render.summary import other_code
     from hpcsweep.tables.collect import collect
     from hpcsweep.tables.request import TableRequest
@@ -96,8 +97,9 @@ def command(
     else:
         done = collect_several(with_clusters, context.settings, take, request)
     for directory, facts in zip(directories, done, strict=True):
-        if facts.other_code:
-            click.echo(other_code(directory.name, facts.other_code), err=chosen != "table")
+        if facts.code.stale:
+            line = other_code(facts.code, directory.name, MARK if chosen == "table" else "")
+            click.echo(line, err=chosen != "table")
         notices.fill_cache_table(directory)
         notices.report_passed_over(directory, facts.torn)
     if output is not None:

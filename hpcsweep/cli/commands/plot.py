@@ -43,6 +43,7 @@ def command(
     deviation. What is not drawn, and what a mean puts together, is said here and below the figure.
     """
     from hpcsweep.cli.notices import notify
+    from hpcsweep.cli.render.summary import other_code
     from hpcsweep.ids import slug
     from hpcsweep.tables import plot
     from hpcsweep.tables.collect import collect
@@ -65,5 +66,7 @@ def command(
         for note in plot.draw(rows, axes, path, columns.params.values()):
             notify(note)
 
-    collect(directory, context.cluster_of(directory), context.settings, take, request)
+    done = collect(directory, context.cluster_of(directory), context.settings, take, request)
+    if done.code.stale:
+        notify(other_code(done.code, directory.name))
     click.echo(f"written: {path}")

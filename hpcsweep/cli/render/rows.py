@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from itertools import chain, islice, zip_longest
 from typing import Any
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
-from hpcsweep.tables.batches import TableRows
-from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow
+from hpcsweep.tables.batches import TableRows, batches_of
+from hpcsweep.tables.columns import FIRST, LAST, STALE, TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 
 # Largest count of rows; --format csv has them all.
@@ -37,6 +38,8 @@ OFTEN_EMPTY = ("replicate", "reason")
 CHOSEN_FIRST = ("sweep", "index", "status", "reason")
 # and columns about the case, not of its params and metrics, that are wrapped.
 WRAPPED = frozenset({"error", "run_dir"})
+# Follows the status of a case that was computed with other code.
+MARK = "*"
 # Significant digits of floats; params that have no more than the second are exact.
 DIGITS = 6
 EXACT_DIGITS = 12
@@ -55,7 +58,10 @@ class View(StrEnum):
 
 def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = View.FITTED) -> None:
     """Print rows: the columns named, or the default ones."""
-    taken = list(islice(rows, TABLE_ROWS + 1))
+    needed = dict.fromkeys([*columns.names, *columns.on_demand])
+    batches = batches_of(replace(columns, names=list(needed)), rows)
+    stream = chain.from_iterable(batch.rows() for batch in batches)
+    taken = list(islice(stream, TABLE_ROWS + 1))
     shown = taken[:TABLE_ROWS]
     match view:
         case View.VERTICAL:
@@ -66,7 +72,7 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = Vi
         case View.FITTED:
             _print_fitted(columns, shown)
     # A plain iterator has no count: read the rest.
-    count = rows.count if isinstance(rows, TableRows) else len(taken) + sum(1 for _ in rows)
+    count = rows.count if isinstance(rows, TableRows) else len(taken) + sum(1 for _ in stream)
     more = count - TABLE_ROWS
     if more > 0:
         print_line(f"… and {more} more rows: --format csv has them all.")
@@ -75,7 +81,7 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = Vi
 def _print_fitted(columns: TableColumns, rows: Sequence[TableRow]) -> None:
     """Print the columns that fit, and the names of the others."""
     names = columns.names
-    given = names != list(columns.kinds)
+    given = names != columns.default_names
     if not given:
         names = [name for name in names if name not in HIDDEN]
         for name in OFTEN_EMPTY:
@@ -108,9 +114,13 @@ def _column(
     is_param = name in columns.params.values()
     has_numbers = any(isinstance(value, int | float) for value in values)
     is_about_case = name in FIRST or name in LAST
+    cells = list(map(cell, values)) if exact else _rounded(values, is_param=is_param)
+    if name == "status" and STALE in columns.on_demand:
+        marks = (f" {MARK}" if row.get(STALE) else "" for row in rows)
+        cells = [text + mark for text, mark in zip(cells, marks, strict=True)]
     column = layout.LayoutColumn(
         name=name,
-        cells=list(map(cell, values)) if exact else _rounded(values, is_param=is_param),
+        cells=cells,
         right=columns.kinds[name] != "str",
         # A number is never broken into lines, an id or a status neither.
         may_wrap=name in WRAPPED or not (is_about_case or has_numbers),

@@ -7,6 +7,7 @@ from hpcsweep.cli.render.plan import duration
 from hpcsweep.cluster.slurm.reasons import passes
 from hpcsweep.quantities import size_text
 from hpcsweep.records import Reason, Status
+from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.failing_nodes import excluded_line
 from hpcsweep.state.given_up import given_up_lines
 from hpcsweep.state.running import RunningCase
@@ -101,18 +102,19 @@ def _print_problems(summary: Summary) -> None:
 def _print_complete(summary: Summary) -> None:
     """Print what is to be known of the complete cases."""
     if summary.other_code:
-        print_line((other_code(summary.name, summary.other_code), "yellow"))
+        print_line((other_code(summary.code, summary.name), "yellow"))
     if summary.lost is not None:
         print_line((lost_files(summary.lost), "yellow" if summary.lost else ""))
     if summary.memory:
         print_line((f"memory: the largest complete case {summary.memory.text}", "yellow"))
 
 
-def other_code(name: str, count: int) -> str:
-    """A line about results that were computed with other code."""
+def other_code(code: CodeCounts, name: str, mark: str = "") -> str:
+    """A line about results that were computed with other code; `mark` is theirs in a table."""
+    marked = f" (marked {mark})" if mark else ""
     return (
-        f"{count} complete cases of {name} were computed with other code than is there now: "
-        "`hpcsweep submit --rerun stale` with the manifest computes them again"
+        f"{code.text(name)}{marked}: {code.digests}. `hpcsweep submit --rerun stale` with the "
+        "manifest computes them again"
     )
 
 
