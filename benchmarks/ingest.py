@@ -72,9 +72,10 @@ def main(arguments: list[str]) -> None:
 
 def journalled(root: Path, cases: int, chunk_size: int = CHUNK) -> SweepDirectory:
     """A sweep of so many cases, a multiple of `chunk_size`, whose tasks all ended."""
+    steps = max(chunk_size // 10, cases // 10_000)  # a manifest has a thousand values at most
     source = sources.grid(
-        omega=[i / 10 for i in range(cases // chunk_size)],
-        dt=[1e-5 * (i + 1) for i in range(chunk_size // 10)],
+        omega=[i / 10 for i in range(cases // steps // 10)],
+        dt=[1e-5 * (i + 1) for i in range(steps)],
         order=list(range(10)),
     )
     sweep = SweepDirectory.create(root / "sweep", "sweep")

@@ -57,12 +57,17 @@ class IndexSet:
     @classmethod
     def of(cls, indices: Iterable[int]) -> IndexSet:
         """The given indices, in any order; ascending order needs the least memory."""
+        if isinstance(indices, IndexSet):
+            return indices
         runs: list[tuple[int, int]] = []
-        for index in map(_whole, indices):
-            if runs and runs[-1][1] == index:
-                runs[-1] = (runs[-1][0], index + 1)
-            else:
-                runs.append((index, index + 1))
+        start = stop = 0
+        for index in indices:
+            number = index if type(index) is int else _whole(index)
+            if number != stop:
+                runs.append((start, stop))
+                start = number
+            stop = number + 1
+        runs.append((start, stop))
         return cls(runs)
 
     @classmethod

@@ -314,13 +314,14 @@ def journals_of_chunk(directory: Path, chunk: int) -> list[Path]:
 _OF_TASK = re.compile(r"([0-9]{1,10})\.([0-9]{1,6})\.[^.]+\.jsonl", re.ASCII)
 
 
-def all_journals(root: Path) -> Iterator[str]:
-    """Every journal, relative to the sweep's `journal/`, in a fixed order."""
+def all_journals(root: Path, *, but: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Every journal but some, relative to the sweep's `journal/`, in a fixed order."""
     for submission in names(root):
         for shard in names(root / submission):
-            for name in names(root / submission / shard):
-                relative = f"{submission}/{shard}/{name}"
-                if name.endswith(".jsonl") and relative.isascii():  # as all our names are
+            prefix = f"{submission}/{shard}/"
+            found = {prefix + name for name in names(root / submission / shard)}
+            for relative in sorted(found - but):
+                if relative.endswith(".jsonl") and relative.isascii():  # as all our names are
                     yield relative
 
 

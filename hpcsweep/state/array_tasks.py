@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from hpcsweep.cluster.jobs import Element
 from hpcsweep.cluster.slurm.reasons import is_hold
@@ -18,6 +17,7 @@ from hpcsweep.sweepdir.plan import ClusterRecord, Plan
 Chunk = tuple[int, int]  # (submission, chunk)
 # Ranges of array task ids in one name.
 RANGES_NAMED = 200
+NONE = IndexSet()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,10 +77,10 @@ class ArrayTasks:
 
     # Parts with open chunks.
     parts: list[SentPart] = field(default_factory=list)
-    # Chunks with a journalled start.
-    started: frozenset[Chunk] = frozenset()
+    # Chunks with a journalled start, by submission.
+    started: Mapping[int, IndexSet] = field(default_factory=dict)
     # Chunks with a verdict, by submission and reason.
-    ended: Mapping[tuple[int, Reason], list[int]] = field(default_factory=dict)
+    ended: Mapping[tuple[int, Reason], IndexSet] = field(default_factory=dict)
     # By chunk: Slurm's state of a task in the last answer of the queue, and the reason it waits
     # for.
     alive: dict[Chunk, str] = field(default_factory=dict)
@@ -98,6 +98,10 @@ class ArrayTasks:
     # Time from which on it can be certain that all cancelled tasks are over, seconds of the epoch;
     # None if no cancelled task is open.
     certain_from: float | None = None
+
+    def has_started(self, submission: int, chunk: int) -> bool:
+        """Whether a start of a chunk's task is journalled."""
+        return chunk in self.started.get(submission, NONE)
 
     @property
     def open_chunks(self) -> Iterator[tuple[Plan, int]]:
@@ -159,30 +163,31 @@ def array_tasks(sweep: SweepDirectory, sweep_index: SweepIndex) -> ArrayTasks:
 
     `sweep_index` must have been brought up to date just before.
     """
-    rows = sweep_index.tasks()
-    closed, started = set(), set()
-    ended: dict[tuple[int, Reason], list[int]] = {}
-    for row in rows:
-        key = row["submission"], row["chunk"]
-        if row["start_rank"]:
-            started.add(key)
-        if _is_closed(row):
-            closed.add(key)
-        if row["reason"]:
-            ended.setdefault((row["submission"], Reason(row["reason"])), []).append(row["chunk"])
+    closed: dict[int, IndexSet] = {}
+    started: dict[int, IndexSet] = {}
+    ended: dict[tuple[int, Reason], IndexSet] = {}
+    for group in sweep_index.task_groups():
+        number, chunks = group.submission, group.chunks
+        if group.is_started:
+            started[number] = chunks | started.get(number, NONE)
+        if group.is_closed:
+            closed[number] = chunks | closed.get(number, NONE)
+        if group.reason:
+            key = number, Reason(group.reason)
+            ended[key] = chunks | ended.get(key, NONE)
     parts = list(_open_parts(sweep, closed))
-    return ArrayTasks(parts=parts, started=frozenset(started), ended=ended)
+    return ArrayTasks(parts=parts, started=started, ended=ended)
 
 
-def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]:
+def _open_parts(sweep: SweepDirectory, closed: Mapping[int, IndexSet]) -> Iterator[SentPart]:
     """The parts with open chunks, oldest submission first."""
     times = cancel_times(sweep)
     for number in sweep.submissions():
         plan, document = sweep.plan(number)
         facts = sweep.part_facts(number)
         for part in plan.parts:
-            chunks = range(part.first_chunk, part.first_chunk + part.chunks)
-            still = tuple(chunk for chunk in chunks if (number, chunk) not in closed)
+            chunks = IndexSet([(part.first_chunk, part.first_chunk + part.chunks)])
+            still = tuple(chunks - closed.get(number, NONE))
             part_facts = facts.get(part.number, {})
             # Without an intent it was never submitted: its submit was killed before.
             if not still or "void" in part_facts or "intent" not in part_facts:
@@ -197,9 +202,3 @@ def _open_parts(sweep: SweepDirectory, closed: set[Chunk]) -> Iterator[SentPart]
                 open_chunks=still,
                 cancel_times=times.get(number, {}),
             )
-
-
-def _is_closed(task: dict[str, Any]) -> bool:
-    # A finished task can be requeued by hand: a start after the verdict opens it again.
-    verdict, start = task["verdict_rank"], task["start_rank"]
-    return bool(verdict) and verdict[:6] >= start[:6]

@@ -252,12 +252,11 @@ def refused(sweep: SweepDirectory, plan: Plan) -> IndexSet:
     """The indices of a submission's parts that never reached the cluster."""
     facts = sweep.part_facts(plan.submission)
     chunks = (
-        chunk
+        (part.first_chunk, part.first_chunk + part.chunks)
         for part in plan.parts
         if "void" in facts.get(part.number, {}) or "intent" not in facts.get(part.number, {})
-        for chunk in range(part.first_chunk, part.first_chunk + part.chunks)
     )
-    return plan.indices_of(chunks)
+    return plan.indices_of(IndexSet(chunks))
 
 
 class _Partition:
@@ -406,11 +405,11 @@ class _Partition:
         that counts is known, not all.
         """
         counts: dict[int, IndexSet] = {}
-        chunks: dict[int, list[int]] = {}
-        for (number, reason), ended in self._ended.items():
+        over: dict[int, list[int]] = {}
+        for (number, reason), chunks in self._ended.items():
             if reason is not Reason.QUOTA:  # which burns no attempt (invariant 12)
-                chunks.setdefault(number, []).extend(ended)
-        for number, ended in chunks.items():
+                over.setdefault(number, []).extend(chunks)
+        for number, ended in over.items():
             plan, _ = self._sweep.plan(number)
             begun = IndexSet.union(
                 indices for group, indices in case_groups if group.submission >= number

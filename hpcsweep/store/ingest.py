@@ -78,8 +78,7 @@ class Ingest:
             closed = self._sweep_index.closed()
             positions = self._sweep_index.positions(only_open=True)
             self._is_first = not closed and not positions
-            every = all_journals(self._sweep.journal_root)
-            names = [name for name in every if name not in closed]
+            names = list(all_journals(self._sweep.journal_root, but=closed))
         else:
             names = list(journals)
             positions = self._sweep_index.positions(names)

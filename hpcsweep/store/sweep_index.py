@@ -37,6 +37,7 @@ from hpcsweep.store import (
     migrations,
     schema,
     searches,
+    task_groups,
     upsert,
 )
 from hpcsweep.store.case_groups import CaseGroup
@@ -45,6 +46,7 @@ from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 from hpcsweep.store.measured import Measured
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
+from hpcsweep.store.task_groups import TaskGroup
 from hpcsweep.store.upsert import RowBatch
 
 IndexRow = dict[str, Any]
@@ -238,8 +240,10 @@ class SweepIndex:
     def closed(self) -> frozenset[str]:
         """The journals that grow no more, and were ingested to their end."""
         table = schema.journals.c
-        query = select(table.path).where(table.sweep == self._sweep, table.closed == 1)
-        return frozenset(row[0] for row in self._all(query))
+        # As one text: of ten thousand rows it is a quarter of the time.
+        query = select(func.aggregate_strings(table.path, "\n"))
+        text = self._all(query.where(table.sweep == self._sweep, table.closed == 1))[0][0]
+        return frozenset((text or "").split("\n"))
 
     def torn(self) -> dict[str, int]:
         """Count of skipped lines by journal; only journals that have some."""
@@ -411,6 +415,12 @@ class SweepIndex:
         table = schema.tasks.c
         query = select(schema.tasks).where(table.sweep == self._sweep)
         return self._mappings(query.order_by(table.submission, table.chunk))
+
+    def task_groups(self) -> list[TaskGroup]:
+        """What is known of the array tasks; each is in one set."""
+        return self._database.read(
+            lambda connection: list(task_groups.read(connection, self._sweep))
+        )
 
     def reorder(
         self, expected: str | None, manifest: str, place: Callable[[IndexRow], int | None] | None

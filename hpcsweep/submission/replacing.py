@@ -66,11 +66,11 @@ def waiting_chunks(tasks: ArrayTasks) -> Iterator[tuple[SentPart, tuple[int, ...
     for sent in tasks.parts:
         if sent.job_id is None or sent.cancelled is not None:
             continue
+        number = sent.plan.submission
         chunks = tuple(
             chunk
             for chunk in sent.open_chunks
-            if (key := (sent.plan.submission, chunk)) not in tasks.started
-            and _waits(tasks.alive.get(key))
+            if not tasks.has_started(number, chunk) and _waits(tasks.alive.get((number, chunk)))
         )
         if chunks:
             yield sent, chunks
@@ -127,13 +127,13 @@ def cancel_waiting(
     states = _settled(own_parts, cluster, job_ids)
     # A task that began before the request arrived has journalled that, before any user code.
     Ingest(sweep, sweep_index).run()
-    started = array_tasks(sweep, sweep_index).started
+    tasks = array_tasks(sweep, sweep_index)
     gone: dict[Chunk, Reason] = {}
     for sent, chunks in own_parts:
         for chunk in chunks:
             key, state = (sent.plan.submission, chunk), states.get(sent.element(chunk))
             is_cancelled = state is None or meaning(state)[2] is Reason.CANCELLED
-            if key not in started and is_cancelled:
+            if not tasks.has_started(*key) and is_cancelled:
                 gone[key] = Reason.CANCELLED
     if gone:
         journal_verdicts(sweep, sweep_index, gone)

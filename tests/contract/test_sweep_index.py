@@ -210,6 +210,32 @@ def test_batches_commute_and_may_come_twice(make_index: MakeIndex, is_first: boo
     )
 
 
+def test_array_tasks_are_grouped_by_what_is_known(sweep_index: SweepIndex) -> None:
+    """Chunks 0..3 ran to their end, 4 was lost, 5 was requeued since, 6 waits with a verdict."""
+    blank = dict.fromkeys(("host", "job_id", "time", "status", "reason"))
+    common = {"submission": 1, "start_rank": "", "verdict_rank": ""} | blank
+    ended = [(chunk, None) for chunk in range(4)] + [(4, "lost"), (5, None), (6, "cancelled")]
+    restarts = dict.fromkeys(range(5), 0) | {5: 1}
+    starts = [
+        common | {"chunk": chunk, "start_rank": f"{restart:06d}.{'a' * 16}"}
+        for chunk, restart in restarts.items()
+    ]
+    verdicts = [
+        common | {"chunk": chunk, "verdict_rank": "000000.t.c", "status": "x", "reason": reason}
+        for chunk, reason in ended
+    ]
+    sweep_index.merge(batch(starts=starts, verdicts=verdicts))
+    assert {
+        (str(group.chunks), group.is_started, group.is_closed, group.reason)
+        for group in sweep_index.task_groups()
+    } == {
+        ("0-3", True, True, None),
+        ("4", True, True, "lost"),
+        ("5", True, False, None),
+        ("6", False, True, "cancelled"),
+    }
+
+
 @BULK
 def test_params_and_metrics_come_back_as_they_were(sweep_index: SweepIndex, is_first: bool) -> None:
     texts = [
