@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from hpcsweep.store import (
     blocks,
     case_groups,
     column_kinds,
+    journal_offsets,
     measured,
     migrations,
     schema,
@@ -228,28 +230,17 @@ class SweepIndex:
 
         `only_open` leaves out those of `closed`.
         """
-        table = schema.journals.c
-        query = select(table.path, table.position).where(table.sweep == self._sweep)
-        if only_open:
-            query = query.where(table.closed == 0)
-        some = None if paths is None else list(paths)
-        if some is not None and len(some) <= NAMES_AT_ONCE:
-            query = query.where(table.path.in_(some))
-        return {row.path: row.position for row in self._all(query)}
+        return self._database.read(
+            partial(journal_offsets.positions, sweep=self._sweep, paths=paths, only_open=only_open)
+        )
 
     def closed(self) -> frozenset[str]:
         """The journals that grow no more, and were ingested to their end."""
-        table = schema.journals.c
-        # As one text: of ten thousand rows it is a quarter of the time.
-        query = select(func.aggregate_strings(table.path, "\n"))
-        text = self._all(query.where(table.sweep == self._sweep, table.closed == 1))[0][0]
-        return frozenset((text or "").split("\n"))
+        return self._database.read(partial(journal_offsets.closed, sweep=self._sweep))
 
     def torn(self) -> dict[str, int]:
         """Count of skipped lines by journal; only journals that have some."""
-        table = schema.journals.c
-        query = select(table.path, table.torn).where(table.sweep == self._sweep, table.torn > 0)
-        return {row.path: row.torn for row in self._all(query.order_by(table.path))}
+        return self._database.read(partial(journal_offsets.torn, sweep=self._sweep))
 
     def counts(self) -> dict[tuple[str, str | None], int]:
         """Count of indices by (status, reason), of cases that any attempt began."""
@@ -418,9 +409,7 @@ class SweepIndex:
 
     def task_groups(self) -> list[TaskGroup]:
         """What is known of the array tasks; each is in one set."""
-        return self._database.read(
-            lambda connection: list(task_groups.read(connection, self._sweep))
-        )
+        return self._database.read(partial(task_groups.read, sweep=self._sweep))
 
     def reorder(
         self, expected: str | None, manifest: str, place: Callable[[IndexRow], int | None] | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, String, and_, cast, func, select
@@ -27,7 +26,7 @@ class TaskGroup:
     reason: str | None
 
 
-def read(connection: Connection, sweep: str) -> Iterator[TaskGroup]:
+def read(connection: Connection, sweep: str) -> list[TaskGroup]:
     """Each known array task, in one group: a few rows, however many tasks there are."""
     tasks = schema.tasks.c
     # A finished task can be requeued by hand: a start after the verdict opens it again.
@@ -42,11 +41,13 @@ def read(connection: Connection, sweep: str) -> Iterator[TaskGroup]:
     )
     chunks = func.aggregate_strings(cast(tasks.chunk, String), ",")
     query = select(*same, chunks.label("chunks")).where(tasks.sweep == sweep).group_by(*same)
-    for row in connection.execute(query):
-        yield TaskGroup(
+    return [
+        TaskGroup(
             submission=row.submission,
             chunks=IndexSet.of(map(int, row.chunks.split(","))),
             is_started=bool(row.is_started),
             is_closed=bool(row.is_closed),
             reason=row.reason,
         )
+        for row in connection.execute(query)
+    ]

@@ -63,6 +63,7 @@ def test_an_index_does_not_exist_until_it_is_created(make_index: MakeIndex) -> N
     assert sweep_index.exists()
     assert sweep_index.manifest() == MANIFEST
     assert (rows(sweep_index), sweep_index.positions(), sweep_index.tasks()) == ([], {}, [])
+    assert (sweep_index.closed(), sweep_index.task_groups()) == (frozenset(), [])
 
 
 def test_only_commands_make_tables(sweep_index: SweepIndex, statements: list[str]) -> None:

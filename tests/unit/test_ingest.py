@@ -24,6 +24,7 @@ from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.store.ingest import INDEX_NAME, Ingest, fresh_index
 from hpcsweep.store.record_mapper import skipped_lines
+from hpcsweep.store.upsert import RowBatch
 from tests.support.journals import write_journal
 from tests.support.rows import indices
 from tests.support.sweeps import MadeSweep
@@ -178,6 +179,23 @@ def test_a_second_ingest_reads_nothing(made: MadeSweep, monkeypatch: pytest.Monk
         pass
     read = {path for path in opened if path.endswith(".jsonl")}
     assert read == {str(made.directory.journal_root / new)}
+
+
+def test_rows_are_expected_to_be_new_at_first_alone(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected: list[bool] = []
+    real = SweepIndex.merge
+
+    def merge(self: SweepIndex, batch: RowBatch) -> bool:
+        expected.append(batch.is_first)
+        return real(self, batch)
+
+    monkeypatch.setattr(SweepIndex, "merge", merge)
+    brought_up_to_date(made)
+    made.run(0, restart=1)
+    brought_up_to_date(made)
+    assert expected == [True, False]
 
 
 def test_a_journal_that_grows_is_read_from_where_it_was(made: MadeSweep) -> None:
