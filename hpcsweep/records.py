@@ -102,6 +102,8 @@ class ParamCase:
     # Original text of params that a table writes differently from JSON; commands receive it. Not
     # part of the identity: 1e-3 and 0.001 are one value.
     written: dict[str, str] = field(default_factory=dict, repr=False)
+    # Cells of a table that are no parameters, by column: they are in the table of results alone.
+    carried: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

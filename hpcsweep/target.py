@@ -166,7 +166,7 @@ def check_arguments(
             "; ".join(problems),
             where=target.text,
             next_step=f"A function may ask for parameters by name, for {', '.join(GIVEN)}, "
-            "or for the rest with **rest.",
+            "or for the rest with **rest; `carry` names columns of a table that it does not take.",
         )
 
 

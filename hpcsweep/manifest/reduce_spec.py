@@ -26,7 +26,7 @@ def read(fields: UserManifest, root: Path, mistakes: Mistakes) -> Reduce | None:
     if isinstance(raw, str):
         target = target_spec.named(("reduce",), raw, "function", root, mistakes)
     else:
-        target = target_spec.command("reduce", raw, {}, GIVEN, mistakes)
+        target = target_spec.command("reduce", raw, target_spec.Usable({}, GIVEN), mistakes)
     texts = {name: option_text(value) for name, value in fields.reduce_slurm.items()}
     options = {name: text for name, text in texts.items() if text is not None}
     if target is None:

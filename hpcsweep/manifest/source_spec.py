@@ -52,12 +52,15 @@ class Spec:
     parameters: dict[str, Where] | None = None
 
 
-def build(raw: Any, mistakes: Mistakes, root: Path | None = None) -> Spec:
+def build(
+    raw: Any, mistakes: Mistakes, root: Path | None = None, used: frozenset[str] | None = None
+) -> Spec:
     """Build the source of `raw`, the value of `source:`, or add mistakes.
 
-    `root` is the base of relative paths of tables, and of modules beside the manifest.
+    `root` is the base of relative paths of tables, and of modules beside the manifest. `used` are
+    the names that a command uses: other columns of tables are carried. None for all.
     """
-    spec = _Builder(mistakes, root).build(raw, ("source",))
+    spec = _Builder(mistakes, root, used).build(raw, ("source",))
     source = spec.source
     if source is not None and not source:
         mistakes.add(("source",), "has no cases", "A slice of a source may be empty; check it.")
@@ -70,6 +73,7 @@ def build(raw: Any, mistakes: Mistakes, root: Path | None = None) -> Spec:
 class _Builder:
     mistakes: Mistakes
     root: Path | None
+    used: frozenset[str] | None = None
 
     def build(self, raw: Any, where: Where) -> Spec:
         """Build the source at `where`."""
@@ -86,12 +90,17 @@ class _Builder:
             what = f"has {' and '.join(written)}, not one of them" if written else "has no cases"
             self.mistakes.add(where, what, _hint())
             return Spec()
-        spec = self._build_form(written[0], raw[written[0]], (*where, written[0]))
-        for form in [form for form in modifiers() if form in raw]:
+        beside = [form for form in modifiers() if form in raw]
+        used = self.used
+        if any(source_class(modifiers()[form]).runs_user_code for form in beside):
+            used = None  # the user's function may use every column
+        builder = replace(self, used=used)
+        spec = builder.build_form(written[0], raw[written[0]], (*where, written[0]))
+        for form in beside:
             spec = self._modify(spec, form, raw[form], (*where, form))
         return spec
 
-    def _build_form(self, form: str, value: Any, where: Where) -> Spec:
+    def build_form(self, form: str, value: Any, where: Where) -> Spec:
         if form == BRANCHES:
             return self._branch(value, where)
         lone = source_class(forms()[form]).KIND.lone_key
@@ -104,7 +113,8 @@ class _Builder:
         """Build a source from its manifest dict."""
         parameters = definition.parameters()
         try:
-            source = source_from_manifest_dict(_resolve_paths(definition.value, self.root))
+            value = _with_used(_resolve_paths(definition.value, self.root), self.used)
+            source = source_from_manifest_dict(value)
         except (SourceError, IdentityError) as error:
             if not _add_by_parts(definition, self.mistakes):
                 _add(error, definition, definition.root, self.mistakes)
@@ -209,6 +219,20 @@ def _resolve_paths(value: Any, root: Path | None) -> Any:
             name: _resolve_paths(rule, root) for name, rule in value["space"].items()
         }
     return resolved
+
+
+def _with_used(value: Any, used: frozenset[str] | None) -> Any:
+    """The manifest dict with the names that a command uses, in the dicts of tables."""
+    if used is None or not isinstance(value, dict) or value.get("type") == "DerivedSource":
+        return value
+    if value.get("type") == "TableSource":
+        return {"used": sorted(used), **value}
+    inner = {key: value[key] for key in ("source", "sources") if key in value}
+    if "source" in inner:
+        inner["source"] = _with_used(inner["source"], used)
+    if isinstance(inner.get("sources"), list):
+        inner["sources"] = [_with_used(source, used) for source in inner["sources"]]
+    return value | inner
 
 
 def _add_by_parts(definition: Definition, mistakes: Mistakes) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keyword
 import re
 import stat
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpcsweep.manifest.frozen import Target
 from hpcsweep.manifest.mistakes import Mistakes, Where, described, shown
@@ -19,18 +20,24 @@ _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
 _PLAIN = re.compile(r"[^\s:!.\[\]\"']+")
 
 
-def read(
-    raw: dict[str, Any],
-    root: Path,
-    parameters: dict[str, Where] | None,
-    mistakes: Mistakes,
-    more: tuple[str, ...] = (),
-) -> Target | None:
-    """The target of the manifest; None after adding mistakes.
+class Usable(NamedTuple):
+    """What a command can use."""
 
-    `parameters` are the paths of the parameters; None if they are not known. `more` are
-    placeholders besides those of every command.
-    """
+    # The paths of the parameters; None if they are not known.
+    parameters: dict[str, Where] | None
+    # Placeholders besides those of every command.
+    more: tuple[str, ...] = ()
+    # The parameters that it need not use.
+    optional: Collection[str] = ()
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """All placeholders that are no parameters."""
+        return (*PLACEHOLDERS, *self.more)
+
+
+def read(raw: dict[str, Any], root: Path, usable: Usable, mistakes: Mistakes) -> Target | None:
+    """The target of the manifest; None after adding mistakes."""
     keys = [key for key in ("target", "command") if key in raw]
     if len(keys) != 1:
         if keys:
@@ -48,13 +55,30 @@ def read(
         mistakes.add(
             ("isolation",), "is task, and each case of a command is a program", "Remove it."
         )
-    return command("command", raw["command"], parameters, more, mistakes)
+    target = command("command", raw["command"], usable, mistakes)
+    if target is not None:
+        _check_parameters(usable, placeholders(target.argv), mistakes)
+    return target
+
+
+def placeholders(argv: Iterable[str]) -> frozenset[str]:
+    """The names of the placeholders in the elements of a command."""
+    pieces = (piece["name"] for element in argv for piece in _PIECE.finditer(element))
+    return frozenset(name for name in pieces if name is not None)
+
+
+def used_names(raw: dict[str, Any]) -> frozenset[str] | None:
+    """The names that the `command:` of a manifest uses; None for all, or where it has none."""
+    argv = raw.get("command")
+    if not isinstance(argv, list) or "target" in raw:
+        return None
+    names = placeholders(element for element in argv if isinstance(element, str))
+    return None if "params_json" in names else names
 
 
 def has_placeholder(target: Target, placeholder: str) -> bool:
     """Whether a command has this placeholder."""
-    names = (piece["name"] for element in target.argv for piece in _PIECE.finditer(element))
-    return placeholder in names
+    return placeholder in placeholders(target.argv)
 
 
 def named(path: Where, raw: Any, kind: str, root: Path, mistakes: Mistakes) -> Target | None:
@@ -110,15 +134,8 @@ def _is_dotted_name(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
 
-def command(
-    key: str,
-    raw: Any,
-    parameters: dict[str, Where] | None,
-    more: tuple[str, ...],
-    mistakes: Mistakes,
-) -> Target | None:
-    """The command that is the value of a key; None after adding mistakes. Rest as in `read`."""
-    given = (*PLACEHOLDERS, *more)
+def command(key: str, raw: Any, usable: Usable, mistakes: Mistakes) -> Target | None:
+    """The command that is the value of a key; None after adding mistakes."""
     if isinstance(raw, str):
         mistakes.add(
             (key,),
@@ -130,7 +147,6 @@ def command(
         what = "is an empty list" if raw == [] else f"is {described(raw)}, not a list"
         mistakes.add((key,), what, "Write a list: [program, argument, …].")
         return None
-    used: set[str] = set()
     is_valid = True
     for position, element in enumerate(raw):
         problem = _element_problem(element, is_program=position == 0)
@@ -138,9 +154,7 @@ def command(
             mistakes.add((key, position), *problem)
             is_valid = False
         else:
-            used |= _placeholders(element, (key, position), parameters, given, mistakes)
-    if parameters is not None and is_valid:
-        _check_parameters(parameters, used, given, mistakes)
+            _check_placeholders(element, (key, position), usable, mistakes)
     return Target(argv=tuple(raw)) if is_valid else None
 
 
@@ -156,15 +170,8 @@ def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | Non
     return None
 
 
-def _placeholders(
-    element: str,
-    place: Where,
-    parameters: dict[str, Where] | None,
-    given: tuple[str, ...],
-    mistakes: Mistakes,
-) -> set[str]:
-    """The names of the placeholders in an element of a command; adds mistakes."""
-    names = set()
+def _check_placeholders(element: str, place: Where, usable: Usable, mistakes: Mistakes) -> None:
+    """Add a mistake for each brace without a partner, and each unknown placeholder."""
     for piece in _PIECE.finditer(element):
         if piece["stray"]:
             mistakes.add(
@@ -172,34 +179,31 @@ def _placeholders(
                 f"the brace {piece['stray']} in {shown(element)} has no partner",
                 "Write {{ and }} for braces that the program is to see.",
             )
-        elif piece["name"] is not None:
-            names.add(piece["name"])
-    usable = (*(parameters or ()), *given)
-    for name in sorted(names.difference(usable)):
+    known = (*(usable.parameters or ()), *usable.given)
+    for name in sorted(placeholders([element]).difference(known)):
         if not _PLAIN.fullmatch(name):
             mistakes.add(
                 place,
                 f"has an unknown placeholder: {shown(element)}",
                 "Placeholders are plain names; write {{ and }} for literal braces.",
             )
-        elif parameters is not None:
-            guess = nearest(name, usable)
-            hint = f"Did you mean {{{guess}}}?" if guess else f"Known are {', '.join(usable)}."
+        elif usable.parameters is not None:
+            guess = nearest(name, known)
+            hint = f"Did you mean {{{guess}}}?" if guess else f"Known are {', '.join(known)}."
             mistakes.add(place, f"unknown placeholder {{{name}}}", hint)
-    return names
 
 
-def _check_parameters(
-    parameters: dict[str, Where], used: set[str], given: tuple[str, ...], mistakes: Mistakes
-) -> None:
-    for name, path in parameters.items():
+def _check_parameters(usable: Usable, used: frozenset[str], mistakes: Mistakes) -> None:
+    """Add a mistake for each parameter that cannot be used, or has to be and is not."""
+    given = usable.given
+    for name, path in (usable.parameters or {}).items():
         if name in given:
             mistakes.add(
                 path,
                 f"{{{name}}} is a placeholder of every command, so no parameter can have this name",
                 f"Rename the parameter. Reserved are {', '.join(given)}.",
             )
-        elif name not in used and "params_json" not in used:
+        elif name not in usable.optional and used.isdisjoint((name, "params_json")):
             mistakes.add(
                 path,
                 "the command does not use this parameter",

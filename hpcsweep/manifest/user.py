@@ -84,12 +84,15 @@ def resolve(
     if "source" in raw:
         source = raw["source"] if expand is None else expand(raw["source"], mistakes)
         if source is not None or raw["source"] is None:
-            spec = source_spec.build(source, mistakes, root)
+            spec = source_spec.build(source, mistakes, root, target_spec.used_names(raw))
     if fields is not None:
         _check_replicates(fields, spec, mistakes)
     # With a cache, a command has one more placeholder.
     more = ("result_file",) if cache_spec.is_wanted(raw) else ()
-    target = target_spec.read(raw, root, spec.parameters, mistakes, more)
+    # The key of a table is what identifies a case, also where no command uses it.
+    key = None if spec.source is None else spec.source.key
+    usable = target_spec.Usable(spec.parameters, more, key or ())
+    target = target_spec.read(raw, root, usable, mistakes)
     cache, policies, needs, options = None, Policies(), CaseNeeds(), dict[str, str]()
     mode = mode_keys.Mode()
     if fields is not None:

@@ -103,28 +103,47 @@ class ParameterSource(ABC):
         """How many cases each condition of a filter leaves, for people: `a < b: 3 of 9 cases`."""
         return [note for part in self.parts for note in part.filter_notes()]
 
+    def _carried(self, index: int) -> dict[str, Any]:  # where no table is
+        """`ParamCase.carried` of the case at an index of `0 .. n_cases-1`."""
+        return {}
+
+    @property
+    def carried_names(self) -> frozenset[str]:
+        """The columns that a case can carry besides its parameters."""
+        return frozenset().union(*(part.carried_names for part in self.parts))
+
     @property
     def is_derived(self) -> bool:
         """Whether a function of the user's makes params, so that case ids hash what it is given."""
         return False
 
+    @property
+    def key(self) -> frozenset[str] | None:  # where no table has one
+        """The parameters that the id of a case hashes, if not all."""
+        return None
+
     def identity(self, index: int) -> dict[str, Any]:
         """What the id of the case at an index of `0 .. n_cases-1` hashes, besides the replicate.
 
-        The params; where `is_derived`, a dict with the key "params", which no parameter can have.
+        The params of the `key`; where `is_derived`, a dict with the key "params", which no
+        parameter can have.
         """
-        return self._params(index)
+        return within_key(self._params(index), self.key)
+
+    def identity_of(self, index: int, params: dict[str, Any]) -> dict[str, Any]:
+        """`identity` of a case whose params are made already."""
+        return self.identity(index) if self.is_derived else within_key(params, self.key)
 
     def _case(self, index: int) -> ParamCase:
         """The case at an index of `0 .. n_cases-1`."""
         params = self._params(index)
-        identity = self.identity(index) if self.is_derived else params
         return ParamCase(
             index=index,
             params=params,
-            case_id=ids.case_id(identity),
+            case_id=ids.case_id(self.identity_of(index, params)),
             tags=self._tags(index),
             written=self._written(index),
+            carried=self._carried(index),
         )
 
     def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
@@ -232,6 +251,10 @@ class ParameterSource(ABC):
     def written(self, index: SupportsIndex) -> dict[str, str]:
         """The texts of the params of `source[index]` that a table writes unlike JSON."""
         return self._written(self._position(index))
+
+    def carried(self, index: SupportsIndex) -> dict[str, Any]:
+        """The cells that `source[index]` carries besides its params."""
+        return self._carried(self._position(index))
 
     def columns(self, start: int = 0, stop: int | None = None) -> dict[str, Array]:
         """The params of the cases `start .. stop-1` as numpy arrays by name.
@@ -344,4 +367,10 @@ def reindexed(case: ParamCase, index: int) -> ParamCase:
         tags=case.tags,
         replicate=case.replicate,
         written=case.written,
+        carried=case.carried,
     )
+
+
+def within_key(params: dict[str, Any], key: frozenset[str] | None) -> dict[str, Any]:
+    """The params that are part of a key; all without one."""
+    return params if key is None else {name: params[name] for name in params if name in key}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from hpcsweep.files import create_file, parse_json
 
@@ -78,18 +78,37 @@ class CaseLines:
         offsets.write((self._end + len(line)).to_bytes(OFFSET_BYTES, "little"))
 
 
-def format_line(params: dict[str, Any], written: dict[str, str] | None = None) -> bytes:
-    """The line of plain params; a list with the texts of a table if it has any unlike JSON."""
-    document = [params, written] if written else params
+class CaseLine(NamedTuple):
+    """What the line of a case says; see `ParamCase`."""
+
+    params: dict[str, Any]
+    written: dict[str, str]
+    carried: dict[str, Any]
+
+
+def format_line(
+    params: dict[str, Any],
+    written: dict[str, str] | None = None,
+    carried: dict[str, Any] | None = None,
+) -> bytes:
+    """The line of plain params; a list if there are texts of a table unlike JSON, or carried cells.
+
+    As short as possible, so that lines of older sweeps stay as they are.
+    """
+    document: Any = params
+    if carried:
+        document = [params, written or {}, carried]
+    elif written:
+        document = [params, written]
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
-def parse_line(line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
-    """The params of a line, and the texts of a table unlike JSON. *Raises* ValueError."""
+def parse_line(line: bytes) -> CaseLine:
+    """What a line says of its case. *Raises* ValueError."""
     document = parse_json(line)
-    has_texts = isinstance(document, list) and len(document) == 2
-    params, written = document if has_texts else (document, {})
-    if isinstance(params, dict) and isinstance(written, dict):
-        return params, written
+    parts = document if isinstance(document, list) and len(document) in (2, 3) else [document]
+    if all(isinstance(part, dict) for part in parts):
+        params, written, carried = (*parts, {}, {})[:3]
+        return CaseLine(params, written, carried)
     raise ValueError("it is not an object")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import Factor, ParameterSource, reindexed
+from hpcsweep.sources.base import Factor, ParameterSource, reindexed, within_key
 from hpcsweep.sources.keys import Kind
 from hpcsweep.sources.registry import PARTS
 
@@ -91,16 +91,23 @@ class _Joined(Composed):
             params.update(source.params(position))
         return params
 
+    @property
+    def key(self) -> frozenset[str] | None:
+        if all(source.key is None for source in self._sources):
+            return None
+        keys = (source.names if source.key is None else source.key for source in self._sources)
+        return frozenset().union(*keys)
+
     def identity(self, index: int) -> dict[str, Any]:
         if not self.is_derived:
-            return self._params(index)
+            return within_key(self._params(index), self.key)
         plain: dict[str, Any] = {}
         derived = []
         for source, position in self._places(index):
             if source.is_derived:
                 derived.append(source.identity(position))
             else:
-                plain |= source.params(position)
+                plain |= within_key(source.params(position), source.key)
         # Sorted: a * b and b * a have the same cases.
         return {"params": [plain, *sorted(derived, key=ids.canonical)]}
 
@@ -112,6 +119,12 @@ class _Joined(Composed):
         for source, position in self._places(index):
             written.update(source.written(position))
         return written
+
+    def _carried(self, index: int) -> dict[str, Any]:
+        carried: dict[str, Any] = {}
+        for source, position in self._places(index):
+            carried.update(source.carried(position))
+        return carried
 
     def _select_part(self, params: Mapping[str, Any], source: ParameterSource) -> dict[str, Any]:
         return {name: value for name, value in params.items() if name in source.names}
@@ -254,6 +267,12 @@ class ConcatSource(Composed):
 
     def __init__(self, sources: Sequence[ParameterSource]) -> None:
         super().__init__(_flatten(sources, ConcatSource), "concat")
+        if len({source.key for source in self._sources}) > 1:
+            raise SourceError(
+                "the parts have different keys, so equal cases would have different ids",
+                where="concat",
+                next_step="Give each table the same `key`, or none.",
+            )
         # Index of the first case of each part, and the count of all at the end.
         self._firsts = [*accumulate((source.n_cases for source in self._sources), initial=0)]
 
@@ -283,6 +302,10 @@ class ConcatSource(Composed):
         source, position = self._place(index)
         return reindexed(source[position], index)
 
+    @property
+    def key(self) -> frozenset[str] | None:
+        return self._sources[0].key
+
     def identity(self, index: int) -> dict[str, Any]:
         source, position = self._place(index)
         return source.identity(position)
@@ -298,6 +321,10 @@ class ConcatSource(Composed):
     def _written(self, index: int) -> dict[str, str]:
         source, position = self._place(index)
         return source.written(position)
+
+    def _carried(self, index: int) -> dict[str, Any]:
+        source, position = self._place(index)
+        return source.carried(position)
 
     def _place(self, index: int) -> tuple[ParameterSource, int]:
         part = bisect_right(self._firsts, index) - 1

@@ -89,6 +89,11 @@ class DerivedSource(ParameterSource):
     def is_derived(self) -> bool:
         return True
 
+    @property
+    def key(self) -> frozenset[str] | None:
+        # What a function computes may change with the cells outside of a key.
+        return None if self._source.key is None else frozenset()
+
     def identity(self, index: int) -> dict[str, Any]:
         return {"derive": self._reference, "params": self._source.identity(index)}
 
@@ -129,6 +134,7 @@ class DerivedSource(ParameterSource):
             tags=case.tags,
             replicate=case.replicate,
             written=_kept(case, params),
+            carried=case.carried,
         )
 
     def _params(self, index: int) -> dict[str, Any]:
@@ -139,6 +145,9 @@ class DerivedSource(ParameterSource):
 
     def _written(self, index: int) -> dict[str, str]:
         return self._case(index).written
+
+    def _carried(self, index: int) -> dict[str, Any]:
+        return self._source.carried(index)
 
     def _derived(self, params: dict[str, Any], index: int) -> dict[str, Any]:
         where = f"{self._reference} of case {index}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,8 @@ from hpcsweep import ids
 from hpcsweep.errors import Damaged, SourceError, SweepError
 from hpcsweep.files import open_regular
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource
-from hpcsweep.sources.caselines import CASES_FILE, OFFSET_BYTES, OFFSETS_FILE, parse_line
+from hpcsweep.sources.base import Factor, ParameterSource
+from hpcsweep.sources.caselines import CASES_FILE, OFFSET_BYTES, OFFSETS_FILE, CaseLine, parse_line
 from hpcsweep.sources.keys import TAGS, Key, checked_keys, checked_tags, whole_number
 
 if TYPE_CHECKING:
@@ -25,7 +26,82 @@ TAGS_KEY = Key("tags", TAGS, "labels of every case", default="none")
 PAGE_OFFSETS = 4096
 
 
-class FileCases(ParameterSource):
+class LineCases(ParameterSource):
+    """Explicit cases, each in a line of `caselines.format_line`."""
+
+    _own_tags: tuple[str, ...]
+    _names: frozenset[str]
+    # See `ParameterSource`; both only of tables.
+    _key: frozenset[str] | None = None
+    _carried_names: frozenset[str] = frozenset()
+    # Whether lines also have the original text of table cells; those of older sweeps do not.
+    _has_written: bool
+
+    @abstractmethod
+    def _line(self, index: int) -> CaseLine:
+        """The line of the case at an index of `0 .. n_cases-1`."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._names
+
+    @property
+    def key(self) -> frozenset[str] | None:
+        return self._key
+
+    @property
+    def carried_names(self) -> frozenset[str]:
+        return self._carried_names
+
+    @property
+    def factors(self) -> list[Factor]:
+        # A condition can name carried cells, too.
+        names = self._names | self._carried_names
+        return [Factor(self.n_cases, names, self._cells)]
+
+    def _cells(self, index: int) -> dict[str, Any]:
+        line = self._line(index)
+        return line.carried | line.params
+
+    def _case(self, index: int) -> ParamCase:
+        return self._case_of(index, self._line(index))
+
+    def _case_of(self, index: int, line: CaseLine) -> ParamCase:
+        return ParamCase(
+            index=index,
+            params=line.params,
+            case_id=ids.case_id(self.identity_of(index, line.params)),
+            tags=self._tags(index),
+            written=line.written,
+            carried=line.carried,
+        )
+
+    def _params(self, index: int) -> dict[str, Any]:
+        return self._line(index).params
+
+    def _written(self, index: int) -> dict[str, str]:
+        return self._line(index).written if self._has_written else {}
+
+    def _carried(self, index: int) -> dict[str, Any]:
+        return self._line(index).carried if self._carried_names else {}
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return (*self._own_tags, f"manual_{index}")
+
+    def _frozen(self, first: int) -> dict[str, Any]:
+        """The frozen dict of the cases, whose lines begin at `first`."""
+        frozen = frozen_cases(self._own_tags, self._names, first, self.n_cases)
+        # What is not there adds nothing, so that the fingerprints of older manifests stay valid.
+        if self._has_written:
+            frozen["written"] = True
+        if self._key is not None:
+            frozen["key"] = ids.in_order(self._key)
+        if self._carried_names:
+            frozen["carried"] = ids.in_order(self._carried_names)
+        return frozen
+
+
+class FileCases(LineCases):
     """Explicit cases in the files of a frozen manifest; a case costs two short reads.
 
     *Raises* SourceError for an invalid dict; SweepError, also when a case is read, if the files
@@ -33,9 +109,9 @@ class FileCases(ParameterSource):
     """
 
     def __init__(self, directory: Path, frozen: Mapping[str, Any], where: str = "source") -> None:
-        fields = checked_keys(
-            frozen, ("type", "file", "names", "total_cases"), ("tags", "first", "written"), where
-        )
+        required = ("type", "file", "names", "total_cases")
+        optional = ("tags", "first", "written", "key", "carried")
+        fields = checked_keys(frozen, required, optional, where)
         if fields["file"] != CASES_FILE:
             raise SourceError(
                 f"{ids.shown(fields['file'])} is not the file of the cases",
@@ -49,8 +125,9 @@ class FileCases(ParameterSource):
         # Line of the first case: one file can contain the cases of several sources.
         self._first = whole_number(fields.get("first", 0), f"{where}.first", at_least=0)
         self._n_cases = whole_number(fields["total_cases"], f"{where}.total_cases", at_least=1)
-        # Whether lines also have the original text of table cells; those of older sweeps do not.
         self._has_written = fields.get("written") is True
+        self._key = None if "key" not in fields else frozenset(checked_tags(fields["key"]))
+        self._carried_names = frozenset(checked_tags(fields.get("carried")))
         # Cache of one page of offsets, the one read last, by its number.
         self._page: dict[int, bytes] = {}
         self._check_sizes()
@@ -64,29 +141,15 @@ class FileCases(ParameterSource):
         }
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        first = lines.add(self._lines())
-        return frozen_cases(
-            self._own_tags, self._names, first, self._n_cases, written=self._has_written
-        )
+        return self._frozen(lines.add(self._lines()))
 
     @property
     def n_cases(self) -> int:
         return self._n_cases
 
-    @property
-    def names(self) -> frozenset[str]:
-        return self._names
-
     def __iter__(self) -> Iterator[ParamCase]:
         for index, line in enumerate(self._lines()):
-            params, written = self._parsed(index, line)
-            yield ParamCase(
-                index=index,
-                params=params,
-                case_id=ids.case_id(params),
-                tags=self._tags(index),
-                written=written,
-            )
+            yield self._case_of(index, self._parsed(index, line))
 
     def _lines(self) -> Iterator[bytes]:
         start = self._offsets(0, 1)[0]
@@ -98,20 +161,11 @@ class FileCases(ParameterSource):
         except OSError as error:
             raise _unreadable(self._path, error) from error
 
-    def _params(self, index: int) -> dict[str, Any]:
-        return self._line(index)[0]
-
-    def _written(self, index: int) -> dict[str, str]:
-        return self._line(index)[1] if self._has_written else {}
-
-    def _line(self, index: int) -> tuple[dict[str, Any], dict[str, str]]:
+    def _line(self, index: int) -> CaseLine:
         start, stop = self._offsets(index, 2)
         if not start < stop <= self._end:
             raise _damaged(self._offsets_path, f"case {index} is from byte {start} to {stop}")
         return self._parsed(index, _read(self._path, start, stop - start))
-
-    def _tags(self, index: int) -> tuple[str, ...]:
-        return (*self._own_tags, f"manual_{index}")
 
     def _offsets(self, index: int, count: int) -> list[int]:
         return [self._offset(self._first + index + more) for more in range(count)]
@@ -127,7 +181,7 @@ class FileCases(ParameterSource):
         at = place * OFFSET_BYTES
         return int.from_bytes(self._page[number][at : at + OFFSET_BYTES], "little")
 
-    def _parsed(self, index: int, line: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    def _parsed(self, index: int, line: bytes) -> CaseLine:
         try:
             return parse_line(line)
         except ValueError as error:
@@ -150,14 +204,10 @@ class FileCases(ParameterSource):
 
 
 def frozen_cases(
-    tags: tuple[str, ...], names: frozenset[str], first: int, n_cases: int, *, written: bool = False
+    tags: tuple[str, ...], names: frozenset[str], first: int, n_cases: int
 ) -> dict[str, Any]:
-    """The frozen dict of the cases in the lines from `first` on.
-
-    `written`: some lines have the original text of table cells. False adds no key, so that the
-    fingerprints of older manifests stay valid.
-    """
-    described = {
+    """The frozen dict of the cases in the lines from `first` on."""
+    return {
         "type": "ManualSource",
         "file": CASES_FILE,
         "first": first,
@@ -165,7 +215,6 @@ def frozen_cases(
         "tags": list(tags),
         "total_cases": n_cases,
     }
-    return described | {"written": True} if written else described
 
 
 def _read(path: Path, offset: int, count: int) -> bytes:

@@ -86,15 +86,20 @@ class FixedSource(SourceView):
     def _case(self, index: int) -> ParamCase:
         case = self._source[index]
         params = self._params(index)
-        identity = self.identity(index) if self.is_derived else params
         return ParamCase(
             index=index,
             params=params,
-            case_id=ids.case_id(identity, case.replicate),
+            case_id=ids.case_id(self.identity_of(index, params), case.replicate),
             tags=case.tags,
             replicate=case.replicate,
             written=case.written,
+            carried=case.carried,
         )
+
+    @property
+    def key(self) -> frozenset[str] | None:
+        inner = self._source.key
+        return None if inner is None else inner.union(self._fixed)
 
     def identity(self, index: int) -> dict[str, Any]:
         inner = self._source.identity(index)

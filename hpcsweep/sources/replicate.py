@@ -74,6 +74,10 @@ class ReplicatedSource(ParameterSource):
     def is_derived(self) -> bool:
         return self._source.is_derived
 
+    @property
+    def key(self) -> frozenset[str] | None:
+        return self._source.key
+
     def identity(self, index: int) -> dict[str, Any]:
         return self._source.identity(index // self._replicates)
 
@@ -105,6 +109,9 @@ class ReplicatedSource(ParameterSource):
     def _written(self, index: int) -> dict[str, str]:
         return self._source.written(index // self._replicates)
 
+    def _carried(self, index: int) -> dict[str, Any]:
+        return self._source.carried(index // self._replicates)
+
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
@@ -116,8 +123,7 @@ class ReplicatedSource(ParameterSource):
     def _replica(self, case: ParamCase, replicate: int) -> ParamCase:
         case_id = case.case_id
         if replicate:
-            derived = self._source.is_derived
-            identity = self._source.identity(case.index) if derived else case.params
+            identity = self._source.identity_of(case.index, case.params)
             case_id = ids.case_id(identity, replicate)
         return ParamCase(
             index=case.index * self._replicates + replicate,
@@ -126,6 +132,7 @@ class ReplicatedSource(ParameterSource):
             tags=case.tags,
             replicate=replicate,
             written=case.written,
+            carried=case.carried,
         )
 
     def _describe(self, inner: dict[str, Any]) -> dict[str, Any]:

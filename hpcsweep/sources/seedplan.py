@@ -144,6 +144,7 @@ class SeededCase(ParamCase):
             tags=case.tags,
             replicate=case.replicate,
             written=case.written,
+            carried=case.carried,
             seed=ids.case_seed(sweep_seed, case.case_id, case.replicate),
         )
 

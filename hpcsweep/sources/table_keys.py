@@ -9,6 +9,7 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.sources.cells import TYPES
+from hpcsweep.sources.column_roles import ROLE_KEYS
 from hpcsweep.sources.keys import Key, KeyType, as_one_part, checked_keys, nearest
 from hpcsweep.sources.sheets import SheetFormat
 
@@ -127,9 +128,10 @@ _CHECKS = {
 
 def read_format(options: Mapping[str, Any]) -> SheetFormat:
     """The format that these keys describe. *Raises* SourceError for a wrong value."""
-    checked_keys(options, (), _CHECKS, "table")
-    for name, value in options.items():
-        _CHECKS[name](value, name)
+    checked_keys(options, (), (*_CHECKS, *(key.name for key in ROLE_KEYS)), "table")
+    for name, check in _CHECKS.items():
+        if name in options:
+            check(options[name], name)
     missing: str | Sequence[str] | None = options.get("missing")
     if isinstance(missing, str):
         missing = [missing]

@@ -19,10 +19,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
-from hpcsweep.sources.base import ParameterSource
-from hpcsweep.sources.caselines import format_line, parse_line
-from hpcsweep.sources.filecases import TAGS_KEY, frozen_cases
-from hpcsweep.sources.keys import Key, Kind, check_names, checked_tags
+from hpcsweep.sources.base import within_key
+from hpcsweep.sources.caselines import CaseLine, format_line, parse_line
+from hpcsweep.sources.column_roles import ROLE_KEYS, ColumnRoles, read_roles
+from hpcsweep.sources.filecases import TAGS_KEY, LineCases
+from hpcsweep.sources.keys import Key, Kind, checked_tags
 from hpcsweep.sources.sheets import FileRow
 from hpcsweep.sources.table_keys import COLUMN_TYPES, FILE, FORMAT_KEYS, read_format
 from hpcsweep.sources.tablefiles import read_rows
@@ -31,17 +32,17 @@ if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
 
 
-class TableSource(ParameterSource):
-    """One case for each row of a file; the columns are the parameters.
+class TableSource(LineCases):
+    """One case for each row of a file; the columns are the parameters, but for those it carries.
 
     All cells of a CSV column have one type, see `cells`; a command gets the text of the cell.
-    *Raises* SourceError for an unreadable file or two equal rows, IdentityError for a value
-    without canonical form; both name the row.
+    *Raises* SourceError for an unreadable file or two rows of one identity, IdentityError for a
+    value without canonical form; both name the row.
     """
 
     KIND = Kind(
         "one case for each row of a file",
-        (Key("file", FILE, "the [table](sources.md#tables)"), TAGS_KEY, *FORMAT_KEYS),
+        (Key("file", FILE, "the [table](sources.md#tables)"), TAGS_KEY, *FORMAT_KEYS, *ROLE_KEYS),
         form="table",
         alone="file",
         python="table(file, tags, …)",
@@ -54,6 +55,8 @@ class TableSource(ParameterSource):
         self._own_tags = checked_tags(tags)
         self._options = {name: value for name, value in options.items() if value is not None}
         self._format = read_format(self._options)
+        self._roles = ColumnRoles(**read_roles(self._options))
+        self._key = self._roles.key
         # The types of the values in each column.
         self._types: dict[str, set[type]] = {}
         # Unnamed; closed when this object is collected.
@@ -62,7 +65,7 @@ class TableSource(ParameterSource):
         self._offsets = array("Q", [0])
         # Whether a line keeps the text of a cell, because JSON writes the value differently.
         self._has_written = False
-        self._names = self._copy_rows(self._rows())
+        self._copy_rows(self._rows())
         if not self.n_cases:
             raise SourceError("the table has no cases", where=str(file), next_step="Add a row.")
 
@@ -74,42 +77,63 @@ class TableSource(ParameterSource):
     def _rows(self) -> Iterator[FileRow]:
         return read_rows(self._file, self._format)
 
-    def _copy_rows(self, rows: Iterator[FileRow]) -> frozenset[str]:
-        """Write the rows to the temporary file; returns the parameter names."""
-        types = self._types
+    def _copy_rows(self, rows: Iterator[FileRow]) -> None:
+        """Write the rows to the temporary file."""
+        types, roles = self._types, self._roles
         # 8 bytes per row: 8 MB for a million rows.
         hashes = array("Q")
         end = 0
-        for where, row, written in rows:
-            params = _check_row(row, where)
-            for name, value in params.items():
+        for where, row, texts in rows:
+            params, carried = roles.split(_plain_row(row, where), where)
+            for name, value in row.items():
                 types.setdefault(name, set()).add(type(value))
-            digest = hashlib.blake2b(ids.canonical(params).encode(), digest_size=8).digest()
+            identity = within_key(params, self._key)
+            digest = hashlib.blake2b(ids.canonical(identity).encode(), digest_size=8).digest()
             hashes.append(int.from_bytes(digest, "big"))
-            end += self._lines.write(format_line(params, written))
+            written = {name: text for name, text in texts.items() if name in params}
+            end += self._lines.write(format_line(params, written, carried))
             self._has_written |= bool(written)
             self._offsets.append(end)
         self._lines.flush()
+        self._carried_names = roles.carried(types, str(self._file))
+        self._names = frozenset(types) - self._carried_names
         self._refuse_equal(hashes)
-        return frozenset(types)
 
     def _refuse_equal(self, hashes: Sequence[int]) -> None:
-        """*Raises* SourceError for the first row that equals an earlier one."""
+        """*Raises* SourceError for the first row that has the identity of an earlier one."""
         in_order = sorted(hashes)
         twice = {a for a, b in zip(in_order, in_order[1:]) if a == b}
         seen: dict[str, int] = {}
         for index, digest in enumerate(hashes if twice else ()):
             if digest not in twice:
                 continue
-            first = seen.setdefault(ids.canonical(self._params(index)), index)
-            if first == index:
-                continue
-            rows = self._rows()
-            raise SourceError(
+            first = seen.setdefault(ids.canonical(self.identity(index)), index)
+            if first != index:
+                raise self._equal_error(first, index)
+
+    def _equal_error(self, first: int, index: int) -> SourceError:
+        """The error of two rows with one identity."""
+        places = [where for where, _, _ in islice(self._rows(), index + 1)]
+        where, place = (*places[index:], str(self._file))[0], places[first : first + 1]
+        rows = [self._params(at) | self._carried(at) for at in (first, index)]
+        names = rows[0] | rows[1]
+        differ = [name for name in names if rows[0].get(name) != rows[1].get(name)]
+        if not differ:
+            return SourceError(
                 f"the cases at {first} and {index} are the same: {ids.shown(self._params(index))}",
-                where=next(islice((where for where, _, _ in rows), index, None), str(self._file)),
+                where=where,
                 next_step="Leave one of them out; repetitions of a case are `replicates`.",
             )
+        what = f"the rows {first} and {index} ({', '.join(place)}) have the same "
+        if self._key is not None:
+            what += f"key {ids.shown(self.identity(index))}"
+        else:
+            what += f"parameters {ids.shown(self._params(index))}"
+        return SourceError(
+            f"{what}, and differ in {', '.join(differ)}",
+            where=where,
+            next_step="Correct one of them, or name the columns in `key` that tell them apart.",
+        )
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return {
@@ -130,33 +154,30 @@ class TableSource(ParameterSource):
         }
 
     def column_notes(self) -> list[str]:
-        types = (f"{name} {type_}" for name, type_ in self.column_types.items())
-        return [f"{self._file.name}: {', '.join(types)}"]
+        types = self.column_types
+        parts = {
+            "": [name for name in types if name in self._names],
+            "; carried: ": [name for name in types if name in self._carried_names],
+        }
+        texts = (
+            label + ", ".join(f"{name} {types[name]}" for name in names)
+            for label, names in parts.items()
+            if names
+        )
+        key = "" if self._key is None else f"; key: {', '.join(ids.in_order(self._key))}"
+        return [f"{self._file.name}: {''.join(texts)}{key}"]
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        first = lines.add(self._line(index) for index in range(self.n_cases))
-        return frozen_cases(
-            self._own_tags, self._names, first, self.n_cases, written=self._has_written
-        )
+        return self._frozen(lines.add(self._text(index) for index in range(self.n_cases)))
 
     @property
     def n_cases(self) -> int:
         return len(self._offsets) - 1
 
-    @property
-    def names(self) -> frozenset[str]:
-        return self._names
+    def _line(self, index: int) -> CaseLine:
+        return parse_line(self._text(index))
 
-    def _params(self, index: int) -> dict[str, Any]:
-        return parse_line(self._line(index))[0]
-
-    def _written(self, index: int) -> dict[str, str]:
-        return parse_line(self._line(index))[1] if self._has_written else {}
-
-    def _tags(self, index: int) -> tuple[str, ...]:
-        return (*self._own_tags, f"manual_{index}")
-
-    def _line(self, index: int) -> bytes:
+    def _text(self, index: int) -> bytes:
         start, stop = self._offsets[index], self._offsets[index + 1]
         # pread: the position of the file is shared between threads.
         return os.pread(self._lines.fileno(), stop - start, start)
@@ -167,14 +188,13 @@ def table(file: str | Path, tags: Sequence[str] | None = None, **options: Any) -
     return TableSource(file, tags, **options)
 
 
-def _check_row(row: Any, where: str) -> dict[str, Any]:
+def _plain_row(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, Mapping):
         raise SourceError(
             f"{ids.shown(row)} has the type {type(row).__name__}, not object",
             where=where,
             next_step="Write an object with a value for each parameter name.",
         )
-    check_names(row, where)
     try:
         params: dict[str, Any] = ids.plain(row, "row")
     except IdentityError as error:

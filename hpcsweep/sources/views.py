@@ -68,6 +68,10 @@ class SourceView(ParameterSource):
     def is_derived(self) -> bool:
         return self._source.is_derived
 
+    @property
+    def key(self) -> frozenset[str] | None:
+        return self._source.key
+
     def identity(self, index: int) -> dict[str, Any]:
         return self._source.identity(self._source_index(index))
 
@@ -104,6 +108,9 @@ class SourceView(ParameterSource):
 
     def _written(self, index: int) -> dict[str, str]:
         return self._source.written(self._source_index(index))
+
+    def _carried(self, index: int) -> dict[str, Any]:
+        return self._source.carried(self._source_index(index))
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
@@ -73,30 +73,37 @@ def _kind_of_type(of: type) -> str:
 # --- by block ------------------------------------------------------------------------------------
 
 # The columns of JSON documents.
-_DOCUMENTS = ("params", "metrics")
+_DOCUMENTS = ("params", "metrics", "carried")
 
 
-def merged(of_blocks: Iterable[Sequence[Any]]) -> tuple[Kinds, Kinds]:
-    """The kinds of params and of metrics of all blocks, from the KINDS of each."""
-    params: Kinds = {}
-    metrics: Kinds = {}
+class ColumnKinds(NamedTuple):
+    """The kinds of the values in each column of JSON documents."""
+
+    params: Kinds
+    metrics: Kinds
+    carried: Kinds
+
+
+def merged(of_blocks: Iterable[Sequence[Any]]) -> ColumnKinds:
+    """The kinds of all blocks, from the KINDS of each."""
+    merged_kinds = ColumnKinds({}, {}, {})
     for block in of_blocks:
-        for kinds, pairs in zip((params, metrics), block, strict=True):
+        for kinds, pairs in zip(merged_kinds, block, strict=True):
             for keys, kind in pairs:
                 of = tuple(keys)
                 kinds[of] = joined_kind({kind, kinds.get(of, "")})
-    return params, metrics
+    return merged_kinds
 
 
 def _kinds(rows: Sequence[Row[Any]]) -> list[list[tuple[Keys, str]]]:
     made = []
     for at in range(1, 1 + len(_DOCUMENTS)):
         kinds: Kinds = {}
-        learn(kinds, parse_documents([row[at] for row in rows]))
+        learn(kinds, parse_documents([row[at] for row in rows if row[at] is not None]))
         made.append(sorted(kinds.items()))
     return made
 
 
 KINDS = Digest(
-    column="kinds", columns=tuple(schema.cases.c[name] for name in _DOCUMENTS), make=_kinds
+    column="kinds", columns=tuple(schema.column(name) for name in _DOCUMENTS), make=_kinds
 )

@@ -31,7 +31,7 @@ from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
 from hpcsweep.store.record_mapper import PendingBatch, RecordMapper
-from hpcsweep.store.record_rows import submission_row
+from hpcsweep.store.record_rows import json_text, submission_row
 from hpcsweep.store.upsert import RowBatch
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -119,7 +119,11 @@ class Ingest:
 
     def _batch(self) -> PendingBatch:
         return PendingBatch(
-            rows=RowBatch(manifest=self._newest.fingerprint, is_first=self._is_first)
+            rows=RowBatch(
+                manifest=self._newest.fingerprint,
+                is_first=self._is_first,
+                key=self._newest.source.key,
+            )
         )
 
     def _merge(self, pending: PendingBatch) -> None:
@@ -136,12 +140,20 @@ class Ingest:
                 place = self._locator.locate_index(fingerprint, version.source, index)
                 if place is not None:
                     rows.places[place] = case_id
+        if self._newest.source.carried_names:
+            carried = {index: self._carried(index) for index in rows.places}
+            rows.carried = {index: text for index, text in carried.items() if text is not None}
         if not self._sweep_index.merge(rows):
             raise StoreError(
                 "another submit changed the manifest meanwhile",
                 where=self._sweep_index.where,
                 next_step="Run the command again.",
             )
+
+    def _carried(self, index: int) -> str | None:
+        """What an index of the newest manifest carries, as JSON text; None for nothing."""
+        carried = self._newest.source.carried(index)
+        return json_text(carried) if carried else None
 
     # --- the index order of the newest manifest ---------------------------------------------------
 
@@ -169,7 +181,8 @@ class Ingest:
                 with contextlib.suppress(Damaged):  # then the params decide the position
                     older = self._mapper.version(manifest)
             alike = older is not None and older.manifest.orders_like(self._newest.manifest)
-            done = self._sweep_index.reorder(manifest, newest, None if alike else place)
+            to = None if alike else place
+            done = self._sweep_index.reorder(manifest, newest, to, self._carried)
 
 
 def _has_ended(records: Sequence[Record]) -> bool:

@@ -234,4 +234,17 @@ def _from_3(connection: Connection) -> None:
         run("CREATE INDEX places_by_case ON places (sweep, case_id)")
 
 
-STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
+def _from_4(connection: Connection) -> None:
+    """Add carried cells and input files; make the kinds of columns again, with the carried ones."""
+    run = connection.exec_driver_sql
+    collation = ' COLLATE "C"' if connection.dialect.name == "postgresql" else ""
+    word, text_ = f"VARCHAR{collation}", f"TEXT{collation}"
+    run(f"ALTER TABLE places ADD COLUMN carried {text_}")
+    run(
+        f"CREATE TABLE inputs (sweep {word} NOT NULL, case_id {word} NOT NULL, "
+        f"rank {word} NOT NULL, files {text_} NOT NULL, PRIMARY KEY (sweep, case_id))"
+    )
+    run("UPDATE blocks SET kinds = NULL")
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}

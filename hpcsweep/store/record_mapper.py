@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from hpcsweep.store.record_rows import (
     start_row,
     verdict_row,
 )
-from hpcsweep.store.upsert import RowBatch, shared_id_error
+from hpcsweep.store.upsert import RowBatch, is_same_identity, shared_id_error
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
@@ -130,8 +129,9 @@ class RecordMapper:
             pending.best[case.case_id] = line, record["attempt"]
             return
         best_line, attempt = best
-        if line[PARAMS] != best_line[PARAMS]:
-            self._refuse_collision(case.case_id, line[PARAMS], best_line[PARAMS])
+        params, others = line[PARAMS], best_line[PARAMS]
+        if not is_same_identity(params, others, version.source.key):
+            raise shared_id_error(case.case_id, params, others, self._destination)
         if attempt != record["attempt"]:
             pending.several.add(case.case_id)
             pending.rows.attempts.append(attempt_values(best_line))
@@ -139,11 +139,6 @@ class RecordMapper:
             pending.rows.attempts.append(attempt_values(line))
         if line[RANK] > best_line[RANK]:
             pending.best[case.case_id] = line, record["attempt"]
-
-    def _refuse_collision(self, case_id: str, params: str, others: str) -> None:
-        """Two indices with one case id must have equal params; their texts may differ (1, 1.0)."""
-        if ids.canonical(json.loads(params)) != ids.canonical(json.loads(others)):
-            raise shared_id_error(case_id, params, others, self._destination)
 
     def _checked_plan(self, generation: int, submission: int, chunk: int) -> Plan | None:
         """The plan of a submission; None if it is missing: the results of its records still count.

@@ -29,7 +29,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 4
+VERSION = 5
 
 # Indices per block. A change of it is a new version.
 BLOCK = 8192
@@ -113,8 +113,13 @@ def _add_jsonb(_table: Table, connection: Connection, **_: Any) -> None:
         add_jsonb(connection, "metrics")
 
 
+def column(name: str) -> Any:
+    """A column of a row: of its case, or of its place."""
+    return (places if name in ("idx", "carried") else cases).c[name]
+
+
 def document(name: str) -> Any:
-    """`params` or `metrics` as JSONB, for conditions on PostgreSQL.
+    """A column of JSON as JSONB, for conditions on PostgreSQL.
 
     Characters that JSONB refuses are replaced, so that other values can still be compared.
     """
@@ -122,7 +127,9 @@ def document(name: str) -> Any:
     from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415
 
     refused, replacement = r"\\u(0000|d[0-9a-f]{3})", r"\\ufffd"
-    cleaned = func.regexp_replace(cases.c[name], refused, replacement, "g")
+    cleaned = func.regexp_replace(column(name), refused, replacement, "g")
+    if name not in ("params", "metrics"):
+        return cast(cleaned, JSONB)
     return func.coalesce(literal_column(f"cases.{name}_jsonb", JSONB), cast(cleaned, JSONB))
 
 
@@ -157,9 +164,24 @@ places = Table(
     Column("sweep", _WORD, primary_key=True),
     Column("idx", BigInteger, primary_key=True),
     Column("case_id", _WORD, nullable=False),
+    # JSON: the carried cells of a table; null without any. Of the place and not of the case: they
+    # are no part of what was computed, and a changed manifest may have others.
+    Column("carried", _TEXT),
     Index("places_by_case", "sweep", "case_id"),
     # Its primary key is nearly all of a row: no second copy of it.
     sqlite_with_rowid=False,
+)
+
+# The input files of the cases that have some.
+inputs = Table(
+    "inputs",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    Column("case_id", _WORD, primary_key=True),
+    # Of the record that says so: if the row in `cases` has another one, it read other files.
+    Column("rank", _WORD, nullable=False),
+    # JSON: size, time and digest of each file by its path, see `input_files`.
+    Column("files", _TEXT, nullable=False),
 )
 
 # What is known of the cases of a block of indices, see `blocks`; null since a merge changed one.

@@ -37,17 +37,19 @@ from hpcsweep.store import (
     journal_offsets,
     measured,
     migrations,
+    reordering,
     schema,
     searches,
     task_groups,
     upsert,
 )
 from hpcsweep.store.case_groups import CaseGroup
-from hpcsweep.store.column_kinds import Kinds
+from hpcsweep.store.column_kinds import ColumnKinds
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 from hpcsweep.store.measured import Measured
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
+from hpcsweep.store.reordering import Placed
 from hpcsweep.store.task_groups import TaskGroup
 from hpcsweep.store.upsert import RowBatch
 
@@ -269,8 +271,8 @@ class SweepIndex:
             group.indices for group in self.case_groups() if group.status in statuses
         )
 
-    def kinds(self) -> tuple[Kinds, Kinds]:
-        """The kinds of params and metrics, by their keys, of cases that any attempt began."""
+    def kinds(self) -> ColumnKinds:
+        """The kinds of values, by their keys, of cases that any attempt began."""
         kinds = blocks.read(self._database, self._sweep, column_kinds.KINDS)
         return column_kinds.merged(kinds)
 
@@ -337,7 +339,7 @@ class SweepIndex:
     ) -> Iterator[dict[str, tuple[Any, ...]]]:
         """The values of `rows` in pages, column by column: `idx` and the columns `names`."""
         keys = ("idx", *(name for name in names if name != "idx"))
-        columns = [schema.places.c.idx, *(schema.cases.c[name] for name in keys[1:])]
+        columns = [schema.column(name) for name in keys]
         for page in self._pages(self._joined().with_only_columns(*columns), None, within, batch):
             yield dict(zip(keys, zip(*page, strict=True), strict=True))
 
@@ -412,24 +414,33 @@ class SweepIndex:
         return self._database.read(partial(task_groups.read, sweep=self._sweep))
 
     def reorder(
-        self, expected: str | None, manifest: str, place: Callable[[IndexRow], int | None] | None
+        self,
+        expected: str | None,
+        manifest: str,
+        place: Callable[[IndexRow], int | None] | None,
+        carried: Callable[[int], str | None] = lambda _: None,
     ) -> bool:
         """Switch to the index order of another manifest in one transaction.
 
         `place` returns the new index of a row (case id, params, replicate, and idx, its current
-        index); None means that the order is unchanged. It may be slow: it blocks only merges of
-        cases that arrive meanwhile. Returns False, without a change, if the manifest of the index
-        is not `known`.
+        index); None means that the order is unchanged. `carried` returns what a new index carries,
+        as JSON text. They may be slow: they block only merges of cases that arrive meanwhile.
+        Returns False, without a change, if the manifest of the index is not `expected`.
         """
-        places: dict[str, int | None] = {}
+
+        def placed(row: IndexRow) -> Placed:
+            index = None if place is None else place(row)
+            return None if index is None else (index, carried(index))
+
+        places: dict[str, Placed] = {}
         if place is not None:
-            places = {row["case_id"]: place(row) for row in self._identities()}
+            places = {row["case_id"]: placed(row) for row in self._identities()}
 
         def work(connection: Connection) -> bool:
             if connection.scalar(self._manifest_query().with_for_update()) != expected:
                 return False
             if place is not None:
-                self._replace_places(connection, places, place)
+                reordering.replace_places(connection, self._sweep, places, placed)
             table = schema.sweeps
             update = table.update().where(table.c.sweep == self._sweep)
             connection.execute(update.values(manifest=manifest))
@@ -437,41 +448,15 @@ class SweepIndex:
 
         return self._database.write(work)
 
-    def _identity(self) -> Select[Any]:
-        cases = schema.cases.c
-        places = schema.places.c
-        of_case = and_(places.sweep == self._sweep, places.case_id == cases.case_id)
-        index = select(func.min(places.idx)).where(of_case).scalar_subquery().label("idx")
-        columns = (cases.case_id, cases.params, cases.replicate, index)
-        return select(*columns).where(cases.sweep == self._sweep).order_by(cases.case_id)
-
     def _identities(self) -> Iterator[IndexRow]:
         """The identity of each case; one transaction per page."""
-        page = self._mappings(self._identity().limit(ROWS_AT_ONCE))
+        page = self._mappings(reordering.identities(self._sweep).limit(ROWS_AT_ONCE))
         while page:
             yield from page
             later = schema.cases.c.case_id > page[-1]["case_id"]
-            page = self._mappings(self._identity().where(later).limit(ROWS_AT_ONCE))
-
-    def _replace_places(
-        self,
-        connection: Connection,
-        places: dict[str, int | None],
-        place: Callable[[IndexRow], int | None],
-    ) -> None:
-        cases, table = schema.cases.c, schema.places
-        case_ids = connection.scalars(select(cases.case_id).where(cases.sweep == self._sweep))
-        new = [case_id for case_id in case_ids if case_id not in places]
-        for start in range(0, len(new), NAMES_AT_ONCE):
-            some = cases.case_id.in_(new[start : start + NAMES_AT_ONCE])
-            for row in connection.execute(self._identity().where(some)).mappings():
-                places[row["case_id"]] = place(dict(row))
-        connection.execute(table.delete().where(table.c.sweep == self._sweep))
-        rows = [(index, case) for case, index in places.items() if index is not None]
-        upsert.insert_missing(connection, self._sweep, table, ["idx", "case_id"], rows)
-        kept = schema.blocks
-        connection.execute(kept.delete().where(kept.c.sweep == self._sweep))
-        blocks.mark(connection, self._sweep, (index for index, _ in rows))
+            page = self._mappings(
+                reordering.identities(self._sweep).where(later).limit(ROWS_AT_ONCE)
+            )
 
     def _manifest_query(self) -> Select[Any]:
         return select(schema.sweeps.c.manifest).where(schema.sweeps.c.sweep == self._sweep)

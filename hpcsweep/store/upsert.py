@@ -30,11 +30,14 @@ from sqlalchemy import (
 
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
+from hpcsweep.sources.base import within_key
 from hpcsweep.store import schema
 from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY, CASE_COLUMNS, CaseRow
 
 RowValues = dict[str, Any]
 
+# The columns of `places` without the sweep.
+PLACE_COLUMNS = ("idx", "case_id", "carried")
 _RANK = ATTEMPT_COLUMNS.index("rank")
 _KEY = slice(len(ATTEMPT_KEY))
 
@@ -54,6 +57,10 @@ class RowBatch:
     attempts: list[CaseRow] = field(default_factory=list)
     # Case id by index.
     places: dict[int, str] = field(default_factory=dict)
+    # The params that a case id hashes; None for all.
+    key: frozenset[str] | None = None
+    # What these indices carry, as JSON text; only of those that carry something.
+    carried: dict[int, str] = field(default_factory=dict)
     starts: list[RowValues] = field(default_factory=list)
     verdicts: list[RowValues] = field(default_factory=list)
     # (path, first byte, end, skipped lines) of each part of a journal, in order.
@@ -128,7 +135,8 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
         # Concurrent merges of the same cases have ended: what is read now stays until the commit.
         changed = _changed_cases(connection, sweep, staged)
         for row in changed:
-            _refuse_collision(row, where)
+            if not is_same_identity(row.params, row.other_params, batch.key):
+                raise shared_id_error(row.case_id, row.params, row.other_params, where)
             several += _several_attempts(row, has_more=row.case_id in in_batch)
             replaced.add(row.case_id)
         if any(row.wins for row in changed):
@@ -140,7 +148,9 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
 def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> None:
     """Upsert the index positions of the batch's cases."""
     insert = insert_first if batch.is_first else insert_missing
-    insert(connection, sweep, schema.places, ["idx", "case_id"], list(batch.places.items()))
+    carried = batch.carried.get
+    rows = [(index, case_id, carried(index)) for index, case_id in batch.places.items()]
+    insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
 
 
 def merge_tasks(
@@ -277,11 +287,6 @@ def _replace_lower(connection: Connection, sweep: str, staged: Table) -> None:
     )
 
 
-def _refuse_collision(row: Row[Any], where: str) -> None:
-    if not _same_params(row.params, row.other_params):
-        raise shared_id_error(row.case_id, row.params, row.other_params, where)
-
-
 def shared_id_error(case_id: str, params: str, others: str, where: str) -> StoreError:
     """The error for two cases with one id; params as JSON text."""
     return StoreError(
@@ -343,6 +348,11 @@ def _merge_attempts(connection: Connection, sweep: str, lines: list[CaseRow]) ->
     connection.execute(statement, [row | {"sweep": sweep} for row in rows])
 
 
-def _same_params(left: str, right: str) -> bool:
+def is_same_identity(left: str, right: str, key: frozenset[str] | None) -> bool:
+    """Whether two params, as JSON texts, have one case id but for a collision of hashes."""
     # Equal values may have different texts: 1 and 1.0.
-    return left == right or canonical(json.loads(left)) == canonical(json.loads(right))
+    return left == right or _identity(left, key) == _identity(right, key)
+
+
+def _identity(params: str, key: frozenset[str] | None) -> str:
+    return canonical(within_key(json.loads(params), key))

@@ -9,6 +9,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.runs.attempts import requested
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store import SweepIndex
+from hpcsweep.store.column_kinds import ColumnKinds
 from hpcsweep.tables.columns import TableColumns, TableRow, all_columns, values_of
 
 # Columns before the params and after them, with the kind of their values.
@@ -40,7 +41,7 @@ def attempt_columns(
 ) -> TableColumns:
     """The columns of attempts at cases that have these columns; `before` stand before them."""
     params = {keys: of_cases.kinds[name] for keys, name in of_cases.params.items()}
-    return all_columns(params, {}, {**before, **FIRST}, LAST, {})
+    return all_columns(ColumnKinds(params, {}, {}), {**before, **FIRST}, LAST, {})
 
 
 def attempt_rows(

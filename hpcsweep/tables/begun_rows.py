@@ -27,6 +27,7 @@ def begun_batches(
     documents = {
         "params": {name: keys for keys, name in columns.params.items() if name in names},
         "metrics": {name: keys for keys, name in columns.metrics.items() if name in names},
+        "carried": {name: keys for keys, name in columns.carried.items() if name in names},
     }
     selected = [*plain.values(), *(column for column, members in documents.items() if members)]
     pages = sweep_index.columns(selected, within=within)
@@ -58,11 +59,11 @@ def _batch(
 def _add_members(
     values: dict[str, Sequence[Any]],
     nulls: dict[str, list[int]],
-    texts: Sequence[str],
+    texts: Sequence[str | None],
     members: Mapping[str, Keys],
 ) -> None:
     """Add the columns `members` of JSON documents; names that appeared since have no column yet."""
-    documents = parse_documents(texts)
+    documents = parse_documents([text or "{}" for text in texts])
     for name, keys in members.items():
         values[name], of_null = values_at(documents, keys)
         if of_null:

@@ -109,9 +109,12 @@ class CaseRows:
                 row |= {"case_id": case.case_id, "replicate": case.replicate}
                 params = flatten(case.params).items()
                 row |= {columns.params[keys]: value for keys, value in params}
+                carried = flatten(case.carried).items()
+                row |= {columns.carried[keys]: value for keys, value in carried}
             yield row
 
     def _params_in(self, names: Sequence[str]) -> bool:
         """Whether a case has to be made to know these columns of it, before it began."""
         of_case = {"case_id", "replicate", "error", *self.columns.params.values()}
+        of_case.update(self.columns.carried.values())
         return not of_case.isdisjoint(names)

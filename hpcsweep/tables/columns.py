@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from hpcsweep.conditions.names import unknown_name
 from hpcsweep.records import ParamCase
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.column_kinds import Keys, Kinds, learn
+from hpcsweep.store.column_kinds import ColumnKinds, Keys, Kinds, learn
 from hpcsweep.tables.sql_columns import SqlColumn, stale_column
 
 # Columns before the params and after the metrics, with the kind of their values.
@@ -42,15 +42,17 @@ CASES_AT_ONCE = 5000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableColumns:
-    """The columns of a table, with the params and metrics they come from, and their types."""
+    """The columns of a table, with the values they come from, and their types."""
 
-    # Column by keys; a name that is taken gets the prefix "param." or "metric.".
+    # Column by keys; a name that is taken gets the prefix "param.", "metric." or "carried.".
     params: dict[Keys, str]
     metrics: dict[Keys, str]
     # "int", "float", "bool", "str" or "json" by column, all columns in order.
     kinds: dict[str, str]
     # The selected columns, in the selected order.
     names: list[str]
+    # Cells of a table that are no parameters, like `params`.
+    carried: dict[Keys, str] = field(default_factory=dict)
     # Columns that are not selected unless they are named.
     on_demand: frozenset[str] = frozenset()
 
@@ -77,20 +79,20 @@ def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
 
 
 def all_columns(
-    params: Kinds,
-    metrics: Kinds,
+    of: ColumnKinds,
     first: Mapping[str, str] = FIRST,
     last: Mapping[str, str] = LAST,
     on_demand: Mapping[str, str] = ON_DEMAND,
 ) -> TableColumns:
-    """The columns of cases that have these params and metrics, by kind, all default ones selected.
+    """The columns of cases that have these values, by kind, all default ones selected.
 
     A param or metric takes the place of a column `on_demand` of its name.
     """
     # Sorted: the same order on every machine and database.
     kinds = dict(first)
-    param_columns = _name(params, "param.", kinds, last)
-    metric_columns = _name(metrics, "metric.", kinds, last)
+    param_columns = _name(of.params, "param.", kinds, last)
+    carried_columns = _name(of.carried, "carried.", kinds, last)
+    metric_columns = _name(of.metrics, "metric.", kinds, last)
     kinds |= last
     more = {name: kind for name, kind in on_demand.items() if name not in kinds}
     return TableColumns(
@@ -99,6 +101,7 @@ def all_columns(
         kinds=kinds | more,
         names=list(kinds),
         on_demand=frozenset(more),
+        carried=carried_columns,
     )
 
 
@@ -138,11 +141,12 @@ def values_of(columns: Mapping[Keys, str], text: str) -> TableRow:
 
 def columns_of(sweep_index: SweepIndex | None, cases: Iterable[ParamCase]) -> TableColumns:
     """The columns of all rows of the index, and of cases without a row."""
-    params, metrics = sweep_index.kinds() if sweep_index else ({}, {})
+    kinds = sweep_index.kinds() if sweep_index else ColumnKinds({}, {}, {})
     new = iter(cases)
-    while made := [case.params for case in islice(new, CASES_AT_ONCE)]:
-        learn(params, made)
-    return all_columns(params, metrics)
+    while made := list(islice(new, CASES_AT_ONCE)):
+        learn(kinds.params, [case.params for case in made])
+        learn(kinds.carried, [case.carried for case in made])
+    return all_columns(kinds)
 
 
 def fields(columns: TableColumns, code_digest: str | None) -> dict[str, SqlColumn]:
@@ -154,4 +158,5 @@ def fields(columns: TableColumns, code_digest: str | None) -> dict[str, SqlColum
     by_name["index"] = SqlColumn("idx")
     by_name |= {name: SqlColumn("params", keys) for keys, name in columns.params.items()}
     by_name |= {name: SqlColumn("metrics", keys) for keys, name in columns.metrics.items()}
+    by_name |= {name: SqlColumn("carried", keys) for keys, name in columns.carried.items()}
     return {"attempt": SqlColumn("attempt"), "stale": stale_column(code_digest)} | by_name

@@ -54,7 +54,11 @@ def matching_new(
             connection.execute(cases.insert(), list(rows.values()))
             connection.execute(
                 places.insert(),
-                [{"sweep": "", "idx": case.index, "case_id": case.case_id} for case in made],
+                [
+                    {"sweep": "", "idx": case.index, "case_id": case.case_id}
+                    | {"carried": json.dumps(case.carried)}
+                    for case in made
+                ],
             )
             indices += connection.scalars(query)
             connection.execute(cases.delete())

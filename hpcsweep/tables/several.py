@@ -10,7 +10,7 @@ from itertools import islice
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError
 from hpcsweep.settings import Settings
-from hpcsweep.store.column_kinds import Kinds, joined_kind
+from hpcsweep.store.column_kinds import ColumnKinds, joined_kind
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables import attempts
 from hpcsweep.tables.batches import TableBatch, TableRows, batches_of
@@ -74,13 +74,13 @@ def collect_several(
 
 def union(tables: Sequence[TableColumns]) -> TableColumns:
     """The columns of all tables, with `sweep` before them."""
-    params: Kinds = {}
-    metrics: Kinds = {}
+    joined = ColumnKinds({}, {}, {})
     for table in tables:
-        for kinds, names in ((params, table.params), (metrics, table.metrics)):
+        origins = table.params, table.metrics, table.carried
+        for kinds, names in zip(joined, origins, strict=True):
             for keys, name in names.items():
                 kinds[keys] = joined_kind({table.kinds[name], kinds.get(keys, "")})
-    return all_columns(params, metrics, SWEEP | FIRST, LAST)
+    return all_columns(joined, SWEEP | FIRST, LAST)
 
 
 def _about(label: str, request: TableRequest) -> TableRequest:

@@ -1,4 +1,4 @@
-"""Columns of the table as SQL: an SQL column, or a value inside of params or metrics."""
+"""Columns of the table as SQL: an SQL column, or a value inside a JSON document."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from hpcsweep.store import schema
 
 @dataclass(frozen=True, slots=True)
 class SqlColumn:
-    """The origin of a table column: an SQL column, or a value inside params/metrics."""
+    """The origin of a table column: an SQL column, or a value inside a JSON document."""
 
-    # A column of the cases table, "idx", "params" or "metrics".
+    # One of `schema.column`.
     column: str
     # Keys down to the value; empty for an SQL column.
     path: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def orderable(
         return None if like is None else kind_and_value(field, like, dialect)
     if field.column == "error" or field.truth is not None:
         return None
-    column = schema.cases.c[field.column]
+    column = schema.column(field.column)
     return column.is_not(None), column
 
 
@@ -70,7 +70,7 @@ def kind_and_value(field: SqlColumn, like: Any, dialect: str) -> tuple[ColumnEle
     """Whether a JSON value has the kind of `like`, and the value itself."""
     if dialect == "postgresql":
         return _kind_and_value_jsonb(field, like)
-    column = schema.cases.c[field.column]
+    column = schema.column(field.column)
     if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
         kind, value = (_member(column, field.path, what) for what in ("type", "value"))
     else:

@@ -109,7 +109,7 @@ class _Compiler:
                 if field.truth is not None:
                     return true()
                 if not field.path:
-                    column: ColumnElement[Any] = _sql_column(field)
+                    column: ColumnElement[Any] = schema.column(field.column)
                     return column.is_not(None)
                 is_number, _ = kind_and_value(field, 0.0, self.dialect)
                 return is_number.is_not(None)
@@ -140,7 +140,7 @@ class _Compiler:
         if field.truth is not None and kind is bool:
             return true(), case((field.truth, 1), else_=0)
         if field.truth is None:
-            column = _sql_column(field)
+            column = schema.column(field.column)
             if kind is (str if isinstance(column.type, String) else float):
                 return column.is_not(None), column
         return false(), literal(_SAMPLES[kind])
@@ -180,7 +180,7 @@ class _Compiler:
             holds: ColumnElement[bool] = compare(case((field.truth, 1), else_=0), int(value))
             return holds
         if not field.path:
-            column: ColumnElement[Any] = _sql_column(field)
+            column: ColumnElement[Any] = schema.column(field.column)
             if value is None:
                 return column.is_(None) if op == "==" else column.is_not(None)
             # Values of another kind are unequal; a database would convert them, or raise.
@@ -202,11 +202,6 @@ def _kind(value: Any) -> type | None:
     if isinstance(value, bool | str):
         return type(value)
     return None if value is None else float
-
-
-def _sql_column(field: SqlColumn) -> Any:
-    table = schema.places if field.column == "idx" else schema.cases
-    return table.c[field.column]
 
 
 def _bound(value: Any) -> Any:

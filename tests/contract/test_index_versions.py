@@ -114,6 +114,7 @@ def test_a_migration_loses_nothing(backend: Backend, version: int) -> None:
     assert sweep_index.kinds() == (
         {("x",): "float", ("y",): "str"},
         {("energy",): "float", ("big",): "json", ("f",): "float", ("nul",): "str"},
+        {},
     )
     assert sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
 

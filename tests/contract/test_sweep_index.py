@@ -422,7 +422,7 @@ def test_what_is_known_follows_every_merge(
     # By an index alone, as of a record of another manifest.
     sweep_index.merge(batch(better(first, status="failed", metrics='{"a":1}'), places={}))
     assert known() == {"failed": [1, 9, 40]}
-    assert sweep_index.kinds() == ({("x",): "int"}, {("a",): "int"})
+    assert sweep_index.kinds() == ({("x",): "int"}, {("a",): "int"}, {})
     # A place of a case that has no row yet: `same` records come from other journals.
     sweep_index.merge(batch(places={20: second["case_id"]}))
     assert known() == {"failed": [1, 9, 40]}

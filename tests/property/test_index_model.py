@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex, blocks
 from hpcsweep.store.case_groups import CaseGroup
-from hpcsweep.store.column_kinds import Kinds, learn
+from hpcsweep.store.column_kinds import ColumnKinds, learn
 from hpcsweep.store.record_rows import CASE_COLUMNS
 from hpcsweep.store.upsert import RowBatch
 from tests.support.rows import MANIFEST, batch, case
@@ -65,10 +65,10 @@ class Model:
         placed = sorted(self.places.items())
         return [(index, self.cases[case_id]) for index, case_id in placed if case_id in self.cases]
 
-    def kinds(self) -> tuple[Kinds, Kinds]:
-        kinds: tuple[Kinds, Kinds] = ({}, {})
+    def kinds(self) -> ColumnKinds:
+        kinds = ColumnKinds({}, {}, {})
         for _, row in self.rows():
-            for of, name in zip(kinds, ("params", "metrics"), strict=True):
+            for of, name in zip(kinds[:2], ("params", "metrics"), strict=True):
                 learn(of, [json.loads(row[name])])
         return kinds
 

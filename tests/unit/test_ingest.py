@@ -304,12 +304,12 @@ def test_a_case_merged_during_a_reorder_has_its_place(
     made.plan()
     real = SweepIndex.reorder
 
-    def late(self: SweepIndex, known: Any, manifest: str, place: Any) -> bool:
+    def late(self: SweepIndex, known: Any, manifest: str, *places: Any) -> bool:
         with monkeypatch.context() as patch:
             patch.setattr(made.directory.__class__, "newest_manifest", lambda _: known)
             patch.setattr(SweepIndex, "reorder", real)
             older.run()  # merges in the order of the older manifest
-        return real(self, known, manifest, place)
+        return real(self, known, manifest, *places)
 
     monkeypatch.setattr(SweepIndex, "reorder", late)
     Ingest(made.directory, sweep_index).run()

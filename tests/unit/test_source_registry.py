@@ -18,6 +18,7 @@ from hpcsweep.manifest.model import json_schema
 from hpcsweep.manifest.source_forms import forms, modifiers
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.sources import registry
+from hpcsweep.sources.column_roles import ROLE_KEYS
 from hpcsweep.sources.table_keys import FORMAT_KEYS
 from tests.support import source_tables
 from tests.support.manifests import Write, mistakes, write
@@ -89,7 +90,7 @@ def test_the_example_of_every_form(write: Write, form: str) -> None:
     _, source = load_manifest(write(text))
     assert type(source).__name__ == known[form]
     names = {"type", "total_cases", *(key.name for key in kind.keys)}
-    left_out = {key.name for key in FORMAT_KEYS} if form == "table" else set[str]()
+    left_out = {key.name for key in (*FORMAT_KEYS, *ROLE_KEYS)} if form == "table" else set[str]()
     assert set(source.to_manifest_dict()) == names - left_out
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hpcsweep.errors import InputError
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
+from hpcsweep.store.column_kinds import ColumnKinds
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, TableRow, all_columns
@@ -24,8 +25,11 @@ from hpcsweep.tables.statistics import STATS, statistics_of
 from tests.support.sweeps import MadeSweep
 
 COLUMNS = all_columns(
-    {("omega",): "float", ("dt",): "float", ("flag",): "json"},
-    {("energy",): "float", ("steps",): "int", ("label",): "str"},
+    ColumnKinds(
+        params={("omega",): "float", ("dt",): "float", ("flag",): "json"},
+        metrics={("energy",): "float", ("steps",): "int", ("label",): "str"},
+        carried={},
+    )
 )
 
 

@@ -129,9 +129,10 @@ def _column(
 
 
 def _by_priority(columns: TableColumns, shown: list[str]) -> list[str]:
-    """Columns by priority: params and metrics alternate."""
+    """Columns by priority: params and metrics alternate, then carried cells."""
     alternating = chain(*zip_longest(columns.params.values(), columns.metrics.values()))
-    first = [name for name in (*CHOSEN_FIRST, *alternating) if name in shown]
+    carried = columns.carried.values()
+    first = [name for name in (*CHOSEN_FIRST, *alternating, *carried) if name in shown]
     return first + [name for name in shown if name not in first]
 
 
