@@ -1,4 +1,4 @@
-"""Write `params.yaml` so that every YAML reader, 1.1 or 1.2, gets the same values."""
+"""Write YAML, as in `params.yaml`, so that every YAML reader, 1.1 or 1.2, gets the same values."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def params_yaml(params: Mapping[str, Any]) -> bytes:
     """The params as a YAML mapping: one line each, sorted keys, nested values in flow style."""
     if not params:
         return b"{}\n"
-    return "".join(_line(_key(name), _value(params[name])) for name in sorted(params)).encode()
+    return "".join(_line(key_text(name), flow(params[name])) for name in sorted(params)).encode()
 
 
 def _line(key: str, value: str) -> str:
     return f"{key}: {value}\n" if len(key) <= _LONGEST_KEY else f"? {key}\n: {value}\n"
 
 
-def _key(name: str) -> str:
+def key_text(name: str) -> str:
+    """The key of a mapping in a line of its own."""
     plain = _PLAIN_KEY.match(name) and name.lower() not in _NOT_PLAIN
     return name if plain else _string(name)
 
@@ -38,7 +39,8 @@ def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
 
 
-def _value(value: Any) -> str:
+def flow(value: Any) -> str:
+    """A value in one line."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -50,8 +52,8 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(_member(_string(k), _value(v)) for k, v in value.items()) + "}"
-    return "[" + ", ".join(map(_value, value)) + "]"
+        return "{" + ", ".join(_member(_string(k), flow(v)) for k, v in value.items()) + "}"
+    return "[" + ", ".join(map(flow, value)) + "]"
 
 
 def _member(key: str, value: str) -> str:

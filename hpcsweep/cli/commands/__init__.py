@@ -10,6 +10,7 @@ from __future__ import annotations
 # of use.
 COMMANDS = {
     "init": (".init", "Write a manifest and a target to begin with."),
+    "import": (".import_manifest", "Write a manifest from a file of another tool."),
     "schema": (".schema", "Print the JSON Schema of a manifest, for an editor."),
     "validate": (".validate", "Check a manifest and report all of its mistakes."),
     "plan": (".plan", "Show what a submit would send."),

@@ -1,0 +1,68 @@
+"""`import`: write a manifest from a file of another tool."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from hpcsweep.cli.options import file_option
+
+# The names of `foreign.registry.TOOLS`, which a help text does not load.
+TOOLS = ("hydra", "wandb", "optuna", "snakemake", "csv")
+
+
+@click.command("import")
+@click.argument("tool", metavar="TOOL", type=click.Choice(TOOLS))
+@click.argument("source")
+@click.option("-o", "--output", type=file_option, help="Write the manifest to this new file.")
+@click.option(
+    "--command",
+    "program",
+    metavar="TEXT",
+    help="The program and its first arguments, like 'python train.py'.",
+)
+@click.option("--study", metavar="NAME", help="Which study of an Optuna storage.")
+def command(
+    tool: str, source: str, output: Path | None, program: str | None, study: str | None
+) -> None:
+    """Write a manifest from a file of another tool.
+
+    TOOL is hydra, wandb, optuna, snakemake or csv; what the manifest cannot have is listed.
+    SOURCE is a Hydra config with hydra.sweeper.params, or a line, 'python train.py -m lr=0.1,0.01';
+    a W&B sweep file; a JSON file of Optuna's distributions, or the URL of a storage; the table of a
+    Snakemake Paramspace; or a CSV or TSV table.
+    """
+    from hpcsweep.errors import SweepError
+    from hpcsweep.files import write_new
+    from hpcsweep.foreign.draft import ImportRequest
+    from hpcsweep.foreign.registry import import_file
+    from hpcsweep.foreign.writing import checked, manifest_text
+    from hpcsweep.redact import redact
+
+    path = output or Path("manifest.yaml")
+    draft = import_file(
+        tool,
+        ImportRequest(
+            source=source,
+            directory=path.parent,
+            command=None if program is None else shlex.split(program),
+            study=study,
+        ),
+    )
+    text = manifest_text(draft, f"From {redact(source)}, by `hpcsweep import {tool}`.")
+    cases = checked(text, path).n_cases
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    for remark in draft.remarks:
+        click.echo(remark)
+    try:
+        write_new(output, text.encode(), mode=0o666)
+    except FileExistsError as error:
+        raise SweepError(
+            "is there already", where=str(output), next_step="Name another file: -o FILE."
+        ) from error
+    click.echo(f"written: {output}, {cases} cases")
+    click.echo(f"Next: hpcsweep plan {output}")

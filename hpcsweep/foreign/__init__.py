@@ -1,0 +1,1 @@
+"""Manifests from the files of other tools: `registry` knows the tools, one module each."""
