@@ -8,6 +8,8 @@ from itertools import accumulate
 
 # Bytes whose count of bits is known beforehand.
 _BLOCK = 128
+# The count of bits of every byte; Python 3.9 has no int.bit_count.
+_BITS = bytes(bin(byte).count("1") for byte in range(256))
 
 
 class Positions:
@@ -34,14 +36,14 @@ class Positions:
         byte, bit = divmod(position, 8)
         block = byte // _BLOCK
         before = self._ranks[block] + _ones(self.bits[block * _BLOCK : byte])
-        return before + (_ones(bytes([self.bits[byte] & (1 << bit) - 1])) if bit else 0)
+        return before + (_BITS[self.bits[byte] & (1 << bit) - 1] if bit else 0)
 
     def select(self, rank: int) -> int:
         """The kept position of a rank of `0 .. count-1`."""
         block = bisect_right(self._ranks, rank) - 1
         left = rank - self._ranks[block]
         byte = block * _BLOCK
-        while left >= (ones := self.bits[byte].bit_count()):
+        while left >= (ones := _BITS[self.bits[byte]]):
             left -= ones
             byte += 1
         rest = self.bits[byte]
@@ -51,4 +53,4 @@ class Positions:
 
 
 def _ones(some: bytes) -> int:
-    return int.from_bytes(some, "little").bit_count()
+    return sum(some.translate(_BITS))

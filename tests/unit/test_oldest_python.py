@@ -23,10 +23,10 @@ for name in sys.argv[1:]:
             raise
 """
 CASES = """
-import json, sys
+import json, pathlib, sys
 from hpcsweep.sources import source_from_manifest_dict
 for text in sys.argv[1:]:
-    source = source_from_manifest_dict(json.loads(text))
+    source = source_from_manifest_dict(json.loads(text), pathlib.Path())
     print(json.dumps([[source[i].case_id, source[i].params] for i in range(source.n_cases)]))
 """
 # One of each kind that describes itself in a few lines.
@@ -58,8 +58,10 @@ def test_what_tasks_may_import_can_be_imported() -> None:
 
 
 def test_cases_are_the_same() -> None:
-    described = (json.dumps(source.to_manifest_dict()) for source in SOURCES)
-    lines = run(CASES, *described).splitlines()
+    # A task reads what a condition keeps, and evaluates nothing.
+    filtered = hs.grid(a=[1, 2, 3], b=[1, 2, 3], c=[1, 2]).where("a < b and c > 1")
+    described = [json.dumps(source.to_manifest_dict()) for source in SOURCES]
+    lines = run(CASES, *described, json.dumps(filtered.to_frozen_dict())).splitlines()
     assert [json.loads(line) for line in lines] == [
-        [[case.case_id, case.params] for case in source] for source in SOURCES
+        [[case.case_id, case.params] for case in source] for source in [*SOURCES, filtered]
     ]
