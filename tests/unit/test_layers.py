@@ -45,3 +45,13 @@ def test_loads_nothing_heavy(module: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert HEAVY.intersection(done.stdout.split()) == set()
+
+
+def test_an_ingest_does_not_load_the_dialect_of_postgresql() -> None:
+    script = "import sys, hpcsweep.store.ingest; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split()
+    assert "sqlalchemy.dialects" in loaded
+    assert "sqlalchemy.dialects.postgresql" not in loaded
