@@ -45,11 +45,6 @@ def cluster_of_few() -> Iterator[EmulatedCluster]:
         yield made
 
 
-def wait_empty(cluster: EmulatedCluster) -> None:
-    """Wait until no job is left, not even a closing job."""
-    wait_until(lambda: not (rows := cluster.run("squeue", "-h")) or rows, WAIT_S, "an empty queue")
-
-
 @pytest.mark.parametrize(
     "step", [pytest.param(one, marks=[] if one in USUAL else pytest.mark.soak) for one in STEPS]
 )
@@ -62,13 +57,13 @@ def test_the_next_advance_goes_on(
     point = Point(**{**vars(point), "program": ADVANCE})
     project.submit(code=0, **kill_at([point], marks))
     wait_until(lambda: struck(marks) == [0], WAIT_S, f"a closing job killed {step}")
-    wait_empty(cluster_of_few)
+    cluster_of_few.emulated.wait_empty()
     assert len(cluster_of_few.arrays(project.job_names)) == arrays
 
     project.cli("advance", project.name)
 
     project.wait_status(lambda seen: bool(seen["complete"]), "a complete sweep")
-    wait_empty(cluster_of_few)
+    cluster_of_few.emulated.wait_empty()
     check_whole(project, CASES)
     assert project.executions() == dict.fromkeys(range(CASES), 1)
     assert len(cluster_of_few.arrays(project.job_names)) == 2

@@ -70,7 +70,7 @@ def test_nothing_is_sent_that_a_user_cancelled(site: Site) -> None:
     site.hpcsweep("submit", site.manifest(text))
     wait_until(lambda: site.status().get("running", 0) > 0, 60, "a running case", poll_s=0.5)
     site.hpcsweep("cancel", "s")
-    wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
+    site.cluster.wait_empty()
     assert "nothing to submit" in site.hpcsweep("advance", "s")
     assert len(site.plans()) == 1
     said = site.hpcsweep("submit", site.manifest(ROLLING), "--allow-mixed")  # but for the user
@@ -106,7 +106,7 @@ def test_what_fails_again_and_again_is_given_up(site: Site) -> None:
     )
     wait_until(lambda: len(site.plans()) == 3, 90, "the third attempt", poll_s=0.5)
     site.wait_for(complete=2, failed=1)
-    wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
+    site.cluster.wait_empty()
     said = site.hpcsweep("advance", "s")
     assert "nothing to submit" in said
     given_up = "retry gave up 1 case: error after 3 attempts (index 1)"
@@ -134,11 +134,11 @@ def test_a_user_is_told_once_of_the_end(site: Site) -> None:
     site.hpcsweep("submit", site.manifest(text))
     site.wait_for(complete=18)
     site.hpcsweep("advance", "s")
-    wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
+    site.cluster.wait_empty()
     assert said.read_text() == "s is complete: 18 cases\n"
     grown = text.replace("[0, 18]", "[0, 20]")
     site.hpcsweep("submit", site.manifest(grown), "--wait")
-    wait_until(lambda: not site.cluster.out("squeue", "-h"), 60, "an empty queue", poll_s=0.5)
+    site.cluster.wait_empty()
     assert said.read_text().splitlines() == ["s is complete: 18 cases", "s is complete: 20 cases"]
 
 

@@ -8,9 +8,7 @@ from typing import Any
 
 from tests.support.clusters import started_emulated
 from tests.support.project import TARGET, Project
-from tests.support.wait import wait_until
 
-LONG_S = 600.0
 # Case 1 needs more than the first 150 MB and holds them until that is seen, case 2 does not end in
 # its first attempt, case 3 fails always.
 BEHAVIOUR = """\
@@ -54,11 +52,7 @@ def test_what_ran_out_is_raised_until_it_is_enough_or_given_up(tmp_path: Path) -
             },
         )
         project.submit()
-        wait_until(
-            lambda: not (rows := cluster.run("squeue", "-h")) or rows,
-            LONG_S,
-            "the end of all arrays and closing jobs",
-        )
+        cluster.emulated.wait_empty()
         seen = project.status()
         assert (seen["counts"]["complete"], seen["reasons"]) == (3, {"error": 1})
         assert "nothing to submit" in project.cli("advance", project.name).stdout

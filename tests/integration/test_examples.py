@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.manifest.user import load_manifest
-from tests.support import clusters
+from tests.support import clusters, preloaded
 from tests.support.clusters import HPCSWEEP, Cluster
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -30,15 +29,7 @@ def examples(tmp_path: Path) -> Path:
 
 
 def run(cluster: Cluster, directory: Path, *argv: str) -> str:
-    done = subprocess.run(
-        argv,
-        cwd=directory,
-        env=cluster.env(),
-        capture_output=True,
-        text=True,
-        timeout=CLI_S,
-        check=False,
-    )
+    done = preloaded.run(argv, directory, cluster.env(), CLI_S)
     assert done.returncode == 0, f"{argv}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -56,7 +56,7 @@ def test_ten_slots_lose_nothing_whoever_is_killed(tmp_path: Path) -> None:
         kill(project, pids(project)[0][2])
         project.release(*range(0, count, 6))
         wait_until(
-            lambda: project.status()["counts"]["complete"] == count or str(project.status()),
+            lambda: (seen := project.status())["counts"]["complete"] == count or str(seen),
             240,
             "all complete",
             poll_s=0.5,
@@ -159,7 +159,7 @@ def test_no_case_runs_into_the_time_limit(tmp_path: Path) -> None:
         )
         project.submit()
         wait_until(
-            lambda: project.status()["counts"]["complete"] == count or str(project.status()),
+            lambda: (seen := project.status())["counts"]["complete"] == count or str(seen),
             240,
             "all complete",
             poll_s=0.5,
@@ -194,7 +194,7 @@ def test_a_thousand_uneven_cases_in_tasks_of_three_minutes(tmp_path: Path) -> No
         )
         project.submit()
         wait_until(
-            lambda: project.status()["counts"]["complete"] == count or str(project.status()),
+            lambda: (seen := project.status())["counts"]["complete"] == count or str(seen),
             900,
             "all complete",
             poll_s=2.0,

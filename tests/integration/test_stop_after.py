@@ -28,7 +28,7 @@ def is_stopped(site: Site) -> bool:
 
 
 def wait_for_empty_queue(site: Site) -> None:
-    wait_until(lambda: not site.cluster.out("squeue", "-h"), 90, "an empty queue", poll_s=0.5)
+    site.cluster.wait_empty()
 
 
 def test_equal_failures_stop_a_part_while_it_runs_and_a_submit_goes_on(site: Site) -> None:

@@ -12,8 +12,11 @@ from typing import Any, Self
 
 from hpcsweep import emulator
 from hpcsweep.emulator import client
+from hpcsweep.emulator.names import FINAL_STATES
 from tests.support.wait import wait_until
 
+# Seconds for all that a test has submitted.
+LONG_S = 600.0
 QUICK: dict[str, Any] = {
     "kill_wait_s": 1.0,
     "requeue_delay_s": 0.05,
@@ -92,6 +95,15 @@ class Emulated:
         """
         answer = client.ask(self.directory, {"do": "queue", "ids": list(jobs) or None})
         return list(answer["jobs"])
+
+    def wait_empty(self) -> None:
+        """Wait until every job is over, closing jobs too."""
+
+        def is_empty() -> bool | str:
+            left = [one for one in self.queue() if one["state"] not in FINAL_STATES]
+            return not left or str([(one["id"], one["name"], one["state"]) for one in left])
+
+        wait_until(is_empty, LONG_S, "an empty queue")
 
     def rows(self, job: int, fields: str = "%i %T") -> list[str]:
         """One line for each element of the queue, finished ones too."""

@@ -16,14 +16,19 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.status import status
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from tests.support import preloaded
-from tests.support.clusters import HPCSWEEP
+from tests.support.clusters import HPCSWEEP, INGEST_LATER
 from tests.support.emulated import Emulated
 from tests.support.wait import wait_until
 
 # One array holds 5 tasks, and 8 jobs and array tasks fit into the queue.
 SMALL = {"max_array_size": 6, "max_submit_jobs": 8, "account": "physics"}
 CLI_S = 120.0
-GRACES = {"HPCSWEEP_GRACE_S": "1", "HPCSWEEP_QUERY_INTERVAL_S": "0", "HPCSWEEP_CLUSTER": "slurm"}
+GRACES = {
+    "HPCSWEEP_GRACE_S": "1",
+    "HPCSWEEP_QUERY_INTERVAL_S": "0",
+    "HPCSWEEP_CLUSTER": "slurm",
+    **INGEST_LATER,
+}
 
 
 class Site:

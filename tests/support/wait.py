@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 # Largest pause, in seconds, that follows from how long a call takes.
-REST_MAX_S = 1.0
+REST_MAX_S = 3.0
 
 
 class WaitTimeout(AssertionError):
@@ -25,8 +25,8 @@ def wait_until(
     """Call `predicate` until it returns a true value that is not a string, and return that.
 
     A string says "not yet" and describes what was seen; any other false value says "not yet".
-    Between two calls are `poll_s` seconds, or up to `REST_MAX_S` after a call that took long: what
-    is waited for needs the processor as well.
+    Between two calls are `poll_s` seconds, or after a call that took long four times as many, up to
+    `REST_MAX_S`: what is waited for needs the processor as well.
     *Raises* WaitTimeout, which names `what` and the last thing seen, after `timeout_s` seconds.
     """
     deadline = time.monotonic() + timeout_s
@@ -38,4 +38,4 @@ def wait_until(
         ended = time.monotonic()
         if ended >= deadline:
             raise WaitTimeout(f"not within {timeout_s:g} s: {what}; last seen: {seen!s}")
-        time.sleep(max(poll_s, min(2 * (ended - begun), REST_MAX_S)))
+        time.sleep(max(poll_s, min(4 * (ended - begun), REST_MAX_S)))

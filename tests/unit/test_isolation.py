@@ -71,7 +71,7 @@ def run(x):
     return {"pid": os.getpid(), "done": done}
 """
     source = grid(x=[1, 2, 3, 4, 5])
-    made = MadeSweep(tmp_path, source, python=python, isolation="task", case_timeout_s=1.0)
+    made = MadeSweep(tmp_path, source, python=python, isolation="task", case_timeout_s=3.0)
     first, crashed, third, hung, last = ends(made)
     assert (crashed["reason"], crashed["error"]["message"]) == (
         "signal",

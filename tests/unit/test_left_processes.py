@@ -164,7 +164,7 @@ def run(x):
     time.sleep(600)
 """
     source = grid(x=[1, 2])
-    made = MadeSweep(tmp_path, source, python=DAEMON + python, case_timeout_s=1.5)
+    made = MadeSweep(tmp_path, source, python=DAEMON + python, case_timeout_s=3.0)
     made.plan()
     made.run()
     bomb, other = (made.ends()[index] for index in range(2))

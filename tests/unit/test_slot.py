@@ -440,12 +440,12 @@ def test_a_case_timeout(tmp_path: Path, ignores: bool) -> None:
         "import os, signal, time\ndef run(x):\n"
         f"    if x == 0: {ignore}; time.sleep(600)\n    return {{'pid': os.getpid()}}\n"
     )
-    made = MadeSweep(tmp_path, grid(x=[0, 1]), python=python, case_timeout_s=1.5)
+    made = MadeSweep(tmp_path, grid(x=[0, 1]), python=python, case_timeout_s=3.0)
     made.plan(term_grace_s=0.2)
     made.run()
     first, second = made.ends()[0], made.ends()[1]
     assert (first["status"], first["reason"]) == ("failed", "case_timeout")
-    assert "longer than 1.5 s" in first["error"]["message"]
+    assert "longer than 3 s" in first["error"]["message"]
     assert second["status"] == "complete"
 
 
