@@ -18,8 +18,9 @@ def case_files(
 ) -> Iterator[tuple[int, RunFiles]]:
     """Index and files of every case that has a file `name`; `selected` limits it to these indices.
 
-    `report` collects complete cases whose files are missing or damaged. *Raises* InputError if
-    the name is not a path inside a run directory, or if no case has it.
+    `report` collects complete cases whose files are missing or damaged, and counts those that have
+    no such file. *Raises* InputError if the name is not a path inside a run directory, or if no
+    case has it.
     """
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise InputError(
@@ -33,6 +34,7 @@ def case_files(
             with report.collecting(row):
                 kept = kept_files(sweep, row)
                 files = kept if kept and has_file(kept, row, name) else None
+                report.without += files is None
             if files is not None:
                 count += 1
                 yield row["idx"], files

@@ -143,6 +143,8 @@ class DamageReport:
     named: list[str] = field(default_factory=list)
     # Count of the complete cases that `lost_files` checked.
     checked: int = 0
+    # Count of the cases that do not have the file that was asked for, and need not have it.
+    without: int = 0
 
     @contextlib.contextmanager
     def collecting(self, row: IndexRow) -> Iterator[None]:

@@ -20,14 +20,26 @@ from hpcsweep.tables.columns import TableColumns, TableRow
 BATCHES_AT_ONCE = 4
 
 
-def csv_lines(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[str]:
-    """RFC 4180 lines ending in LF: shortest exact numbers, empty fields for missing values."""
+# How a text begins that a spreadsheet takes for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_lines(
+    columns: TableColumns, rows: Iterable[TableRow], *, for_spreadsheets: bool = False
+) -> Iterator[str]:
+    """RFC 4180 lines ending in LF: shortest exact numbers, empty fields for missing values.
+
+    `for_spreadsheets` puts an apostrophe before texts that these would take for a formula.
+    """
     buffer = StringIO()
     # Before Python 3.13, csv quotes only the line terminator; readers also split lines at CR.
     writer = csv.writer(_EndingInLf(buffer), lineterminator="\r\n")
-    writer.writerow(columns.names)
+    writer.writerow(_without_formulas(columns.names) if for_spreadsheets else columns.names)
     for batch in batches_of(columns, rows):
-        cells = [_csv_cells(batch.values[name]) for name in columns.names]
+        values: Iterable[Sequence[Any]] = (batch.values[name] for name in columns.names)
+        if for_spreadsheets:
+            values = map(_without_formulas, values)
+        cells = map(_csv_cells, values)
         writer.writerows(zip(*cells, strict=True))
         yield buffer.getvalue()
         buffer.seek(0)
@@ -43,6 +55,14 @@ def _csv_cells(values: Sequence[Any]) -> Sequence[Any]:
     if types <= {type(None), float} and all(map(isfinite, filter(None, values))):
         return values
     return list(map(cell, values))
+
+
+def _without_formulas(values: Sequence[Any]) -> list[Any]:
+    """Values whose texts are no formula; numbers stay numbers."""
+    return [
+        f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+        for value in values
+    ]
 
 
 class _EndingInLf:

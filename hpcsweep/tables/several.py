@@ -105,5 +105,5 @@ def _joined(parts: Mapping[str, Iterator[TableRow]], table: TableColumns) -> Ite
 
     counts = [rows.count for rows in parts.values() if isinstance(rows, TableRows)]
     if len(counts) == len(parts):
-        return TableRows(make, table.row_names, sum(counts))
+        return TableRows(make, list(table.kinds), sum(counts))
     return (row for batch in make(table.names) for row in batch.rows())

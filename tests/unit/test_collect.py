@@ -441,3 +441,23 @@ def test_queries_take_selections(made: MadeSweep, monkeypatch: pytest.MonkeyPatc
     assert rows == [{"index": 2, "attempt": 1, "asked_cpus": 1}]
     assert sweep.query("x > 99") == []
     assert "failed: error: no good" in sweep.logs(made.source[2].case_id[:12])
+
+
+def test_csv_for_spreadsheets_has_no_formula() -> None:
+    """Texts get an apostrophe, in a column of numbers and texts too; numbers stay numbers."""
+    kinds = {"=name": "str", "mixed": "json", "energy": "float"}
+    columns = TableColumns(params={}, metrics={}, kinds=kinds, names=list(kinds))
+    texts = ["=1+1", "+1", "-x", "@sum", "\ta", "\rb", "a=b", "", None]
+    mixed = [-1.5, -2, "-3", True, [-1], -1e300, "x", None, 0]
+    rows = [{"=name": a, "mixed": b, "energy": -0.5} for a, b in zip(texts, mixed, strict=True)]
+    lines = formats.csv_lines(columns, rows, for_spreadsheets=True)
+    read = list(csv.reader(io.StringIO("".join(lines), newline="")))
+    assert read[0] == ["'=name", "mixed", "energy"]
+    assert [row[0] for row in read[1:]] == [
+        *("'=1+1", "'+1", "'-x", "'@sum", "'\ta", "'\rb", "a=b", "", "")
+    ]
+    assert [row[1] for row in read[1:]] == [
+        *("-1.5", "-2", "'-3", "true", "[-1]", "-1e+300", "x", "", "0")
+    ]
+    assert {row[2] for row in read[1:]} == {"-0.5"}
+    assert csv_text(columns, rows[:1]) == "=name,mixed,energy\n=1+1,-1.5,-0.5\n"

@@ -118,6 +118,21 @@ def test_a_run_directory(templates: dict[str, MadeSweep], tmp_path: Path, what: 
         assert (logs.exit_code, kind in logs.stderr) == (1, True)
 
 
+@pytest.mark.parametrize("paths", [[], ["--paths"]])
+def test_cases_without_a_file_that_they_need_not_have_are_counted(
+    templates: dict[str, MadeSweep], tmp_path: Path, paths: list[str]
+) -> None:
+    made = templates["all"].copy(tmp_path)
+    (made.run_dir(1) / "artifacts" / "note.txt").unlink()
+    shutil.rmtree(made.run_dir(2))
+    done = cli(made, "files", "artifacts/note.txt", *paths)
+    assert (done.exit_code, len(done.stdout.split())) == (1, 2)
+    assert "1 of 4 cases that were begun have no file artifacts/note.txt\n" in done.stderr
+    assert "files of complete cases: 1 gone" in done.stderr
+    done = cli(made, "files", "artifacts/note.txt", "--cases", "0,3", *paths)
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
 def test_a_cut_document_that_files_cannot_judge(
     templates: dict[str, MadeSweep], tmp_path: Path
 ) -> None:

@@ -25,18 +25,23 @@ def command(sweep: str, name: str, paths: bool, selection: Selection, **shared: 
     FILE is a path in the run directory, such as artifacts/metrics.json.
     """
     from hpcsweep.cli import streams
-    from hpcsweep.cli.notices import report_lost_files
+    from hpcsweep.cli.notices import notify, report_lost_files
     from hpcsweep.cli.selecting import selected_of
     from hpcsweep.runs.files import case_files
     from hpcsweep.runs.find import DamageReport
 
     directory, report = load_context(**shared).sweep(sweep), DamageReport()
     chosen = selected_of(selection, directory)
+    count = 0
     for _, files in case_files(directory, name, report, chosen):
+        count += 1
         if paths:
             click.echo(files.path(name) or f"{files.label}/{name}", file=streams.document())
         else:
             data = files.read(name) or b""
             # Start each document on a new line, as jq expects.
             streams.write_bytes(data if data.endswith(b"\n") else data + b"\n")
+    if report.without:
+        of_them = report.without + count + report.lost.total()
+        notify(f"{report.without} of {of_them} cases that were begun have no file {name}")
     report_lost_files(report)

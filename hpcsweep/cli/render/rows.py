@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from itertools import chain, islice, zip_longest
-from typing import Any
+from typing import Any, Literal
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
@@ -43,33 +42,25 @@ MARK = "*"
 # Significant digits of floats; params that have no more than the second are exact.
 DIGITS = 6
 EXACT_DIGITS = 12
+# What rows on a screen look like: the columns that fit, all of them in lines of any length, or a
+# block for each row.
+View = Literal["fitted", "wide", "vertical"]
 
 
-class View(StrEnum):
-    """How rows are shown on a screen."""
-
-    # The columns that fit beside each other, floats rounded.
-    FITTED = "fitted"
-    # All columns with exact values, in lines of any length.
-    WIDE = "wide"
-    # A block for each row, with exact values.
-    VERTICAL = "vertical"
-
-
-def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = View.FITTED) -> None:
-    """Print rows: the columns named, or the default ones."""
+def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = "fitted") -> None:
+    """Print rows: the columns named, or the default ones; exact values unless they are `fitted`."""
     needed = dict.fromkeys([*columns.names, *columns.on_demand])
     batches = batches_of(replace(columns, names=list(needed)), rows)
     stream = chain.from_iterable(batch.rows() for batch in batches)
     taken = list(islice(stream, TABLE_ROWS + 1))
     shown = taken[:TABLE_ROWS]
     match view:
-        case View.VERTICAL:
+        case "vertical":
             _print_blocks(columns, shown)
-        case View.WIDE:
+        case "wide":
             made = [_column(columns, name, shown, exact=True) for name in columns.names]
             print_texts(*layout.lines(made, console.ANY_WIDTH))
-        case View.FITTED:
+        case "fitted":
             _print_fitted(columns, shown)
     # A plain iterator has no count: read the rest.
     count = rows.count if isinstance(rows, TableRows) else len(taken) + sum(1 for _ in stream)

@@ -1,0 +1,124 @@
+"""The options that say where a table goes, and how: screen or file, and the format."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpcsweep.cli.options import file_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hpcsweep.cli.render.rows import View
+    from hpcsweep.tables.columns import TableColumns, TableRow
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableOutput:
+    """Where a table goes."""
+
+    # "table", "csv", "jsonl" or "parquet".
+    form: str
+    # None for standard output.
+    path: Path | None = None
+    view: View = "fitted"
+    # Whether a spreadsheet takes no text of the CSV for a formula.
+    safe_csv: bool = False
+
+    def __post_init__(self) -> None:
+        """*Raises* UsageError for options that contradict each other."""
+        if self.path is not None and self.is_screen:
+            raise click.UsageError(
+                "--format table is for the screen; a file is csv, jsonl or parquet"
+            )
+        if self.path is None and self.form == "parquet":
+            raise click.UsageError("--format parquet needs --output")
+        if self.view != "fitted" and not self.is_screen:
+            raise click.UsageError("--wide and --vertical are for the screen")
+        if self.safe_csv and self.form != "csv":
+            raise click.UsageError("--safe-csv is for --format csv")
+
+    @property
+    def is_screen(self) -> bool:
+        """Whether it is a table for people."""
+        return self.form == "table"
+
+    def write(self, columns: TableColumns, rows: Iterator[TableRow]) -> None:
+        """Print the table, or write its file."""
+        from hpcsweep.cli import streams
+        from hpcsweep.cli.render.rows import print_table
+        from hpcsweep.tables import formats
+
+        match self.form:
+            case "parquet" if self.path is not None:
+                formats.write_parquet(columns, rows, self.path)
+            case "jsonl":
+                formats.write(formats.jsonl_lines(columns, rows), self.path, streams.document())
+            case "csv":
+                lines = formats.csv_lines(columns, rows, for_spreadsheets=self.safe_csv)
+                formats.write(lines, self.path, streams.document())
+            case _:
+                print_table(columns, rows, self.view)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --format, --output, --wide, --vertical and --safe-csv, as `output`."""
+
+    @functools.wraps(command)
+    def with_output(
+        *arguments: Any,
+        form: str | None,
+        path: Path | None,
+        wide: bool,
+        vertical: bool,
+        safe_csv: bool,
+        **others: Any,
+    ) -> Any:
+        if wide and vertical:
+            raise click.UsageError("--wide and --vertical exclude each other")
+        view: View = "wide" if wide else "vertical" if vertical else "fitted"
+        form = form or ("csv" if safe_csv and path is None else _form_of(path))
+        output = TableOutput(form=form, path=path, view=view, safe_csv=safe_csv)
+        return command(*arguments, output=output, **others)
+
+    for option in (
+        click.option("--output", "path", type=file_option, help="Write to a file."),
+        click.option(
+            "--safe-csv",
+            is_flag=True,
+            help="CSV for spreadsheets: no text is taken for a formula.",
+        ),
+        click.option(
+            "--vertical", is_flag=True, help="On the screen: a block of lines for each row."
+        ),
+        click.option(
+            "--wide", is_flag=True, help="On the screen: all columns, in lines of any length."
+        ),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(["table", "csv", "jsonl", "parquet"]),
+            help="Default: a table on the screen, or what the suffix of --output says.",
+        ),
+    ):
+        with_output = option(with_output)
+    return with_output
+
+
+def _form_of(output: Path | None) -> str:
+    """The format without --format."""
+    if output is None:
+        return "table"
+    suffix = output.suffix.lower().lstrip(".") or "csv"
+    if suffix not in ("csv", "jsonl", "parquet"):
+        raise click.UsageError(
+            f"no format is known for {output.name}: name it .csv, .jsonl or "
+            ".parquet, or give --format"
+        )
+    return suffix
