@@ -89,8 +89,8 @@ class Cli(click.Group):
 def main() -> None:
     """Parameter sweeps as Slurm job arrays: one manifest in, one table out.
 
-    A SWEEP is its directory, its name under outputs/, its manifest, or the manifest's directory if
-    it has one sweep.
+    A SWEEP is its directory, its name under outputs/, its manifest, the manifest's directory if it
+    has one sweep, or its archive.
     """
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hpcsweep.cluster import registry
 from hpcsweep.settings import Settings
+from hpcsweep.sweepdir.archive import extract_logs
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 
@@ -15,6 +16,8 @@ def task_logs(sweep: SweepDirectory, submission: int, chunk: int) -> Iterator[Pa
     plan, document = sweep.plan(submission)
     cluster = registry.of_record(document["cluster"], sweep, Settings())
     directory = sweep.log_dir(submission)
+    if sweep.archive:
+        extract_logs(sweep, submission)
     for part in plan.parts:
         if 0 <= chunk - part.first_chunk < part.chunks:
             yield from cluster.logs(directory, part.number, part.element(chunk))

@@ -23,7 +23,7 @@ def idle_sweep(
     sweep: SweepDirectory, settings: Settings, notify: Notify = lambda _: None
 ) -> Iterator[SweepLock]:
     """Hold the lock of a sweep of which nothing runs. *Raises* SweepBusy if something does."""
-    if not sweep.is_writable:
+    if not sweep.writable().is_writable:
         raise SweepError(
             "you may not write here",
             where=str(sweep.path),

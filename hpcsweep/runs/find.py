@@ -17,6 +17,7 @@ from hpcsweep.logbook.packs import METADATA, PackedFiles, PackLocation, open_pac
 from hpcsweep.logbook.run_directory import METRICS, read_metadata
 from hpcsweep.logbook.runfiles import FolderFiles, RunFiles, no_file
 from hpcsweep.records import Status
+from hpcsweep.runs.archived import archived_files
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -34,6 +35,9 @@ def run_files(sweep: SweepDirectory, row: IndexRow) -> RunFiles | None:
     In this order: packed; unpacked since; the published run directory, if its token matches; the
     attempt's own directory. *Raises* Damaged for files that exist and cannot be read.
     """
+    if sweep.archive:
+        archived = archived_files(sweep, row)
+        return _checked_owner(archived, row) if isinstance(archived, PackedFiles) else archived
     run_dir = str(row["run_dir"] or "")
     place = PackLocation.parse(run_dir)
     if place is not None:

@@ -71,7 +71,7 @@ def _started(
         index=row["idx"],
         case_id=row["case_id"],
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
-        texts=chain(own, _texts(paths)),
+        texts=chain(own, _texts(sweep, paths)),
         attempts=[
             line(attempt, sweep.resources(sweep.plan(attempt["submission"])[0]))
             for attempt in attempts
@@ -94,7 +94,7 @@ def _unstarted(sweep: SweepDirectory, index: int) -> CaseLogs:
         case_id = version.source[index].case_id
     except SourceError as error:  # the user's own source fails
         state = f"{state}: {error}"
-    texts = _texts(paths)
+    texts = _texts(sweep, paths)
     return CaseLogs(index=index, case_id=case_id, state=state, attempts=[], texts=texts)
 
 
@@ -105,8 +105,8 @@ def _own_texts(files: RunFiles | None) -> Iterator[tuple[str, str]]:
             yield f"{files.path(name) or f'{files.label}/{name}'}", data.decode(errors="replace")
 
 
-def _texts(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
+def _texts(sweep: SweepDirectory, paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
     for path in paths:
         data = read_content(str(path))
         if data:
-            yield str(path), data.decode(errors="replace")
+            yield sweep.shown(path), data.decode(errors="replace")

@@ -25,6 +25,7 @@ def unpack(
     are missing or damaged. *Safe to repeat.* *Raises* InputError if none of them is packed.
     *Writes* `runs/…/log_…/`.
     """
+    sweep.writable()
     is_packed = False
     with fresh_index(sweep) as sweep_index:
         for row in sweep_index.rows(within=selected):

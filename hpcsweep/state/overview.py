@@ -19,6 +19,7 @@ from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import known_index
+from hpcsweep.sweepdir.archive import head_of, is_archive
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk
 from hpcsweep.sweepdir.followers import is_sent_when
@@ -36,6 +37,8 @@ class EntryKind(StrEnum):
     DAMAGED = "damaged"
     # What is left of a sweep whose removal was interrupted.
     REMOVED = "removed"
+    # A sweep in a tar, which can be read as it is.
+    ARCHIVE = "archive"
     # Runs of `hpcsweep run`.
     LOCAL = "local"
     # A directory that is no sweep.
@@ -92,6 +95,8 @@ def _entries(root: Path, settings: Settings | None) -> Iterator[Overview]:
     for name in names(root):
         path = root / name
         removed = removed_name(name)
+        if path.suffix == ".tar" and path.is_file() and is_archive(path):
+            yield _archived(path)
         if not path.is_dir() or (name.startswith(".") and not removed):
             continue
         entry = Overview(name=name, path=str(path), kind=EntryKind.OTHER)
@@ -104,6 +109,17 @@ def _entries(root: Path, settings: Settings | None) -> Iterator[Overview]:
             yield replace(entry, kind=EntryKind.LOCAL)
         else:
             yield entry
+
+
+def _archived(path: Path) -> Overview:
+    """What the head of an archive says of its sweep."""
+    entry = Overview(name=path.name, path=str(path), kind=EntryKind.ARCHIVE)
+    try:
+        inside = head_of(path)["overview"]
+        counts = {Status(status): count for status, count in (inside["counts"] or {}).items()}
+        return replace(entry, cases=inside["cases"], counts=counts, submitted=inside["submitted"])
+    except HpcsweepError as error:
+        return replace(entry, kind=EntryKind.DAMAGED, note=str(error))
 
 
 def overview_of(path: Path, settings: Settings | None = None) -> Overview:

@@ -201,7 +201,7 @@ def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> 
     manifest, tasks = outlook.version.manifest, outlook.tasks
     return Summary(
         name=sweep.name,
-        path=str(sweep.path),
+        path=sweep.shown_path,
         manifest=manifest.fingerprint,
         n_cases=sum(group.indices.count for group in outlook.groups),
         counts=dict(counts) | {status: 0 for status in Status if status not in counts},

@@ -208,6 +208,11 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
     write permission the copy is not published. *Raises* StoreError, JournalError.
     """
     shared = sweep.path / INDEX_NAME
+    if sweep.archive:  # its index has everything, and its journals stay there
+        sweep_index = SweepIndex(shared, sweep.key)
+        _prepare(sweep, sweep_index)
+        yield sweep_index
+        return
     if not sweep.is_writable:
         with _private_index(sweep, shared) as sweep_index:
             yield sweep_index
@@ -292,7 +297,9 @@ def _private_copy(stack: contextlib.ExitStack, shared: Path | None) -> Path:
 
 
 def _location(sweep: SweepDirectory) -> Path | URL:
-    """The location that the newest manifest gives."""
+    """The location that the newest manifest gives; an archive has a file."""
+    if sweep.archive:
+        return sweep.path / INDEX_NAME
     manifest = sweep.newest().manifest
     return locate_database(manifest.store, sweep.path / INDEX_NAME)
 

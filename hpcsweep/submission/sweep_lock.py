@@ -91,7 +91,7 @@ def awaited_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Ite
 
 
 def _root_of(sweep: SweepDirectory) -> Callable[[], Path]:
-    return lambda: make_directory(sweep.path / CLAIMS)
+    return lambda: make_directory(sweep.writable().path / CLAIMS)
 
 
 def patiently(action: Callable[[], T]) -> T:

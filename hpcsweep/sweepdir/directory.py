@@ -51,7 +51,8 @@ _LEFTOVERS = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", 
 _PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel|closing)\.json", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MARKER = schema(
-    {"format": integer(), "name": TEXT, "key": HEX16}, {"share": one_of(("private", "group"))}
+    {"format": integer(), "name": TEXT, "key": HEX16},
+    {"share": one_of(("private", "group")), "archive": TEXT},
 )
 
 Identity = tuple[str, int, int, int, int]
@@ -216,6 +217,8 @@ class SweepDirectory(SweepPaths):
     share: str = "private"
     # Whether this command writes nothing into it, since the disk is full.
     is_read_only: bool = False
+    # The archive that it was extracted from, without what is large; "" for a sweep of its own.
+    archive: str = ""
     # Caches of immutable files: manifests by fingerprint, plans by their file, part facts by
     # their plan's file and by name.
     _versions: dict[str, Version] = field(
@@ -254,7 +257,13 @@ class SweepDirectory(SweepPaths):
                 where=str(marker),
                 next_step="Use the hpcsweep that wrote it, or a newer one.",
             )
-        sweep = cls(path.resolve(), value["name"], value["key"], value.get("share") or "private")
+        sweep = cls(
+            path.resolve(),
+            value["name"],
+            value["key"],
+            value.get("share") or "private",
+            archive=value.get("archive", ""),
+        )
         if sweep.share == "group":
             open_to_group(sweep.path)
         return sweep
@@ -276,7 +285,7 @@ class SweepDirectory(SweepPaths):
             marker |= {"share": share} if share != "private" else {}
             with contextlib.suppress(FileExistsError):
                 made.file(path / MARKER, json_bytes(marker))
-        sweep = cls.open(path)
+        sweep = cls.open(path).writable()
         if sweep.name != name:
             raise SweepError(
                 f"belongs to the sweep {sweep.name!r}, not {name!r}",
@@ -295,7 +304,26 @@ class SweepDirectory(SweepPaths):
     @property
     def is_writable(self) -> bool:
         """Whether to write here: not on a read-only mount or a full disk, or in another's sweep."""
-        return not self.is_read_only and os.access(self.path, os.W_OK)
+        return not (self.is_read_only or self.archive) and os.access(self.path, os.W_OK)
+
+    def writable(self) -> SweepDirectory:
+        """The same sweep, for a command that changes it. *Raises* SweepError for an archive."""
+        if self.archive:
+            raise SweepError(
+                "is an archive, which can only be read",
+                where=self.archive,
+                next_step="`tar xf` makes a sweep directory of it again.",
+            )
+        return self
+
+    @property
+    def shown_path(self) -> str:
+        """The path for people: of an archive, that of the tar."""
+        return self.archive or str(self.path)
+
+    def shown(self, path: Path) -> str:
+        """The path for people of a file of the sweep."""
+        return f"{self.archive}/{path.relative_to(self.path)}" if self.archive else str(path)
 
     def read_only(self) -> SweepDirectory:
         """The same sweep, for a command that keeps what it learns elsewhere."""

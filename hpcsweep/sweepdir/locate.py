@@ -1,4 +1,4 @@
-"""Locate a sweep by its directory, its name, its manifest or the manifest's directory.
+"""Locate a sweep by its directory, its name, its manifest, the manifest's directory or an archive.
 
 Sweep directories are in `outputs` beside their manifest, unless the user names another directory.
 Before, they were in `outputs` below the current directory: a sweep that is there goes on there.
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import inside, names, unreadable
+from hpcsweep.sweepdir.archive import is_archive, open_archived
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 
 OUTPUTS = "outputs"
@@ -51,7 +52,7 @@ def locate(
     near: Path = Path(),
     notify: Callable[[str], None] = lambda _: None,
 ) -> SweepDirectory:
-    """The sweep of a directory, a name, a manifest or a manifest's directory.
+    """The sweep of a directory, a name, a manifest, a manifest's directory, or an archive.
 
     `given` is the directory of sweeps that the user names; without it, a name is looked up in the
     outputs `near` a manifest, and in those of the current directory. `notify` gets the notice of a
@@ -64,6 +65,8 @@ def locate(
     path, name = Path(text), text
     if path.is_dir():
         return SweepDirectory.open(_only_sweep(path, given) or path)
+    if path.is_file() and is_archive(path):
+        return open_archived(path)
     if path.is_file():
         name = _name_in(path)
         near = path.parent

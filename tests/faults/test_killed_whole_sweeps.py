@@ -29,6 +29,7 @@ KILLS = {
     "rm: in the middle": ("rm", Point(event="os.rmdir", matching="*.removed.s.*", nth=3)),
     "copy: in the middle": ("copy", Point(event="shutil.copyfile", nth=3)),
     "copy: before it appears": ("copy", Point(event="os.rename", matching="* there/s")),
+    "archive: before it appears": ("archive", Point(event="os.rename", matching="* x.tar")),
     "clean: before a rename": ("clean", Point(event="os.rename", matching="*/.removed.*")),
     "clean: after a rename": (
         "clean",
@@ -39,6 +40,7 @@ COMMANDS = {
     "rename": ("rename", "s", "t"),
     "rm": ("rm", "s", "--yes"),
     "copy": ("copy", "s", "there"),
+    "archive": ("archive", "s", "-o", "x.tar"),
     "clean": ("clean", "s"),
 }
 
@@ -82,8 +84,11 @@ def test_the_same_command_finishes_it(kill: str, tmp_path: Path) -> None:
         assert SweepDirectory.open(tmp_path / "t").name == "t"
     if command == "copy":
         assert is_whole(tmp_path / "there/s")
+    if command == "archive":
+        assert is_whole(tmp_path / "x.tar")
     if command == "clean":
         assert not list((made.path / "checkpoints").iterdir())
-    exists = {path.name for path in tmp_path.iterdir() if path.name in ("s", "t", "there")}
-    assert exists == {"rename": {"t"}, "rm": set(), "copy": {"s", "there"}, "clean": {"s"}}[command]
+    left = {"rename": {"t"}, "rm": set(), "copy": {"s", "there"}, "archive": {"s", "x.tar"}}
+    exists = {path.name for path in tmp_path.iterdir()} & {"s", "t", "there", "x.tar"}
+    assert exists == left.get(command, {"s"})
     assert not list(tmp_path.glob(".removed*"))

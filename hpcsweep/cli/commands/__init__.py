@@ -32,6 +32,10 @@ COMMANDS = {
     "cancel": (".cancel", "Cancel the array tasks of a sweep; results stay."),
     "rename": (".rename", "Give a sweep another name; its results, cases and seeds stay."),
     "copy": (".copy", "Copy a sweep into another directory, here or on another host."),
+    "archive": (
+        ".archive",
+        "Write a sweep into one tar, which commands read as they read its directory.",
+    ),
     "clean": (
         ".clean",
         "Remove what a sweep no longer needs; results and the files of every case stay.",

@@ -20,7 +20,7 @@ def command(sweep: str, rebuild: bool, **shared: Any) -> None:
     from hpcsweep.errors import SweepError
     from hpcsweep.store.ingest import fresh_index
 
-    directory = load_context(**shared).sweep(sweep)
+    directory = load_context(**shared).sweep(sweep).writable()
     if not directory.is_writable:
         raise SweepError(
             "you may not write here, so its index cannot be updated",

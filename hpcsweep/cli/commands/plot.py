@@ -57,7 +57,8 @@ def command(
         raise click.UsageError("--log takes x, y, x,y or none")
     log = words(logs_of) if chosen else None
     axes = Axes(x=x, y=y, by=by, log=log, title=directory.name)
-    path = output or directory.path / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
+    place = Path() if directory.archive else directory.path
+    path = output or place / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
     request = TableRequest(
         selection=selection, columns=axes.columns, named_by="--x, --y, --by", notify=notify
     )
