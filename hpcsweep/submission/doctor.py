@@ -26,6 +26,7 @@ from hpcsweep.records import Resources
 from hpcsweep.settings import Settings
 from hpcsweep.state.failing_nodes import site_note
 from hpcsweep.store.filesystem import filesystem_type, is_local
+from hpcsweep.submission.bytecode import compiled_at_each_start
 from hpcsweep.submission.limits import limits_for, summary
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.nodes import node_facts
@@ -71,6 +72,9 @@ Check = Callable[[], tuple[bool, str]]
 def local(outputs: Path, checks: Mapping[str, Check]) -> Iterator[Finding]:
     """Check this host: versions, file system, quota, and a sweep's own `checks`."""
     yield _finding("versions", "ok", _versions())
+    compiled = compiled_at_each_start()
+    if compiled:
+        yield _finding("bytecode", "warning", compiled)
     yield _file_system(outputs)
     yield from _quota(outputs)
     for what, check in checks.items():
