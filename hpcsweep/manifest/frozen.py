@@ -3,6 +3,7 @@
     manifests/<fingerprint>/sweep.json    this record
                             cases.jsonl   explicit cases only, with its offset index
                             cases.idx
+                            kept-….bits   what a condition keeps of many combinations
 
 Standard library only: the worker reads it. A changed manifest is a new directory beside it.
 """

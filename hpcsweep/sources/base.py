@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.numeric.vectors import Array
+    from hpcsweep.sources.positions import Positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class Factor:
     names: frozenset[str]
     # The params of a choice.
     params: Callable[[int], Mapping[str, Any]]
+
+    def restricted(self, positions: Positions) -> Factor:
+        """The same with these choices alone."""
+        return Factor(positions.count, self.names, lambda rank: self.params(positions.select(rank)))
 
 
 class ParameterSource(ABC):
@@ -71,7 +76,10 @@ class ParameterSource(ABC):
 
     @property
     def factors(self) -> list[Factor]:  # where cases are no combinations
-        """The digits of an index; the last varies fastest. Their counts multiply to `n_cases`."""
+        """The digits of an index; the last varies fastest. Their counts multiply to `n_cases`.
+
+        Frozen manifests name them by their places, so a kind of source keeps them for ever.
+        """
         return [Factor(self.n_cases, self.names, self._params)]
 
     @abstractmethod

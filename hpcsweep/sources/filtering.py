@@ -59,7 +59,7 @@ def _kept(factors: Sequence[Factor], parts: Sequence[Condition]) -> list[Kept]:
         own = [part for part, some in zip(parts, places) if some == {place}]
         positions = _evaluated(own, [choices[place]])
         kept.append(Kept((place,), positions))
-        choices[place] = _Choices(choices[place].factor, choices[place].names, positions)
+        choices[place] = _Choices(factors[place].restricted(positions), choices[place].names)
     for group in _connected(some for some in places if len(some) > 1):
         ties = [part for part, some in zip(parts, places) if len(some) > 1 and some <= {*group}]
         kept.append(Kept(group, _evaluated(ties, [choices[place] for place in group])))
@@ -72,25 +72,17 @@ class _Choices:
 
     factor: Factor
     names: frozenset[str]
-    # None for all choices.
-    positions: Positions | None = None
-
-    @property
-    def count(self) -> int:
-        return self.factor.count if self.positions is None else self.positions.count
 
     def __iter__(self) -> Iterator[Row]:
-        for rank in range(self.count):
-            params = self.factor.params(
-                rank if self.positions is None else self.positions.select(rank)
-            )
+        for choice in range(self.factor.count):
+            params = self.factor.params(choice)
             # Every name, so that a missing value replaces the one of the choice before.
             yield {name: params.get(name, MISSING) for name in self.names}
 
 
 def _evaluated(parts: Sequence[Condition], choices: Sequence[_Choices]) -> Positions:
     """The combinations, as numbers whose last digit is the fastest, for which all parts hold."""
-    size = math.prod(one.count for one in choices)
+    size = math.prod(one.factor.count for one in choices)
     if size > EVALUATED_MAX:
         names = ids.in_order(name for one in choices for name in one.names)
         raise InputError(
@@ -101,7 +93,7 @@ def _evaluated(parts: Sequence[Condition], choices: Sequence[_Choices]) -> Posit
     test = compile_condition(AllOf(parts=tuple(parts)), "where")
     bits = bytearray(-(-size // 8))
     values: dict[str, Any] = {}
-    rows = [list(one) if one.count <= _CACHED_MAX else one for one in choices]
+    rows = [list(one) if one.factor.count <= _CACHED_MAX else one for one in choices]
     for number, _ in enumerate(_combinations(rows, values)):
         if test(values):
             bits[number >> 3] |= 1 << (number & 7)

@@ -17,6 +17,7 @@ from hpcsweep.sources.positions import Positions
 
 # Most positions whose bits a frozen manifest has as hex digits; more are in a file beside it.
 INLINE_MAX = 4096
+_REFREEZE = "Submit again from the manifest; this writes it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,16 @@ class Kept:
     # Of the number that their positions are the digits of, the last the fastest. The digits of
     # several factors count only what is kept of each alone.
     positions: Positions
+
+    def check_size(self, size: int) -> None:
+        """*Raises* SourceError unless there are as many combinations of the factors."""
+        if self.positions.size != size:
+            raise SourceError(
+                f"a condition was tried on {self.positions.size} combinations, but the source has "
+                f"{size}",
+                where="kept",
+                next_step=_REFREEZE,
+            )
 
     def to_json(self, directory: Path | None) -> dict[str, Any]:
         """The form in a frozen manifest. *Writes* the file of many positions to `directory`."""
@@ -54,7 +65,7 @@ class Kept:
             raise SourceError(
                 f"{len(bits)} bytes are not the bits of {ids.shown(size)} positions",
                 where=where,
-                next_step="Submit again from the manifest; this writes them again.",
+                next_step=_REFREEZE,
             )
         return cls(tuple(keys["factors"]), Positions(bits, size))
 
@@ -71,7 +82,7 @@ def _read(directory: Path, name: Any, where: str) -> bytes:
         raise SourceError(
             f"{ids.shown(name)} is not a file of a frozen manifest",
             where=where,
-            next_step="Submit again from the manifest; this writes it again.",
+            next_step=_REFREEZE,
         )
     path = directory / name
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
-from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.base import Factor, ParameterSource
 from hpcsweep.sources.kept import Kept
 from hpcsweep.sources.keys import Key, KeyType, Kind
 from hpcsweep.sources.positions import Positions
@@ -93,6 +93,17 @@ class WhereSource(SourceView):
     def n_cases(self) -> int:
         return self._digits.n_cases
 
+    @property
+    def factors(self) -> list[Factor]:
+        """Those of the source, if the condition filters each by itself; otherwise one."""
+        if any(len(one.factors) > 1 for one in self._kept):
+            return super().factors
+        factors = self._source.factors
+        for one in self._kept:
+            (place,) = one.factors
+            factors[place] = factors[place].restricted(one.positions)
+        return factors
+
     def filter_notes(self) -> list[str]:
         own = f"{self._where}: {self.n_cases} of {self._source.n_cases} cases"
         return [*super().filter_notes(), own]
@@ -155,6 +166,9 @@ class _Digits:
     def __init__(self, counts: Sequence[int], kept: Sequence[Kept]) -> None:
         own = {one.factors[0]: one.positions for one in kept if len(one.factors) == 1}
         left = [own[place].count if place in own else n for place, n in enumerate(counts)]
+        for one in kept:
+            sizes = counts if len(one.factors) == 1 else left
+            one.check_size(math.prod(sizes[place] for place in one.factors))
         self._groups = [one.positions for one in kept if len(one.factors) > 1]
         strides: dict[int, tuple[int, int]] = {}
         for group, one in enumerate(one for one in kept if len(one.factors) > 1):

@@ -142,6 +142,24 @@ def test_a_task_reads_what_a_condition_keeps(tmp_path: Path) -> None:
         source_from_manifest_dict(frozen, tmp_path)
 
 
+def test_a_frozen_condition_of_another_source_is_refused() -> None:
+    frozen = grid(x=range(5), y=range(6)).where("x < y and x > 0").to_frozen_dict()
+    del frozen["total_cases"]
+    frozen["source"] = grid(x=range(5), y=range(7)).to_manifest_dict()
+    with pytest.raises(SourceError, match="tried on 24 combinations, but the source has 28"):
+        source_from_manifest_dict(frozen, Path())
+
+
+def test_a_filter_of_a_filter() -> None:
+    source = grid(a=range(1000), b=linspace(0, 1, 10**12), c=range(6), d=range(6))
+    left = source.where("a < 3 and c > 1").where("a < c - 1 and d == a")
+    assert left.n_cases == (4 + 3 + 2) * 10**12
+    assert left[0].params == {"a": 0, "b": 0.0, "c": 2, "d": 0}
+    assert left[-1].params == {"a": 2, "b": 1.0, "c": 5, "d": 2}
+    assert left.find(left[12345].params) == 12345
+    assert len(left.filter_notes()) == 2
+
+
 def test_where_stands_beside_a_source(tmp_path: Path) -> None:
     text = {
         "name": "s",
