@@ -18,6 +18,7 @@ from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import csv_lines, jsonl_lines
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
+from hpcsweep.tables.sorting import RowOrder
 from tests.support.journals import Record
 from tests.support.postgres import Place, PrivatePostgres, database, postgres
 from tests.support.sweeps import MadeSweep
@@ -97,8 +98,10 @@ def table(made: MadeSweep, wanted: TableRequest, form: Any) -> bytes:
         TableRequest(
             selection=Selection(status=("failed", "running")), columns=("index", "error", "x")
         ),
+        TableRequest(order=RowOrder(columns=("n.deep.er",), descending=True, limit=5)),
+        TableRequest(order=RowOrder(columns=("wall_seconds", "index"), limit=10), columns=("x", "y")),
     ],
-    ids=["everything", "where", "columns"],
+    ids=["everything", "where", "columns", "sorted", "sorted by a column of its own"],
 )
 def test_the_same_bytes(
     postgres: PrivatePostgres,
