@@ -44,6 +44,7 @@ from hpcsweep.submission.stages import submit_stages
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
+from hpcsweep.tables.arrow import arrow_table
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, TableRow
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     import pandas as pd
+    import pyarrow as pa
 
     from hpcsweep.tables.sweep_cases import Read
 
@@ -352,6 +354,7 @@ class Sweep:
         sort: Sequence[str] = (),
         desc: bool = False,
         limit: int | None = None,
+        sql: str | None = None,
         notify: Notify | None = print_notice,
     ) -> list[TableRow]:
         """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`.
@@ -359,7 +362,8 @@ class Sweep:
         With `attempts` there is a row for each attempt: what it asked for and what it used.
         `mean_over`, `group_by`, `stats` and `pivot` put complete cases together as on the command
         line; `notify` is called with what is left out. `sort` names the columns that order the
-        rows, with `desc` from the largest values; `limit` is the largest count of rows.
+        rows, with `desc` from the largest values; `limit` is the largest count of rows. `sql`
+        is a SELECT over the rows as `cases`, and over `attempts`; needs DuckDB.
         """
         request = table_request(
             where,
@@ -375,6 +379,7 @@ class Sweep:
             sort=sort,
             desc=desc,
             limit=limit,
+            sql=sql,
         )
 
         def as_dicts(table: TableColumns, rows: Iterator[TableRow]) -> list[TableRow]:
@@ -395,6 +400,16 @@ class Sweep:
         Where a case lacks an int, the column is of pandas' own Int64: ints stay exact.
         """
         return self._collected(table_request(where, **arguments), data_frame, notify)
+
+    def to_arrow(
+        self,
+        where: str | None = None,
+        *,
+        notify: Notify | None = print_notice,
+        **arguments: Unpack[TableArguments],
+    ) -> pa.Table:
+        """The rows of `query` as a pyarrow Table, with its arguments. Needs pyarrow."""
+        return self._collected(table_request(where, **arguments), arrow_table, notify)
 
     def _collected(
         self,

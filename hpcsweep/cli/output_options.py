@@ -53,11 +53,11 @@ class TableOutput:
         """Print the table, or write its file."""
         from hpcsweep.cli import streams
         from hpcsweep.cli.render.rows import print_table
-        from hpcsweep.tables import formats
+        from hpcsweep.tables import arrow, formats
 
         match self.form:
             case "parquet" if self.path is not None:
-                formats.write_parquet(columns, rows, self.path)
+                arrow.write_parquet(columns, rows, self.path)
             case "jsonl":
                 formats.write(formats.jsonl_lines(columns, rows), self.path, streams.document())
             case "csv":

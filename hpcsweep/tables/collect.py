@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -25,6 +25,8 @@ from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import CaseSelector
 from hpcsweep.tables.shape import reshaped
 from hpcsweep.tables.sorting import RowOrder, sorted_attempts, sorted_rows
+
+TableAndRows = tuple[TableColumns, Iterator[TableRow]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,15 +55,33 @@ def collect(
     request = request or TableRequest()
     with opened(sweep, cluster, settings) as open_sweep:
         columns = open_sweep.columns
-        table = attempt_columns(columns) if request.attempts else columns
-        if not request.shape:
-            table = named(table, request.columns, request.named_by)
-        rows = open_sweep.rows(columns, table, request)
-        if request.shape:
-            table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
-            rows = sorted_rows(table, rows, request.order)
-        take(table, rows)
+        known = {"cases": columns, "attempts": attempt_columns(columns)}
+        take(*answer(request, known, open_sweep.table))
         return open_sweep.facts()
+
+
+def answer(
+    request: TableRequest,
+    columns: Mapping[str, TableColumns],
+    table: Callable[[TableRequest], TableAndRows],
+) -> TableAndRows:
+    """What is asked for: a table, or what a SELECT makes of those with these columns.
+
+    *Raises* InputError.
+    """
+    if request.sql is None:
+        return table(request)
+    # Loads pyarrow and DuckDB.
+    from hpcsweep.tables.queries import SqlTable, query  # noqa: PLC0415
+
+    def rows(name: str) -> Iterator[TableRow]:
+        return table(replace(request, sql=None, attempts=name == "attempts"))[1]
+
+    tables = {
+        name: SqlTable(columns=of_table, rows=partial(rows, name))
+        for name, of_table in columns.items()
+    }
+    return query(request.sql, tables)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +93,17 @@ class OpenSweep:
     outlook: Outlook
     # All of its columns.
     columns: TableColumns
+
+    def table(self, request: TableRequest) -> TableAndRows:
+        """The selected columns and rows."""
+        table = attempt_columns(self.columns) if request.attempts else self.columns
+        if not request.shape:
+            table = named(table, request.columns, request.named_by)
+        rows = self.rows(self.columns, table, request)
+        if request.shape:
+            table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
+            rows = sorted_rows(table, rows, request.order)
+        return table, rows
 
     def rows(
         self, columns: TableColumns, table: TableColumns, request: TableRequest

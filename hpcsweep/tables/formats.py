@@ -1,4 +1,4 @@
-"""Tables as CSV, JSON lines and Parquet, streamed."""
+"""Tables as CSV and JSON lines, streamed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,13 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
-from itertools import islice
 from math import isfinite
 from pathlib import Path
 from typing import Any, TextIO
 
-from hpcsweep.errors import ExtraMissing
 from hpcsweep.files import atomic_output
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
-
-# Batches in a Parquet row group: 20,000 rows.
-BATCHES_AT_ONCE = 4
-
 
 # How a text begins that a spreadsheet takes for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -133,39 +127,3 @@ def write_file(lines: Iterable[str], output: Path) -> None:
     """Write lines atomically to a file. *Raises* SweepError if it cannot be written."""
     with atomic_output(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
         stream.writelines(lines)
-
-
-def write_parquet(columns: TableColumns, rows: Iterator[TableRow], output: Path) -> None:
-    """Write a Parquet file atomically, one row group at a time.
-
-    *Raises* ExtraMissing without pyarrow, SweepError if the file cannot be written.
-    """
-    try:
-        import pyarrow as pa  # noqa: PLC0415  # an extra, and slow to import
-        import pyarrow.parquet as pq  # noqa: PLC0415
-    except ImportError as error:
-        raise ExtraMissing(
-            "Parquet needs pyarrow", next_step="Install it: pip install 'hpcsweep[parquet]'"
-        ) from error
-    types = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
-    kinds = [(name, columns.kinds[name]) for name in columns.names]
-    schema = pa.schema([(name, types.get(kind, pa.string())) for name, kind in kinds])
-    with atomic_output(output) as path, pq.ParquetWriter(path, schema) as writer:
-        batches = batches_of(columns, rows)
-        while some := list(islice(batches, BATCHES_AT_ONCE)):
-            tables = [
-                pa.table([_typed(batch.values[name], kind) for name, kind in kinds], schema=schema)
-                for batch in some
-            ]
-            table = pa.concat_tables(tables)
-            writer.write_table(table, row_group_size=table.num_rows)
-
-
-def _typed(values: Sequence[Any], kind: str) -> Sequence[Any]:
-    """Values that pyarrow takes for a column of this kind."""
-    if kind == "json":  # like CSV: strings without quotes, beside numbers
-        return [None if value is None else cell(value) for value in values]
-    if kind == "float" and int in set(map(type, values)):
-        # pyarrow refuses an int that float64 cannot represent.
-        return [None if value is None else float(value) for value in values]
-    return values

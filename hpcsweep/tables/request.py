@@ -27,13 +27,22 @@ class TableRequest:
     shape: Shape = field(default_factory=Shape)
     # Which rows come first, and how many there are.
     order: RowOrder = field(default_factory=RowOrder)
+    # A SELECT over the selected rows, which it knows as `cases` and `attempts`.
+    sql: str | None = None
     # The options that name the columns, for messages.
     named_by: str = "--columns"
     # Is told before `take` gets anything if no case is selected.
     notify: Callable[[str], None] = lambda _: None
 
     def __post_init__(self) -> None:
-        """*Raises* InputError for attempts in another shape: they have no metrics."""
+        """*Raises* InputError for what cannot stand together."""
+        shaped = self.columns or self.attempts or self.shape or self.order != RowOrder()
+        if self.sql is not None and shaped:
+            raise InputError(
+                "a SELECT says itself which columns and rows there are, and in which order",
+                where="--sql",
+                next_step="Leave out all others but --cases, --where, --status and --last.",
+            )
         if self.attempts and self.shape:
             raise InputError(
                 "attempts have no metrics to put together",
@@ -57,6 +66,7 @@ class TableArguments(TypedDict, total=False):
     sort: Sequence[str]
     desc: bool
     limit: int | None
+    sql: str | None
 
 
 def table_request(
@@ -74,6 +84,7 @@ def table_request(
     sort: Sequence[str] = (),
     desc: bool = False,
     limit: int | None = None,
+    sql: str | None = None,
 ) -> TableRequest:
     """The request that these arguments of `Sweep.query` make. *Raises* InputError."""
     return TableRequest(
@@ -84,6 +95,7 @@ def table_request(
             mean_over=words(mean_over), group_by=words(group_by), stats=words(stats), pivot=pivot
         ),
         order=RowOrder(columns=words(sort), descending=desc, limit=limit),
+        sql=sql,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from hpcsweep.cluster.base import Cluster
@@ -14,7 +15,7 @@ from hpcsweep.store.column_kinds import ColumnKinds, joined_kind
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables import attempts
 from hpcsweep.tables.batches import TableBatch, TableRows, batches_of
-from hpcsweep.tables.collect import Collected, OpenSweep, opened
+from hpcsweep.tables.collect import Collected, OpenSweep, TableAndRows, answer, opened
 from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow, all_columns, named
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.shape import reshaped
@@ -50,26 +51,34 @@ def collect_several(
             stack.enter_context(opened(sweep, cluster, settings)) for sweep, cluster in sweeps
         ]
         of_cases = union([one.columns for one in all_opened])
-        table = attempts.attempt_columns(of_cases, SWEEP) if request.attempts else of_cases
-        if not request.shape:
-            table = named(table, request.columns, request.named_by)
-        parts = {
-            label: one.rows(of_cases, table, _about(label, request))
-            for label, one in zip(labels, all_opened, strict=True)
-        }
-        rows: Iterator[TableRow] = _joined(parts, table)
-        if request.shape:
-            table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
-            rows = sorted_rows(table, rows, request.order)
-        elif request.order.columns:
-            request.order.check(table)
-            rows = merged_rows(
-                [_joined({label: part}, table) for label, part in parts.items()], request.order
-            )
-        elif request.order.limit is not None:
-            rows = islice(rows, request.order.limit)
-        take(table, rows)
+        known = {"cases": of_cases, "attempts": attempts.attempt_columns(of_cases, SWEEP)}
+        by_label = dict(zip(labels, all_opened, strict=True))
+        take(*answer(request, known, partial(_table, by_label, known)))
         return list(map(OpenSweep.facts, all_opened))
+
+
+def _table(
+    sweeps: Mapping[str, OpenSweep], known: Mapping[str, TableColumns], request: TableRequest
+) -> TableAndRows:
+    """The selected columns and rows of sweeps by label."""
+    table = known["attempts" if request.attempts else "cases"]
+    if not request.shape:
+        table = named(table, request.columns, request.named_by)
+    parts = {
+        label: one.rows(known["cases"], table, _about(label, request))
+        for label, one in sweeps.items()
+    }
+    rows: Iterator[TableRow] = _joined(parts, table)
+    if request.shape:
+        table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
+        rows = sorted_rows(table, rows, request.order)
+    elif request.order.columns:
+        request.order.check(table)
+        in_order = [_joined({label: part}, table) for label, part in parts.items()]
+        rows = merged_rows(in_order, request.order)
+    elif request.order.limit is not None:
+        rows = islice(rows, request.order.limit)
+    return table, rows
 
 
 def union(tables: Sequence[TableColumns]) -> TableColumns:

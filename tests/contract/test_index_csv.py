@@ -99,7 +99,9 @@ def table(made: MadeSweep, wanted: TableRequest, form: Any) -> bytes:
             selection=Selection(status=("failed", "running")), columns=("index", "error", "x")
         ),
         TableRequest(order=RowOrder(columns=("n.deep.er",), descending=True, limit=5)),
-        TableRequest(order=RowOrder(columns=("wall_seconds", "index"), limit=10), columns=("x", "y")),
+        TableRequest(
+            order=RowOrder(columns=("wall_seconds", "index"), limit=10), columns=("x", "y")
+        ),
     ],
     ids=["everything", "where", "columns", "sorted", "sorted by a column of its own"],
 )

@@ -18,7 +18,7 @@ from hpcsweep.sources import grid
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.record_mapper import skipped_lines
-from hpcsweep.tables import formats
+from hpcsweep.tables import arrow, formats
 from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns
 from tests.support.damage import spoiled, text_of
@@ -53,7 +53,7 @@ class World:
             found.extend(rows)
             formats.write(formats.csv_lines(columns, found), output, None)  # type: ignore[arg-type]
             formats.write(formats.jsonl_lines(columns, found), output, None)  # type: ignore[arg-type]
-            formats.write_parquet(columns, iter(found), output)
+            arrow.write_parquet(columns, iter(found), output)
 
         collect(self.made.directory, None, SETTINGS, take)
         return found

@@ -23,7 +23,7 @@ from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.sweep import Sweep
-from hpcsweep.tables import formats
+from hpcsweep.tables import arrow, formats
 from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, columns_of, flatten
 from hpcsweep.tables.request import TableRequest
@@ -406,7 +406,7 @@ def test_parquet_takes_ints_that_are_no_floats(tmp_path: Path) -> None:
         {"mixed": 0.5, "whole": None, "label": 1},
         {},
     ]
-    formats.write_parquet(columns, iter(rows), tmp_path / "a.parquet")
+    arrow.write_parquet(columns, iter(rows), tmp_path / "a.parquet")
     found = parquet.read_table(tmp_path / "a.parquet").to_pydict()
     assert found == {
         "mixed": [2.0**60, 0.5, None],
@@ -420,7 +420,7 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     columns = TableColumns(params={}, metrics={}, kinds={}, names=[])
     with pytest.raises(ExtraMissing, match=r"hpcsweep\[parquet\]"):
-        formats.write_parquet(columns, iter(()), tmp_path / "a.parquet")
+        arrow.write_parquet(columns, iter(()), tmp_path / "a.parquet")
 
 
 def test_a_frame_keeps_ints_where_a_case_has_none(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 @click.option("--desc", is_flag=True, help="With --sort: largest values first.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N rows alone.")
 @click.option(
+    "--sql", metavar="SELECT", help="What this SELECT makes of `cases` and `attempts` (DuckDB)."
+)
+@click.option(
     "--attempts", is_flag=True, help="A row for each attempt: what it asked for and used."
 )
 @shape_options
@@ -37,6 +40,7 @@ def command(
     sort: str | None,
     desc: bool,
     limit: int | None,
+    sql: str | None,
     attempts: bool,
     selection: Selection,
     shape: Shape,
@@ -64,6 +68,7 @@ def command(
         attempts=attempts,
         shape=shape,
         order=RowOrder(columns=words(sort), descending=desc, limit=limit),
+        sql=sql,
         notify=notices.notify,
     )
     with_clusters = [(directory, context.cluster_of(directory)) for directory in directories]

@@ -1,0 +1,86 @@
+"""Tables as Arrow: batches of typed columns, streamed, and as Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from hpcsweep.errors import ExtraMissing
+from hpcsweep.files import atomic_output
+from hpcsweep.tables.batches import batches_of
+from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.formats import cell
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Batches in a Parquet row group: 20,000 rows.
+BATCHES_AT_ONCE = 4
+
+
+def import_pyarrow(what: str) -> ModuleType:
+    """The module, for `what`. *Raises* ExtraMissing without it."""
+    try:
+        import pyarrow as pa  # noqa: PLC0415  # an extra, and slow to import
+    except ImportError as error:
+        raise ExtraMissing(
+            f"{what} needs pyarrow", next_step="Install it: pip install 'hpcsweep[parquet]'"
+        ) from error
+    module: ModuleType = pa
+    return module
+
+
+def arrow_schema(columns: TableColumns) -> pa.Schema:
+    """The selected columns and their types; what is neither number nor truth value is a string."""
+    pa = import_pyarrow("Arrow")
+    types = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+    return pa.schema(
+        [(name, types.get(columns.kinds[name], pa.string())) for name in columns.names]
+    )
+
+
+def arrow_batches(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[pa.RecordBatch]:
+    """The rows with the selected columns; what a row does not have is null."""
+    pa = import_pyarrow("Arrow")
+    schema = arrow_schema(columns)
+    for batch in batches_of(columns, rows):
+        arrays = [
+            pa.array(_typed(batch.values[name], columns.kinds[name]), schema.field(name).type)
+            for name in columns.names
+        ]
+        yield pa.record_batch(arrays, schema=schema)
+
+
+def arrow_table(columns: TableColumns, rows: Iterable[TableRow]) -> pa.Table:
+    """All rows in memory. *Raises* ExtraMissing without pyarrow."""
+    pa = import_pyarrow("to_arrow")
+    return pa.Table.from_batches(arrow_batches(columns, rows), arrow_schema(columns))
+
+
+def write_parquet(columns: TableColumns, rows: Iterable[TableRow], output: Path) -> None:
+    """Write a Parquet file atomically, one row group at a time.
+
+    *Raises* ExtraMissing without pyarrow, SweepError if the file cannot be written.
+    """
+    pa = import_pyarrow("Parquet")
+    import pyarrow.parquet as pq  # noqa: PLC0415  # slow to import
+
+    schema = arrow_schema(columns)
+    with atomic_output(output) as path, pq.ParquetWriter(path, schema) as writer:
+        batches = arrow_batches(columns, rows)
+        while some := list(islice(batches, BATCHES_AT_ONCE)):
+            table = pa.Table.from_batches(some, schema)
+            writer.write_table(table, row_group_size=table.num_rows)
+
+
+def _typed(values: Sequence[Any], kind: str) -> Sequence[Any]:
+    """Values that pyarrow takes for a column of this kind."""
+    if kind == "json":  # like CSV: strings without quotes, beside numbers
+        return [None if value is None else cell(value) for value in values]
+    if kind == "float" and int in set(map(type, values)):
+        # pyarrow refuses an int that float64 cannot represent.
+        return [None if value is None else float(value) for value in values]
+    return values
