@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from hpcsweep.cli.commands import init as scaffold
 from tests.support import clusters
 from tests.support.clusters import Cluster
+from tests.support.console_blocks import blocks, commands, looks_like
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
@@ -29,39 +29,6 @@ def copy(tmp_path: Path) -> Path:
     """What a user of the README has: the repository without what grows in it."""
     grown = shutil.ignore_patterns(".*", "outputs", "build", "dist", "__pycache__", "*.egg-info")
     return Path(shutil.copytree(REPOSITORY, tmp_path / "copy", ignore=grown))
-
-
-def blocks(text: str) -> list[tuple[str, str]]:
-    """Language and content of all fenced blocks."""
-    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-
-
-def commands(block: str) -> Iterator[tuple[str, list[str]]]:
-    """Each command of a console block with the lines that are shown below it."""
-    for piece in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, *shown = piece.splitlines()
-        yield command, shown
-
-
-def looks_like(shown: list[str], printed: str) -> bool:
-    """Whether the printed lines are the shown ones.
-
-    `…` stands for anything in its line and, alone, for any lines; a decimal fraction for any
-    other; the width of gaps is no matter.
-    """
-    lines = [" ".join(line.split()) for line in printed.splitlines()]
-    pattern = "".join(_pattern(" ".join(line.split())) for line in shown)
-    return bool(re.fullmatch(pattern, "".join(f"{line}\n" for line in lines if line)))
-
-
-def _pattern(line: str) -> str:
-    if line == "…":
-        return r"(?:.*\n)*"
-    pieces = re.split(r"(…|\d+\.\d+)", line)
-    for number in range(1, len(pieces), 2):
-        pieces[number] = ".*" if pieces[number] == "…" else r"\d+(?:\.\d+)?(?:e[+-]\d+)?"
-    pieces[::2] = map(re.escape, pieces[::2])
-    return "".join(pieces) + "\n"
 
 
 def run(*argv: str | Path, cwd: Path, env: dict[str, str]) -> str:

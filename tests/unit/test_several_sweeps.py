@@ -200,7 +200,7 @@ def test_a_comparison_for_people(
     ]
     assert "environment numpy 1.26.4 -> 2.0.0, zlib 1 -> none" in lines
     assert "y 2 1 1 0.25" in lines
-    assert "2 2 y 4.0 5.0 1 0.25" in lines
+    assert "2 2 y 4 5 1 0.25" in lines
 
 
 def test_an_environment_that_is_not_known(sweeps: list[MadeSweep], tmp_path: Path) -> None:

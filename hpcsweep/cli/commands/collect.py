@@ -76,9 +76,11 @@ def command(
         done = [collect(*with_clusters[0], context.settings, output.write, request)]
     else:
         done = collect_several(with_clusters, context.settings, output.write, request)
+    shows_status = not (shape or attempts) and "status" in (request.columns or ("status",))
+    mark = MARK if output.is_screen and shows_status else ""
     for directory, facts in zip(directories, done, strict=True):
         if facts.code.stale:
-            line = other_code(facts.code, directory.name, MARK if output.is_screen else "")
+            line = other_code(facts.code, directory.name, mark)
             click.echo(line, err=not output.is_screen)
         notices.fill_cache_table(directory)
         notices.report_passed_over(directory, facts.torn)

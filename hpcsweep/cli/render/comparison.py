@@ -22,8 +22,8 @@ def print_comparison(comparison: SweepComparison) -> None:
     both = comparison.both
     print_facts(
         [
-            ("A", f"{a.label}, {a.cases} cases, {a.path}"),
-            ("B", f"{b.label}, {b.cases} cases, {b.path}"),
+            ("A", f"{a.label}, {a.cases} cases"),
+            ("B", f"{b.label}, {b.cases} cases"),
             ("cases", f"{both} in both, {a.cases - both} only in A, {b.cases - both} only in B"),
             ("status", _statuses(comparison.statuses)),
             ("code", _code(a, b)),
@@ -93,8 +93,8 @@ def _print_differences(differences: list[MetricDifference]) -> None:
             "index A": [str(one.index_a) for one in shown],
             "index B": [str(one.index_b) for one in shown],
             "metric": [one.metric for one in shown],
-            "A": [cell(one.a) for one in shown],
-            "B": [cell(one.b) for one in shown],
+            "A": [_pair(one)[0] for one in shown],
+            "B": [_pair(one)[1] for one in shown],
             "B - A": [_number(one.absolute) for one in shown],
             "relative": [_number(one.relative) for one in shown],
         },
@@ -117,6 +117,13 @@ def _print_columns(columns: dict[str, list[str]], texts: set[str]) -> None:
     left_out = [column.name for column in made if column not in fitting]
     if left_out:
         print_facts([[f"not shown for width: {', '.join(left_out)}; --json has them"]])
+
+
+def _pair(difference: MetricDifference) -> tuple[str, str]:
+    """Both values; floats rounded, unless they would look the same."""
+    values = (difference.a, difference.b)
+    a, b = (_number(value) if isinstance(value, float) else cell(value) for value in values)
+    return (a, b) if a != b else (cell(difference.a), cell(difference.b))
 
 
 def _number(value: float | None) -> str:
