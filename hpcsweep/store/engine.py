@@ -9,7 +9,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,6 +90,8 @@ class Database:
         self.where = public_location(location)
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._is_read_only = is_read_only
+        # The file of an index, which anyone may remove.
+        self._file = None if keeps or not isinstance(location, Path) else location
         self._engine = _open(location, keeps=keeps)
         self._reader = self._engine.execution_options(**_READING)
         # Close kept connections with their owner: Python 3.13 warns if one is garbage-collected.
@@ -119,7 +121,7 @@ class Database:
                 with engine.begin() as connection:
                     return work(connection)
             except self._failures as error:
-                problem = database_error(error, self.where)
+                problem = self._problem(error)
                 # Do not chain: the error of a failed connection may contain the URL.
                 unmade = not isinstance(error, DBAPIError) or error.statement is None
                 cause = None if unmade else error
@@ -130,6 +132,15 @@ class Database:
             _log.info("trying again in %.2f s: %s", pause, redact(str(problem)))
             time.sleep(pause)
             longest = min(2 * longest, LONGEST_PAUSE_S)
+
+    def _problem(self, error: Exception) -> StoreError:
+        if self._file is None or self._file.exists() or not self._file.parent.exists():
+            return database_error(error, self.where)
+        return StoreError(
+            "the index was removed while it was used",
+            where=self.where,
+            next_step="Run the command again: it makes another one from the journals.",
+        )
 
 
 def _close(engine: Engine, pid: int) -> None:
@@ -152,12 +163,15 @@ def _open_sqlite(path: Path, mode: str, timeout_s: float, *, keeps: bool) -> Eng
     Every transaction begins IMMEDIATE. A deferred one that reads first and writes later fails at
     once, without the busy timeout, if another wrote in between (DESIGN invariant 23).
     """
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),  # in a URL string, `?` would end the path
-        # Any number of threads may connect; none waits for another's connection.
-        **({"max_overflow": -1} if keeps else {"poolclass": NullPool}),
-        connect_args={"timeout": timeout_s},
-    )
+    # Any number of threads may connect; none waits for another's connection.
+    pool: dict[str, Any] = {"max_overflow": -1, "connect_args": {"timeout": timeout_s}}
+    if not keeps:
+        # SQLite would make a missing file, with the mode of the umask.
+        address = f"{path.absolute().as_uri()}?mode=rw"
+        connect = partial(sqlite3.connect, address, uri=True, timeout=timeout_s)
+        pool = {"poolclass": NullPool, "creator": connect}
+    # In a URL string, `?` would end the path.
+    engine = create_engine(URL.create("sqlite", database=str(path)), **pool)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:

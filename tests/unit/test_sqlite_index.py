@@ -13,6 +13,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex, engine
 from hpcsweep.store.engine import Database
 from hpcsweep.store.filesystem import filesystem_type, is_local
+from tests.support.rows import MANIFEST, batch, case
 from tests.support.statements import statements
 
 __all__ = ["statements"]  # fixtures are found by their names
@@ -180,6 +181,22 @@ def test_a_locked_database_is_waited_for_and_not_removed(
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
         SweepIndex(tmp_path / "none" / "s.sqlite3", "k").create("s", "m")
+
+
+def test_a_file_that_is_removed_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite3"
+    sweep_index = SweepIndex(path, "k")
+    sweep_index.create("s", MANIFEST)
+    sweep_index.merge(batch(*map(case, range(6))))
+    rows = sweep_index.rows(batch=2)
+    assert next(rows)["idx"] == 0
+    path.unlink()
+    with pytest.raises(StoreError, match="was removed while it was used") as caught:
+        list(rows)
+    assert (caught.value.where, caught.value.damaged) == (str(path), False)
+    assert list(tmp_path.iterdir()) == []  # nor is an empty one made
+    sweep_index.create("s", MANIFEST)
+    assert list(sweep_index.rows()) == []
 
 
 @pytest.mark.parametrize(
