@@ -80,15 +80,22 @@ def _started(
     )
 
 
-def _unstarted(sweep: SweepDirectory, index: int) -> CaseLogs:
-    """Slurm's output of the last array task that included the case."""
-    version = sweep.newest()
-    paths: Iterator[Path] = iter(())
+def last_task_logs(sweep: SweepDirectory, index: int, row: IndexRow | None) -> Iterator[Path]:
+    """Slurm's output of the last array task that had a case; `row` is that of its last attempt."""
+    if row is not None:
+        yield from task_logs(sweep, row["submission"], row["chunk"])
+        return
+    newest = sweep.newest_manifest()
     for number in reversed(sweep.submissions()):
         plan, _ = sweep.plan(number)
-        if plan.manifest == version.fingerprint and index in plan.indices:
-            paths = task_logs(sweep, number, plan.indices.rank(index) // plan.chunk_size)
-            break
+        if plan.manifest == newest and index in plan.indices:
+            yield from task_logs(sweep, number, plan.indices.rank(index) // plan.chunk_size)
+            return
+
+
+def _unstarted(sweep: SweepDirectory, index: int) -> CaseLogs:
+    version = sweep.newest()
+    paths = last_task_logs(sweep, index, None)
     case_id, state = "unknown", "no attempt has begun"
     try:
         case_id = version.source[index].case_id

@@ -11,18 +11,29 @@ from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, json_option, selection_options, sweep_argument
 
 if TYPE_CHECKING:
+    from hpcsweep.cli.context import Context
+    from hpcsweep.indexset import IndexSet
     from hpcsweep.runs.logs import CaseLogs
+    from hpcsweep.sweepdir.directory import SweepDirectory
     from hpcsweep.tables.selection import Selection
 
 
 @click.command("logs")
 @sweep_argument
 @click.argument("case", metavar="[CASE]", required=False)
+@click.option(
+    "-f", "--follow", is_flag=True, help="Go on with what it writes, until the case has ended."
+)
 @json_option
 @selection_options
 @common
 def command(
-    sweep: str, case: str | None, as_json: bool, selection: Selection, **shared: Any
+    sweep: str,
+    case: str | None,
+    follow: bool,
+    as_json: bool,
+    selection: Selection,
+    **shared: Any,
 ) -> None:
     """Print what a case logged and printed.
 
@@ -40,8 +51,15 @@ def command(
     chosen = selection if case is None else replace(selection, cases=case)
     if not chosen:
         raise click.UsageError("say of which case: CASE, --cases, --where, --status or --last")
-    directory, report = load_context(**shared).sweep(sweep), DamageReport()
-    logs = case_logs(directory, selected_of(chosen, directory) or IndexSet(), report)
+    context = load_context(**shared)
+    directory, report = context.sweep(sweep), DamageReport()
+    indices = selected_of(chosen, directory) or IndexSet()
+    if follow:
+        if as_json or indices.count > 1:
+            raise click.UsageError("--follow is for one case, and without --json")
+        _follow(context, directory, indices)
+        return
+    logs = case_logs(directory, indices, report)
     if as_json:
         documents = [_document(of_case) for of_case in logs]
         print_document(documents if case is None else documents[0])
@@ -49,6 +67,23 @@ def command(
         for of_case in logs:
             _print(of_case)
     report_lost_files(report)
+
+
+def _follow(context: Context, sweep: SweepDirectory, indices: IndexSet) -> None:
+    """Print what the files of a case get, below the name of the file as `tail -f` does."""
+    from hpcsweep.state.log_following import follow_log
+
+    shown = ""
+    try:
+        for index in indices:
+            cluster = context.cluster_of(sweep)
+            for where, text in follow_log(sweep, index, cluster, context.settings):
+                if where and where != shown:
+                    click.echo(f"==> {where}")
+                shown = where
+                click.echo(text, nl=False)
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(130) from None  # as in a shell: 128 + SIGINT
 
 
 def _document(logs: CaseLogs) -> dict[str, Any]:
