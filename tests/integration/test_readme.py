@@ -86,8 +86,9 @@ def test_console_blocks_of_the_readme_show_the_real_output(emulated: Cluster, co
 
 def test_the_files_that_are_shown_are_those_of_init() -> None:
     shown = [content for _, content in blocks(README)]
-    assert scaffold.MANIFEST.format(name="demo") in shown
-    assert scaffold.TARGET in shown
+    manifest, target = scaffold.starter("function").values()
+    assert manifest.replace(scaffold.NAME, "demo") in shown
+    assert target in shown
 
 
 def test_make_demo(emulated: Cluster, copy: Path) -> None:

@@ -66,16 +66,20 @@ def test_the_wheel_has_the_package_only(wheel: Path) -> None:
         "hpcsweep",
         f"hpcsweep-{hpcsweep.__version__}.dist-info",
     }
-    root = REPOSITORY / "slurm_templates"
-    templates = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-    assert templates <= {name.removeprefix("hpcsweep/slurm_templates/") for name in names}
+    for data in ("slurm_templates", "starters"):
+        root = REPOSITORY / data
+        files = {str(path.relative_to(root)) for path in root.rglob("*.*") if path.is_file()}
+        kept = {path for path in files if "__pycache__" not in path}
+        assert kept <= {name.removeprefix(f"hpcsweep/{data}/") for name in names}
     assert "hpcsweep/py.typed" in names
     # The table of direction numbers is not ours: its licence ships with it.
     assert "hpcsweep/sources/numeric/sobol_numbers.LICENSE" in names
     modules = {
         str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "hpcsweep").rglob("*.py")
     }
-    assert modules == {name for name in names if name.endswith(".py")}
+    starters = "hpcsweep/starters/"
+    shipped = {name for name in names if name.endswith(".py") and not name.startswith(starters)}
+    assert modules == shipped
 
 
 def test_the_wheel_installs_the_command(venv: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`init`: write a first manifest and target."""
+"""`init`: write a first manifest and target, of a kind."""
 
 from __future__ import annotations
 
@@ -7,57 +7,52 @@ from pathlib import Path
 
 import click
 
+import hpcsweep
 from hpcsweep.errors import SweepError
 from hpcsweep.files import write_new
 from hpcsweep.ids import slug
 from hpcsweep.undo import undo_on_error
 
-MANIFEST = """\
-# What to run, for which parameters, and what each task asks of Slurm.
-name: {name}
-target: simulate.py:simulate
-source:
-  grid:
-    omega: [1.0, 2.0, 3.0]
-    dt: [1e-2, 1e-3]
-seed: 42
-slurm:
-  time: "00:10:00"
-  mem: 1G
-"""
-
-TARGET = '''\
-"""The target: called once for every case, with its parameters by name."""
-
-
-def simulate(omega, dt, log, rng):
-    """Return metrics as a dict; `log` writes files into the run directory."""
-    x, v = 1.0, rng.normal(0.0, 0.1)
-    for _ in range(1000):
-        v -= omega**2 * x * dt
-        x += v * dt
-    log.info(f"done with omega={omega}, dt={dt}")
-    return {"energy": 0.5 * (v**2 + (omega * x) ** 2)}
-'''
+MANIFEST = "manifest.yaml"
+# What stands for the name of the sweep in a manifest.
+NAME = "{name}"
+# Each is a directory of `starters`.
+KINDS = ("function", "command", "table", "training", "mpi")
 
 
 @click.command("init")
 @click.argument("directory", type=click.Path(path_type=Path), default=".")
-def command(directory: Path) -> None:
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default=KINDS[0],
+    help="A Python function (the default), a program, the rows of a table, training runs with "
+    "checkpoints, or a parallel program.",
+)
+def command(directory: Path, kind: str) -> None:
     """Write a manifest and a target to begin with."""
-    for path in scaffold(directory):
+    for path in scaffold(directory, kind):
         click.echo(f"written: {path}")
-    click.echo(f"Next: hpcsweep plan {directory / 'manifest.yaml'}")
+    click.echo(f"Next: hpcsweep plan {directory / MANIFEST}")
 
 
-def scaffold(directory: Path) -> list[Path]:
-    """Write `manifest.yaml` and `simulate.py` into a directory. Returns their paths.
+def starter(kind: str) -> dict[str, str]:
+    """The files of a kind by name, the manifest first."""
+    package = Path(hpcsweep.__file__).parent
+    installed = package / "starters"
+    root = (installed if installed.is_dir() else package.parent / "starters") / kind
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(root.iterdir())}
+    return {MANIFEST: texts.pop(MANIFEST), **texts}
+
+
+def scaffold(directory: Path, kind: str = KINDS[0]) -> list[Path]:
+    """Write `manifest.yaml` and what it names into a directory. Returns their paths.
 
     Completes what a killed call began. *Raises* SweepError if another file of that name exists, or
     a file cannot be written.
     """
-    name = slug(directory.resolve().name, 64)
-    texts = {"manifest.yaml": MANIFEST.format(name=name), "simulate.py": TARGET}
+    texts = starter(kind)
+    texts[MANIFEST] = texts[MANIFEST].replace(NAME, slug(directory.resolve().name, 64))
     files = {directory / file: text.encode() for file, text in texts.items()}
     next_step = "Name another directory: `hpcsweep init DIRECTORY`."
     try:
