@@ -107,7 +107,8 @@ class SweepCases:
             except HpcsweepError as error:
                 mistakes.add((*where, FORM), error.what, error.next_step)
                 return None
-            source = _replaced(source, where[1:], {"manual": [case]})
+            # No filter around it: the case stands for others.
+            source = _replaced(_unfiltered(source, where[1:]), where[1:], {"manual": [case]})
         return self.expand(source, mistakes)
 
     def read_after(self, read: Read, other: SweepDirectory) -> ManifestAfter:
@@ -288,6 +289,17 @@ def _distinct(
         if case_id not in seen:
             seen.add(case_id)
             yield params
+
+
+def _unfiltered(source: Any, path: tuple[Any, ...]) -> Any:
+    """A copy of the source without the filters of the sources along a path, but its end."""
+    if not path:
+        return source
+    copy = list(source) if isinstance(source, list) else dict(source)
+    if isinstance(copy, dict):
+        copy.pop("where", None)
+    copy[path[0]] = _unfiltered(copy[path[0]], path[1:])
+    return copy
 
 
 def _replaced(source: Any, path: tuple[Any, ...], by: dict[str, Any]) -> Any:

@@ -11,10 +11,12 @@ import pytest
 
 from hpcsweep import grid
 from hpcsweep.errors import ManifestError
+from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.model import json_schema
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.sweep_cases import SweepCases
 from tests.support.sweeps import MadeSweep
 
@@ -71,6 +73,24 @@ def test_beside_modifiers_and_inside_of_others(first: MadeSweep) -> None:
         {"x": 1, "sweep": 8},
         {"x": 2, "sweep": 7},
     ]
+
+
+def test_inside_of_branches_and_filters(first: MadeSweep) -> None:
+    rows = {"sweep": "s", "columns": ["x"], "where": "energy > 0"}
+    source = {"branches": {"m": {"of": rows, "none": {}}}, "where": "x > 1 or m == 'none'"}
+    expected = [{"x": 2, "m": "of"}, {"x": 3, "m": "of"}, {"m": "none"}]
+    assert params(second(first, source)) == expected
+    # A case that stands for those of a sweep which is not over passes every filter around it.
+    around = {"product": [source, {"grid": {"a": [1, 2]}, "where": "a > 1"}], "where": "x > 2"}
+    mistakes = Mistakes(str, lambda _: (0,))
+    with SweepCases(Settings(outputs="outputs"), first.root) as cases:
+        replaced = cases.stand_in(around, SweepDirectory.open(first.path), mistakes)
+    assert replaced == {
+        "product": [
+            {"branches": {"m": {"of": {"manual": [{"x": 0}]}, "none": {}}}},
+            {"grid": {"a": [1, 2]}, "where": "a > 1"},
+        ]
+    }
 
 
 def test_a_sweep_is_named_or_a_path_from_the_manifest(first: MadeSweep, tmp_path: Path) -> None:
