@@ -393,6 +393,7 @@ def outcome_json(outcome: Outcome) -> OutcomeFields:
         "cgroup_peak_bytes": outcome.cgroup_peak_bytes,
         "code_digest": outcome.code_digest,
         "run_dir": outcome.run_dir,
+        "inputs": outcome.inputs or None,
         "from_cache": outcome.from_cache or None,
     }
     given = {name: value for name, value in fields.items() if value is not None}
@@ -415,6 +416,7 @@ def outcome_of(fields: OutcomeFields) -> Outcome:
         cgroup_peak_bytes=fields.get("cgroup_peak_bytes"),
         code_digest=fields.get("code_digest"),
         run_dir=fields.get("run_dir"),
+        inputs=fields.get("inputs"),
         from_cache=fields.get("from_cache", False),
     )
 

@@ -93,6 +93,7 @@ class AttemptFields(TypedDict, total=False):
     job_id: str
     run_dir: str
     code_digest: str
+    inputs: dict[str, Any] | None
     from_cache: bool
 
 
@@ -234,6 +235,7 @@ _LEFT: Fields = {
     "job_id": TEXT,
     "run_dir": INSIDE,
     "code_digest": TEXT,
+    "inputs": OBJECT,
     "from_cache": TRUTH,
 }
 _KINDS = {

@@ -160,6 +160,8 @@ class Outcome:
     code_digest: str | None = None
     # Relative to the sweep directory; None if no run directory is kept.
     run_dir: str | None = None
+    # What was known of each input file when the case began, see `input_files`; None without any.
+    inputs: dict[str, Any] | None = None
     # True if nothing was run because a cache had the result.
     from_cache: bool = False
 

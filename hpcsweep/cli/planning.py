@@ -30,7 +30,8 @@ from hpcsweep.submission.limits import (
     refuse_mode,
     summary,
 )
-from hpcsweep.submission.notices import other_code_notice, replaceable_notice
+from hpcsweep.submission.missing_inputs import refuse_missing
+from hpcsweep.submission.notices import changed_notice, other_code_notice, replaceable_notice
 from hpcsweep.submission.plans import make_plan
 from hpcsweep.submission.replacing import replaceable
 from hpcsweep.submission.request import SubmitRequest
@@ -65,10 +66,16 @@ def show_plan(
     waiting = None
     if sweep is not None:
         waiting = replaceable(sweep, request.manifest, outlook.tasks)
-    for notice in (replaceable_notice(waiting, request), other_code_notice(outlook, request)):
+    notices = (
+        replaceable_notice(waiting, request),
+        other_code_notice(outlook, request),
+        changed_notice(outlook, request),
+    )
+    for notice in notices:
         if notice:
             click.echo(notice, err=script)
     under_way = policy.under_way(outlook, request.policy).count
+    refuse_missing(request.version, policy.sendable(outlook, request.policy))
     batches = policy.decide(outlook, request.policy, limits)
     if not batches:
         chosen = outlook if request.selection is None else outlook.within(request.selection)

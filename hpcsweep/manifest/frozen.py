@@ -161,6 +161,8 @@ class FrozenManifest:
     snapshot: tuple[str, ...] | None = ()
     # "case": a process for each case of a function; "task": one for all cases of a slot.
     isolation: str = "case"
+    # The files that a case reads, see `input_files.names_of`.
+    inputs: tuple[str, ...] = ()
     # What runs the chunks: one of `records.MODES`.
     mode: str = ARRAY
     # Count of whole nodes that run them; 0 for array tasks.
@@ -225,6 +227,8 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         document["interpreter"] = asdict(manifest.interpreter)
     if manifest.snapshot != ():
         document["snapshot"] = manifest.snapshot and list(manifest.snapshot)
+    if manifest.inputs:
+        document["inputs"] = list(manifest.inputs)
     if manifest.isolation != "case":
         document["isolation"] = manifest.isolation
     return document
@@ -296,6 +300,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             needs=CaseNeeds(**document.get("needs", {})),
             snapshot=_patterns_of(document.get("snapshot", ())),
             isolation=document.get("isolation", "case"),
+            inputs=tuple(document.get("inputs", ())),
             mode=document.get("mode", ARRAY),
             nodes=document.get("nodes", 0),
             fingerprint=document["fingerprint"],

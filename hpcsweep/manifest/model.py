@@ -14,6 +14,7 @@ from hpcsweep.manifest import (
     canary_keys,
     environment_keys,
     exclusive,
+    input_keys,
     limit_keys,
     notify_keys,
     policy_keys,
@@ -78,6 +79,13 @@ class UserManifest(BaseModel):
         ),
     ] = None
     source: Annotated[Any, _key("The cases.")]
+    inputs: Annotated[
+        input_keys.Inputs,
+        _key(
+            "The files that a case reads: columns or parameters with their paths, or patterns "
+            "such as reads/{sample}_*.fq."
+        ),
+    ] = ()
     replicates: Annotated[
         Count, _key("How often each case is run, each time with a seed of its own.")
     ] = 1

@@ -15,6 +15,7 @@ from hpcsweep.manifest import (
     canary_keys,
     case_needs,
     environment_keys,
+    input_keys,
     limit_keys,
     mode_keys,
     model,
@@ -102,6 +103,7 @@ def resolve(
         cache = cache_spec.read(fields, root, spec, target, mistakes)
         policies = _policies(fields, root, target, options, mistakes)
         if spec.source is not None:
+            input_keys.check(fields.inputs, spec.source, mistakes)
             canary_keys.check(fields.canary, spec.source.n_cases * fields.replicates, mistakes)
         environment = environment_keys.read(fields, root, target, layers.where, mistakes)
     if mistakes or fields is None or spec.source is None or target is None:
@@ -184,6 +186,7 @@ def _freeze(
         share=fields.share,
         snapshot=fields.snapshot,
         isolation=fields.isolation,
+        inputs=fields.inputs,
         cases_sha256=cases_sha256,
     )
 

@@ -110,6 +110,9 @@ class Outlook:
     # Seconds that the last attempt at an index took, where tasks run several cases at once and no
     # more than `TIMED_MAX` indices were begun. Filled only by `with_measured`.
     seconds: Mapping[int, float] = field(default_factory=dict)
+    # Complete indices whose input files or keyed cells have changed. Filled only by
+    # `with_changed_inputs`.
+    changed: IndexSet = NONE
     # Of the code here, see `current_code`; None if it is not known.
     code_digest: str | None = None
     # Indices of the canary, as long as the others wait for it, or would.

@@ -20,6 +20,7 @@ from hpcsweep.store.record_rows import (
     CaseRow,
     attempt_values,
     case_row,
+    json_text,
     start_row,
     verdict_row,
 )
@@ -120,6 +121,9 @@ class RecordMapper:
             seed = ids.case_seed(version.manifest.seed, case.case_id, case.replicate)
             task_id = self._task_ids[record["attempt"][1]].get(record["chunk"])
             line = case_row(record, case, seed, task_id)
+            if record.get("inputs"):
+                files = case.case_id, line[RANK], json_text(record.get("inputs"))
+                pending.rows.inputs.append(files)
         # Several indices may share a case: each gets its own row in `places`.
         pending.seen[version.fingerprint][index] = case.case_id
         if line is None:

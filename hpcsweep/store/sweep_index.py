@@ -154,6 +154,7 @@ class SweepIndex:
                 return False
             changed = upsert.merge_cases(connection, self._sweep, batch, self.where)
             upsert.merge_places(connection, self._sweep, batch)
+            upsert.merge_inputs(connection, self._sweep, batch)
             blocks.mark(connection, self._sweep, batch.places, changed)
             started, judged = ("host", "job_id", "time"), ("status", "reason")
             upsert.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
@@ -377,6 +378,16 @@ class SweepIndex:
         of_sweep = and_(table.sweep == self._sweep, text("generation > 0"))
         query = select(func.max(table.generation)).where(of_sweep)
         return int(self._all(query)[0][0] or 0)
+
+    def inputs(self) -> Iterator[tuple[int, str]]:
+        """The index of each case that read input files, and what is known of them as JSON text."""
+        cases, table = schema.cases.c, schema.inputs.c
+        of_row = and_(
+            table.sweep == cases.sweep, table.case_id == cases.case_id, table.rank == cases.rank
+        )
+        query = self._joined().with_only_columns(schema.places.c.idx, table.files)
+        for page in self._pages(query.join(schema.inputs, of_row), None, None, ROWS_AT_ONCE):
+            yield from map(tuple, page)
 
     def silent(self, submission: int) -> list[IndexRow]:
         """The rows of attempts of a submission that began and have no definite end."""

@@ -61,6 +61,8 @@ class RowBatch:
     key: frozenset[str] | None = None
     # What these indices carry, as JSON text; only of those that carry something.
     carried: dict[int, str] = field(default_factory=dict)
+    # (case id, rank, files as JSON text) of records that name input files.
+    inputs: list[tuple[str, str, str]] = field(default_factory=list)
     starts: list[RowValues] = field(default_factory=list)
     verdicts: list[RowValues] = field(default_factory=list)
     # (path, first byte, end, skipped lines) of each part of a journal, in order.
@@ -151,6 +153,24 @@ def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> None:
     carried = batch.carried.get
     rows = [(index, case_id, carried(index)) for index, case_id in batch.places.items()]
     insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
+
+
+def merge_inputs(connection: Connection, sweep: str, batch: RowBatch) -> None:
+    """Upsert the input files of cases; of each case those of the highest record."""
+    table = schema.inputs
+    rows = [
+        {"sweep": sweep, "case_id": case_id, "rank": rank, "files": files}
+        for case_id, rank, files in sorted(batch.inputs)
+    ]
+    if not rows:
+        return
+    insert = insert_into(connection, table)
+    statement = insert.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: insert.excluded[name] for name in ("rank", "files")},
+        where=insert.excluded.rank > table.c.rank,
+    )
+    connection.execute(statement, rows)
 
 
 def merge_tasks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import islice
 
+from hpcsweep.indexset import IndexSet
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.submission.replacing import Replaceable
@@ -20,6 +21,7 @@ def notices(done: Submitted, request: SubmitRequest) -> list[str]:
         cancelled_notice(done) if done.plan is None else "",
         "" if request.replace else replaceable_notice(done.replaceable, request),
         other_code_notice(done.outlook, request) if request.rerun is None else "",
+        changed_notice(done.outlook, request) if request.rerun is None else "",
     ]
     return [notice for notice in texts if notice]
 
@@ -50,7 +52,20 @@ def other_code_notice(outlook: Outlook, request: SubmitRequest) -> str:
     stale = outlook.indices(State.STALE)
     if not stale:
         return ""
-    some = ", ".join(map(str, islice(stale, INDICES_NAMED)))
-    more = " …" if stale.count > INDICES_NAMED else ""
-    what = f"{CodeCounts.of(outlook).text()} (indices {some}{more})"
-    return f"{what}; --rerun stale computes them again" if request.rerun is None else what
+    return _with_remedy(CodeCounts.of(outlook).text(), stale, request)
+
+
+def changed_notice(outlook: Outlook, request: SubmitRequest) -> str:
+    """Which results come from files or cells that have changed, and how to compute them again."""
+    count = outlook.changed.count
+    if not count:
+        return ""
+    what = f"inputs have changed since {count} of {outlook.complete.count} cases were computed"
+    return _with_remedy(what, outlook.changed, request)
+
+
+def _with_remedy(what: str, indices: IndexSet, request: SubmitRequest) -> str:
+    some = ", ".join(map(str, islice(indices, INDICES_NAMED)))
+    more = " …" if indices.count > INDICES_NAMED else ""
+    text = f"{what} (indices {some}{more})"
+    return f"{text}; --rerun stale computes them again" if request.rerun is None else text

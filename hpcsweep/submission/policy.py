@@ -253,7 +253,7 @@ def _again(outlook: Outlook, policy: Policy) -> IndexSet:
     """Indices that have an outcome and are computed again."""
     match policy.rerun:
         case "stale":
-            return outlook.indices(State.STALE)
+            return outlook.indices(State.STALE) | outlook.changed
         case "failed":
             return outlook.failed
         case "lost":

@@ -14,6 +14,7 @@ from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
+from hpcsweep.state.changed_inputs import with_changed_inputs
 from hpcsweep.state.manifest_diff import difference, refuse_mixing, reorders
 from hpcsweep.state.outlook import Outlook, outlook_of, with_lost, with_measured
 from hpcsweep.state.scheduler import poll
@@ -24,6 +25,7 @@ from hpcsweep.submission.checked_request import check_elsewhere, checked_request
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.hourly_calls import CALLS_MIN
 from hpcsweep.submission.limits import check_requests
+from hpcsweep.submission.missing_inputs import refuse_missing
 from hpcsweep.submission.plans import make_plan, plan_of_nothing
 from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.reconcile import resolve_unanswered
@@ -149,6 +151,9 @@ def outlook_for(
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks, request.version, code_digest)
         outlook = with_measured(outlook, sweep, sweep_index)
+        if not request.advances:
+            asked = request.rerun == "stale"
+            outlook = with_changed_inputs(outlook, sweep, sweep_index, asked=asked)
         return with_lost(outlook, sweep, sweep_index) if request.rerun == "lost" else outlook
 
 
@@ -171,6 +176,7 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         under_way=policy.under_way(outlook, request.policy),
         replaceable=waiting,
     )
+    refuse_missing(request.version, policy.sendable(outlook, request.policy))
     batches = policy.decide(outlook, request.policy, submitter.limits)
     if not batches and canary.is_running(outlook):
         return replace(done, behind_canary=_put_behind_canary(request, submitter, outlook))

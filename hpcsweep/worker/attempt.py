@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
@@ -79,19 +80,28 @@ class Attempts:
         started = now()
         self._ledger.begin(case, started)
         checkpoints = assignment.sweep.path / checkpoint_dir(case.case_id)
+        inputs = self._input_facts(case)
         begun = self._runner.clock()
         try:
             files = outputs.begin(run, started)
             request = make_request(self._manifest, run, files, checkpoints)
             ended = yield from self._execute(slot, request)
             outcome = make_outcome(ended, started, self._runner.clock() - begun)
-            outcome = outputs.publish(run, outcome)
+            outcome = outputs.publish(run, replace(outcome, inputs=inputs))
         finally:
             outputs.clear()
         if outcome.status is Status.COMPLETE:
             retire_checkpoints(checkpoints)
         self._ledger.end(case, outcome)
         return outcome
+
+    def _input_facts(self, case: ParamCase) -> dict[str, Any] | None:
+        """What is known of the files that a case is about to read."""
+        if not self._manifest.inputs:
+            return None
+        from hpcsweep.input_files import facts_of  # noqa: PLC0415  # most sweeps name no inputs
+
+        return facts_of(self._manifest.inputs, case, self._manifest.root)
 
 
 def make_run(

@@ -44,7 +44,7 @@ def test_manifests_are_valid(tmp_path: Path, text: str) -> None:
     write_doc_files(tmp_path)
     (tmp_path / "m.yaml").write_text(text)
     frozen, source = load_manifest(tmp_path / "m.yaml")
-    counts = {"wide": 110, "plate": 3, "samples": 2, "stable": 96, "classifiers": 21}
+    counts = {"wide": 110, "plate": 3, "samples": 2, "aligned": 2, "stable": 96, "classifiers": 21}
     assert source.n_cases == counts[frozen.name]
 
 
