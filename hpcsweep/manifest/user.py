@@ -87,7 +87,7 @@ def resolve(
         if source is not None or raw["source"] is None:
             spec = source_spec.build(source, mistakes, root, target_spec.used_names(raw))
     if fields is not None:
-        _check_replicates(fields, spec, mistakes)
+        _check_source(fields, spec.source, mistakes)
     # With a cache, a command has one more placeholder.
     more = ("result_file",) if cache_spec.is_wanted(raw) else ()
     # The key of a table is what identifies a case, also where no command uses it.
@@ -102,9 +102,6 @@ def resolve(
         options |= mode.own
         cache = cache_spec.read(fields, root, spec, target, mistakes)
         policies = _policies(fields, root, target, options, mistakes)
-        if spec.source is not None:
-            input_keys.check(fields.inputs, spec.source, mistakes)
-            canary_keys.check(fields.canary, spec.source.n_cases * fields.replicates, mistakes)
         environment = environment_keys.read(fields, root, target, layers.where, mistakes)
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)
@@ -132,10 +129,15 @@ def resolve(
     return manifest, spec.source.repeat(manifest.replicates)
 
 
-def _check_replicates(
-    fields: model.UserManifest, spec: source_spec.Spec, mistakes: Mistakes
+def _check_source(
+    fields: model.UserManifest, source: ParameterSource | None, mistakes: Mistakes
 ) -> None:
-    if spec.source is not None and spec.source.replicates > 1 and fields.replicates > 1:
+    """Check the keys that are about the cases of a source."""
+    if source is None:
+        return
+    input_keys.check(fields.inputs, source, mistakes)
+    canary_keys.check(fields.canary, source.n_cases * fields.replicates, mistakes)
+    if source.replicates > 1 and fields.replicates > 1:
         mistakes.add(
             ("replicates",),
             "the source has replicates already",

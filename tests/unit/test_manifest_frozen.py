@@ -126,6 +126,7 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"needs": CaseNeeds(slots=2)},
         {"snapshot": None},
         {"isolation": "task"},
+        {"inputs": ("a",)},
         {"mode": "node"},
         {"mode": "node", "nodes": 3},
         {"interpreter": TaskInterpreter(python="python3", where="m.yaml:1")},
