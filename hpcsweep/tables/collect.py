@@ -23,7 +23,6 @@ from hpcsweep.tables.columns import TableColumns, TableRow, columns_of, named
 from hpcsweep.tables.named_cases import cases_made
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import CaseSelector
-from hpcsweep.tables.shape import reshaped
 from hpcsweep.tables.sorting import RowOrder, sorted_attempts, sorted_rows
 
 TableAndRows = tuple[TableColumns, Iterator[TableRow]]
@@ -84,6 +83,15 @@ def answer(
     return query(request.sql, tables)
 
 
+def in_shape(table: TableColumns, rows: Iterator[TableRow], request: TableRequest) -> TableAndRows:
+    """The rows of cases in the shape of the request, in its order."""
+    # Not at the top: it loads numpy.
+    from hpcsweep.tables.reshaping import reshaped  # noqa: PLC0415
+
+    table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
+    return table, sorted_rows(table, rows, request.order)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenSweep:
     """A sweep whose index was brought up to date, while its table is read."""
@@ -100,10 +108,7 @@ class OpenSweep:
         if not request.shape:
             table = named(table, request.columns, request.named_by)
         rows = self.rows(self.columns, table, request)
-        if request.shape:
-            table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
-            rows = sorted_rows(table, rows, request.order)
-        return table, rows
+        return in_shape(table, rows, request) if request.shape else (table, rows)
 
     def rows(
         self, columns: TableColumns, table: TableColumns, request: TableRequest

@@ -15,11 +15,10 @@ from hpcsweep.store.column_kinds import ColumnKinds, joined_kind
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables import attempts
 from hpcsweep.tables.batches import TableBatch, TableRows, batches_of
-from hpcsweep.tables.collect import Collected, OpenSweep, TableAndRows, answer, opened
+from hpcsweep.tables.collect import Collected, OpenSweep, TableAndRows, answer, in_shape, opened
 from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow, all_columns, named
 from hpcsweep.tables.request import TableRequest
-from hpcsweep.tables.shape import reshaped
-from hpcsweep.tables.sorting import merged_rows, sorted_rows
+from hpcsweep.tables.sorting import merged_rows
 
 # The column of the sweep, before all others.
 SWEEP = {"sweep": "str"}
@@ -70,9 +69,8 @@ def _table(
     }
     rows: Iterator[TableRow] = _joined(parts, table)
     if request.shape:
-        table, rows = reshaped(table, rows, request.shape, request.columns, request.notify)
-        rows = sorted_rows(table, rows, request.order)
-    elif request.order.columns:
+        return in_shape(table, rows, request)
+    if request.order.columns:
         request.order.check(table)
         in_order = [_joined({label: part}, table) for label, part in parts.items()]
         rows = merged_rows(in_order, request.order)

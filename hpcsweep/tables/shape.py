@@ -1,22 +1,17 @@
-"""The shape of a table of results: a row per case, means over some cases, or a pivot of either."""
+"""The shape of a table of results: a row per case, means over some cases, or a pivot of either.
+
+It is apart from what makes it, which loads numpy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hpcsweep.errors import InputError
-from hpcsweep.tables.columns import TableColumns, TableRow, check_columns, named
-from hpcsweep.tables.groups import (
-    GroupColumns,
-    group_columns,
-    grouped,
-    key_params,
-)
-from hpcsweep.tables.pivot import Pivot, pivoted
-from hpcsweep.tables.statistics import DEFAULT, STATS
 
-Notify = Callable[[str], None]
+# The statistics that there are, and those without a choice.
+STATS = ("mean", "sd", "n", "median", "q1", "q3", "min", "max")
+DEFAULT = ("mean", "sd", "n")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,55 +56,3 @@ class Shape:
     def has_groups(self) -> bool:
         """Whether there is a row for a group of cases, not for one."""
         return bool(self.mean_over or self.group_by)
-
-
-def reshaped(
-    columns: TableColumns,
-    rows: Iterable[TableRow],
-    shape: Shape,
-    names: Sequence[str],
-    notify: Notify,
-) -> tuple[TableColumns, Iterator[TableRow]]:
-    """The table in another shape, with the columns `names`, or all.
-
-    `notify` gets what is left out or put together. *Raises* InputError.
-    """
-    groups = _group_columns(columns, shape) if shape.has_groups else None
-    table = groups.columns if groups else columns
-    pivot = _pivot(shape, groups)
-    if pivot is not None:
-        check_columns(pivot.names, table.kinds, "--pivot")
-    others = groups.keys if groups else key_params(columns, ())
-    if groups:
-        selected = [*others, pivot.cell] if pivot else named(table, names).names
-        result = grouped(columns, rows, groups, selected)
-        for note in result.notes:
-            notify(note)
-        rows = result.rows
-    if pivot is None:
-        return named(table, names), iter(rows)
-    made = pivoted(table, rows, pivot, others)
-    for note in made.notes:
-        notify(note)
-    return named(made.columns, names), iter(made.rows)
-
-
-def _group_columns(columns: TableColumns, shape: Shape) -> GroupColumns:
-    keys: Sequence[str] = shape.group_by
-    if shape.group_by:
-        check_columns(keys, columns.kinds, "--group-by")
-    else:
-        everything = key_params(columns, ())
-        check_columns(shape.mean_over, everything, "--mean-over", "param")
-        keys = key_params(columns, shape.mean_over)
-    return group_columns(columns, keys, shape.stats or DEFAULT)
-
-
-def _pivot(shape: Shape, groups: GroupColumns | None) -> Pivot | None:
-    """The pivot of a shape; of groups, a metric alone means its first statistic."""
-    pivot = Pivot.parse(shape.pivot) if shape.pivot else None
-    if pivot is None or groups is None:
-        return pivot
-    firsts = {source: name for name, (source, _) in reversed(groups.origins.items())}
-    cell = firsts.get(pivot.cell, pivot.cell)
-    return replace(pivot, cell=cell, mean_over=shape.mean_over)

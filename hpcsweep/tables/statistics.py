@@ -9,9 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-# The statistics that there are, and those without a choice.
-STATS = ("mean", "sd", "n", "median", "q1", "q3", "min", "max")
-DEFAULT = ("mean", "sd", "n")
 
 
 class _Sorted:
@@ -70,7 +67,7 @@ _COMPUTED: dict[str, Callable[[_Sorted], Floats]] = {
 def statistics_of(
     group: npt.NDArray[np.int64], values: Floats, n_groups: int, stats: Sequence[str]
 ) -> dict[str, list[Any]]:
-    """Each statistic of the values of each group; None where a group has too few.
+    """Each statistic, of `shape.STATS`, of the values of each group; None where it has too few.
 
     `group` has the number of each value's group. Where a value is NaN, so is all but `n`.
     """

@@ -55,3 +55,13 @@ def test_an_ingest_does_not_load_the_dialect_of_postgresql() -> None:
     loaded = done.stdout.split()
     assert "sqlalchemy.dialects" in loaded
     assert "sqlalchemy.dialects.postgresql" not in loaded
+
+
+def test_a_table_of_cases_does_not_load_numpy() -> None:
+    script = "import sys, hpcsweep.sweep, hpcsweep.tables.several; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split()
+    assert "hpcsweep.tables.collect" in loaded
+    assert "numpy" not in loaded

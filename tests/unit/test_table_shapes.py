@@ -19,9 +19,10 @@ from hpcsweep.sweep import Sweep
 from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, TableRow, all_columns
 from hpcsweep.tables.request import TableRequest
+from hpcsweep.tables.reshaping import reshaped
 from hpcsweep.tables.selection import Selection
-from hpcsweep.tables.shape import Shape, reshaped
-from hpcsweep.tables.statistics import STATS, statistics_of
+from hpcsweep.tables.shape import STATS, Shape
+from hpcsweep.tables.statistics import statistics_of
 from tests.support.sweeps import MadeSweep
 
 COLUMNS = all_columns(
