@@ -9,7 +9,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -168,8 +168,10 @@ def _open_sqlite(path: Path, mode: str, timeout_s: float, *, keeps: bool) -> Eng
     if not keeps:
         # SQLite would make a missing file, with the mode of the umask.
         address = f"{path.absolute().as_uri()}?mode=rw"
-        connect = partial(sqlite3.connect, address, uri=True, timeout=timeout_s)
-        pool = {"poolclass": NullPool, "creator": connect}
+        pool = {
+            "poolclass": NullPool,
+            "creator": lambda: sqlite3.dbapi2.connect(address, uri=True, timeout=timeout_s),
+        }
     # In a URL string, `?` would end the path.
     engine = create_engine(URL.create("sqlite", database=str(path)), **pool)
 
