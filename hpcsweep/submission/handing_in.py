@@ -27,7 +27,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import MAX_ATTEMPTS, Policies
 from hpcsweep.provenance import provenance
 from hpcsweep.quantities import time_limit_seconds
-from hpcsweep.records import ARRAY, Part
+from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.state.standstill import by_hand
 from hpcsweep.store.filesystem import is_local
@@ -182,8 +182,7 @@ class Submitter:
         if limit_s is not None:
             rules["time_limit_s"] = math.ceil(limit_s / 60) * 60  # as Slurm rounds it (22.05)
         policies = Policies.from_json(self.manifest.policies)
-        # A job of several chunks has a worker for each; none of them may end the others.
-        if self.manifest.mode == ARRAY and is_requeued(self.manifest, self.limits):
+        if is_requeued(self.manifest, self.limits):
             rules["requeue"] = policies.retry.max_attempts if policies.retry else MAX_ATTEMPTS
         if self.limits.preempt_grace_s:
             rules["preempt_grace_s"] = self.limits.preempt_grace_s

@@ -26,12 +26,15 @@ from hpcsweep.worker.function import exception_answer
 from hpcsweep.worker.messages import NOTHING, Answer, MakeCase, refusal, write_notice
 from hpcsweep.worker.runner import Runner, Steps, Timer
 from hpcsweep.worker.slot import CaseEnd, Slot
-from hpcsweep.worker.start import Start
 from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 
 if TYPE_CHECKING:
     from hpcsweep.worker.breaker import TaskBreaker
     from hpcsweep.worker.limit_query import LimitQuery
+    from hpcsweep.worker.shared_limit import ChunkLimitQuery
+
+# Makes what asks for the time limit of the job, and hands it to the function that it gets.
+MakeQuery = Callable[[Callable[[float], None]], "LimitQuery | ChunkLimitQuery | None"]
 
 # Seconds between two reads of what a user cancelled.
 READ_S = 1.0
@@ -152,17 +155,17 @@ class Gate:
         rules: WorkerRules,
         time_left: TimeLeft,
         breaker: TaskBreaker | None,
-        asks_for: Start | None,
+        make_query: MakeQuery,
     ) -> None:
-        """`asks_for`: whose time limit this process may ask Slurm for."""
+        """`make_query` makes what asks for the time limit, and hands it on."""
         self.breaker = breaker
         # Why cases of the chunk have not begun: the fields of its end.
         self.obstacle: dict[str, Any] = {}
         # The error of a full disk or quota, which ends the task.
         self.full: SweepError | None = None
-        self._runner, self._asks_for, self._time_left = runner, asks_for, time_left
+        self._runner, self._make_query, self._time_left = runner, make_query, time_left
         self._warning_s = rules.get("warning_s", 0.0)
-        self._limit_query = None if runner.limit else self._make_limit_query()
+        self._limit_query = None if runner.limit else make_query(self._use_limit)
 
     @property
     def timers(self) -> list[Timer]:
@@ -200,21 +203,12 @@ class Gate:
     def _ask_limit_again(self) -> Steps[None]:
         """Ask for the limit, which an administrator may have extended, until a stop signal."""
         with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
-            self._limit_query = self._limit_query or self._make_limit_query()
+            self._limit_query = self._limit_query or self._make_query(self._use_limit)
         if self._limit_query is not None:
             for wait in self._limit_query.ask_again():
                 if self._runner.is_warned:
                     return
                 yield wait
-
-    def _make_limit_query(self) -> LimitQuery | None:
-        """Asks Slurm for the time limit of the job; None where this process does not."""
-        start, clock = self._asks_for, self._runner.clock
-        if start is None:
-            return None
-        from hpcsweep.worker.limit_query import LimitQuery  # noqa: PLC0415  # most manifests say it
-
-        return LimitQuery(self._use_limit, clock, start.job_id, start.array_task_id)
 
     def _use_limit(self, limit_s: float) -> None:
         limit = TimeLimit(limit_s=limit_s, warning_s=self._warning_s)

@@ -24,13 +24,22 @@ class LimitQuery:
     """Hands on the seconds from the start of the job to its limit when squeue has answered."""
 
     def __init__(
-        self, use: Callable[[float], None], clock: Callable[[], float], job_id: str, task: int
+        self,
+        use: Callable[[float], None],
+        clock: Callable[[], float],
+        job_id: str,
+        task: int,
+        *,
+        is_known: bool = False,
     ) -> None:
-        """`use` gets the limit; `task` is the number of the array task."""
+        """`use` gets the limit; `task` is the number of the array task.
+
+        `is_known`: the limit is known already, so it asks only when it is told to.
+        """
         self._use, self._clock = use, clock
         # The time left and not the end: it needs neither the cluster's time zone nor its clock.
         self._argv = ["squeue", "--noheader", "--jobs", job_id, "--format", "%L"]
-        self._due = self._clock() + FIRST_S + task % SPREAD_S
+        self._due = NEVER if is_known else self._clock() + FIRST_S + task % SPREAD_S
         # When it was asked last; -infinity before the first time.
         self._queried_at = -NEVER
         self._squeue: SlurmProgram | None = None
@@ -39,15 +48,21 @@ class LimitQuery:
         """Ask once, and read the answer when it is there. Returns when to call this again."""
         if self._clock() < self._due:
             return self._due
-        if self._queried_at == -NEVER:
+        if self._squeue is None:
             self._start()
         self._due = NEVER if self._is_answered() else self._clock() + POLL_S
         return self._due
+
+    def make_due(self) -> None:
+        """Let `ask_if_due` ask, unless the last time was within `AGAIN_S`."""
+        if self._clock() >= self._queried_at + AGAIN_S:
+            self._due = self._clock()
 
     def ask_again(self) -> Steps[None]:
         """Ask, unless the last time was within `AGAIN_S`, and wait for the answer."""
         if self._squeue is None and self._clock() >= self._queried_at + AGAIN_S:
             self._start()
+            self._due = NEVER
         while not self._is_answered():
             yield Wait(until=self._clock() + POLL_S)
 

@@ -7,7 +7,6 @@ journals: all of them give the journal of a chunk the same name, and one of them
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import signal
 import sys
@@ -19,7 +18,7 @@ from typing import NoReturn
 
 from hpcsweep.errors import HpcsweepError, InputError, JournalError
 from hpcsweep.journal import journal_name
-from hpcsweep.records import EXIT_STOPPED, IN_TASK
+from hpcsweep.records import EXIT_STOPPED, IN_TASK, Reason
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.worker.child import die_with_worker, exit_broken, reopened
@@ -27,7 +26,8 @@ from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.limit_query import LimitQuery
 from hpcsweep.worker.messages import write_notice
 from hpcsweep.worker.process import Share
-from hpcsweep.worker.runner import NEVER, Runner, Steps, Timer, Wait, reset_signals
+from hpcsweep.worker.runner import NEVER, Runner, Steps, Wait, reset_signals
+from hpcsweep.worker.shared_limit import SharedLimit
 from hpcsweep.worker.shared_times import SharedTimeLeft
 from hpcsweep.worker.shares import shares_of
 from hpcsweep.worker.start import Start, TakenChunk
@@ -36,6 +36,9 @@ from hpcsweep.worker.timelimit import TimeLimit, process_age_s
 
 # Exit code of a process whose chunk another worker has taken; no task ends with it.
 EXIT_TAKEN = os.EX_PROTOCOL
+
+# The argument of a worker that only has its job requeued: those of its nodes have ended.
+STOPPED = "--stopped"
 
 Run = Callable[[Task], int]
 
@@ -55,6 +58,14 @@ class NodeWorker:
         self._warning_s = rules.get("warning_s", 0.0)
         self._runner = Runner()
         self._time_left = SharedTimeLeft()
+        self._shared_limit = SharedLimit()
+        self._query = LimitQuery(
+            self._use_limit,
+            self._runner.clock,
+            start.job_id,
+            0,
+            is_known=self._limit is not None,
+        )
         python = document.get("python", sys.executable)
         self._ingester = Ingester(python, sweep.path, "", rules, self._runner)
         self._rules: WorkerRules = {**rules, "ingest": False}
@@ -74,13 +85,32 @@ class NodeWorker:
             shares = shares_of(manifest, os.environ)
         except InputError as error:  # the task of a chunk finds the same, and records it
             return self._fail_chunks(Task.run, error.exit_code)
-        timers: list[Timer] = []
-        if self._limit is None:
-            query = LimitQuery(self._use_limit, self._runner.clock, self._start.job_id, 0)
-            timers.append(query.ask_if_due)
-        self._runner.complete(self._run_chunks(self._free_chunks(), shares, Task.run), timers)
+        steps = self._run_chunks(self._free_chunks(), shares, Task.run)
+        self._runner.complete(steps, [self._answer_chunks])
         self._runner.complete(self._ingester.finish())
-        return EXIT_STOPPED if self._runner.signals or self._forwarded else self._exit_code
+        is_stopped = self._runner.signals or self._forwarded
+        code = EXIT_STOPPED if is_stopped else self._exit_code
+        if code == EXIT_STOPPED and self._part.nodes == 1:
+            self.requeue()
+        return code
+
+    def requeue(self) -> None:
+        """Have the job requeued, whose workers have all ended before its chunks were done.
+
+        Never behind TERM, which may be a user's scancel.
+        """
+        most = self._rules.get("requeue")
+        if most is None or self._runner.is_terminated:
+            return
+        reason = Reason.TIMEOUT
+        if self._runner.stop_signal is not None:
+            self._runner.limit = self._limit
+            reason = self._runner.stop_reason
+        with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
+            from hpcsweep.worker.node_requeue import StoppedJob  # noqa: PLC0415  # of these only
+
+            job = StoppedJob(self._sweep, self._plan, self._part, self._start)
+            self._runner.complete(job.requeue(reason, most, self._runner))
 
     def fail_setup(self, where: str, exit_code: int) -> int:
         """Record that a setup line failed on this node. Returns the exit code."""
@@ -111,7 +141,7 @@ class NodeWorker:
                 self._running[self._start_chunk(chunk, share, run)] = share
             if not self._running:
                 return
-            yield Wait(until=self._warning_at())
+            yield Wait(until=self._warning_at(), descriptor=self._shared_limit.questions)
             self._forward_signals()
             idle += self._ended()
 
@@ -125,25 +155,20 @@ class NodeWorker:
         for step in range(part.chunks):
             offset = (node * part.chunks // part.nodes + step) % part.chunks
             chunk = part.first_chunk + offset
-            name = journal_name(chunk, self._start.restart, self._token(chunk))
+            name = journal_name(chunk, self._start.restart, self._start.token_of(chunk))
             if not (self._sweep.journal_dir(self._plan.submission) / name).exists():
                 yield chunk
-
-    def _token(self, chunk: int) -> str:
-        """The token of the attempts of a chunk in this start of the job, on every node."""
-        start = self._start
-        text = f"{start.cluster} {start.job_id} {start.restart} {chunk}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _start_chunk(self, chunk: int, share: Share | None, run: Run) -> int:
         """Fork the process of a chunk. Returns its process id."""
         self._time_left.limit = self._limit
         taken = TakenChunk(
-            token=self._token(chunk),
+            token=self._start.token_of(chunk),
             rules=self._rules,
             limit=self._limit,
             share=share,
             time_left=self._time_left,
+            shared_limit=self._shared_limit,
         )
         worker = os.getpid()
         pid = os.fork()
@@ -181,6 +206,17 @@ class NodeWorker:
 
     def _use_limit(self, limit_s: float) -> None:
         self._limit = TimeLimit(limit_s=limit_s, warning_s=self._warning_s)
+
+    def _answer_chunks(self) -> float:
+        """Ask Slurm for the limit if a chunk asks for it. Returns when to call this again."""
+        now = self._runner.clock()
+        if self._shared_limit.is_asked():
+            self._query.make_due()
+        due = self._query.ask_if_due()
+        if due == NEVER:
+            limit_s = NEVER if self._limit is None else self._limit.limit_s
+            self._shared_limit.answer(limit_s, now)
+        return due
 
     def _warning_at(self) -> float:
         """When this worker warns its chunks of the time limit, on the runner's clock.
@@ -231,5 +267,8 @@ def main(arguments: list[str]) -> int:
     node = NodeWorker(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
     if not rest:
         return node.run()
+    if rest == [STOPPED]:
+        node.requeue()
+        return EXIT_STOPPED
     _, where, exit_code = rest
     return node.fail_setup(where, int(exit_code))

@@ -7,6 +7,7 @@ limit, and none that ends within the grace time of a preemption (22.05).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from hpcsweep.errors import JournalError
@@ -17,7 +18,7 @@ from hpcsweep.worker.ledger import settles
 from hpcsweep.worker.messages import write_notice
 from hpcsweep.worker.runner import Runner, Steps, Wait
 from hpcsweep.worker.slurm_program import SlurmProgram
-from hpcsweep.worker.start import Assignment
+from hpcsweep.worker.start import Start
 
 TIMEOUT_S = 20.0
 # Seconds from USR2 to TERM of a preemption without a grace time: they are sent together (22.05).
@@ -26,23 +27,25 @@ TERM_DELAY_S = 1.0
 REQUEUED = "Job is pending execution"
 
 
-def requeue(assignment: Assignment, reason: Reason, most: int, runner: Runner) -> Steps[bool]:
-    """Ask Slurm to requeue this task, whose records are durable. Returns whether it will.
+def requeue(
+    job: str, count_stalled: Callable[[], int], reason: Reason, most: int, runner: Runner
+) -> Steps[bool]:
+    """Ask Slurm to requeue this task or job, whose records are durable. Returns whether it will.
 
-    `most`: starts without progress, after which it is not asked. One start without progress that
-    the time limit ended suffices: the next one would have no more time. Whether a task starts again
-    that gets TERM is Slurm's decision.
+    `job` is its name for Slurm. `count_stalled` counts its last starts without progress; with
+    `most` of them it is not asked. One that the time limit ended suffices: the next one would have
+    no more time. Whether a task starts again that gets TERM is Slurm's decision.
     """
     if reason is not Reason.TIMEOUT:
         yield from _await_term(runner)
         if runner.is_terminated:
             return False
-    stalled = stalled_starts(assignment)
+    stalled = count_stalled()
     if stalled >= (1 if reason is Reason.TIMEOUT else most):
         starts = "start" if stalled == 1 else f"{stalled} starts"
         _refuse(f"its last {starts} neither finished a case nor saved a newer checkpoint")
         return False
-    argv = ["scontrol", "requeue", _name(assignment)]
+    argv = ["scontrol", "requeue", job]
     answer = yield from SlurmProgram(argv, runner.clock, TIMEOUT_S).run()
     if REQUEUED in answer.stderr:
         return True
@@ -66,26 +69,31 @@ def _refuse(why: str) -> None:
     )
 
 
-def _name(assignment: Assignment) -> str:
+def task_name(start: Start) -> str:
     """Slurm's name of the task. The job id of an element may be that of its array (22.05)."""
-    start = assignment.start
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         return f"{start.array_job_id}_{start.array_task_id}"
     return start.job_id
 
 
-def stalled_starts(assignment: Assignment) -> int:
-    """How many starts of the chunk, the last one and those before it, made no progress.
+def stalled_starts(sweep: Path, journals: Path, chunks: Iterable[int], newest: int) -> int:
+    """How many starts of a job with these chunks, up to restart `newest`, made no progress.
 
     Progress is a finished case, or a checkpoint that is newer than the journal of the start before.
     So only times of the sweep's file system are compared, never the clocks of two nodes.
     """
-    paths = journals_of_chunk(assignment.journals, assignment.chunk)
-    written_ns = [0, *map(_written_ns, paths)]
-    for stalled, (path, since_ns) in enumerate(zip(paths[::-1], written_ns[-2::-1])):
-        if _has_progress(assignment.sweep.path, path, since_ns):
-            return stalled
-    return len(paths)
+    starts, progressed = set[int](), -1
+    for chunk in chunks:
+        paths = journals_of_chunk(journals, chunk)
+        written_ns = [0, *map(_written_ns, paths)]
+        for path, since_ns in zip(paths[::-1], written_ns[-2::-1]):
+            restart = int(path.name.split(".")[1])
+            starts.add(restart)
+            if restart > progressed and _has_progress(sweep, path, since_ns):
+                progressed = restart
+        if progressed == newest:
+            break
+    return sum(restart > progressed for restart in starts)
 
 
 def _has_progress(sweep: Path, journal: Path, since_ns: int) -> bool:

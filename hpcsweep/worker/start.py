@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from hpcsweep.sweepdir.plan import Plan, WorkerRules
 
 if TYPE_CHECKING:
     from hpcsweep.worker.process import Share
+    from hpcsweep.worker.shared_limit import SharedLimit
     from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 
 
@@ -62,6 +64,11 @@ class Start(NamedTuple):
             node=environment.get("SLURMD_NODENAME") or os.uname().nodename,
         )
 
+    def token_of(self, chunk: int) -> str:
+        """The token of the attempts of a chunk in this start of a job, on each of its nodes."""
+        text = f"{self.cluster} {self.job_id} {self.restart} {chunk}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 class TakenChunk(NamedTuple):
     """A chunk of a whole node's worker, which runs one in each slot."""
@@ -76,6 +83,8 @@ class TakenChunk(NamedTuple):
     share: Share | None
     # What all cases of the node took so far.
     time_left: TimeLeft
+    # Of the job; the worker of the node asks for it.
+    shared_limit: SharedLimit
 
 
 class Assignment(NamedTuple):

@@ -21,7 +21,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker.attempt import Attempts
-from hpcsweep.worker.cases import CancelledIndices, Cases, Gate, Queue
+from hpcsweep.worker.cases import CancelledIndices, Cases, Gate, MakeQuery, Queue
 from hpcsweep.worker.ingester import Ingester
 from hpcsweep.worker.inherited import adopt_orphans, kill_orphans
 from hpcsweep.worker.lanes import Lane, Lanes
@@ -36,6 +36,7 @@ from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 if TYPE_CHECKING:
     from hpcsweep.worker.breaker import TaskBreaker
     from hpcsweep.worker.cached import CachedCases
+    from hpcsweep.worker.limit_query import LimitQuery
 
 # A user cancelled cases of the chunk before they began.
 CANCELLED = {"type": "Cancelled", "message": "a user cancelled these cases"}
@@ -78,8 +79,7 @@ class Task:
             rules=self._rules,
             time_left=taken.time_left if taken else TimeLeft(limit),
             breaker=_breaker(python, sweep.path, self._rules, self._runner),
-            # The worker of a node asks for all its chunks.
-            asks_for=start if taken is None and "SLURM_JOB_ID" in os.environ else None,
+            make_query=_query_maker(start, taken, self._runner.clock),
         )
         self._lanes = Lanes(
             self._assignment, self._manifest, self._cases.work, self._runner, self._rules
@@ -102,6 +102,7 @@ class Task:
             gate=self._gate,
             ledger=self._ledger,
             ingester=ingester,
+            is_of_node=taken is not None,
         )
 
     def run(self) -> int:
@@ -200,6 +201,8 @@ class Ending(NamedTuple):
     gate: Gate
     ledger: Ledger
     ingester: Ingester
+    # Whether a worker of a whole node has started it.
+    is_of_node: bool
 
     def sync_if_due(self) -> None:
         """Make the records durable after each batch of cases, and ingest them now and then."""
@@ -254,10 +257,21 @@ class Ending(NamedTuple):
         if most is None or self.runner.is_terminated:
             return False
         self.ledger.sync()
+        if self.is_of_node:
+            return True  # the worker of the node decides for all of its chunks
         with contextlib.suppress(ImportError, OSError):  # the file system refuses the module
-            from hpcsweep.worker.requeue import requeue  # noqa: PLC0415  # for these tasks only
+            from hpcsweep.worker import requeue  # noqa: PLC0415  # for these tasks only
 
-            return self.runner.complete(requeue(self.assignment, reason, most, self.runner))
+            start, journals = self.assignment.start, self.assignment.journals
+            stalled = partial(
+                requeue.stalled_starts,
+                self.assignment.sweep.path,
+                journals,
+                [self.assignment.chunk],
+                start.restart,
+            )
+            steps = requeue.requeue(requeue.task_name(start), stalled, reason, most, self.runner)
+            return self.runner.complete(steps)
         return False
 
     def _finish(self) -> None:
@@ -296,6 +310,25 @@ def _target_executor(manifest: FrozenManifest) -> Execute:
     from hpcsweep.worker.report import execute  # noqa: PLC0415  # for commands only
 
     return execute
+
+
+def _query_maker(start: Start, taken: TakenChunk | None, clock: Callable[[], float]) -> MakeQuery:
+    """Makes what asks for the time limit of the job; nothing outside of one."""
+    if taken is not None:
+        from hpcsweep.worker.shared_limit import ChunkLimitQuery  # noqa: PLC0415  # its worker has
+
+        return partial(ChunkLimitQuery, taken.shared_limit, clock)
+    if "SLURM_JOB_ID" not in os.environ:
+        return lambda _: None
+    return partial(_limit_query, start, clock)
+
+
+def _limit_query(
+    start: Start, clock: Callable[[], float], use: Callable[[float], None]
+) -> LimitQuery:
+    from hpcsweep.worker.limit_query import LimitQuery  # noqa: PLC0415  # most manifests say it
+
+    return LimitQuery(use, clock, start.job_id, start.array_task_id)
 
 
 def _breaker(python: str, sweep: Path, rules: WorkerRules, runner: Runner) -> TaskBreaker | None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,8 @@ TELLING = TARGET.replace(
     while""",
 )
 SLOTS = 4
+# A minute takes less, and the limit is not enforced: what ends at it has ended by itself.
+SHORT: dict[str, Any] = {"time_scale": 0.15, "over_time_limit": 60}
 
 
 def project_of(cluster: Cluster, root: Path, mode: str, cases: int, **more: Any) -> Project:
@@ -146,6 +149,75 @@ def test_a_real_time_limit_leaves_chunks_to_the_next_job(
     slurm: PrivateSlurm, tmp_path: Path
 ) -> None:
     leaves_chunks_at_its_limit(RealCluster(slurm), tmp_path)
+
+
+def requeues_itself_at_its_limit(cluster: Cluster, root: Path, mode: str) -> None:
+    """Its first start has finished cases, so another one may finish the others."""
+    slurm = {"time": "00:01:00", "nodes": 2 if mode == "single" else 1}
+    project = project_of(cluster, root, mode, 6, slurm=slurm, requeue=True)
+    project.hold(1, 2)
+    project.submit()
+    project.wait_begun(1, 2, times=2)
+    project.release(1, 2)
+    project.submit("--wait")
+    check_whole(project, 6)
+    assert [path.name for path in (project.sweep / "submissions").iterdir()] == ["0001"]
+    assert project.executions() == {x: 2 if x in (1, 2) else 1 for x in range(6)}
+
+
+@pytest.mark.parametrize("mode", ["node", "single"])
+def test_a_job_requeues_itself_at_its_time_limit(tmp_path: Path, mode: str) -> None:
+    with started_emulated(**SHORT, requeue_delay_s=0.5) as cluster:
+        requeues_itself_at_its_limit(cluster, tmp_path, mode)
+
+
+@pytest.mark.slurm
+@pytest.mark.soak  # a minute is the shortest limit
+@pytest.mark.parametrize("mode", ["node", "single"])
+def test_a_real_job_requeues_itself_at_its_time_limit(
+    slurm: PrivateSlurm, tmp_path: Path, mode: str
+) -> None:
+    requeues_itself_at_its_limit(RealCluster(slurm), tmp_path, mode)
+
+
+@pytest.mark.parametrize("mode", ["node", "single"])
+def test_a_job_whose_requeue_is_refused(tmp_path: Path, mode: str) -> None:
+    """What it leaves has ended at its time limit, also the chunk that no worker took."""
+    slurm = {"time": "00:01:00", "nodes": 2 if mode == "single" else 1}
+    held = range(1, 10)
+    with started_emulated(**SHORT) as cluster:
+        project = project_of(cluster, tmp_path, mode, 10, slurm=slurm, requeue=True)
+        project.hold(*held)
+        project.submit()
+        cluster.run("scontrol", "update", f"jobid={project.job()}", "requeue=0")
+        seen = project.wait_status(lambda seen: not seen["tasks"], "the end of the job")
+        assert seen["reasons"] == {"timeout": 9}
+        assert "Requested operation is presently disabled" in "".join(
+            path.read_text() for path in (project.sweep / "logs/0001").iterdir()
+        )
+        project.release(*held)
+        project.submit("--wait", "--set", "slurm.time=01:00:00")
+        check_whole(project, 10)
+
+
+def test_a_job_whose_time_limit_is_extended(tmp_path: Path) -> None:
+    """By the first limit, 9 s, there would be no time for another case as long as the first one."""
+    with started_emulated(**SHORT) as cluster:
+        limit = {"time": "00:01:00"}
+        project = Project(
+            cluster, tmp_path, 3, mode="node", slots=1, chunk=3, slurm=limit, requeue=False
+        )
+        project.hold(0)
+        project.submit()
+        project.wait_begun(0)
+        cluster.run("scontrol", "update", f"jobid={project.job()}", "timelimit=10")
+        begun = time.monotonic()
+        wait_until(lambda: time.monotonic() > begun + 6, 60, "two thirds of the first limit")
+        project.release(0)
+        project.submit("--wait")
+        check_whole(project, 3)
+        assert project.executions() == {0: 1, 1: 1, 2: 1}
+        assert [path.name for path in (project.sweep / "submissions").iterdir()] == ["0001"]
 
 
 @pytest.mark.slurm
