@@ -93,7 +93,7 @@ if TYPE_CHECKING:
     from hpcsweep.state.summary import Summary
     from hpcsweep.sweep import Sweep
 
-    __version__: str
+__version__ = "0.1.0"
 
 __all__ = [
     "Base",
@@ -207,11 +207,7 @@ if not TYPE_CHECKING:  # a type checker would take it for "any name will do"
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module  # noqa: PLC0415  # only for those who use a name
 
-        if name == "__version__":
-            from importlib.metadata import version  # noqa: PLC0415  # loads a parser of e-mail
-
-            value = version(__name__)
-        elif name == "sources":
+        if name == "sources":
             value = import_module("hpcsweep.sources")
         elif name in _HOMES:
             value = getattr(import_module(_HOMES[name]), name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep import shadowed_modules
+from hpcsweep import __version__, shadowed_modules
 from hpcsweep.cli import commands, streams
 from hpcsweep.errors import ExtraMissing, HpcsweepError, SweepError
 from hpcsweep.redact import redact
@@ -85,7 +85,7 @@ class Cli(click.Group):
 
 # color: click must not strip escape sequences; `streams` shows them escaped.
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "color": True})
-@click.version_option(package_name="hpcsweep", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
     """Parameter sweeps as Slurm job arrays: one manifest in, one table out.
 

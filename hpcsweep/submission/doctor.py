@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hpcsweep import __version__
 from hpcsweep.cluster import process, registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import SingleJob
@@ -170,7 +171,7 @@ def _finding(what: str, state: str, text: str) -> Finding:
 
 
 def _versions() -> str:
-    versions = [f"hpcsweep {importlib.metadata.version('hpcsweep')}"]
+    versions = [f"hpcsweep {__version__}"]
     versions += [f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}"]
     for name in PACKAGES:
         try:

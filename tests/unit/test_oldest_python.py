@@ -57,6 +57,10 @@ def test_what_tasks_may_import_can_be_imported() -> None:
     run(IMPORTS, *(name.removesuffix(".__init__") for name in names))
 
 
+def test_the_version_needs_no_installation() -> None:
+    assert run("import hpcsweep; print(hpcsweep.__version__)") == f"{hs.__version__}\n"
+
+
 def test_cases_are_the_same() -> None:
     # A task reads what a condition keeps, and evaluates nothing.
     filtered = hs.grid(a=[1, 2, 3], b=[1, 2, 3], c=[1, 2]).where("a < b and c > 1")
