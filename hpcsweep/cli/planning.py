@@ -89,7 +89,7 @@ def show_plan(
         if script:
             _show_script(request, sweep, plan, cluster, limits)
         else:
-            print_plan(plan, request.manifest, request.source, under_way, outlook.complete.count)
+            print_plan(plan, request.version, under_way, outlook.complete.count, limits)
             print_line(f"not asked: {unchecked}" if unchecked else "the cluster would take it")
     if batches and limits.ceilings and not script:
         print_line(summary(limits))

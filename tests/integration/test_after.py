@@ -72,6 +72,9 @@ def test_closing_jobs_send_one_stage_after_the_other(site: Site) -> None:
     said = site.hpcsweep("submit", b, "--after", "a")
     assert "b: is sent when every case of a is complete" in said
     c = write(site, "c", "name: c\ncommand: [echo, '{k}']\nsource: {grid: {k: [1, 2]}}\n")
+    whole = ("--set", "mode=node", "--throttle", "2")  # as without --after
+    said = site.hpcsweep("submit", c, "--after", "b", *whole, code=3)
+    assert "a throttle limits array tasks" in said
     said = site.hpcsweep("submit", c, "--after", "b")  # which was not sent itself
     assert "c: is sent when every case of b is complete" in said
     assert "then: b, when every case is complete" in site.hpcsweep("status", "a")

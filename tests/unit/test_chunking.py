@@ -17,8 +17,9 @@ from hpcsweep.state.outlook import Outlook
 from hpcsweep.store.measured import Measured
 from hpcsweep.submission.chunking import Estimate, chunk_size, estimate_of
 from hpcsweep.submission.policy import UNASKED, Policy, decide
-from hpcsweep.sweepdir.parts import make_parts
+from hpcsweep.sweepdir.parts import make_node_parts, make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
+from hpcsweep.sweepdir.version import Version
 from tests.support.simulated_site import version_of
 
 
@@ -163,12 +164,16 @@ def test_a_plan_says_where_the_seconds_come_from_and_what_it_costs(
         version.manifest,
         resources=Resources(options={"time": "01:00:00", "cpus-per-task": "4"}),
     )
-    print_plan(PLAN, manifest, version.source, 0, 0)
+    print_plan(PLAN, Version.of(manifest, version.source), 0, 0, UNASKED)
     shown = capsys.readouterr().out
     assert "34 array tasks of up to 30 cases each (chunk: auto, at most 1,000 tasks)" in shown
     assert "core-hours  at most 136.0\n" in shown
     print_plan(
-        replace(PLAN, case_seconds=60.0, seconds_from="measured"), manifest, version.source, 0, 0
+        replace(PLAN, case_seconds=60.0, seconds_from="measured"),
+        Version.of(manifest, version.source),
+        0,
+        0,
+        UNASKED,
     )
     shown = capsys.readouterr().out
     assert "a case      about 60 s, the mean of complete cases" in shown
@@ -212,9 +217,50 @@ def test_a_plan_says_how_many_cases_run_at_once(
 ) -> None:
     version = version_of(grid(x=arange(0, 1000, 1)))
     manifest = replace(version.manifest, resources=Resources(options=options), needs=needs)
-    print_plan(PLAN, manifest, version.source, 0, 0)
+    print_plan(PLAN, Version.of(manifest, version.source), 0, 0, UNASKED)
     rows = dict(line.strip().split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert rows.get("slots") == shown
+
+
+@pytest.mark.parametrize(
+    ("needs", "options", "shown"),
+    [
+        (CaseNeeds(), {"mem": "0"}, "up to 16 cases at once on each of 4 nodes, 1 CPU each"),
+        (CaseNeeds(cpus=3), {"mem": "0"}, "up to 5 cases at once on each of 4 nodes, 3 CPUs each"),
+        (
+            CaseNeeds(cpus=1, mem_bytes=20 << 30),
+            {"mem": "0"},
+            "up to 3 cases at once on each of 4 nodes, 1 CPU each",
+        ),
+        (
+            CaseNeeds(cpus=1, mem_bytes=20 << 30),
+            {"mem": "50G"},
+            "up to 2 cases at once on each of 4 nodes, 1 CPU each",
+        ),
+        (
+            CaseNeeds(cpus=1, gpus=2),
+            {"mem": "0", "gres": "gpu:8"},
+            "up to 4 cases at once on each of 4 nodes, 1 CPU each",
+        ),
+        (
+            CaseNeeds(cpus=1, slots=7),
+            {"mem": "0"},
+            "up to 7 cases at once on each of 4 nodes, 1 CPU each",
+        ),
+    ],
+)
+def test_a_plan_says_how_many_cases_run_on_a_whole_node(
+    capsys: pytest.CaptureFixture[str], needs: CaseNeeds, options: dict[str, str], shown: str
+) -> None:
+    needs = replace(needs, cpus=needs.cpus or 1)
+    node = Ceiling("cpus", 16, "its nodes"), Ceiling("mem", 64 << 30, "its nodes")
+    options = {"exclusive": "", "nodes": "4", **options}
+    version = version_of(grid(x=arange(0, 1000, 1)))
+    manifest = replace(version.manifest, resources=Resources(options=options), needs=needs)
+    plan = replace(PLAN, parts=make_node_parts(34, jobs=1, nodes=4))
+    print_plan(plan, Version.of(manifest, version.source), 0, 0, replace(UNASKED, ceilings=node))
+    rows = dict(line.strip().split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert rows["slots"] == shown
 
 
 HOUR = replace(UNASKED, ceilings=(Ceiling("time", 3600, "MaxTime of the partition short"),))

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import islice
 
 from hpcsweep import allocation
 from hpcsweep.cli.render.console import print_facts
+from hpcsweep.cluster.ceilings import CPUS, MEMORY
+from hpcsweep.cluster.limits import Limits
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.records import CaseNeeds, ParamCase
-from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.sweepdir.version import Version
 
+# Options that ask for the GPUs of each node.
+_GPUS_OF_A_NODE = ("gpus-per-node", "gres")
 # Of the most that tasks may take without a time limit.
 _UNLIMITED = "unknown, as there is no slurm: time"
 # Largest length of a case's params in a plan.
 PARAMS_CHARACTERS = 200
 
 
-def print_plan(
-    plan: Plan, manifest: FrozenManifest, source: ParameterSource, held: int, complete: int
-) -> None:
+def print_plan(plan: Plan, version: Version, held: int, complete: int, limits: Limits) -> None:
     """Print cases, tasks, arrays, core-hours and files."""
+    manifest, source = version.manifest, version.source
     count = plan.indices.count
     complete_text = f" ({complete} complete)" if complete else ""
     files, inodes = _files(plan)
@@ -36,7 +40,7 @@ def print_plan(
         *(("where", note) for note in source.filter_notes()),
         ("a case", case_seconds(plan)),
         ("chunks", f"{tasks_text(plan)}{_cases_per_task(plan, manifest)}{_auto(plan, manifest)}"),
-        ("slots", _slots(plan, manifest)),
+        ("slots", _slots(plan, manifest, limits)),
         ("ask for", sized_options(plan, manifest)),
         ("arrays", _arrays(plan)),
         ("later", _later(plan, manifest)),
@@ -146,7 +150,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.3g} h"
 
 
-def _slots(plan: Plan, manifest: FrozenManifest) -> str:
+def _slots(plan: Plan, manifest: FrozenManifest, limits: Limits) -> str:
     """How many cases a task runs at once, and what of it idles; "" for one that has all of it."""
     needs, options = manifest.needs, plan.resources(manifest.resources).options
     has = allocation.task_resources(options)
@@ -154,8 +158,8 @@ def _slots(plan: Plan, manifest: FrozenManifest) -> str:
         if (has.cpus or 1) == 1:
             return ""
         return f"1 of {has.cpus} CPUs (`cpus_per_case: 1` would run {has.cpus} cases at once)"
-    if needs.slots is None:
-        return "as many as a whole node has room for"
+    if needs.slots is None or _nodes(plan):
+        return _slots_of_node(plan, needs, options, limits)
     cpus_of_case = allocation.cpus_of_case(needs, has.cpus or needs.slots)
     text = f"{needs.slots} cases at once, {_counted(cpus_of_case, 'CPU')}"
     text += f" and {_counted(needs.gpus, 'GPU')} each" if needs.gpus else " each"
@@ -163,9 +167,29 @@ def _slots(plan: Plan, manifest: FrozenManifest) -> str:
     gpus = (has.gpus or 0) - needs.slots * (needs.gpus or 0) if needs.gpus else 0
     idle = [_counted(count, what) for count, what in ((cpus, "CPU"), (gpus, "GPU")) if count > 0]
     text += f"; {' and '.join(idle)} of a task idle" if idle else ""
-    if plan.chunk_size < needs.slots and not _nodes(plan):
+    if plan.chunk_size < needs.slots:
         text += f"; a chunk has only {plan.chunk_size}"
     return text
+
+
+def _slots_of_node(plan: Plan, needs: CaseNeeds, options: Mapping[str, str], limits: Limits) -> str:
+    """How many cases a whole node runs at once, by the largest one that the limits allow."""
+    most: dict[str, int] = {}
+    for ceiling in limits.ceilings:
+        if not ceiling.kind:
+            most[ceiling.what] = min(ceiling.most, most.get(ceiling.what, ceiling.most))
+    own_memory = allocation.task_resources(options).mem_bytes  # 0: all that the node has
+    gpus = [one for one in allocation.gpu_requests(options) if one.option in _GPUS_OF_A_NODE]
+    node = allocation.TaskResources(
+        cpus=most.get(CPUS),
+        mem_bytes=own_memory or most.get(MEMORY),
+        gpus=sum(one.number for one in gpus) or None,
+    )
+    count = allocation.slots(needs, node)
+    if count is None or node.cpus is None:
+        return "as many as a whole node has room for"
+    nodes = f"each of {_nodes(plan)} nodes" if _nodes(plan) > 1 else "a node"
+    return f"up to {count} cases at once on {nodes}, {_counted(needs.cpus or 1, 'CPU')} each"
 
 
 def _counted(count: int, what: str) -> str:
