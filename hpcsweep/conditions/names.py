@@ -14,6 +14,8 @@ def unknown_name(name: str, known: Iterable[str], where: str, noun: str) -> Inpu
     names = list(known)
     near = get_close_matches(name, sorted(names), n=1)
     hint = f"Did you mean {near[0]}? " if near else ""
+    if name in ("true", "false", "null"):  # as in YAML
+        hint = "Truth values and null are True, False and None. "
     return InputError(
         f"{name!r} is not a {noun}",
         where=where,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -45,5 +46,7 @@ def _delimiters(header: str, text: str) -> dict[str, str]:
     delimiter = max(",;\t", key=header.count)
     if delimiter == ",":
         return {}
-    has_commas = "," in text and "." not in text
-    return {"delimiter": delimiter} | ({"decimal": ","} if has_commas else {})
+    has_commas, has_points = (
+        re.search(rf"(?:^|[;\t\n])[+-]?\d+{mark}\d+(?:[;\t\r\n]|$)", text) for mark in (",", r"\.")
+    )
+    return {"delimiter": delimiter} | ({"decimal": ","} if has_commas and not has_points else {})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import InputError
+from hpcsweep.redact import redact
 from hpcsweep.sources.keys import RESERVED_NAMES
 
 # Stands for a program that the file does not name.
@@ -51,13 +52,12 @@ class Draft:
         """What a person should know, a line each."""
         texts = [f"not carried over: {text}" for text in self.left_out]
         texts += [f"changed: {text}" for text in self.changed]
-        return [" ".join(text.split()) for text in texts]
+        return [redact(" ".join(text.split())) for text in texts]
 
     def leave_out(self, mapping: Mapping[str, Any], known: Iterable[str], inside: str = "") -> None:
-        """Record the keys of a file that are not known."""
-        for key in mapping.keys() - {*known}:
+        """Record the keys of a file that are not known; of nested ones the names alone."""
+        for key in sorted(mapping.keys() - {*known}):
             self.left_out.append(f"{inside}{key}: {_shown(mapping[key])}")
-        self.left_out.sort()
 
 
 class ParameterNames:
@@ -107,10 +107,6 @@ def read_text(source: str, what: str) -> str:
         ) from error
 
 
-# Makes the draft of one kind of file. *Raises* InputError.
-Import = Callable[[ImportRequest], Draft]
-
-
 def _shown(value: Any) -> str:
-    text = " ".join(str(value).split())
+    text = ", ".join(map(str, value)) if isinstance(value, dict) else str(value)
     return text if len(text) <= 60 else f"{text[:59]}…"

@@ -89,7 +89,8 @@ def _of_line(text: str, draft: Draft) -> _Line:
         if word in _MULTIRUN and not is_module:
             continue
         if override and not line.program and word.partition("=")[0].isupper():
-            draft.left_out.append(f"{word}; `setup: [export {word}]` does the same")
+            # Not its value, which may be a key.
+            draft.left_out.append(f"the variable {override['name']}; `setup` can export it")
         elif override and not word.startswith("-"):
             line.overrides.append((override["key"], override["name"], override["value"]))
         elif line.overrides or line.others or (word.startswith(("-", "~")) and not is_module):

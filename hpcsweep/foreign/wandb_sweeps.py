@@ -193,7 +193,7 @@ def _fill_command(
 ) -> None:
     written = sweep.get("command")
     elements = [str(one) for one in (written if isinstance(written, list) else _DEFAULT_COMMAND)]
-    named = "program" in sweep and not request.command
+    named = bool(sweep.get("program")) and not request.command
     program = [literal(str(sweep["program"]))] if named else []
     if not named and "${program}" in elements:
         program = program_of(request, draft, "the file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -138,7 +139,7 @@ def test_a_hydra_line_in_a_file() -> None:
         "seed_": 7,
     }
     assert draft.left_out == [
-        "CUDA_VISIBLE_DEVICES=0; `setup: [export CUDA_VISIBLE_DEVICES=0]` does the same",
+        "the variable CUDA_VISIBLE_DEVICES; `setup` can export it",
         "hydra/launcher=submitit_slurm",
         "hydra.launcher.partition=gpu",
         "x=interval(0,1): only listed values and ranges are carried over",
@@ -151,7 +152,7 @@ def test_a_hydra_config() -> None:
     assert source.n_cases == 2 * 2 * 3 * 4
     assert source[-1].params["ratio"] == 0.75
     assert draft.left_out == [
-        "hydra.launcher: {'n_jobs': 4}",
+        "hydra.launcher: n_jobs",
         "hydra.mode: MULTIRUN",
         "hydra.sweeper.max_batch_size: 10",
     ]
@@ -213,10 +214,24 @@ def test_a_study_in_a_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     assert draft.left_out[0] == "the trials of the study, 1, and their results"
 
 
+def test_no_secret_is_in_a_remark(tmp_path: Path) -> None:
+    line = "API_KEY=hidden python t.py -m x=1,2 hydra.launcher.url=postgresql://me:hidden@host/db"
+    path = tmp_path / "sweep.yaml"
+    path.write_text(
+        "method: grid\nprogram: a.py\nparameters: {x: {values: [1, 2]}}\n"
+        "job: {api_key: hidden}\nentity: mysql://me:hidden@host/db\n"
+    )
+    for tool, source in (("hydra", line), ("wandb", str(path))):
+        draft, _ = imported(tool, source)
+        assert len(draft.remarks) == 2
+        assert "hidden" not in manifest_text(draft, "From a file.")
+
+
 def test_tables() -> None:
     draft, source = imported("snakemake", FILES / "paramspace.tsv")
     assert draft.command == ["./program", "--alpha={alpha}", "--beta={beta}", "--gamma={gamma}"]
     assert source[1].params == {"alpha": 2.0, "beta": 0.0, "gamma": 3.9}
+    assert draft.source == {"table": os.path.relpath(FILES / "paramspace.tsv")}
     draft, source = imported("csv", FILES / "european.csv", command=["Rscript", "fit.R"])
     assert source[0].params == {"sample": "A1", "dose": 0.5, "group": "control"}
     assert draft.remarks == []

@@ -90,6 +90,7 @@ def test_the_meaning_of_a_condition(condition: str, kept: list[int]) -> None:
     ("condition", "message"),
     [
         ("m < 1", "'m' is not a parameter\n  Parameters: b, l, n, s, z."),
+        ("b == true", "Truth values and null are True, False and None."),
         ("n <", "does not parse"),
         ("n", "'n' is not a comparison"),
         ("__import__('os').system('x')", "is not a comparison"),

@@ -47,7 +47,7 @@ def command(
         ImportRequest(
             source=source,
             directory=path.parent,
-            command=None if program is None else shlex.split(program),
+            command=_words(program),
             study=study,
         ),
     )
@@ -66,3 +66,11 @@ def command(
         ) from error
     click.echo(f"written: {output}, {cases} cases")
     click.echo(f"Next: hpcsweep plan {output}")
+
+
+def _words(program: str | None) -> list[str] | None:
+    """The words of a command line. *Raises* UsageError."""
+    try:
+        return None if program is None else shlex.split(program)
+    except ValueError as error:
+        raise click.UsageError(f"--command: {error}") from error
