@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.experiment.writer import Experiment
     from hpcsweep.logbook.logbook import Logbook
     from hpcsweep.logbook.reader import LogReader
+    from hpcsweep.project.whole_sweep import list_sweeps
     from hpcsweep.records import ParamCase
     from hpcsweep.sources import (
         Choice,
@@ -160,6 +161,7 @@ __all__ = [
     "expand_grid",
     "grid",
     "linspace",
+    "list_sweeps",
     "lognormal",
     "logspace",
     "loguniform",
@@ -192,6 +194,7 @@ _HOMES = {
     "Summary": "hpcsweep.state.summary",
     "Sweep": "hpcsweep.sweep",
     "expand_grid": "hpcsweep.cache",
+    "list_sweeps": "hpcsweep.project.whole_sweep",
     "mapped_column": "hpcsweep.cache",
 }
 

@@ -25,6 +25,7 @@ from hpcsweep.manifest.frozen import named
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.user import resolve
 from hpcsweep.progress import new_sentences, progress_bar
+from hpcsweep.project.whole_sweep import WholeSweep
 from hpcsweep.records import RERUNS
 from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import case_logs
@@ -82,7 +83,7 @@ def print_notice(text: str) -> None:
     sys.stderr.flush()
 
 
-class Sweep:
+class Sweep(WholeSweep):
     """A sweep by name: from a source and a target, from a manifest, or one submitted before.
 
     The constructor writes nothing; `submit` does. Every method *raises* the errors of `errors`.
@@ -127,18 +128,12 @@ class Sweep:
             path = Path(manifest)
             document = yamltext.load(path)
         elif source is None and not keys:
-            self._submitted = locate.locate(name or "", self._settings.outputs)
-            newest = self._submitted.newest()
-            self.name = self._submitted.name
-            described = named(newest.manifest, self.name), newest.source
-            self._described = Version.of(*described)
-            self._root = Path(newest.manifest.root)
-            self._read: Read = lambda _: described
+            self._open(locate.locate(name or "", self._settings.outputs))
             return
         else:
             path = Path(root) / "-"
             document = document_of(name, source, keys, Path(root))
-        self._read = partial(resolve, document, path, values, profile_keys, plugins)
+        self._read: Read = partial(resolve, document, path, values, profile_keys, plugins)
         self._root = path.parent
         with SweepCases(self._settings, self._root) as cases:
 
@@ -150,6 +145,13 @@ class Sweep:
 
             self._described = Version.of(*self._read(expand))
         self.name = self._described.manifest.name
+
+    def _open(self, sweep: SweepDirectory) -> None:
+        newest = sweep.newest()
+        described = named(newest.manifest, sweep.name), newest.source
+        self._submitted, self.name = sweep, sweep.name
+        self._root, self._read = Path(newest.manifest.root), lambda _: described
+        self._described = Version.of(*described)
 
     @property
     def n_cases(self) -> int:

@@ -23,6 +23,7 @@ FUNCTIONS = {
     "expand_grid",
     "grid",
     "linspace",
+    "list_sweeps",
     "lognormal",
     "logspace",
     "loguniform",

@@ -43,6 +43,7 @@ STARTS_PROCESSES = (
 # inherits the rest.
 READS_ENVIRONMENT = (
     *("settings.py", "cli/context.py", "sweep.py", "worker/", "emulator/"),
+    "project/whole_sweep.py",
     # The URL of a database may be in no file at all.
     *(
         "cluster/slurm/environment.py",

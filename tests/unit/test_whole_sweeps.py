@@ -311,3 +311,24 @@ def test_clean_touches_nothing_of_cases_in_a_task(running: MadeSweep) -> None:
     assert waits.exists()
     assert checkpoint.exists()
     assert unended.exists()
+
+
+# --- from Python ---------------------------------------------------------------------------------
+
+
+def test_the_python_door_has_the_same_verbs(ended: MadeSweep) -> None:
+    sweep = hs.Sweep("s", sets={"settings.outputs": "."})
+    assert sweep.copy(ended.root / "there") == str(ended.root / "there/s")
+    attempt(ended, 0)
+    (found,) = sweep.clean(dry_run=True)
+    assert (found.what, len(found.paths)) == ("earlier attempts", 1)
+    sweep.rename("t")
+    assert (sweep.name, sweep.path) == ("t", ended.root / "t")
+    pieces = list(sweep.follow_log(1))
+    assert pieces[0] == ("", "index 1: failed: error\n")
+    assert "ZeroDivisionError" in "".join(piece.text for piece in pieces)
+    assert [entry.name for entry in hs.list_sweeps(ended.root) if entry.cases] == ["t"]
+    assert sweep.archive("x.tar") == Path("x.tar")
+    sweep.remove()
+    assert not (ended.root / "t").exists()
+    assert [row["x"] for row in hs.Sweep("x.tar").query()] == [1, 2]
