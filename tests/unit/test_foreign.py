@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from hpcsweep import yamltext
+from hpcsweep.cli import main
 from hpcsweep.cli.commands.import_manifest import TOOLS
 from hpcsweep.errors import ExtraMissing, InputError
 from hpcsweep.foreign import registry
 from hpcsweep.foreign.draft import Draft, ImportRequest
 from hpcsweep.foreign.writing import checked, manifest_text
 from hpcsweep.sources import ParameterSource
+from tests.support.console_blocks import blocks, commands, looks_like
 
 FILES = Path(__file__).parents[1] / "data" / "foreign"
 
@@ -31,6 +35,14 @@ def imported(tool: str, source: str | Path, **more: Any) -> tuple[Draft, Paramet
     assert value == {"name": draft.name, "command": draft.command, "source": draft.source}
     assert text.count("\n# ") == len(draft.remarks)
     return draft, source_read
+
+
+def test_the_example_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    (block,) = [text for _, text in blocks(page) if text.startswith("$ hpcsweep import")]
+    for command, shown in commands(block):
+        _, *arguments = shlex.split(command)
+        assert looks_like(shown, CliRunner().invoke(main, arguments).output)
 
 
 def test_the_command_knows_the_tools() -> None:
