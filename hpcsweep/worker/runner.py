@@ -54,7 +54,7 @@ class Runner:
         # None: not known.
         self.limit = limit
         # Seconds from USR2 to TERM when Slurm preempts a job and tells it so
-        # (SlurmctldParameters=preempt_send_user_signal): GraceTime of the partition.
+        # (SlurmctldParameters=preempt_send_user_signal): GraceTime of the partition or QOS.
         self.preempt_grace_s = 0.0
         self._signals = Signals()
         # From when on each stop signal ends the running cases, in the order of their arrival.

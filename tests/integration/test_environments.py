@@ -103,6 +103,17 @@ def test_a_python_that_is_too_old_is_refused(here: Here) -> None:
     assert "env/bin/python is Python 3.8; tasks need 3.9 or newer" in message
 
 
+def test_a_program_that_is_no_python_is_refused(here: Here) -> None:
+    write_project(here, sys.executable)
+    program = here.write("greeting", "#!/bin/sh\necho hello\n")
+    program.chmod(0o755)
+    here.write("m.yaml", MANIFEST.replace("python: env", "python: ./greeting"))
+    message = here.refuses(4, "submit", "m.yaml")
+    assert (
+        f"m.yaml:4: `python: {program}` ended with exit code 1: {program} is no Python" in message
+    )
+
+
 def test_a_module_that_the_environment_lacks(here: Here) -> None:
     write_project(here, sys.executable)
     here.write("t.py", "import click\ndef run(x): return {}\n")  # hpcsweep's own environment has it

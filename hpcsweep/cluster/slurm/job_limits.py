@@ -36,6 +36,8 @@ _TRES = {"cpu": ALL_CPUS, "mem": ALL_MEMORY, "node": NODES, "gres/gpu": ALL_GPUS
 _OF_ASSOCIATION = ("maxsubmit", "grpsubmit", "maxjobs", "maxwall", "maxtres", "grptres")
 _OF_ACCOUNT = ("grpsubmit", "grpjobs", "grptres")
 _OF_QOS = ("maxsubmitpu", "grpsubmit", "maxjobspu", "grpjobs", "maxwall", *_RESOURCES)
+# Those that an answer in the user's cache may lack.
+_LATER_OF_QOS = ("gracetime",)
 
 
 def enforced(configuration: Mapping[str, str]) -> frozenset[str]:
@@ -65,7 +67,8 @@ def show_accounts(cluster: str) -> list[str]:
 
 def show_qos() -> list[str]:
     """Query the limits of all QOS."""
-    return ["sacctmgr", "-n", "-P", "show", "qos", f"format={','.join(('name,flags', *_OF_QOS))}"]
+    fields = ",".join(("name,flags", *_OF_QOS, *_LATER_OF_QOS))
+    return ["sacctmgr", "-n", "-P", "show", "qos", f"format={fields}"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +112,8 @@ class QosLimits(NamedTuple):
 
     flags: frozenset[str]
     limits: JobLimits
+    # Seconds that a preempted job has until TERM, with PreemptType=preempt/qos.
+    grace_s: int = 0
 
 
 def associations(stdout: str, accounts: str = "") -> list[Association]:
@@ -157,8 +162,12 @@ def _line(account: str, parents: Mapping[str, str]) -> Iterator[str]:
 def qos_by_name(stdout: str) -> dict[str, QosLimits]:
     """The QOS in the output of `show_qos`."""
     return {
-        name: QosLimits(frozenset(flags.split(",")) - {""}, _limits(name, limits))
-        for (name, flags), limits in _rows(stdout, 2, _OF_QOS)
+        name: QosLimits(
+            flags=frozenset(flags.split(",")) - {""},
+            limits=_limits(name, values),
+            grace_s=int(time_limit_seconds(values.get("gracetime", "")) or 0),
+        )
+        for (name, flags), values in _rows(stdout, 2, _OF_QOS, _LATER_OF_QOS)
         if name
     }
 
@@ -213,13 +222,14 @@ def _most(values: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], int]]:
 
 
 def _rows(
-    stdout: str, leading: int, columns: tuple[str, ...]
+    stdout: str, leading: int, columns: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> Iterator[tuple[list[str], dict[str, str]]]:
     """The first fields of each line, and the others by column."""
     for line in stdout.splitlines():
         fields = line.strip().split("|")
         if len(fields) >= leading + len(columns):
-            yield fields[:leading], dict(zip(columns, fields[leading:], strict=False))
+            names = (*columns, *optional)
+            yield fields[:leading], dict(zip(names, fields[leading:], strict=False))
 
 
 def _number(text: str) -> int | None:

@@ -129,9 +129,7 @@ class Site:
             limits,
             ceilings=tuple(self.ceilings(options)),
             impossible=tuple(self.unknown_names(options)),
-            preempt_grace_s=min(
-                (partition.grace_s for partition in self._partitions_of(options)), default=0
-            ),
+            preempt_grace_s=self._preempt_grace_s(options),
             unread=self.unread,
             read_at=read_at,
         )
@@ -139,6 +137,16 @@ class Site:
         if room is None:
             return limits
         return replace(limits, max_jobs=room.most, jobs=room.jobs, max_jobs_name=room.name)
+
+    def _preempt_grace_s(self, options: Mapping[str, str]) -> int:
+        """Seconds that a preempted task has until TERM, by its QOS or else its partition."""
+        if self.configuration.get("PreemptType", "").endswith("/qos"):
+            among = self._associations_of(options)
+            names = {options.get("qos") or association.default_qos for association in among}
+            graces = [self.qos[name].grace_s for name in names if name in self.qos]
+        else:
+            graces = [partition.grace_s for partition in self._partitions_of(options)]
+        return min(graces, default=0)
 
     def ceilings(self, options: Mapping[str, str]) -> list[Ceiling]:
         """The most that a task with these options of sbatch can get.
