@@ -13,6 +13,7 @@ import sysconfig
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsweep.cluster.limits import Limits
@@ -169,6 +170,26 @@ def lookups(argv: Sequence[str], env: Mapping[str, str], until: str = "") -> Cou
     if until:
         raise RuntimeError(f"{shlex.join(argv)} never came to {until}; its last call: {calls[-1:]}")
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a process took."""
+
+    # Of the processor.
+    seconds: float
+    # The highest resident set.
+    peak_bytes: int
+
+
+def processor_time(argv: Sequence[str]) -> Used:
+    """Run a program to its end, with its standard output thrown away."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    _, state, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(state)
+    if process.returncode:
+        raise SystemExit(f"{shlex.join(argv)} ended with {process.returncode}")
+    return Used(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def seconds(action: Callable[[], object]) -> float:

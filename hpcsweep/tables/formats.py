@@ -25,20 +25,27 @@ def csv_lines(
 
     `for_spreadsheets` puts an apostrophe before texts that these would take for a formula.
     """
-    buffer = StringIO()
-    # Before Python 3.13, csv quotes only the line terminator; readers also split lines at CR.
-    writer = csv.writer(_EndingInLf(buffer), lineterminator="\r\n")
-    writer.writerow(_without_formulas(columns.names) if for_spreadsheets else columns.names)
+    names = _without_formulas(columns.names) if for_spreadsheets else columns.names
+    yield _csv_text([[name] for name in names])
     for batch in batches_of(columns, rows):
         values: Iterable[Sequence[Any]] = (batch.values[name] for name in columns.names)
         if for_spreadsheets:
             values = map(_without_formulas, values)
-        cells = map(_csv_cells, values)
-        writer.writerows(zip(*cells, strict=True))
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()
+        yield _csv_text(list(map(_csv_cells, values)))
+
+
+def _csv_text(cells: Sequence[Sequence[Any]]) -> str:
+    """The lines of rows, which come column by column."""
+    buffer = StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(zip(*cells, strict=True))
+    text = buffer.getvalue()
+    if "\r" in text:
+        # Before Python 3.13, csv quotes only the line terminator; readers also split lines at CR.
+        buffer = StringIO()
+        lines = csv.writer(_EndingInLf(buffer), lineterminator="\r\n")
+        lines.writerows(zip(*cells, strict=True))
+        text = buffer.getvalue()
+    return text
 
 
 def _csv_cells(values: Sequence[Any]) -> Sequence[Any]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import nan
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import ExtraMissing
+from hpcsweep.tables.arrow import import_pyarrow
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 def data_frame(columns: TableColumns, rows: Iterable[TableRow]) -> pd.DataFrame:
@@ -25,19 +28,65 @@ def data_frame(columns: TableColumns, rows: Iterable[TableRow]) -> pd.DataFrame:
         raise ExtraMissing(
             "to_dataframe needs pandas", next_step="Install it: pip install 'hpcsweep[pandas]'"
         ) from error
-    values: dict[str, list[Any]] = {name: [] for name in columns.names}
     # Ints stay exact: NaN would make them floats.
-    dtypes = {name: {"int": "Int64", "bool": "boolean"}.get(columns.kinds[name]) for name in values}
+    dtypes = {"int": "Int64", "bool": "boolean"}
+    texts_are_arrow = getattr(pd.Series([""]).dtype, "storage", None) == "pyarrow"
+    parts: dict[str, _Column] = {}
+    for name in columns.names:
+        kind = columns.kinds[name]
+        parts[name] = _Texts() if kind == "str" and texts_are_arrow else _Column(dtypes.get(kind))
     for batch in batches_of(columns, rows):
-        for name, dtype in dtypes.items():
-            of_batch = batch.values[name]
-            missing = None if dtype else nan
-            values[name] += _filled(of_batch, batch.nulls.get(name, ()), missing)
-    series = {
-        name: pd.Series(column, dtype=dtypes[name] if None in column else None)
-        for name, column in values.items()
-    }
-    return pd.DataFrame(series, columns=columns.names)
+        for name, column in parts.items():
+            column.add(batch.values[name], batch.nulls.get(name, ()))
+    return pd.DataFrame({name: column.series(pd) for name, column in parts.items()})
+
+
+class _Column:
+    """The values of one column, batch by batch."""
+
+    def __init__(self, dtype: str | None = None) -> None:
+        # What pandas keeps the values in if some are missing.
+        self._dtype = dtype
+        self._values: list[Any] = []
+
+    def add(self, values: Sequence[Any], nulls: Sequence[int]) -> None:
+        """Add the values of a batch; those at the positions `nulls` are null, not missing."""
+        self._values += _filled(values, nulls, None if self._dtype else nan)
+
+    def series(self, pandas: ModuleType) -> pd.Series[Any]:
+        """All values."""
+        series: pd.Series[Any] = pandas.Series(
+            self._values, dtype=self._dtype if None in self._values else None
+        )
+        return series
+
+
+class _Texts(_Column):
+    """Texts as pandas 3 keeps them, in Arrow: a tenth of the memory of Python's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chunks: list[pa.StringArray] = []
+        # A column without any text has no type of its own.
+        self._is_empty = True
+
+    def add(self, values: Sequence[Any], nulls: Sequence[int]) -> None:
+        """Add the values of a batch."""
+        chunk = import_pyarrow("to_dataframe").array(values, "string")
+        self._chunks.append(chunk)
+        if chunk.null_count < len(chunk):
+            self._is_empty = False
+            self._values.clear()
+        elif self._is_empty:
+            super().add(values, nulls)
+
+    def series(self, pandas: ModuleType) -> pd.Series[Any]:
+        """All values."""
+        if self._is_empty:
+            return super().series(pandas)
+        chunks = import_pyarrow("to_dataframe").chunked_array(self._chunks)
+        series: pd.Series[Any] = pandas.Series(chunks, dtype="str")
+        return series
 
 
 def _filled(values: Sequence[Any], nulls: Sequence[int], missing: Any) -> Sequence[Any]:
