@@ -34,20 +34,15 @@ INDEX_COLUMNS = (
     "idx, case_id, replicate, status, reason, params, metrics, seed, started, ended, "
     "wall_seconds, cpu_seconds, max_rss_bytes, host, job_id, run_dir, code_digest, error"
 )
-OF_INDEX = (
-    f"SELECT {INDEX_COLUMNS} FROM places JOIN cases USING (sweep, case_id) "
-    "ORDER BY places.sweep, idx"  # our own words
-)
+IN_ORDER = "FROM places JOIN cases USING (sweep, case_id) ORDER BY places.sweep, idx"
+OF_INDEX = f"SELECT {INDEX_COLUMNS} {IN_ORDER}"
 FLAT_COLUMNS = INDEX_COLUMNS.replace(
     "params, metrics",
     """json_extract(params, '$.dt') AS dt, json_extract(params, '$.omega') AS omega,
     json_extract(params, '$.order') AS "order", json_extract(metrics, '$.energy') AS energy,
     json_extract(metrics, '$.steps') AS steps""",
 )
-FLAT = (
-    f"CREATE TABLE flat.flat AS SELECT {FLAT_COLUMNS} FROM places JOIN cases "
-    "USING (sweep, case_id) ORDER BY places.sweep, idx"  # our own words
-)
+FLAT = f"CREATE TABLE flat.flat AS SELECT {FLAT_COLUMNS} {IN_ORDER}"
 SQL_TO_CSV = """\
 import csv, sqlite3, sys
 path, sql, output = sys.argv[1:]
