@@ -13,7 +13,7 @@ from typing import BinaryIO
 from hpcsweep.errors import SweepError
 from hpcsweep.files import atomic_output, fsync_path, is_temporary, names, open_regular
 from hpcsweep.project.copying import LEFT_OUT
-from hpcsweep.project.idle import Notify, idle_sweep
+from hpcsweep.project.idle import Notify, resting_sweep
 from hpcsweep.settings import Settings
 from hpcsweep.state.overview import overview_of
 from hpcsweep.state.reduced import reduce_of
@@ -35,7 +35,7 @@ def archive(
         raise SweepError(
             "is there already", where=str(output), next_step="Remove it, or name another file."
         )
-    with idle_sweep(sweep, settings, notify), atomic_output(output) as temporary:
+    with resting_sweep(sweep, settings, notify), atomic_output(output) as temporary:
         _write(sweep, temporary, settings)
     fsync_path(output.parent)
     return output

@@ -25,8 +25,8 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk
 from hpcsweep.sweepdir.removed import unfinished_removals
 
-# The states of a run in its metadata before it has ended.
-_UNENDED = frozenset({"initialized", "running"})
+# The states of a run in its metadata before it has ended; None before it is written.
+_UNENDED = frozenset({None, "initialized", "running"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,11 +126,11 @@ def _local(sweep: SweepDirectory) -> Path:
 
 
 def _local_runs(sweep: SweepDirectory) -> Iterator[Path]:
-    """The directory of local runs; while one of them has not ended, only the others."""
+    """The directory of local runs; as long as one of them has not ended, only the others."""
     root = _local(sweep)
     runs = [root / name for name in names(root) if name.startswith("log_")]
     ended = [run for run in runs if (read_metadata(run) or {}).get("status") not in _UNENDED]
-    if root.is_dir() and len(ended) == len(runs):
+    if runs and len(ended) == len(runs):
         yield root
     else:
         yield from ended

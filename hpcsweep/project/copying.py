@@ -6,6 +6,7 @@ in the names of jobs. Its marker comes last, so that a copy that was killed is n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,13 +17,21 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hpcsweep.errors import SweepError
-from hpcsweep.files import json_bytes, read_json, token
-from hpcsweep.project.idle import Notify, idle_sweep
+from hpcsweep.files import (
+    fsync_path,
+    json_bytes,
+    make_directory,
+    mkdir,
+    read_json,
+    remove_tree,
+    token,
+)
+from hpcsweep.project.idle import Notify, resting_sweep
 from hpcsweep.settings import Settings
 from hpcsweep.state.cluster_memory import FILE
 from hpcsweep.store.ingest import INDEX_NAME
 from hpcsweep.sweepdir.directory import CLAIMS, MARKER, SweepDirectory
-from hpcsweep.undo import UndoLog
+from hpcsweep.sweepdir.removed import removed_path
 
 # What a copy makes again: the lock, the index, what the cluster last said; and what it gets last.
 LEFT_OUT = (CLAIMS, INDEX_NAME, f"{INDEX_NAME}-journal", FILE, ".cluster.lock", MARKER)
@@ -40,36 +49,34 @@ def copy(
     To another host by rsync over ssh, with the user's configuration of both; a copy that was
     interrupted goes on. *Raises* SweepError, also if something of its name is there.
     """
-    with idle_sweep(sweep, settings, notify):
+    with resting_sweep(sweep, settings, notify):
         if _REMOTE.fullmatch(to):
             return _copy_to_host(sweep, to)
         return str(_copy_here(sweep, Path(to) / sweep.path.name))
 
 
 def _copy_here(sweep: SweepDirectory, target: Path) -> Path:
+    """Copy into a directory that is renamed at the end; a kill leaves what `rm` removes."""
     if os.path.lexists(target):
         raise _exists(str(target))
-    made = UndoLog()
-    made.directory(target.parent)
+    temporary = removed_path(make_directory(target.parent) / target.name)
     try:
-        with made.whole(target) as temporary:
-            shutil.copytree(
-                sweep.path,
-                temporary,
-                symlinks=True,
-                ignore=partial(_left_out, sweep),
-                dirs_exist_ok=True,
-            )
-            for part in _parts(sweep):
-                _write_marker(sweep.path / part, temporary / part)
-    except FileExistsError as error:
-        raise _exists(str(target)) from error
+        mkdir(temporary)
+        left_out = partial(_left_out, sweep)
+        shutil.copytree(sweep.path, temporary, symlinks=True, ignore=left_out, dirs_exist_ok=True)
+        for part in _parts(sweep):
+            _write_marker(sweep.path / part, temporary / part)
+        temporary.rename(target)
+        fsync_path(target.parent)
     except (OSError, shutil.Error) as error:
         raise SweepError(
             f"cannot be copied: {error}",
             where=f"{sweep.path} -> {target}",
             next_step="Check permissions, disk and quota; nothing of the copy is left.",
         ) from error
+    finally:
+        with contextlib.suppress(OSError):  # it must not hide the error
+            remove_tree(temporary)
     return target
 
 

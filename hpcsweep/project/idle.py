@@ -20,18 +20,54 @@ Notify = Callable[[str], None]
 
 @contextlib.contextmanager
 def idle_sweep(
-    sweep: SweepDirectory, settings: Settings, notify: Notify = lambda _: None
+    sweep: SweepDirectory,
+    settings: Settings,
+    notify: Notify = lambda _: None,
+    *,
+    force: bool = False,
 ) -> Iterator[SweepLock]:
-    """Hold the lock of a sweep of which nothing runs. *Raises* SweepBusy if something does."""
-    if not sweep.writable().is_writable:
+    """Hold the lock of a sweep of which nothing runs; with `force` it is not asked whether.
+
+    *Raises* SweepBusy if something runs; SweepError for an archive, and for the reduce of a sweep.
+    """
+    if not _whole(sweep).is_writable:
         raise SweepError(
             "you may not write here",
             where=str(sweep.path),
             next_step="Ask its owner, or work on a copy: `hpcsweep copy`.",
         )
     with locked_sweep(sweep, notify) as lock:
-        refuse_unless_idle(sweep, settings)
+        if not force:
+            refuse_unless_idle(sweep, settings)
         yield lock
+
+
+@contextlib.contextmanager
+def resting_sweep(
+    sweep: SweepDirectory, settings: Settings, notify: Notify = lambda _: None
+) -> Iterator[None]:
+    """Hold a sweep that is read as a whole; another user's cannot be locked, and is only checked.
+
+    *Raises* as `idle_sweep`.
+    """
+    if _whole(sweep).is_writable:
+        with idle_sweep(sweep, settings, notify):
+            yield
+    else:
+        refuse_unless_idle(sweep, settings)
+        yield
+
+
+def _whole(sweep: SweepDirectory) -> SweepDirectory:
+    """The sweep if it is no part of another one, and no archive. *Raises* SweepError."""
+    whole, slash, part = sweep.name.partition("/")
+    if slash:
+        raise SweepError(
+            f"is the {part} of {whole}, and part of it",
+            where=str(sweep.path),
+            next_step=f"Name {whole}.",
+        )
+    return sweep.writable()
 
 
 def refuse_unless_idle(sweep: SweepDirectory, settings: Settings) -> None:

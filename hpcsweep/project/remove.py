@@ -1,7 +1,4 @@
-"""Remove a sweep: first by a rename, so that a kill leaves the sweep or nothing that looks like it.
-
-outputs/.removed.NAME.<token>    what is being removed; `rm NAME` finishes it
-"""
+"""Remove a sweep with its results: its directory, and its rows in a shared database."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from hpcsweep.files import fsync_path, remove_tree, unwritable
 from hpcsweep.project.idle import Notify, idle_sweep
 from hpcsweep.project.shared_rows import shared_index
 from hpcsweep.settings import Settings
-from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory, SweepPaths
 from hpcsweep.sweepdir.removed import removed_name, removed_path, unfinished_removals
 
@@ -29,9 +25,8 @@ def remove(
     `force` removes one of which it is not known whether anything runs; that may fail on the cluster
     then. *Raises* SweepBusy, StoreError; what is left after an error `finish_removals` removes.
     """
-    held = locked_sweep(sweep, notify) if force else idle_sweep(sweep, settings, notify)
     trash = removed_path(sweep.path)
-    with held as lock:
+    with idle_sweep(sweep, settings, notify, force=force) as lock:
         try:
             sweep.path.rename(trash)
         except OSError as error:

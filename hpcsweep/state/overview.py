@@ -35,7 +35,7 @@ class EntryKind(StrEnum):
     SWEEP = "sweep"
     # A sweep that cannot be read.
     DAMAGED = "damaged"
-    # What is left of a sweep whose removal was interrupted.
+    # What is left of a removal or a copy that was interrupted.
     REMOVED = "removed"
     # A sweep in a tar, which can be read as it is.
     ARCHIVE = "archive"

@@ -1,7 +1,7 @@
 """The names of directories that are being removed: `.removed.NAME.<token>`, beside where they were.
 
-A removal begins with this rename. So a kill leaves nothing that looks like a sweep or a checkpoint
-and lacks files, and what is left can be found and removed.
+A removal begins with this rename, and a copy ends with the rename back. So a kill leaves nothing
+that looks like a sweep or a checkpoint and lacks files, and what is left can be found and removed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _REMOVED = re.compile(r"\.removed\.(.+)\.[0-9a-f]{16}")
 
 
 def removed_path(path: Path) -> Path:
-    """A new name for a directory that is to be removed."""
+    """A new name for a directory that is to be removed, or is not complete yet."""
     return path.with_name(f".removed.{path.name}.{token()}")
 
 

@@ -91,4 +91,8 @@ def test_the_same_command_finishes_it(kill: str, tmp_path: Path) -> None:
     left = {"rename": {"t"}, "rm": set(), "copy": {"s", "there"}, "archive": {"s", "x.tar"}}
     exists = {path.name for path in tmp_path.iterdir()} & {"s", "t", "there", "x.tar"}
     assert exists == left.get(command, {"s"})
+    if command == "copy":
+        done = run(tmp_path, "rm", str(tmp_path / "there/s"), "--yes")
+        assert done.returncode == 0, done.stderr
+        assert not list((tmp_path / "there").iterdir())
     assert not list(tmp_path.glob(".removed*"))

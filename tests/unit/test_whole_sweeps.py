@@ -134,6 +134,23 @@ def test_a_sweep_that_is_still_to_be_sent_is_refused(ended: MadeSweep) -> None:
         remove(ended.directory, SETTINGS)
 
 
+def test_the_reduce_of_a_sweep_is_no_whole_sweep(ended: MadeSweep) -> None:
+    SweepDirectory.create(ended.path / "reduce", "s/reduce")
+    for arguments in (("rename", "t"), ("copy", "there"), ("archive",), ("rm", "--yes", "--force")):
+        verb, *rest = arguments
+        message = cli(verb, "s/reduce", *rest, code=5).stderr
+        assert "is the reduce of s, and part of it" in message
+
+
+@pytest.mark.usefixtures("ended")
+def test_another_users_sweep_can_be_copied_and_archived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SweepDirectory, "is_writable", property(lambda self: self.path.name != "s"))
+    assert "you may not write here" in cli("rename", "s", "t", code=5).stderr
+    cli("copy", "s", "there")
+    cli("archive", "s", "-o", "x.tar")
+    assert rows("there/s") == ROWS == rows("x.tar")
+
+
 # --- remove --------------------------------------------------------------------------------------
 
 
@@ -283,6 +300,7 @@ def test_clean_removes_what_nothing_needs(ended: MadeSweep) -> None:
     left.mkdir()
     local = ended.root / "s.local"
     (local / "log_a").mkdir(parents=True)
+    (local / "log_a/metadata.json").write_text('{"status": "complete"}')
     said = cli("clean", "s", "--dry-run").stdout
     assert "2  0 MiB  earlier attempts" in said
     assert "2  0 MiB  checkpoints of complete cases" in said

@@ -26,3 +26,4 @@ def command(sweep: str, name: str, **shared: Any) -> None:
     directory = context.sweep(sweep)
     renamed = rename(directory, name, context.settings, notify)
     click.echo(f"{directory.name} is {renamed.name} now, in {renamed.path}")
+    notify(f"Write `name: {renamed.name}` into its manifest before you submit it again.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,7 +53,9 @@ def _sweep(context: Context, text: str, *, force: bool) -> SweepDirectory | None
     from hpcsweep.errors import SweepError
     from hpcsweep.project.remove import finish_removals
 
-    finished = finish_removals(context.outputs(), text, force=force)
+    path = Path(text)
+    directory = path.parent if path.name != text else context.outputs()
+    finished = finish_removals(directory, path.name, force=force)
     try:
         return context.sweep(text)
     except SweepError:

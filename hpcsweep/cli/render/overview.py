@@ -15,7 +15,7 @@ DAY_S = 86_400.0
 _KINDS = {
     EntryKind.LOCAL: "runs of `hpcsweep run`",
     EntryKind.OTHER: "not a sweep",
-    EntryKind.REMOVED: "its removal was interrupted",
+    EntryKind.REMOVED: "left by a removal or copy that was interrupted",
 }
 _COLOURS = {EntryKind.DAMAGED: "red"}
 
