@@ -24,6 +24,7 @@ COMMANDS = {
         ".compare",
         "Show in what two sweeps differ: cases, states, metrics, code and environment.",
     ),
+    "efficiency": (".efficiency", "Compare what tasks asked for with what they used."),
     "plot": (".plot", "Draw one column over another, of the complete cases."),
     "files": (".files", "Print one file of every case, in index order."),
     "unpack": (".unpack", "Make run directories of packed runs."),
