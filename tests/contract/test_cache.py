@@ -496,7 +496,7 @@ def test_e25_number_of_database_and_disk_operations(
 ) -> None:
     """One transaction for a run, one query for a look-up and for every 900 hits; one sync."""
     store = make_store()
-    store.sweep([some(n) for n in range(2000)])
+    store.sweep([some(n) for n in range(1000)])
     asked: list[str] = []
     synced: list[int] = []
     engine = store._table._database._engine  # noqa: SLF001
@@ -525,8 +525,8 @@ def test_e25_number_of_database_and_disk_operations(
     assert done(lambda: store.run(some(5000))) == [*connects, "INSERT", "SELECT", "commit"]
     assert len(synced) == 1
     assert done(lambda: store.retrieve(some(5000))) == [*connects, "SELECT", "commit"]
-    hits = [some(n) for n in range(2000)]
-    assert done(lambda: store.sweep(hits)) == [*connects, *["SELECT"] * 3, "commit"]
+    hits = [some(n) for n in range(1000)]
+    assert done(lambda: store.sweep(hits)) == [*connects, *["SELECT"] * 2, "commit"]
     assert not synced
 
 

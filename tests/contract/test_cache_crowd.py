@@ -21,6 +21,8 @@ from tests.support.postgres import database, postgres
 __all__ = ["database", "direct_backend", "postgres"]
 
 PARAMS = 4
+# Few processes meet at other moments than many, rarely at any that many do not.
+CROWDS = [pytest.param(4, marks=pytest.mark.soak), 16]
 Made = Counter[tuple[str, str]]
 
 
@@ -62,7 +64,7 @@ def check_all_there(place: Path, backend: Backend, wanted: set[tuple[str, str]])
 
 
 @pytest.mark.parametrize("rule", ["same", "disjoint"])
-@pytest.mark.parametrize("processes", [4, 16])
+@pytest.mark.parametrize("processes", CROWDS)
 def test_e10_e11_e12_every_result_is_made_once(
     direct_backend: Backend, tmp_path: Path, scale: Scale, processes: int, rule: str
 ) -> None:
@@ -76,7 +78,7 @@ def test_e10_e11_e12_every_result_is_made_once(
 
 
 @pytest.mark.parametrize("rule", ["same", "disjoint"])
-@pytest.mark.parametrize("processes", [4, 16])
+@pytest.mark.parametrize("processes", CROWDS)
 def test_one_is_killed_in_each_round(
     direct_backend: Backend, tmp_path: Path, scale: Scale, processes: int, rule: str
 ) -> None:

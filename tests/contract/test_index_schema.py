@@ -177,24 +177,24 @@ def test_attempts_are_counted(sweep_index: SweepIndex) -> None:
 
 
 def test_an_attempt_that_a_full_disk_ended_is_no_try(sweep_index: SweepIndex) -> None:
-    """In whatever order its records and those of a later attempt arrive."""
+    """In whatever order its records and those of a later attempt arrive: each case has another."""
     full, later = {"restart": 0, "token": "a" * 16}, {"restart": 1, "token": "b" * 16}
     records: list[dict[str, Any]] = [
         {**full, "status": "running"},
         {**full, "status": "interrupted", "reason": "quota"},
         {**later, "status": "interrupted", "reason": "timeout"},
     ]
-    for number, order in enumerate(permutations(records)):
-        for fields in order:
-            row = attempt(number, **fields)
+    for step in zip(*permutations(records), strict=True):
+        rows = [attempt(number, **fields) for number, fields in enumerate(step)]
+        for row, fields in zip(rows, step, strict=True):
             row["rank"] = row["rank"].replace(".3.", f".{3 * ('reason' in fields)}.")
-            assert sweep_index.merge(batch(row))
+        assert sweep_index.merge(batch(*rows))
     found = [(group.reason, group.attempt, group.tries) for group in sweep_index.case_groups()]
     assert found == [("timeout", 2, 1)]
 
 
 def test_each_attempt_has_its_outcome(sweep_index: SweepIndex) -> None:
-    """In whatever order its records arrive, one by one or in one batch."""
+    """In whatever order its records arrive: each case has another one."""
     first = {"restart": 0, "token": "a" * 16, "wall_seconds": 1.5}
     later = {"restart": 1, "token": "b" * 16, "max_rss_bytes": 7}
     records: list[dict[str, Any]] = [
@@ -203,11 +203,11 @@ def test_each_attempt_has_its_outcome(sweep_index: SweepIndex) -> None:
         {**later, "status": "running"},
         {**later, "status": "complete", "wall_seconds": 2.5},
     ]
-    for number, order in enumerate(permutations(records)):
-        for fields in order:
-            row = attempt(number, **fields)
+    for step in zip(*permutations(records), strict=True):
+        rows = [attempt(number, **fields) for number, fields in enumerate(step)]
+        for row, fields in zip(rows, step, strict=True):
             row["rank"] = row["rank"].replace(".3.", f".{3 * (fields['status'] != 'running')}.")
-            assert sweep_index.merge(batch(row))
+        assert sweep_index.merge(batch(*rows))
     some = ("number", "status", "reason", "host", "wall_seconds", "max_rss_bytes")
     found = [tuple(row[name] for name in ("idx", *some)) for row in sweep_index.attempts(ALL)]
     assert found == [

@@ -19,6 +19,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex, blocks, schema
 from hpcsweep.store.measured import Measured
 from tests.support.backends import Backend, backend
+from tests.support.fixtures import Scale
 from tests.support.postgres import Place, database, postgres
 from tests.support.rows import MANIFEST, batch, better, case, indices
 from tests.support.statements import statements
@@ -145,7 +146,9 @@ def test_the_higher_record_is_the_row(sweep_index: SweepIndex, is_first: bool) -
 
 
 @BULK
-def test_batches_commute_and_may_come_twice(make_index: MakeIndex, is_first: bool) -> None:
+def test_batches_commute_and_may_come_twice(
+    make_index: MakeIndex, is_first: bool, scale: Scale
+) -> None:
     """Batches in any order and repetition give the rows of one batch with everything."""
     source = random.Random(1)
     versions = [
@@ -187,7 +190,7 @@ def test_batches_commute_and_may_come_twice(make_index: MakeIndex, is_first: boo
     pieces += [batch(starts=[row]) for row in starts]
     pieces += [batch(verdicts=[row]) for row in verdicts]
     found = set()
-    for round_number in range(4):
+    for round_number in range(scale(2, 20)):
         sweep_index = make_index(f"sweep{round_number}")
         sweep_index.create("s", MANIFEST)
         order = pieces * (round_number % 2 + 1)

@@ -11,7 +11,7 @@ import pytest
 
 from hpcsweep.chaos import accepted
 from hpcsweep.sources import grid
-from tests.support.clusters import HPCSWEEP, started_emulated
+from tests.support.clusters import HPCSWEEP, INGEST_LATER, started_emulated
 from tests.support.fixtures import Scale
 from tests.support.journals import Record, write_journal
 from tests.support.sweeps import MadeSweep
@@ -33,7 +33,7 @@ def test_a_sweep_under_faults_is_complete(tmp_path: Path, scale: Scale) -> None:
         return subprocess.run(
             [HPCSWEEP, *argv],
             cwd=tmp_path,
-            env=cluster.env(),
+            env=cluster.env(**INGEST_LATER),
             capture_output=True,
             text=True,
             check=False,

@@ -47,7 +47,7 @@ def test_the_seed_decides_which_jobs_are_struck(tmp_path: Path, kind: str, state
 def test_a_duplicate_start_runs_the_script_twice_at_once(tmp_path: Path) -> None:
     fault = Fault(kind="duplicate_start", rate=1.0, within_s=0.0)
     with Emulated(tmp_path / "c", faults=(fault,)) as cluster:
-        script = "echo $$ >> starts; sleep 1"
+        script = "echo $$ >> starts; until [ -e go ]; do sleep 0.1; done"
         job = cluster.submit("-o", "/dev/null", "--wrap", script)
         wait_until(
             lambda: (
@@ -58,6 +58,7 @@ def test_a_duplicate_start_runs_the_script_twice_at_once(tmp_path: Path) -> None
             60,
             "two starts",
         )
+        (cluster.work / "go").touch()
         cluster.wait_for(job, "COMPLETED")
         assert cluster.rows(job, "%T") == ["COMPLETED"]
 

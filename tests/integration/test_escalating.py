@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.clusters import started_emulated
+from tests.support.clusters import INGEST_LATER, started_emulated
 from tests.support.project import TARGET, Project
 
 # Case 1 needs more than the first 150 MB and holds them until that is seen, case 2 does not end in
@@ -37,7 +37,7 @@ def asked(project: Project) -> dict[int, list[dict[str, Any]]]:
 
 
 def test_what_ran_out_is_raised_until_it_is_enough_or_given_up(tmp_path: Path) -> None:
-    with started_emulated(mem_poll_s=0.1, time_scale=0.15, requeue_delay_s=0.2) as cluster:
+    with started_emulated(mem_poll_s=0.3, time_scale=0.15, requeue_delay_s=0.2) as cluster:
         project = Project(
             cluster,
             tmp_path,
@@ -51,7 +51,7 @@ def test_what_ran_out_is_raised_until_it_is_enough_or_given_up(tmp_path: Path) -
                 "scale": {"mem": 4.0, "time": 20.0},
             },
         )
-        project.submit()
+        project.submit(**INGEST_LATER)
         cluster.emulated.wait_empty()
         seen = project.status()
         assert (seen["counts"]["complete"], seen["reasons"]) == (3, {"error": 1})
