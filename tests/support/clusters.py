@@ -14,6 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ QUICK = {
 }
 # Tasks that leave the ingest of their journals to commands, as where it takes too long: one takes
 # 0.4 s of the processor. For tests of something else; others have the usual deadline.
-INGEST_LATER = {"HPCSWEEP_INGEST_DEADLINE_S": "0.01"}
+INGEST_LATER: dict[str, Any] = {"HPCSWEEP_INGEST_DEADLINE_S": "0.01"}
 WAIT_S = 60.0
 
 
