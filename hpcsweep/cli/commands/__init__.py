@@ -24,7 +24,10 @@ COMMANDS = {
         ".compare",
         "Show in what two sweeps differ: cases, states, metrics, code and environment.",
     ),
-    "efficiency": (".efficiency", "Compare what tasks asked for with what they used."),
+    "efficiency": (
+        ".efficiency",
+        "Compare what array tasks asked for with what their cases used.",
+    ),
     "plot": (".plot", "Draw one column over another, of the complete cases."),
     "files": (".files", "Print one file of every case, in index order."),
     "unpack": (".unpack", "Make run directories of packed runs."),
