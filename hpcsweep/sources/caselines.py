@@ -22,6 +22,10 @@ OFFSETS_FILE = "cases.idx"
 OFFSET_BYTES = 8
 
 
+# One for all lines: json.dumps makes one for each.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 class CaseLines:
     """Lines of several sources, one after another: a source has those from its first on.
 
@@ -100,8 +104,7 @@ def format_line(
         document = [params, written or {}, carried]
     elif written:
         document = [params, written]
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode() + b"\n"
+    return _ENCODER.encode(document).encode() + b"\n"
 
 
 def parse_line(line: bytes) -> CaseLine:

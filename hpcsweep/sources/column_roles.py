@@ -72,6 +72,8 @@ class ColumnRoles:
         self.key = key or None
         self._carry = carry or frozenset()
         self._used = used
+        # The carried columns of rows with these columns: those of the last row.
+        self._checked: dict[tuple[str, ...], tuple[str, ...]] = {}
         both = self._carry & (key or frozenset())
         if both:
             raise SourceError(
@@ -85,16 +87,24 @@ class ColumnRoles:
         for name in self.key or ():
             if row.get(name) is None:
                 self._refuse_keyless(row, name, where)
-        if self._used is not None and self.key is None and self._used.isdisjoint(row):
+        columns = tuple(row)
+        if columns not in self._checked:  # most rows have the columns of the first
+            self._checked = {columns: self._check(columns, where)}
+        carried = self._checked[columns]
+        if not carried:
+            return row, {}
+        params = {name: value for name, value in row.items() if name not in carried}
+        return params, {name: row[name] for name in carried}
+
+    def _check(self, columns: tuple[str, ...], where: str) -> tuple[str, ...]:
+        """Those of the columns of a row that are carried. *Raises* SourceError."""
+        if self._used is not None and self.key is None and self._used.isdisjoint(columns):
             self._used = None  # a command that uses nothing of a table is a mistake
-        params = {name: value for name, value in row.items() if not self._is_carried(name)}
-        check_names(params, where)
-        if len(params) == len(row):
-            return params, {}
-        carried = {name: value for name, value in row.items() if name not in params}
+        carried = tuple(filter(self._is_carried, columns))
         # Only a parameter is an argument of the target.
-        check_names(carried.keys() - RESERVED_NAMES, where)
-        return params, carried
+        check_names([name for name in columns if name not in carried], where)
+        check_names([name for name in carried if name not in RESERVED_NAMES], where)
+        return carried
 
     def carried(self, columns: Collection[str], where: str) -> frozenset[str]:
         """Those of the columns that are carried. *Raises* SourceError for one that is not there."""

@@ -13,8 +13,8 @@ from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
 from hpcsweep.sources.cells import CellRules, Line, is_written_otherwise
 
-# (location, row, text of the cells that JSON writes differently, by column).
-FileRow = tuple[str, Any, dict[str, str]]
+# (location, row of plain values, text of the cells that JSON writes differently, by column).
+FileRow = tuple[str, dict[str, Any], dict[str, str]]
 # Reads a file from its beginning: the header, then the rows.
 Lines = Callable[[], Iterator[Line]]
 # What people put between cells.
@@ -121,7 +121,7 @@ def _separated_lines(path: Path, delimiter: str) -> Iterator[Line]:
                 if row:  # skip empty lines
                     yield f"{path}:{rows.line_num}", row
     except UnicodeDecodeError as error:
-        raise _encoding_error(path, error) from error
+        raise encoding_error(path, error) from error
     except (OSError, csv.Error) as error:
         raise unreadable(path, error) from error
 
@@ -143,7 +143,7 @@ def _in_yaml(delimiter: str) -> str:
     return '"\\t"' if delimiter == "\t" else f"'{delimiter}'"
 
 
-def _encoding_error(path: Path, error: UnicodeDecodeError) -> SourceError:
+def encoding_error(path: Path, error: UnicodeDecodeError) -> SourceError:
     """The error with the first line that is not UTF-8: text is decoded in larger pieces."""
     number = 0
     with path.open("rb") as stream:

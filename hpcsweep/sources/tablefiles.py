@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hpcsweep import ids
-from hpcsweep.errors import SourceError
-from hpcsweep.sources.sheets import FileRow, SheetFormat, separated_rows, unreadable
+from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.sources.sheets import FileRow, SheetFormat, encoding_error, separated_rows, unreadable
 
 Reader = Callable[[Path, SheetFormat], Iterator[FileRow]]
 
@@ -50,13 +50,33 @@ def _jsonl(path: Path, _form: SheetFormat) -> Iterator[FileRow]:
                     continue
                 where = f"{path}:{number}"
                 try:
-                    yield where, json.loads(line, object_pairs_hook=_refuse_double_keys), {}
+                    row = json.loads(line, object_pairs_hook=_refuse_double_keys)
                 except ValueError as error:
                     raise SourceError(
                         f"not JSON: {error}", where=where, next_step="One object per line."
                     ) from error
-    except (OSError, UnicodeDecodeError) as error:
+                yield where, _plain_row(row, where), {}
+    except UnicodeDecodeError as error:
+        raise encoding_error(path, error) from error
+    except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _plain_row(row: Any, where: str) -> dict[str, Any]:
+    """A row with plain values. *Raises* SourceError."""
+    if not isinstance(row, Mapping):
+        raise SourceError(
+            f"{ids.shown(row)} has the type {type(row).__name__}, not object",
+            where=where,
+            next_step="Write an object with a value for each parameter name.",
+        )
+    try:
+        params: dict[str, Any] = ids.plain(row, "row")
+    except IdentityError as error:
+        raise SourceError(
+            f"{error.where}: {error.what}", where=where, next_step=error.next_step
+        ) from error
+    return params
 
 
 def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,7 +112,8 @@ def _parquet(path: Path, _form: SheetFormat) -> Iterator[FileRow]:
             index = 0
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
-                    yield f"{path}: row {index}", row, {}
+                    where = f"{path}: row {index}"
+                    yield where, _plain_row(row, where), {}
                     index += 1
     except (OSError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hpcsweep import ids
-from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.errors import SourceError
 from hpcsweep.sources.base import within_key
 from hpcsweep.sources.caselines import CaseLine, format_line, parse_line
 from hpcsweep.sources.column_roles import ROLE_KEYS, ColumnRoles, read_roles
@@ -84,11 +84,12 @@ class TableSource(LineCases):
         hashes = array("Q")
         end = 0
         for where, row, texts in rows:
-            params, carried = roles.split(_plain_row(row, where), where)
+            params, carried = roles.split(row, where)
             for name, value in row.items():
                 types.setdefault(name, set()).add(type(value))
             identity = within_key(params, self._key)
-            digest = hashlib.blake2b(ids.canonical(identity).encode(), digest_size=8).digest()
+            text = ids.canonical_of_plain(identity)
+            digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
             hashes.append(int.from_bytes(digest, "big"))
             written = {name: text for name, text in texts.items() if name in params}
             end += self._lines.write(format_line(params, written, carried))
@@ -186,19 +187,3 @@ class TableSource(LineCases):
 def table(file: str | Path, tags: Sequence[str] | None = None, **options: Any) -> TableSource:
     """The rows of a file: `table("cases.csv")`, `table("plate.xlsx", sheet="day 2")`."""
     return TableSource(file, tags, **options)
-
-
-def _plain_row(row: Any, where: str) -> dict[str, Any]:
-    if not isinstance(row, Mapping):
-        raise SourceError(
-            f"{ids.shown(row)} has the type {type(row).__name__}, not object",
-            where=where,
-            next_step="Write an object with a value for each parameter name.",
-        )
-    try:
-        params: dict[str, Any] = ids.plain(row, "row")
-    except IdentityError as error:
-        raise SourceError(
-            f"{error.where}: {error.what}", where=where, next_step=error.next_step
-        ) from error
-    return params
