@@ -18,7 +18,8 @@ BIN := $(VENV)/bin
 SWEEP := examples/oscillator/outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak lint format clean system-packages
+.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak lint format clean system-packages \
+	lint-types lint-task-types lint-style lint-imports
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -67,11 +68,21 @@ soak: $(VENV)/dev.stamp system-packages ## full figures, the campaign, an hour o
 		$(BIN)/python "$$script"; \
 	done
 
+# Two checks at once: mypy, which takes longest, uses one core.
 lint: $(VENV)/dev.stamp ## check style, types and the direction of imports
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint-types lint-task-types lint-style lint-imports
+
+lint-types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+lint-task-types: $(VENV)/dev.stamp
+	$(BIN)/mypy --python-version 3.10 --disable-error-code no-any-return --exclude '/launcher\.py$$' $(TASK_FILES)
+
+lint-style: $(VENV)/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/mypy --python-version 3.10 --disable-error-code no-any-return --exclude '/launcher\.py$$' $(TASK_FILES)
+
+lint-imports: $(VENV)/dev.stamp
 	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/dev.stamp ## put the code into its standard form

@@ -62,10 +62,9 @@ from hpcsweep.tables.sweep_cases import SweepCases
 from hpcsweep.terminal_text import visible
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     import pandas as pd
     import pyarrow as pa
+    from typing_extensions import Unpack
 
     from hpcsweep.tables.sweep_cases import Read
 
