@@ -226,6 +226,23 @@ def test_preemption_in_every_mode(preempting: Cluster, tmp_path: Path) -> None:
         check_steps(project, 4)
 
 
+@pytest.mark.parametrize("preempting", FIRST_EMULATED, indirect=True)
+def test_a_preempted_job_of_a_whole_node(preempting: Cluster, tmp_path: Path) -> None:
+    """Its cases save their state, and it has itself requeued."""
+    slurm = {"time": "01:00:00", "partition": "notice", "nodes": 1}
+    keys = {"mode": "node", "slots": 2, "chunk": 1, "slurm": slurm}
+    project = Project(preempting, tmp_path / "node", 3, target=STEPS, **keys)
+    project.submit()
+    wait_started(project, 0, 1)
+    preempt(preempting, tmp_path)
+    (project.root / "free").touch()
+    project.submit("--wait")
+    assert [path.name for path in (project.sweep / "submissions").iterdir()] == ["0001"]
+    assert all(row["restart"] for row in project.rows().values())
+    check_whole(project, 3)
+    check_steps(project, 3)
+
+
 @pytest.mark.parametrize("preempting", FIRST_SLURM, indirect=True)
 def test_requeues_at_random_times(preempting: Cluster, tmp_path: Path, scale: Scale) -> None:
     """A task is requeued whenever all of them have made some more steps."""
