@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from hpcsweep.files import (
     make_directory,
     open_regular,
     parse_json,
+    replacing,
     unreadable,
+    write_all,
     write_plain,
 )
 from hpcsweep.older_python import dataclass
@@ -35,7 +37,9 @@ HEAD, INDEX = "archive.json", "archive.index"
 # Bytes of a tar's header, and of the head behind the first one.
 BLOCK, HEAD_SIZE = 512, 4096
 # What stays in the archive until it is needed: by the first part of a name.
-LARGE = frozenset({"runs", "logs", "journal", "checkpoints", "code"})
+LARGE = frozenset({"runs", "logs", "journal", "checkpoints", "code", "tables"})
+# Bytes that are copied at once.
+COPY_BYTES = 1 << 20
 
 # Extracted sweeps; each is removed when this process ends.
 _extracted: list[tempfile.TemporaryDirectory[str]] = []
@@ -53,21 +57,26 @@ class Archive:
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None if there is none. *Raises* Damaged, SweepError."""
-        place = self.files.get(name)
-        if place is None:
-            return None
-        offset, size = place
-        data = _read(self.path, offset, size)
-        if len(data) < size:
-            raise Damaged("ends before its files do", where=str(self.path), next_step=_RESTORE)
-        return data
+        return b"".join(self.pieces(name)) if name in self.files else None
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The content of an existing file, in bounded pieces. *Raises* Damaged, SweepError."""
+        offset, size = self.files[name]
+        for at in range(0, size, COPY_BYTES):
+            wanted = min(COPY_BYTES, size - at)
+            data = _read(self.path, offset + at, wanted)
+            if len(data) < wanted:
+                raise Damaged("ends before its files do", where=str(self.path), next_step=_RESTORE)
+            yield data
 
     def extract(self, names: Iterable[str], root: Path) -> None:
         """Write files below `root`. *Safe to repeat.* *Raises* SweepError for a name outside."""
         for name in names:
             path = inside(root, name)
             make_directory(path.parent)
-            write_plain(path, self.read(name) or b"")
+            with replacing(path, durable=False) as descriptor:
+                for data in self.pieces(name):
+                    write_all(descriptor, data)
 
 
 _RESTORE = "Restore the file, or make the archive again: `hpcsweep archive SWEEP`."
@@ -123,7 +132,8 @@ def open_archived(path: Path) -> SweepDirectory:
     _extracted.append(temporary)
     root = make_directory(inside(Path(temporary.name), str(head["name"])))
     archive.extract((name for name in archive.files if _is_small(name)), root)
-    archive.extract((f"journal/{name}" for name in archive.torn), root)
+    torn = (f"journal/{name}" for name in archive.torn)
+    archive.extract((name for name in torn if name in archive.files), root)
     for directory in (SweepPaths(root).reduce_dir, root):
         marker = directory / MARKER
         if marker.is_file():

@@ -81,10 +81,10 @@ def locate(
     raise SweepError(
         f"there is no sweep {name!r}",
         where=str(outputs),
-        next_step=f"Sweeps here: {', '.join(sweeps)}."
+        next_step=f"Sweeps here: {', '.join(sweeps)}. Others are beside their manifests: name one."
         if sweeps
-        else "No sweep was submitted here. `hpcsweep submit MANIFEST` makes one; --outputs names "
-        "another directory.",
+        else "No sweep was submitted here. `hpcsweep submit MANIFEST` makes one beside its "
+        "manifest: name that; --outputs names another directory.",
     )
 
 

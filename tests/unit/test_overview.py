@@ -106,6 +106,9 @@ def test_a_table_for_people(ran: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> 
     (line,) = [line for line in lines if line.startswith("s ")]
     assert line.endswith("  2 pending, 1 complete, 1 failed")
     assert line.split()[1] == "4"
+    (ran.root / "project/outputs").mkdir(parents=True)
+    ran.path.rename(ran.root / "project/outputs/s")
+    assert list(listed("project")) == list(listed("project/outputs")) == ["s"]
     missing = CliRunner().invoke(main, ["list"])
     assert missing.exit_code == 5
     assert "outputs: there is no such directory" in missing.stderr

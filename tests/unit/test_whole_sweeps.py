@@ -180,6 +180,7 @@ def test_rm_finishes_what_was_interrupted(ended: MadeSweep) -> None:
         one for one in json.loads(cli("list", ".", "--json").stdout) if one["kind"] == "removed"
     ]
     assert (entry["name"], entry["note"]) == ("s", "`hpcsweep rm s` finishes it")
+    assert "`hpcsweep rm s` removes the rest" in cli("doctor", "--here").stdout
     # Its marker is there: whether it has rows in a database is in its manifest, which is gone.
     assert "there is no such file" in cli("rm", "s", "--yes", code=5).stderr
     assert cli("rm", "s", "--yes", "--force").stdout == "removed what was left of s\n"

@@ -24,15 +24,19 @@ def command(
 ) -> None:
     """Show the sweeps of a directory: cases, states, age and size.
 
-    It says what each index holds; DIR is a directory of sweeps, by default the one of --outputs.
+    It says what each index holds; DIR is a directory of sweeps, or of a manifest. The default is
+    outputs.
     """
     from hpcsweep.cli.render.console import print_document
     from hpcsweep.cli.render.overview import print_overviews
     from hpcsweep.errors import SweepError
     from hpcsweep.state.overview import overviews
+    from hpcsweep.sweepdir.locate import OUTPUTS, sweep_names
 
     context = load_context(**shared)
     root = directory or context.outputs()
+    if directory is not None and not sweep_names(directory) and (directory / OUTPUTS).is_dir():
+        root = directory / OUTPUTS
     if not root.is_dir():
         raise SweepError(
             "there is no such directory",
