@@ -50,6 +50,15 @@ def forms_written() -> list[str]:
     return [*forms(), BRANCHES]
 
 
+def form_with_key(source: Mapping[str, Any], key: str) -> str | None:
+    """The form in a source's short form that has a key of this name below it."""
+    by_form = {form: source_class(name).KIND for form, name in forms().items() if form in source}
+    return next(
+        (form for form, kind in by_form.items() if key in (one.name for one in kind.form_keys)),
+        None,
+    )
+
+
 def nested_sources(source: Mapping[str, Any]) -> Iterator[tuple[Where, Any]]:
     """Yield the sources inside of a source in its short form, with their paths below it."""
     for form in joining_forms():

@@ -19,6 +19,7 @@ from hpcsweep.manifest.source_forms import (
     BRANCHES,
     BRANCHES_EXAMPLE,
     Definition,
+    form_with_key,
     forms,
     forms_written,
     modifiers,
@@ -84,7 +85,7 @@ class _Builder:
             return self._build_typed(parse_dict(raw, where))
         names = [*forms_written(), *modifiers()]
         for key in [key for key in raw if key not in names]:
-            self.mistakes.unknown_key((*where, key), names)
+            self._refuse_key(raw, key, where)
         written = [form for form in forms_written() if form in raw]
         if len(written) != 1:
             what = f"has {' and '.join(written)}, not one of them" if written else "has no cases"
@@ -99,6 +100,21 @@ class _Builder:
         for form in beside:
             spec = self._modify(spec, form, raw[form], (*where, form))
         return spec
+
+    def _refuse_key(self, raw: dict[str, Any], key: str, where: Where) -> None:
+        """Say what is wrong with a key beside a form: often it belongs inside of it."""
+        form = form_with_key(raw, key)
+        if form is None:
+            self.mistakes.unknown_key((*where, key), [*forms_written(), *modifiers()])
+            return
+        lone = source_class(forms()[form]).KIND.lone_key
+        value = raw[form]
+        inside = f"{lone.name}: {value}, " if lone and isinstance(value, str) else ""
+        self.mistakes.add(
+            (*where, key),
+            f"belongs inside of {form!r}",
+            f"Write {form}: {{{inside}{key}: …}}.",
+        )
 
     def build_form(self, form: str, value: Any, where: Where) -> Spec:
         if form == BRANCHES:

@@ -38,6 +38,20 @@ RANDOM_MISTAKES = """
             "{gird: {a: [1]}}",
             ["3: source.gird: unknown key. Did you mean 'grid'?", "3: source: has no cases."],
         ),
+        (
+            "{table: a.csv, key: [n]}",
+            [
+                "3: source.table: a.csv: cannot be read",
+                "3: source.key: belongs inside of 'table'. Write table: {file: a.csv, key: …}.",
+            ],
+        ),
+        (
+            "{random: {space: {n: 5}, n_trials: 3}, seed: 1}",
+            [
+                "3: source.random: the key 'seed' is missing.",
+                "3: source.seed: belongs inside of 'random'. Write random: {seed: …}.",
+            ],
+        ),
         ("{grid: {a: [1]}, manual: [{}]}", ["3: source: has grid and manual, not one of them."]),
         ("{grid: [1]}", ["3: source.grid: is a list, not a mapping."]),
         (
