@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from sqlalchemy import ColumnElement, and_
+
 from hpcsweep.errors import SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.state.outlook import Outlook, State
@@ -18,7 +20,7 @@ from hpcsweep.tables.begun_rows import begun_batches, merged_batches
 from hpcsweep.tables.columns import STALE, TableColumns, TableRow, fields, flatten
 from hpcsweep.tables.named_cases import refuse_too_many
 from hpcsweep.tables.sorting import RowOrder, batches_in_order, sorted_indices
-from hpcsweep.tables.sql_columns import orderable
+from hpcsweep.tables.sql_columns import names_index, orderable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,35 +47,42 @@ class CaseRows:
         )
 
     def _sorted(self, selected: IndexSet | None, order: RowOrder) -> TableRows:
-        within = selected
-        if within is None and order.limit is not None:
-            within = self._leading(order, order.limit)
         if self._params_in(order.columns):
-            never = self.outlook.not_begun if within is None else self.outlook.not_begun & within
-            refuse_too_many(never, "params", "--sort")
-        indices = sorted_indices(self._batches, within, order)
+            never = self.outlook.not_begun
+            refuse_too_many(never if selected is None else never & selected, "params", "--sort")
+        indices = sorted_indices(self._batches, selected, order)
         make = partial(batches_in_order, self._batches, indices)
         return TableRows(make, self.columns.row_names, len(indices))
+
+    def leading(self, order: RowOrder, condition: ColumnElement[bool] | None) -> IndexSet | None:
+        """Indices among which the first rows with a condition are, by a search; None for all.
+
+        The first column decides; without enough values in it, missing ones are among the first.
+        """
+        limit = order.limit
+        if not order.columns or limit is None or limit > ROWS_AT_ONCE:
+            return None
+        if condition is not None and names_index(condition):
+            return None
+        name, n_cases = order.columns[0], self._all.count
+        if name == "index":
+            if condition is not None:
+                return None
+            start = max(0, n_cases - limit) if order.descending else 0
+            return self._all.slice(start, start + limit)
+        column = fields(self.columns, None).get(name)
+        ordered = column and orderable(column, self.columns.kinds[name], self.sweep_index.dialect)
+        if not ordered:
+            return None
+        has_value, value = ordered
+        if condition is not None:
+            has_value = and_(has_value, condition)
+        found = self.sweep_index.leading(has_value, value, limit, descending=order.descending)
+        return found | self.outlook.not_begun if found.count >= limit else None
 
     @property
     def _all(self) -> IndexSet:
         return self.outlook.begun | self.outlook.not_begun
-
-    def _leading(self, order: RowOrder, limit: int) -> IndexSet | None:
-        """Indices among which the first `limit` ones are, where a search finds few; None for all.
-
-        The first column decides; without enough values in it, missing ones are among the first.
-        """
-        name, n_cases = order.columns[0], self._all.count
-        if name == "index":
-            start = max(0, n_cases - limit) if order.descending else 0
-            return self._all.slice(start, start + limit)
-        column = fields(self.columns, None)[name]
-        ordered = orderable(column, self.columns.kinds[name], self.sweep_index.dialect)
-        if ordered is None or limit > ROWS_AT_ONCE:
-            return None
-        found = self.sweep_index.leading(*ordered, limit, descending=order.descending)
-        return found | self.outlook.not_begun if found.count >= limit else None
 
     def _batches(
         self, names: Sequence[str], within: IndexSet | None = None

@@ -20,7 +20,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.attempts import attempt_columns, attempt_rows
 from hpcsweep.tables.case_rows import CaseRows
 from hpcsweep.tables.columns import TableColumns, TableRow, columns_of, named
-from hpcsweep.tables.named_cases import cases_made
+from hpcsweep.tables.named_cases import params_made
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import CaseSelector
 from hpcsweep.tables.sorting import RowOrder, sorted_attempts, sorted_rows
@@ -122,12 +122,16 @@ class OpenSweep:
         order.check(table)
         # Any case may have one of the first attempts, or come first in another order.
         limit = None if order.columns or request.attempts else order.limit
-        selected = selector.select(request.selection, limit)
+        rows = CaseRows(outlook=self.outlook, sweep_index=self.sweep_index, columns=table)
+        within = None
+        if not (request.attempts or replace(request.selection, where=None)):
+            where = request.selection.where
+            within = rows.leading(order, selector.condition(where) if where else None)
+        selected = selector.select(request.selection, limit, within)
         if selected is not None and not selected:
             request.notify(request.selection.nothing_found)
         if request.attempts:
             return self._attempts(table, selected, order)
-        rows = CaseRows(outlook=self.outlook, sweep_index=self.sweep_index, columns=table)
         return rows.ordered(selected, order)
 
     def _attempts(
@@ -152,6 +156,6 @@ def opened(
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks)
         # The row of a case that cannot be made reports the error.
-        new = cases_made(outlook.version.source, outlook.not_begun)
+        new = params_made(outlook.version.source, outlook.not_begun)
         columns = columns_of(sweep_index, new)
         yield OpenSweep(sweep=sweep, sweep_index=sweep_index, outlook=outlook, columns=columns)

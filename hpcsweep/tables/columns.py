@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any
 
 from hpcsweep.conditions.names import unknown_name
-from hpcsweep.records import ParamCase
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import ColumnKinds, Keys, Kinds, learn
 from hpcsweep.tables.sql_columns import SqlColumn, stale_column
@@ -139,13 +138,16 @@ def values_of(columns: Mapping[Keys, str], text: str) -> TableRow:
     return {columns[keys]: value for keys, value in values.items() if keys in columns}
 
 
-def columns_of(sweep_index: SweepIndex | None, cases: Iterable[ParamCase]) -> TableColumns:
-    """The columns of all rows of the index, and of cases without a row."""
+def columns_of(
+    sweep_index: SweepIndex | None, cases: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> TableColumns:
+    """The columns of all rows of the index, and of cases without a row: params and carried."""
     kinds = sweep_index.kinds() if sweep_index else ColumnKinds({}, {}, {})
     new = iter(cases)
-    while made := list(islice(new, CASES_AT_ONCE)):
-        learn(kinds.params, [case.params for case in made])
-        learn(kinds.carried, [case.carried for case in made])
+    while some := list(islice(new, CASES_AT_ONCE)):
+        params, carried = zip(*some, strict=True)
+        learn(kinds.params, params)
+        learn(kinds.carried, carried)
     return all_columns(kinds)
 
 

@@ -26,12 +26,13 @@ from hpcsweep.tables.matching import matching_new
 from hpcsweep.tables.named_cases import (
     ID_DIGITS,
     NewCases,
-    cases_made,
     may_be_index,
     named_cases,
     one_case,
+    params_made,
     refuse_too_many,
 )
+from hpcsweep.tables.sql_columns import SqlColumn
 from hpcsweep.tables.where import parse
 
 # To look up the row of one case takes as long as to read so many in a search of all.
@@ -113,16 +114,19 @@ class CaseSelector:
     # The columns of all cases; None: those of the cases that a condition is tried on.
     columns: TableColumns | None = None
 
-    def select(self, selection: Selection, limit: int | None = None) -> IndexSet | None:
-        """The selected indices; None for all. *Raises* InputError.
+    def select(
+        self, selection: Selection, limit: int | None = None, within: IndexSet | None = None
+    ) -> IndexSet | None:
+        """The selected indices, `within` others if they are given; None for all.
 
         With `limit` at least the first ones: a condition is not tried on more cases than it needs.
+        *Raises* InputError.
         """
         if not selection:
-            return None
-        selected = IndexSet.all(self._n_cases)
+            return within
+        selected = IndexSet.all(self._n_cases) if within is None else within
         if selection.cases is not None:
-            selected = self._named(selection.cases)
+            selected &= self._named(selection.cases)
         if selection.last is not None:
             selected &= self._sent_last(selection.last)
         if selection.status:
@@ -196,18 +200,29 @@ class CaseSelector:
     def _matching(self, within: IndexSet, where: str, limit: int | None) -> IndexSet:
         never = within - self.outlook.begun
         refuse_too_many(never, "params", "--where")
-        columns = self.columns
-        if columns is None:
-            new = cases_made(self.outlook.version.source, never)
-            columns = columns_of(self.sweep_index, new)
-        sql_columns = fields(columns, self.outlook.code_digest)
-        if not self._keeps_order:
-            del sql_columns["index"]  # of a row, it is the one of another manifest
+        sql_columns = self._sql_columns(never)
         selected = matching_new(self.outlook, never, where, sql_columns, limit)
         if self.sweep_index is not None:
             condition = parse(where, sql_columns, self.sweep_index.dialect)
             selected |= self._matching_begun(self.sweep_index, within, condition, limit)
         return selected
+
+    def condition(self, where: str) -> ColumnElement[bool] | None:
+        """A condition on rows of the index; None without one. *Raises* InputError."""
+        if self.sweep_index is None:
+            return None
+        return parse(where, self._sql_columns(IndexSet()), self.sweep_index.dialect)
+
+    def _sql_columns(self, never: IndexSet) -> dict[str, SqlColumn]:
+        """The columns of a condition that is tried on rows of the index and these other cases."""
+        columns = self.columns
+        if columns is None:
+            new = params_made(self.outlook.version.source, never)
+            columns = columns_of(self.sweep_index, new)
+        sql_columns = fields(columns, self.outlook.code_digest)
+        if not self._keeps_order:
+            del sql_columns["index"]  # of a row, it is the one of another manifest
+        return sql_columns
 
     def _matching_begun(
         self,

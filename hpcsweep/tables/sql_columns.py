@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     select,
 )
+from sqlalchemy.sql import visitors
 
 from hpcsweep.records import Status
 from hpcsweep.store import schema
@@ -47,6 +48,11 @@ def stale_column(code_digest: str | None) -> SqlColumn:
             cases.code_digest != code_digest,
         )
     return SqlColumn("", truth=is_other)
+
+
+def names_index(condition: ColumnElement[bool]) -> bool:
+    """Whether a condition is one on the index, too, which is no column of `cases`."""
+    return any(part is schema.places.c.idx for part in visitors.iterate(condition))
 
 
 def orderable(

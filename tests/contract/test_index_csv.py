@@ -98,7 +98,10 @@ def table(made: MadeSweep, wanted: TableRequest, form: Any) -> bytes:
         TableRequest(
             selection=Selection(status=("failed", "running")), columns=("index", "error", "x")
         ),
-        TableRequest(order=RowOrder(columns=("n.deep.er",), descending=True, limit=5)),
+        TableRequest(
+            selection=Selection(where="n.deep.er < 20 or x == True"),
+            order=RowOrder(columns=("n.deep.er",), descending=True, limit=5),
+        ),
         TableRequest(
             order=RowOrder(columns=("wall_seconds", "index"), limit=10), columns=("x", "y")
         ),

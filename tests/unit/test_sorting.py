@@ -91,6 +91,16 @@ def test_the_first_rows_are_those_of_all(made: MadeSweep) -> None:
                 assert indices(made, sort=name, desc=desc, limit=limit) == everything[:limit]
 
 
+@pytest.mark.parametrize("where", ["x < 8", "index > 1 and x != 8", "e == None or e > 0", "stale"])
+def test_the_first_rows_of_a_condition(made: MadeSweep, where: str) -> None:
+    for name in ("e", "x", "index", "host", "t", "stale"):
+        for desc in (False, True):
+            everything = indices(made, sort=name, desc=desc, where=where)
+            for limit in (1, 3, 6):
+                found = indices(made, sort=name, desc=desc, where=where, limit=limit)
+                assert found == everything[:limit]
+
+
 def test_attempts_in_order(made: MadeSweep, tmp_path: Path) -> None:
     copy = made.copy(tmp_path)
     copy.plan(generation=1, chunk_size=2)
