@@ -53,7 +53,7 @@ def main() -> None:
 def _writes(directory: Path) -> None:
     numbers = count()
     for number in range(5 * ROUNDS * RUNS):  # what a worker knows of a case anyhow
-        _made(number)
+        made_run(number)
     with contextlib.ExitStack() as stack:
         named: list[tuple[str, Callable[[int], object]]] = [
             ("floor: one mkdir, four small files", lambda n: _floor(directory / f"f{n}")),
@@ -106,7 +106,8 @@ def _alone(logbook: Any, directory: Path, number: int) -> None:
 
 
 @cache
-def _made(number: int) -> tuple[Run, Outcome]:
+def made_run(number: int) -> tuple[Run, Outcome]:
+    """A run and its outcome, made once."""
     params = {"omega": 1.0, "dt": 0.001, "steps": number}
     text = ids.canonical(params)
     case = ParamCase(index=number, params=params, case_id=ids.case_id_of(text))
@@ -134,7 +135,7 @@ def _made(number: int) -> tuple[Run, Outcome]:
 
 
 def _case(directory: Path, number: int) -> None:
-    run, outcome = _made(number)
+    run, outcome = made_run(number)
     path = directory / "runs" / ".attempts" / f"{run.case.case_id}.{run.attempt.token}"
     rundir.begin(path, run, MOMENT)
     Logbook.attached(run.run_id, path, params=run.case.params).info("hello")
@@ -148,7 +149,7 @@ def _packing(directory: Path) -> Iterator[Callable[[int], object]]:
     spool, pack = Spool.make(str(directory)), PackWriter(directory / "packs" / "0.0.tar")
 
     def packed(number: int) -> None:
-        run, outcome = _made(number)
+        run, outcome = made_run(number)
         place = SpoolStorage(spool, run.run_id)
         Logbook.attached(run.run_id, place, params=run.case.params).info("hello")
         rank = rank_of(run.metadata() | {"status": outcome.status.value})
@@ -165,7 +166,7 @@ def _packing(directory: Path) -> Iterator[Callable[[int], object]]:
 
 def _reads(directory: Path, number: int) -> None:
     plain, packed = directory / "plain", directory / "packed"
-    _made.cache_clear()  # a reader has not that many objects beside its own
+    made_run.cache_clear()  # a reader has not that many objects beside its own
     _fill(plain, packed, number)
     wholes = measuring.medians(
         READ_ROUNDS,
@@ -178,7 +179,7 @@ def _reads(directory: Path, number: int) -> None:
     for (what, path), whole in zip((("plain", plain), ("packed", packed)), wholes, strict=True):
         opened = measuring.seconds(lambda path=path: ExperimentReader(path))
         reader = ExperimentReader(path)
-        run, _ = _made(number // 2)
+        run, _ = made_run(number // 2)
         first = measuring.seconds(lambda reader=reader, run=run: reader[run.run_id].params)
         again = measuring.seconds(lambda reader=reader, run=run: reader[run.run_id].params)
         rows.append((what, opened, first, again, whole))
@@ -211,7 +212,7 @@ def _fill(plain: Path, packed: Path, number: int) -> None:
     for start in range(0, number, 1000):
         pack = PackWriter(packed / "runs" / "packs" / f"{start // 1000}.0.tar")
         for index in range(start, min(number, start + 1000)):
-            run, outcome = _made.__wrapped__(index)
+            run, outcome = made_run.__wrapped__(index)
             path = plain / layout.run_dir(run.case.case_id, run.run_id)
             path.mkdir(parents=True)
             (path / "params.yaml").write_bytes(params_yaml(run.case.params))
