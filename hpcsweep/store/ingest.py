@@ -13,8 +13,10 @@ import shutil
 import signal
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ INDEX_NAME = "store.sqlite3"
 # Records, possibly of several journals, per transaction: more, and their rows take too much memory;
 # fewer, and each page of the indexes is written more often.
 BATCH_RECORDS = 50_000
+# Seconds of work in one transaction of SQLite, at most one batch longer: each transaction writes
+# nearly all pages of the indexes, however few rows it has. Others wait for it up to a minute.
+TRANSACTION_S = 10.0
 # Share of a task's deadline for retries while the database is unreachable.
 RETRY_SHARE = 0.8
 # Seconds for which a command that shows many indexes waits for a database.
@@ -89,7 +94,25 @@ class Ingest:
         return done
 
     def _read(self, names: Iterable[str], positions: dict[str, int]) -> Ingested:
-        total, batch, pending = Ingested(), self._batch(), 0
+        total = Ingested()
+        batches = self._batches(names, positions, total)
+        while ready := list(islice(batches, 1)):
+            # PostgreSQL's transactions may be repeated, and `batches` cannot.
+            is_sqlite = self._sweep_index.dialect == "sqlite"
+            some = _for_a_while(ready, batches) if is_sqlite else ready
+            if not self._sweep_index.merge_all(some):
+                raise StoreError(
+                    "another submit changed the manifest meanwhile",
+                    where=self._sweep_index.where,
+                    next_step="Run the command again.",
+                )
+        return total
+
+    def _batches(
+        self, names: Iterable[str], positions: dict[str, int], total: Ingested
+    ) -> Iterator[RowBatch]:
+        """The new rows of these journals. Adds to `total`."""
+        batch, pending = self._batch(), 0
         for name in names:
             path = self._sweep.journal_root / name
             at = positions.get(name, 0)
@@ -108,14 +131,14 @@ class Ingest:
                 is_closed = _has_ended(reading.records)
                 if pending >= BATCH_RECORDS:
                     batch.rows.journals.append((name, start, at, torn))
-                    self._merge(batch)
+                    yield self._rows(batch)
                     start, torn, batch, pending = at, 0, self._batch(), 0
             if at > start:
                 batch.rows.journals.append((name, start, at, torn))
             if is_closed:
                 batch.rows.closed[name] = at
-        self._merge(batch)
-        return total
+        if batch.rows.journals or batch.rows.closed:
+            yield self._rows(batch)
 
     def _batch(self) -> PendingBatch:
         return PendingBatch(
@@ -126,10 +149,8 @@ class Ingest:
             )
         )
 
-    def _merge(self, pending: PendingBatch) -> None:
+    def _rows(self, pending: PendingBatch) -> RowBatch:
         rows = pending.rows
-        if not rows.journals and not rows.closed:
-            return
         rows.cases = [line for line, _ in pending.best.values()]
         for fingerprint, seen in pending.seen.items():
             version = self._mapper.version(fingerprint)
@@ -143,12 +164,7 @@ class Ingest:
         if self._newest.source.carried_names:
             carried = {index: self._carried(index) for index in rows.places}
             rows.carried = {index: text for index, text in carried.items() if text is not None}
-        if not self._sweep_index.merge(rows):
-            raise StoreError(
-                "another submit changed the manifest meanwhile",
-                where=self._sweep_index.where,
-                next_step="Run the command again.",
-            )
+        return rows
 
     def _carried(self, index: int) -> str | None:
         """What an index of the newest manifest carries, as JSON text; None for nothing."""
@@ -183,6 +199,15 @@ class Ingest:
             alike = older is not None and older.manifest.orders_like(self._newest.manifest)
             to = None if alike else place
             done = self._sweep_index.reorder(manifest, newest, to, self._carried)
+
+
+def _for_a_while(ready: list[RowBatch], batches: Iterator[RowBatch]) -> Iterator[RowBatch]:
+    """The batches of one transaction; the first is in `ready`. Holds none that it has yielded."""
+    end = time.monotonic() + TRANSACTION_S
+    while ready:
+        yield ready.pop()
+        if time.monotonic() < end:
+            ready += islice(batches, 1)
 
 
 def _has_ended(records: Sequence[Record]) -> bool:

@@ -48,6 +48,7 @@ from hpcsweep.store.column_kinds import ColumnKinds
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 from hpcsweep.store.measured import Measured
+from hpcsweep.store.merge import merge
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
 from hpcsweep.store.reordering import Placed
 from hpcsweep.store.task_groups import TaskGroup
@@ -147,19 +148,23 @@ class SweepIndex:
         *Raises* StoreError also if a case id has other params than its row.
         """
 
+        return self.merge_all([batch])
+
+    def merge_all(self, batches: Iterable[RowBatch]) -> bool:
+        """Like `merge`, of several batches. *Raises* StoreError, and what `batches` does.
+
+        On PostgreSQL it may be iterated over several times.
+        """
+        order = self._manifest_query().with_for_update(read=True)
+
         def work(connection: Connection) -> bool:
             # A shared lock: merges may overlap, but not with a change of the order.
-            order = self._manifest_query().with_for_update(read=True)
-            if connection.scalar(order) != batch.manifest:
-                return False
-            changed = upsert.merge_cases(connection, self._sweep, batch, self.where)
-            upsert.merge_places(connection, self._sweep, batch)
-            upsert.merge_inputs(connection, self._sweep, batch)
-            blocks.mark(connection, self._sweep, batch.places, changed)
-            started, judged = ("host", "job_id", "time"), ("status", "reason")
-            upsert.merge_tasks(connection, self._sweep, batch.starts, "start_rank", started)
-            upsert.merge_tasks(connection, self._sweep, batch.verdicts, "verdict_rank", judged)
-            upsert.advance(connection, self._sweep, batch)
+            manifest = connection.scalar(order)
+            for batch in batches:
+                if batch.manifest != manifest:
+                    return False
+                merge(connection, self._sweep, batch, self.where)
+                del batch  # while the next one is made
             return True
 
         return self._database.write(work)

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,10 @@ from hpcsweep.store.record_mapper import skipped_lines
 from hpcsweep.store.upsert import RowBatch
 from tests.support.journals import write_journal
 from tests.support.rows import indices
+from tests.support.statements import statements
 from tests.support.sweeps import MadeSweep
+
+__all__ = ["statements"]  # fixtures are found by their names
 
 Dump = dict[str, list[tuple[Any, ...]]]
 
@@ -185,17 +189,40 @@ def test_rows_are_expected_to_be_new_at_first_alone(
     made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected: list[bool] = []
-    real = SweepIndex.merge
+    real = SweepIndex.merge_all
 
-    def merge(self: SweepIndex, batch: RowBatch) -> bool:
-        expected.append(batch.is_first)
-        return real(self, batch)
+    def merge_all(self: SweepIndex, batches: Iterable[RowBatch]) -> bool:
+        every = list(batches)
+        expected.extend(batch.is_first for batch in every)
+        return real(self, every)
 
-    monkeypatch.setattr(SweepIndex, "merge", merge)
+    monkeypatch.setattr(SweepIndex, "merge_all", merge_all)
     brought_up_to_date(made)
     made.run(0, restart=1)
     brought_up_to_date(made)
     assert expected == [True, False]
+
+
+@pytest.mark.parametrize(("seconds", "transactions"), [(60.0, {1}), (0.0, range(4, 99))])
+def test_a_transaction_has_several_batches(
+    made: MadeSweep,
+    monkeypatch: pytest.MonkeyPatch,
+    statements: list[str],
+    seconds: float,
+    transactions: Collection[int],
+) -> None:
+    for restart in (1, 2):  # cases that several batches have
+        made.run(0, restart=restart)
+    expected = brought_up_to_date(made, rebuild=True)
+    (made.path / INDEX_NAME).unlink()
+    monkeypatch.setattr(ingest, "TRANSACTION_S", seconds)
+    monkeypatch.setattr(ingest, "BATCH_RECORDS", 1)
+    sweep_index = SweepIndex(made.path / INDEX_NAME, made.directory.key)
+    sweep_index.create(made.directory.name, made.directory.newest_manifest())
+    statements.clear()
+    Ingest(made.directory, sweep_index).run()
+    assert statements.count("BEGIN IMMEDIATE") in transactions
+    assert dump(made.path / INDEX_NAME) == expected | {"submissions": []}
 
 
 def test_a_journal_that_grows_is_read_from_where_it_was(made: MadeSweep) -> None:
@@ -357,18 +384,18 @@ def test_a_task_makes_no_index(tmp_path: Path) -> None:
 def test_a_task_makes_no_tables(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     brought_up_to_date(made)
     made.run(0, restart=1)
-    statements: list[str] = []
+    executed: list[str] = []
 
     def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement.upper())
+        executed.append(statement.upper())
 
     event.listen(Engine, "before_cursor_execute", note)
     monkeypatch.setattr(signal, "setitimer", lambda *_: None)
     for name in journals(made):
         assert ingest.main([str(made.path), f"--journal={name}", "--deadline=60"]) == 0
     event.remove(Engine, "before_cursor_execute", note)
-    assert any("INSERT" in text for text in statements)
-    ddl = [text for text in statements if text.lstrip().startswith(("CREATE", "ALTER", "DROP"))]
+    assert any("INSERT" in text for text in executed)
+    ddl = [text for text in executed if text.lstrip().startswith(("CREATE", "ALTER", "DROP"))]
     assert [text for text in ddl if "TEMP" not in text] == []
 
 
