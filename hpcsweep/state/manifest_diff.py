@@ -112,6 +112,9 @@ class Difference:
         else:
             changes = _changes(self.new - self.kept, self.old - self.kept, self.kept)
         lines = [f"other cases than in the last submission: {changes}"]
+        if self.kept == self.old == self.new:
+            what = "in another order, or with other cells outside of what identifies them"
+            lines = [f"the same {self.new} cases as in the last submission, {what}"]
         lines += [f"  axis {axis}" for axis in self.axes]
         before, now = self.replicates
         if before != now:

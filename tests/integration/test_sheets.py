@@ -53,7 +53,9 @@ def test_a_sheet_with_a_key_and_input_files(emulated: EmulatedCluster, tmp_path:
     # A carried cell, and the place of a file: nothing is computed again, and the table knows.
     text = SHEET.replace(";x;", ";new;")
     (root / "sheet.csv").write_text(text)
-    assert "nothing to submit, 3 complete" in project.submit().stdout
+    done = project.submit()
+    assert "nothing to submit, 3 complete" in done.stdout
+    assert "the same 3 cases as in the last submission, in another order, or with" in done.stderr
     names = "sample,dose,group,bytes"
     options = ("--format", "csv", "--columns", names, "--where", "group != 'y'")
     rows = csv.reader(io.StringIO(project.cli("collect", "sweep", *options).stdout))
