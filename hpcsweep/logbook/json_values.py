@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache
 from json.encoder import encode_basestring
@@ -26,6 +26,11 @@ from hpcsweep.ids import LARGEST_INT_BITS, loaded_numpy, member
 LEVELS_MAX = 200
 # Characters of an exception's message, and of its traceback from the end, that are kept.
 EXCEPTION_TEXT_MAX = 20_000
+# The key of an object that stands for a number which JSON lacks, by its text: {"$float": "nan"}.
+FLOAT = "$float"
+_FLOATS = {text: float(text) for text in ("nan", "inf", "-inf")}
+# What becomes of a number that JSON lacks, by its path.
+_Replace = Callable[[str, float], Any]
 # Characters of a value's path that a message shows.
 _SHOWN = 80
 # The error handler for text that UTF-8 cannot encode.
@@ -44,13 +49,9 @@ class Metrics:
         self.values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
 
-    def merge(self, metrics: Mapping[str, Any], origin: str) -> dict[str, str]:
-        """Add metrics. *Raises* InputError when one already has another value.
-
-        Returns the paths of non-finite numbers, which become null, with their original values.
-        """
-        lost: dict[str, str] = {}
-        plain = json_value(metrics, origin, lost)
+    def merge(self, metrics: Mapping[str, Any], origin: str) -> None:
+        """Add metrics. *Raises* InputError when one already has another value."""
+        plain = metric_values(metrics, origin)
         if self.process not in (None, os.getpid()):
             raise InputError(
                 f"{origin}: a case's metrics are reported by the process that runs it",
@@ -67,7 +68,6 @@ class Metrics:
         for name in plain:
             self._origins.setdefault(name, origin)
         self.values.update(plain)
-        return lost
 
     def forget(self, origin: str) -> None:
         """Remove what one origin reported."""
@@ -82,30 +82,67 @@ def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> An
     `where` names the value in messages; `lost` collects the paths of values that became null.
     *Raises* InputError for a value that JSON cannot represent.
     """
+
+    def replace(path: str, number: float) -> None:
+        if lost is not None:
+            lost[path] = repr(number)
+
     # Count levels instead of catching RecursionError: the limit would depend on the target's own
     # recursion and on the Python version.
-    return _json_value(value, where, lost, LEVELS_MAX)
+    return _json_value(value, where, replace, LEVELS_MAX)
 
 
-def _json_value(value: Any, where: str, lost: dict[str, str] | None, levels: int) -> Any:
+def metric_values(metrics: Any, where: str) -> Any:
+    """Metrics as `json_value` makes them, but each NaN or infinity as an object with its text.
+
+    `with_floats` is the inverse. *Raises* InputError.
+    """
+    return _json_value(metrics, where, lambda _, number: {FLOAT: repr(number)}, LEVELS_MAX)
+
+
+def with_floats(value: Any) -> Any:
+    """JSON values of `metric_values` with their NaN and infinities."""
+    if isinstance(value, dict):
+        return float_of({name: with_floats(item) for name, item in value.items()})
+    return [with_floats(item) for item in value] if isinstance(value, list) else value
+
+
+def float_of(document: dict[str, Any]) -> Any:
+    """The number for which a JSON object stands, or the object; an `object_hook` of JSON."""
+    text = document.get(FLOAT)
+    return _FLOATS.get(text, document) if len(document) == 1 and type(text) is str else document
+
+
+def with_words(value: Any) -> Any:
+    """JSON values whose NaN and infinities are texts: "NaN", "Infinity", "-Infinity"."""
+    if isinstance(value, Mapping):
+        return {name: with_words(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [with_words(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(value)
+    return value
+
+
+def _json_value(value: Any, where: str, replace: _Replace, levels: int) -> Any:
     if not levels:
         what = f"is nested more than {LEVELS_MAX} levels deep, or holds itself"
         raise InputError(what, where=where[:_SHOWN])
     if isinstance(value, Enum):  # before str and int: an Enum may be one of them, too
-        return _json_value(value.value, where, lost, levels - 1)
+        return _json_value(value.value, where, replace, levels - 1)
     if value is None or isinstance(value, (bool, int, str, float)):
-        return _scalar(value, where, lost)
+        return _scalar(value, where, replace)
     if isinstance(value, Mapping):
-        return _object(value, where, lost, levels)
+        return _object(value, where, replace, levels)
     if isinstance(value, (list, tuple)):
         return [
-            _json_value(item, f"{where}[{i}]", lost, levels - 1) for i, item in enumerate(value)
+            _json_value(item, f"{where}[{i}]", replace, levels - 1) for i, item in enumerate(value)
         ]
     plain = _plain_library_value(value, where)
     if plain is value:
         what = f"a {type(value).__name__} is not a JSON value: {value!r:.80}"
         raise InputError(what, where=where)
-    return _json_value(plain, where, lost, levels - 1)
+    return _json_value(plain, where, replace, levels - 1)
 
 
 def _plain_library_value(value: Any, where: str) -> Any:
@@ -124,7 +161,7 @@ def _plain_library_value(value: Any, where: str) -> Any:
     return _to_float(value, where) if _is_exact(value) else value
 
 
-def _scalar(value: Any, where: str, lost: dict[str, str] | None) -> Any:
+def _scalar(value: Any, where: str, replace: _Replace) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -135,9 +172,7 @@ def _scalar(value: Any, where: str, lost: dict[str, str] | None) -> Any:
         return int(value)
     if math.isfinite(value):
         return float(value)
-    if lost is not None:
-        lost[where] = repr(float(value))
-    return None
+    return replace(where, float(value))
 
 
 def _is_exact(value: Any) -> bool:
@@ -157,15 +192,13 @@ def _to_float(value: Any, where: str) -> float:
         return math.nan
 
 
-def _object(
-    value: Mapping[Any, Any], where: str, lost: dict[str, str] | None, levels: int
-) -> dict[str, Any]:
+def _object(value: Mapping[Any, Any], where: str, replace: _Replace, levels: int) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     for key, item in value.items():
         name = _name(key, where)
         if name in plain:
             raise InputError(f"two keys of one object are {name!r} in JSON", where=where)
-        plain[name] = _json_value(item, member(where, name), lost, levels - 1)
+        plain[name] = _json_value(item, member(where, name), replace, levels - 1)
     return plain
 
 

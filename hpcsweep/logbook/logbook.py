@@ -17,7 +17,9 @@ from hpcsweep.logbook.json_values import (
     json_document,
     json_value,
     log_line,
+    metric_values,
     null_warnings,
+    with_floats,
 )
 from hpcsweep.logbook.storage import DirectoryStorage, NoStorage, RunStorage
 
@@ -224,19 +226,21 @@ class Logbook:
     def json(self, name: str, data: Any) -> None:
         """Write `artifacts/<name>.json`; with the name `metrics` they become the run's metrics.
 
-        Numbers that JSON cannot represent (NaN, infinities) become null, with a warning in the log.
+        NaN and infinities become null, with a warning in the log; of metrics they are kept as
+        `{"$float": "nan"}`.
         """
         lost: dict[str, str] = {}
-        value = json_value(data, name, lost)
         if name == "metrics":
+            value = metric_values(data, name)
             if not isinstance(value, dict):
                 raise InputError("log.json('metrics', …) takes a dict of metrics by name")
             self._metrics.forget(BY_JSON)
             self._metrics.merge(value, BY_JSON)
-            value = self.metrics  # includes those of `metric`
+            value = self.metrics_json  # includes those of `metric`
             if isinstance(self._storage, NoStorage):
-                self._lost(lost)
                 return
+        else:
+            value = json_value(data, name, lost)
         self._storage.write(f"artifacts/{name}.json", json_document(value))
         self._saved("JSON", name, f"artifacts/{name}.json", lost)
 
@@ -325,8 +329,9 @@ class Logbook:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The metrics so far: JSON values by name."""
-        return self._metrics.values
+        """The metrics so far: values by name."""
+        values: dict[str, Any] = with_floats(self._metrics.values)
+        return values
 
     def metric(self, name: str, value: Any, step: float | None = None) -> None:
         """Report one metric. *Raises* InputError if `name` already has another value.
@@ -339,7 +344,7 @@ class Logbook:
         if step is None:
             self.merge_metrics({name: value}, "log.metric")
             if self._standalone is not None:  # threads and forks report into one file
-                plain = json_value({name: value}, "log.metric")
+                plain = metric_values({name: value}, "log.metric")
                 self._storage.merge("artifacts/metrics.json", plain)
             return
         if self._steps is None:
@@ -350,7 +355,7 @@ class Logbook:
 
     def merge_metrics(self, metrics: Mapping[str, Any], origin: str) -> None:
         """Add metrics from another origin. *Raises* InputError if a value differs."""
-        self._lost(self._metrics.merge(metrics, origin))
+        self._metrics.merge(metrics, origin)
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -378,6 +383,11 @@ class Logbook:
             self._standalone.exit(error)
 
     # --- for the rest of the package -------------------------------------------------------------
+
+    @property
+    def metrics_json(self) -> dict[str, Any]:
+        """The metrics so far as journals hold them; see `metric_values`."""
+        return self._metrics.values
 
     @property
     def storage(self) -> RunStorage:

@@ -12,6 +12,7 @@ from typing import Any
 from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
 from hpcsweep.files import parse_json
 from hpcsweep.liveness import run_status
+from hpcsweep.logbook.json_values import with_floats
 from hpcsweep.logbook.libraries import damage_as_value_error
 from hpcsweep.logbook.packs import PackedFiles
 from hpcsweep.logbook.parameters import read_params
@@ -77,6 +78,12 @@ class LogReader:
     @property
     def metrics(self) -> dict[str, Any]:
         """The metrics in `artifacts/metrics.json`; empty if the run reported none."""
+        metrics: dict[str, Any] = with_floats(self.metrics_json)
+        return metrics
+
+    @property
+    def metrics_json(self) -> dict[str, Any]:
+        """The metrics as the file has them, and journals; see `metric_values`."""
         return self._document("artifacts/metrics.json")
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -10,7 +9,7 @@ from typing import Any
 
 from hpcsweep.conditions.names import unknown_name
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.column_kinds import ColumnKinds, Keys, Kinds, learn
+from hpcsweep.store.column_kinds import ColumnKinds, Keys, Kinds, learn, parse_documents
 from hpcsweep.tables.sql_columns import SqlColumn, stale_column
 
 # Columns before the params and after the metrics, with the kind of their values.
@@ -134,7 +133,8 @@ def _name(
 
 def values_of(columns: Mapping[Keys, str], text: str) -> TableRow:
     """The values of these columns; names that appeared since have no column yet."""
-    values = flatten(json.loads(text))
+    (document,) = parse_documents([text])
+    values = flatten(document)
     return {columns[keys]: value for keys, value in values.items() if keys in columns}
 
 

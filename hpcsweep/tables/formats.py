@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hpcsweep.files import atomic_output
+from hpcsweep.logbook.json_values import with_words
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 
@@ -110,13 +111,23 @@ def _json_members(key: str, values: Sequence[Any], nulls: Sequence[int]) -> list
 
 
 def cell(value: Any) -> str:
-    """A value as text: strings unchanged, None empty, everything else as JSON."""
+    """A value as text: strings unchanged, None empty, `nan`, `inf`, everything else as JSON."""
     if value is None:
         return ""
+    if isinstance(value, float) and not isfinite(value):
+        return repr(float(value))
     return value if isinstance(value, str) else _json(value)
 
 
-_json = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def _json(value: Any) -> str:
+    """A value as JSON; NaN and infinities, which JSON lacks, as texts."""
+    try:
+        return _encode(value)
+    except ValueError:
+        return _encode(with_words(value))
 
 
 def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from sqlalchemy import (
@@ -17,10 +18,12 @@ from sqlalchemy import (
     cast,
     false,
     func,
+    or_,
     select,
 )
 from sqlalchemy.sql import visitors
 
+from hpcsweep.logbook.json_values import FLOAT
 from hpcsweep.records import Status
 from hpcsweep.store import schema
 
@@ -88,7 +91,8 @@ def kind_and_value(field: SqlColumn, like: Any, dialect: str) -> tuple[ColumnEle
         case bool():
             return kind.in_(["true", "false"]), value
         case int() | float():
-            return kind.in_(["integer", "real"]), value
+            number = kind.in_(["integer", "real"])
+            return _or_infinite(field, number, kind, value, value)
         case _:
             return kind == "text", value
 
@@ -108,9 +112,28 @@ def _kind_and_value_jsonb(field: SqlColumn, like: Any) -> tuple[ColumnElement[bo
         case bool():
             return kind == "boolean", case((kind == "boolean", cast(text, Boolean)))
         case int() | float():
-            return kind == "number", case((kind == "number", cast(text, Numeric)))
+            number = kind == "number"
+            # Through a text without its white space: json_extract() of SQLite has none either.
+            squeezed = func.replace(text, " ", "")
+            finite = case((number, cast(text, Numeric)))
+            return _or_infinite(field, number, kind, squeezed, finite)
         case _:
             return kind == "string", text.collate("C")
+
+
+def _or_infinite(
+    field: SqlColumn, number: ColumnElement[bool], kind: Any, text: Any, value: Any
+) -> tuple[ColumnElement[bool], Any]:
+    """Whether a JSON value is a number, and the number; an infinity is one that JSON lacks.
+
+    NaN is none: it has no order, and only != holds for it. `text` is the text of an object.
+    """
+    if field.column != "metrics":  # no param is infinite
+        return number, value
+    texts = {json.dumps({FLOAT: repr(of)}, separators=(",", ":")): of for of in (inf, -inf)}
+    infinities = [(text == of, cast(repr(number), Numeric)) for of, number in texts.items()]
+    is_infinite = and_(kind == "object", text.in_(list(texts)))
+    return or_(number, is_infinite), case(*infinities, else_=value)
 
 
 def _member(document: Any, path: tuple[str, ...], what: str) -> Any:

@@ -127,7 +127,7 @@ def call_for_answer(function: Function, request: Request) -> Answer:
         outcome = report_exception(error) | {"reason": _reason(error, request).value}
     else:
         outcome = {"returned": True} | marked_failed(log)
-    return NOTHING | outcome | {"metrics": log.metrics}
+    return NOTHING | outcome | {"metrics": log.metrics_json}
 
 
 def _reason(error: BaseException, request: Request) -> Reason:

@@ -144,7 +144,7 @@ def _read_packed(run: PackedFiles) -> LeftoverRun:
     metadata, place = reader.meta, PackLocation(f"{PACKS}/{run.pack.name}", run.offset, run.length)
     if isinstance(metadata.get("outcome"), dict):
         metadata["outcome"]["run_dir"] = str(place)
-    return LeftoverRun(metadata, reader.metrics, str(place))
+    return LeftoverRun(metadata, reader.metrics_json, str(place))
 
 
 def _read_directory(path: Path) -> LeftoverRun | None:

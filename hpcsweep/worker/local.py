@@ -20,6 +20,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.files import make_directory, token
 from hpcsweep.journal import now
 from hpcsweep.logbook import run_directory as rundir
+from hpcsweep.logbook.json_values import with_floats, with_words
 from hpcsweep.logbook.run_directory import Run
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -85,7 +86,7 @@ def debug_one(
     outcome = Outcome(
         status=reason.status if reason else Status.COMPLETE,
         reason=reason,
-        metrics=log.metrics,
+        metrics=log.metrics_json,
         error=None if error is None else redact_error(error),
         started=started,
         ended=now(),
@@ -171,7 +172,7 @@ def main(arguments: list[str]) -> int:
     verb = debug_one if debug else run_one
     case, outcome, path = verb(manifest, source, int(index), Path(outputs))
     sys.stdout.write(f"case {case.case_id}, index {case.index}: {outcome.status.value}\n")
-    sys.stdout.write(json.dumps(outcome.metrics, indent=2) + "\n")
+    sys.stdout.write(json.dumps(with_words(with_floats(outcome.metrics)), indent=2) + "\n")
     if outcome.error:
         text = outcome.error.get("traceback") or outcome.error["message"]
         sys.stderr.write(f"{visible(text)}\n")

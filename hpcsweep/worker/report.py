@@ -7,9 +7,9 @@ from typing import Any
 
 from hpcsweep.errors import InputError
 from hpcsweep.files import DOCUMENT_MAX, end_of_text, read_regular
-from hpcsweep.logbook.json_values import Metrics, null_warnings
+from hpcsweep.logbook.json_values import Metrics
 from hpcsweep.records import Reason
-from hpcsweep.worker.messages import Request, write_notice
+from hpcsweep.worker.messages import Request
 from hpcsweep.worker.metricsjson import parse_metrics
 from hpcsweep.worker.runner import Steps
 from hpcsweep.worker.slot import CaseEnd, Slot
@@ -21,12 +21,12 @@ TAIL_MAX = 4000
 def execute(slot: Slot, request: Request) -> Steps[CaseEnd]:
     """Run a command's case; read its metrics, and the text of an error, from its directory."""
     ended = yield from slot.run(request)
-    return _with_metrics(ended, Path(str(request.run_dir)), request.index)
+    return _with_metrics(ended, Path(str(request.run_dir)))
 
 
-def _with_metrics(ended: CaseEnd, path: Path, index: int) -> CaseEnd:
+def _with_metrics(ended: CaseEnd, path: Path) -> CaseEnd:
     try:
-        metrics = _metrics(path, index)
+        metrics = _metrics(path)
     except InputError as error:
         if ended.reason is not None:
             return ended
@@ -41,7 +41,7 @@ def _with_metrics(ended: CaseEnd, path: Path, index: int) -> CaseEnd:
     return ended._replace(metrics=metrics)
 
 
-def _metrics(path: Path, index: int) -> dict[str, Any]:
+def _metrics(path: Path) -> dict[str, Any]:
     """The metrics in `metrics.json`. *Raises* InputError if it is not a JSON object."""
     try:
         text = read_regular(path / "metrics.json", DOCUMENT_MAX)
@@ -50,7 +50,5 @@ def _metrics(path: Path, index: int) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
     metrics = Metrics()
-    merged = metrics.merge(parse_metrics(text, "metrics.json"), "metrics.json")
-    for loss in null_warnings(merged):
-        write_notice(f"index {index}: {loss}")
+    metrics.merge(parse_metrics(text, "metrics.json"), "metrics.json")
     return metrics.values

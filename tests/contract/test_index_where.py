@@ -44,6 +44,8 @@ FIELDS = {
     "x": SqlColumn("params", ("x",)),
     "n.a": SqlColumn("metrics", ("n", "a")),
     "odd": SqlColumn("metrics", ("o'd $.d",)),
+    "loss": SqlColumn("metrics", ("loss",)),
+    "quoted loss": SqlColumn("metrics", ('"', "loss")),
     "quoted": SqlColumn("metrics", ("deep", 'a"b', "c\\d\n")),
     "absent": SqlColumn("metrics", ("absent",)),
     "index": SqlColumn("idx"),
@@ -56,6 +58,8 @@ FIELDS = {
     "a b-c": SqlColumn("wall_seconds"),
     "stale": stale_column("today"),
 }
+# A metric of the first cases; JSON lacks three of these numbers.
+LOSSES = [{"$float": "nan"}, {"$float": "inf"}, {"$float": "-inf"}, 1.5, None, "inf"]
 CONDITIONS: list[tuple[str, list[int]]] = [
     ("x == 1", [1, 2]),
     ("x == 1.0", [1, 2]),
@@ -91,6 +95,17 @@ CONDITIONS: list[tuple[str, list[int]]] = [
     ("quoted > 1 and quoted != 'x'", [3]),
     ("quoted == '1.5'", []),
     ("quoted == None and index < 5", [0, 1, 2, 4]),
+    # NaN has no order and equals nothing; infinities are beyond all numbers.
+    ("loss > 1", [1, 3]),
+    ("loss < 1e300", [2, 3]),
+    ("loss != 1.5", [0, 1, 2, 4, 5]),
+    ("loss != loss", [0, 4]),
+    ("loss == 1e999", [1]),
+    ("loss == -1e999 or loss == 'inf'", [2, 5]),
+    ("loss == None and index < 5", [4]),
+    ("loss * 2 > 2", [1, 3]),
+    ("not loss < 2 and index < 6", [0, 1, 4, 5]),
+    ("`quoted loss` > 1", [1, 3]),
     # Between columns, and with arithmetic.
     ("index == wall_seconds", list(range(21))),
     ("index < wall_seconds", []),
@@ -139,7 +154,8 @@ def sweep_index(backend: Backend) -> SweepIndex:
     found.create("s", MANIFEST)
     rows: list[dict[str, Any]] = []
     for index, value in enumerate(VALUES):
-        metrics = {"n": {"a": 7 if index == 1 else index}} | (
+        losses = {"loss": LOSSES[index]} if index < len(LOSSES) else {}
+        metrics = {"n": {"a": 7 if index == 1 else index}, **losses, '"': losses} | (
             {"o'd $.d": "q", "deep": {'a"b': {"c\\d\n": 1.5}}} if index == 3 else {}
         )
         rows.append(

@@ -330,7 +330,11 @@ def test_n24_json_is_json(tmp_path: Path) -> None:
         raise AssertionError(f"{word} is no JSON")
 
     text = (log.artifactsdir / "metrics.json").read_text()
-    assert json.loads(text, parse_constant=refuse) == {"loss": None, "n": 2, "3": 0.5}
+    assert json.loads(text, parse_constant=refuse) == {
+        "loss": {"$float": "nan"},
+        "n": 2,
+        "3": 0.5,
+    }
 
 
 def test_n25_nothing_leaves_the_run_directory(tmp_path: Path) -> None:

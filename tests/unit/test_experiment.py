@@ -532,4 +532,4 @@ def test_metrics_may_lie_in_another_file(exp: Experiment) -> None:
     log.mark_complete()
     exp.record(log, metrics_file="final.json")
     (row,) = table(exp)
-    assert (row["status"], row["metrics_status"], row["y"]) == ("complete", "complete", "")
+    assert (row["status"], row["metrics_status"], row["y"]) == ("complete", "complete", "nan")

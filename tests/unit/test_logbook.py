@@ -27,7 +27,13 @@ from hpcsweep import grid, ids, yamltext
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.checkpoint import Checkpoint
-from hpcsweep.logbook.json_values import LEVELS_MAX, json_document, json_value
+from hpcsweep.logbook.json_values import (
+    LEVELS_MAX,
+    json_document,
+    json_value,
+    metric_values,
+    with_floats,
+)
 from hpcsweep.logbook.yamlwrite import params_yaml
 
 
@@ -212,8 +218,20 @@ def test_a_conflict_of_large_values_is_shortened_in_the_message(log: Logbook) ->
 
 def test_two_nans_are_no_conflict(log: Logbook) -> None:
     log.metric("x", math.nan)
-    log.metric("x", math.inf)
-    assert log.metrics == {"x": None}
+    log.metric("x", -np.float64("nan"))
+    assert math.isnan(log.metrics["x"])
+    with pytest.raises(InputError, match="inf"):
+        log.metric("x", math.inf)
+
+
+def test_numbers_that_json_lacks_are_kept_in_metrics() -> None:
+    given = {"a": [math.inf, {"b": -math.inf}], "c": {"$float": "nan", "d": 1}, "$float": "x"}
+    kept = metric_values({**given, "nan": math.nan}, "metrics")
+    assert kept["nan"] == {"$float": "nan"}
+    assert json.loads(json_document(kept)) == kept
+    back = with_floats(kept)
+    assert math.isnan(back.pop("nan"))
+    assert back == given
 
 
 def test_metrics_are_by_name(log: Logbook) -> None:
@@ -406,16 +424,16 @@ def test_params_yaml_reads_well() -> None:
         (Decimal(3), 3.0),
         (Decimal("1E-400"), 0.0),
         (Fraction(1, 4), 0.25),
-        (Decimal("NaN"), None),
-        (Decimal("sNaN"), None),
-        (Decimal("-Infinity"), None),
-        (Decimal("1E+400"), None),
+        (Decimal("NaN"), {"$float": "nan"}),
+        (Decimal("sNaN"), {"$float": "nan"}),
+        (Decimal("-Infinity"), {"$float": "-inf"}),
+        (Decimal("1E+400"), {"$float": "inf"}),
         ([Decimal("1.5")], [1.5]),
     ],
 )
 def test_an_exact_number_is_a_number(log: Logbook, number: object, found: object) -> None:
     log.metric("y", number)
-    assert log.metrics == {"y": found}
+    assert log.metrics_json == {"y": found}
 
 
 def test_a_fraction_beyond_every_float_is_refused(log: Logbook) -> None:

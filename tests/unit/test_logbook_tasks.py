@@ -59,7 +59,7 @@ def test_a_case_gets_the_status_of_its_outcome(tmp_path: Path, runs: str) -> Non
     assert ends[2]["error"]["type"] == "ValueError"
     assert ends[3]["metrics"] == {"y": 3}
     assert "those of its manifest" in ends[5]["error"]["message"]
-    assert ends[6]["metrics"] == {"loss": None}
+    assert ends[6]["metrics"] == {"loss": {"$float": "nan"}}
 
 
 def test_metadata_of_the_targets_own_stays(tmp_path: Path) -> None:

@@ -291,8 +291,8 @@ def test_metrics_of_numpy_and_large_ones(surroundings: MadeSweep) -> None:
     assert ended(surroundings, "numpy")["metrics"] == {
         "a": 0.5,
         "b": [0, 1, 2],
-        "c": None,
-        "d": [None, 1],
+        "c": {"$float": "nan"},
+        "d": [{"$float": "inf"}, 1],
     }
     assert len(ended(surroundings, "large")["metrics"]["x"]) == 1_000_000
 

@@ -41,8 +41,14 @@ def print_facts(rows: Sequence[Sequence[str | layout.Styled]]) -> None:
 
 
 def print_document(value: object) -> None:
-    """Print one JSON document."""
-    streams.document().write(json.dumps(value, indent=2) + "\n")
+    """Print one JSON document; NaN and infinities, which JSON lacks, as texts."""
+    try:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    except ValueError:
+        from hpcsweep.logbook.json_values import with_words  # noqa: PLC0415  # rarely needed
+
+        text = json.dumps(with_words(value), indent=2)
+    streams.document().write(text + "\n")
 
 
 def print_texts(*lines: layout.StyledLine) -> None:

@@ -27,7 +27,7 @@ from hpcsweep.files import (
 from hpcsweep.journal import decode, encode
 from hpcsweep.liveness import run_status
 from hpcsweep.logbook.experiment.runs import Runs
-from hpcsweep.logbook.json_values import json_value
+from hpcsweep.logbook.json_values import metric_values, with_floats, with_words
 from hpcsweep.logbook.libraries import csv_line
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.run_directory import METRICS, read_metadata
@@ -256,7 +256,7 @@ def parse_metrics(text: bytes | None, name: str) -> tuple[dict[str, Any] | None,
     if text is None:
         return None, "missing", None
     try:
-        metrics = json_value(parse_json(text), name)
+        metrics = metric_values(parse_json(text), name)
     except ValueError as error:
         return None, "error", f"{name} is not JSON: {error}"
     if not isinstance(metrics, dict):
@@ -303,7 +303,7 @@ def columns(rows: Iterable[RunRow]) -> list[tuple[str, str, str]]:
 
 def column_value(row: RunRow, part: str, name: str) -> Any:
     """The value of a row in a column; None if it has none."""
-    return (row.get(part) or {}).get(name) if part else row.get(name)
+    return with_floats((row.get(part) or {}).get(name)) if part else row.get(name)
 
 
 def csv_table(rows: list[RunRow]) -> bytes:
@@ -317,4 +317,5 @@ def csv_table(rows: list[RunRow]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+    is_text = not isinstance(value, (dict, list))
+    return value if is_text else json.dumps(with_words(value), ensure_ascii=False)
