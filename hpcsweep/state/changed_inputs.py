@@ -40,6 +40,18 @@ def with_changed_inputs(
     return replace(outlook, changed=changed & outlook.complete)
 
 
+def changed_text(outlook: Outlook, name: str = "") -> str:
+    """Say how many cases, of the sweep `name`, `with_changed_inputs` found; empty for none."""
+    count = outlook.changed.count
+    if not count:
+        return ""
+    of_sweep = f" of {name}" if name else ""
+    return (
+        f"inputs have changed since {count} of {outlook.complete.count} cases{of_sweep} were "
+        "computed"
+    )
+
+
 def _of_changed_files(root: str, sweep_index: SweepIndex) -> Iterator[int]:
     """The indices of complete cases one of whose files has changed."""
     known: dict[tuple[str, str], bool] = {}

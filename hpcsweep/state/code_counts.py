@@ -29,8 +29,7 @@ class CodeCounts:
         """Count the cases of an outlook."""
         other: Counter[str] = Counter()
         for group in outlook.groups:
-            # A case may be stale for another reason than its code.
-            if group.state is State.STALE and group.code_digest != outlook.code_digest:
+            if group.state is State.STALE:
                 other[group.code_digest or "unknown"] += group.indices.count
         return cls(complete=outlook.complete.count, other=other, today=outlook.code_digest)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import islice
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.state.changed_inputs import changed_text
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.submission.replacing import Replaceable
@@ -57,11 +58,8 @@ def other_code_notice(outlook: Outlook, request: SubmitRequest) -> str:
 
 def changed_notice(outlook: Outlook, request: SubmitRequest) -> str:
     """Which results come from files or cells that have changed, and how to compute them again."""
-    count = outlook.changed.count
-    if not count:
-        return ""
-    what = f"inputs have changed since {count} of {outlook.complete.count} cases were computed"
-    return _with_remedy(what, outlook.changed, request)
+    what = changed_text(outlook)
+    return _with_remedy(what, outlook.changed, request) if what else ""
 
 
 def _with_remedy(what: str, indices: IndexSet, request: SubmitRequest) -> str:

@@ -5,7 +5,7 @@ They come in index order, or in that of some columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.store import SweepIndex
 from hpcsweep.tables.batches import ROWS_AT_ONCE, TableBatch, TableRows
 from hpcsweep.tables.begun_rows import begun_batches, merged_batches
-from hpcsweep.tables.columns import STALE, TableColumns, TableRow, fields, flatten
+from hpcsweep.tables.columns import INPUTS_CHANGED, STALE, TableColumns, TableRow, fields, flatten
 from hpcsweep.tables.named_cases import refuse_too_many
 from hpcsweep.tables.sorting import RowOrder, batches_in_order, sorted_indices
 from hpcsweep.tables.sql_columns import names_index, orderable
@@ -90,24 +90,32 @@ class CaseRows:
         """The rows of these indices, or of all, in index order."""
         never = self.outlook.not_begun if within is None else self.outlook.not_begun & within
         begun = begun_batches(self.sweep_index, self.columns, names, within)
-        if STALE in self.columns.on_demand and STALE in names:
-            begun = self._with_stale(begun)
+        on_demand = self.columns.on_demand.intersection(names)
+        if on_demand:
+            begun = self._with_outdated(begun, on_demand)
         return merged_batches(begun, self._rows_not_begun(never, names), names)
 
-    def _with_stale(self, begun: Iterator[TableBatch]) -> Iterator[TableBatch]:
-        stale = self.outlook.indices(State.STALE)
+    def _with_outdated(
+        self, begun: Iterator[TableBatch], on_demand: Collection[str]
+    ) -> Iterator[TableBatch]:
+        """The batches with the columns that say what has changed since cases were computed."""
+        indices = {
+            STALE: self.outlook.indices(State.STALE),
+            INPUTS_CHANGED: self.outlook.changed,
+        }
         for batch in begun:
-            values = [index in stale for index in batch.values["index"]]
-            yield replace(batch, values={**batch.values, STALE: values})
+            own = batch.values["index"]
+            made = {name: [index in indices[name] for index in own] for name in on_demand}
+            yield replace(batch, values=batch.values | made)
 
     def _rows_not_begun(self, never: IndexSet, names: Sequence[str]) -> Iterator[TableRow]:
         outlook, columns = self.outlook, self.columns
         groups = [group for group in outlook.groups if group.indices & never]
         needs_case = self._params_in(names)
-        never_stale = dict.fromkeys(columns.on_demand, False)
+        never_outdated = dict.fromkeys(columns.on_demand, False)
         for index in never:
             group = next(group for group in groups if index in group.indices)
-            row: TableRow = {"index": index, "status": group.status.value, **never_stale}
+            row: TableRow = {"index": index, "status": group.status.value, **never_outdated}
             row |= {"reason": group.reason.value} if group.reason else {}
             if needs_case:
                 try:

@@ -11,6 +11,7 @@ from itertools import islice
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
+from hpcsweep.state.changed_inputs import changed_text, with_changed_inputs
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.outlook import Outlook, outlook_of
 from hpcsweep.state.scheduler import poll
@@ -36,6 +37,8 @@ class Collected:
     torn: dict[str, int]
     # The code of its complete cases.
     code: CodeCounts
+    # How many of them have inputs that changed since; empty without any.
+    changed: str
 
 
 def collect(
@@ -144,7 +147,11 @@ class OpenSweep:
 
     def facts(self) -> Collected:
         """What is known of it besides its rows."""
-        return Collected(torn=self.sweep_index.torn(), code=CodeCounts.of(self.outlook))
+        return Collected(
+            torn=self.sweep_index.torn(),
+            code=CodeCounts.of(self.outlook),
+            changed=changed_text(self.outlook, self.sweep.name),
+        )
 
 
 @contextmanager
@@ -155,6 +162,7 @@ def opened(
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks)
+        outlook = with_changed_inputs(outlook, sweep, sweep_index, asked=False)
         # The row of a case that cannot be made reports the error.
         new = params_made(outlook.version.source, outlook.not_begun)
         columns = columns_of(sweep_index, new)

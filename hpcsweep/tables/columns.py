@@ -28,10 +28,11 @@ LAST = {
     "error": "str",
 }
 
-# Columns that are there if they are named. Whether a case is complete and was computed with other
-# code than is there now.
+# Columns that are there if they are named: whether a case is complete and was computed with other
+# code than is there now, and whether its inputs have changed since.
 STALE = "stale"
-ON_DEMAND = {STALE: "bool"}
+INPUTS_CHANGED = "inputs_changed"
+ON_DEMAND = {STALE: "bool", INPUTS_CHANGED: "bool"}
 
 TableRow = dict[str, Any]
 # Cases without a row in memory at once.

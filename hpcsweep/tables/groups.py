@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hpcsweep.records import Status
 from hpcsweep.tables.batches import TableBatch, TableRows, batches_of, rows_of
 from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.points import left_out_text
 from hpcsweep.tables.statistics import statistics_of
 
 # Kinds of columns whose values are numbers; of a truth value the mean is its share.
@@ -83,13 +84,17 @@ class _Groups:
     def add(self, batch: TableBatch, rows: Sequence[int]) -> list[int]:
         """The number of the group of each of these rows."""
         marks = [marks_of(batch, name) for name in self.values]
+        nulls = {name: set(batch.nulls.get(name, ())) for name in self.values}
         numbers = []
         for at in rows:
             key = tuple(column[at] for column in marks)
             known = len(self.numbers)
             number = self.numbers.setdefault(key, known)
             if number == known:
-                self._note_values(batch, at)
+                for name, values in self.values.items():
+                    if at in nulls[name]:
+                        self.nulls[name].append(number)
+                    values.append(batch.values[name][at])
             numbers.append(number)
         for name in self._firsts.keys() - self.pooled:
             first, of_rows = self._firsts[name], marks_of(batch, name)
@@ -97,12 +102,6 @@ class _Groups:
             if any(first.setdefault(number, of_rows[at]) != of_rows[at] for number, at in pairs):
                 self.pooled.add(name)
         return numbers
-
-    def _note_values(self, batch: TableBatch, at: int) -> None:
-        for name, values in self.values.items():
-            if at in batch.nulls.get(name, ()):
-                self.nulls[name].append(len(values))
-            values.append(batch.values[name][at])
 
 
 class _Numbers:
@@ -155,7 +154,7 @@ def grouped(
     if state.pooled:
         notes.append(f"means over cases that differ in {', '.join(sorted(state.pooled))}")
     if left_out:
-        notes.append(f"not in the means: {numbers_text(left_out)}")
+        notes.append(f"not in the means: {left_out_text(left_out)}")
     batch = TableBatch(count=len(state.numbers), values=made, nulls=state.nulls)
     return Grouped(rows=rows_of(batch, names), notes=notes)
 
@@ -193,8 +192,3 @@ def key_params(columns: TableColumns, without: Iterable[str]) -> list[str]:
     about = [name for name in ("sweep", "replicate") if name in columns.kinds]
     names = dict.fromkeys([*about, *columns.params.values()])
     return [name for name in names if name not in left_out]
-
-
-def numbers_text(counts: Mapping[str, int]) -> str:
-    """Counts with what they count: `3 failed, 1 pending`."""
-    return ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))

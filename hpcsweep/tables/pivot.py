@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from hpcsweep.errors import InputError
 from hpcsweep.tables.batches import TableBatch, batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
-from hpcsweep.tables.groups import complete_rows, marks_of, numbers_text
+from hpcsweep.tables.groups import complete_rows, marks_of
+from hpcsweep.tables.points import left_out_text
 
 # Largest count of columns: formats and screens have no room for more.
 ACROSS_MAX = 10_000
@@ -114,7 +116,7 @@ def pivoted(
         holes = places - len(cells.cells)
         notes.append(f"{holes} of {places} cells of the table are empty")
     if left_out:
-        notes.append(f"not in the table: {numbers_text(left_out)}")
+        notes.append(f"not in the table: {left_out_text(left_out)}")
     return Pivoted(columns=table, rows=made, notes=notes)
 
 
@@ -134,7 +136,9 @@ def _refuse_doubled(cells: _Cells, pivot: Pivot) -> None:
     if not cells.doubled:
         return
     names = sorted(cells.differing)
-    what = f"{len(cells.doubled)} cells have several values of {pivot.cell}"
+    count = len(cells.doubled)
+    has = "cell has" if count == 1 else "cells have"
+    what = f"{count} {has} several values of {pivot.cell}"
     over = ",".join([*pivot.mean_over, *names])
     raise InputError(
         what + (f": the cases differ in {', '.join(names)}" if names else ""),
@@ -146,10 +150,7 @@ def _refuse_doubled(cells: _Cells, pivot: Pivot) -> None:
 def _table(
     columns: TableColumns, cells: _Cells, pivot: Pivot
 ) -> tuple[TableColumns, list[TableRow]]:
-    across = {
-        mark: f"{pivot.across}={cell(cells.across[mark])}"
-        for mark in sorted(cells.across, key=lambda mark: _order(cells.across[mark]))
-    }
+    across = _headings(cells, pivot)
     kinds = {name: columns.kinds[name] for name in pivot.down}
     kinds |= dict.fromkeys(across.values(), columns.kinds[pivot.cell])
     table = TableColumns(
@@ -164,6 +165,16 @@ def _table(
         there = ((name, cells.cells.get((key, mark))) for mark, name in across.items())
         rows.append(row | {name: found[0] for name, found in there if found is not None})
     return table, rows
+
+
+def _headings(cells: _Cells, pivot: Pivot) -> dict[Any, str]:
+    """The name of each column by its mark; texts are in quotes if a number looks the same."""
+    in_order = sorted(cells.across, key=lambda mark: _order(cells.across[mark]))
+    values = {mark: cells.across[mark] for mark in in_order}
+    texts = {mark: cell(value) for mark, value in values.items()}
+    if len(set(texts.values())) < len(texts):
+        texts = {mark: json.dumps(value, ensure_ascii=False) for mark, value in values.items()}
+    return {mark: f"{pivot.across}={text}" for mark, text in texts.items()}
 
 
 def _order(value: Any) -> tuple[bool, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hpcsweep import input_files
+from hpcsweep.cli.render.rows import print_table
 from hpcsweep.errors import InputError, ManifestError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.input_files import facts_of, has_changed, names_of, paths_of
@@ -25,6 +26,9 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.missing_inputs import refuse_missing
 from hpcsweep.submission.policy import Policy, sendable
 from hpcsweep.sweepdir.version import Version
+from hpcsweep.tables.collect import collect
+from hpcsweep.tables.request import TableRequest
+from hpcsweep.tables.sorting import RowOrder
 from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
 
@@ -156,6 +160,28 @@ def test_cases_whose_files_changed_are_stale(
     with fresh_index(made.directory, rebuild=True) as index:
         assert [place for place, _ in index.inputs()] == [0, 1]
     assert not changed(made).changed
+
+
+def test_a_table_marks_the_cases_whose_files_changed(
+    made: MadeSweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made.plan(IndexSet.all(2))
+    made.handed_in()
+    made.run(0)
+    (made.root / "b.fa").write_text("other")
+    request = TableRequest(
+        columns=("index", "status", "inputs_changed", "stale"),
+        order=RowOrder(columns=("inputs_changed",), descending=True, limit=2),
+    )
+    done = collect(made.directory, None, Settings(), print_table, request)
+    assert done.changed == "inputs have changed since 1 of 2 cases of s were computed"
+    assert capsys.readouterr().out.splitlines() == [
+        "index  status      inputs_changed  stale",
+        "    1  complete *            true  false",
+        "    0  complete             false  false",
+    ]
+    (made.root / "b.fa").write_text("b.fa")
+    assert collect(made.directory, None, Settings(), lambda *_: None).changed == ""
 
 
 def test_a_cell_outside_of_the_key_makes_a_case_stale(made: MadeSweep) -> None:

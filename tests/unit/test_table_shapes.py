@@ -179,7 +179,7 @@ def test_a_pivot_is_sorted_and_counts_its_holes() -> None:
 
 
 def test_several_cases_in_a_cell_are_refused_with_the_remedy() -> None:
-    with pytest.raises(InputError, match="1 cells have several values of energy") as caught:
+    with pytest.raises(InputError, match="1 cell has several values of energy") as caught:
         shaped(ROWS, pivot="omega,dt:energy")
     assert "the cases differ in replicate" in str(caught.value)
     assert "--mean-over replicate puts" in caught.value.next_step
@@ -196,6 +196,10 @@ def test_several_cases_in_a_cell_are_refused_with_the_remedy() -> None:
 def test_a_pivot_may_have_texts_counts_and_several_columns_of_rows() -> None:
     assert shaped(ROWS, pivot="omega,dt,replicate:label")[1] == [
         {"omega": 1.0, "dt": 0.1, "replicate=0": "text"}
+    ]
+    flags = [case(1.0, 0.1, 2.0, flag=flag) for flag in ("1", 1, True)]
+    assert shaped(flags, pivot="omega,flag:energy")[0] == [
+        *("omega", "flag=1", "flag=true", 'flag="1"')
     ]
     _, made, _ = shaped(ROWS, mean_over=("replicate",), pivot="omega,dt:energy_n")
     assert made[1] == {"omega": 2.0, "dt=0.1": 2}

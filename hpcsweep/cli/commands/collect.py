@@ -54,7 +54,7 @@ def command(
     """
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.rows import MARK
-    from hpcsweep.cli.render.summary import other_code
+    from hpcsweep.cli.render.summary import changed_inputs, other_code
     from hpcsweep.tables.collect import collect
     from hpcsweep.tables.request import TableRequest
     from hpcsweep.tables.several import collect_several
@@ -82,6 +82,8 @@ def command(
         if facts.code.stale:
             line = other_code(facts.code, directory.name, mark)
             click.echo(line, err=not output.is_screen)
+        if facts.changed:
+            click.echo(changed_inputs(facts.changed, mark), err=not output.is_screen)
         notices.fill_cache_table(directory)
         notices.report_passed_over(directory, facts.torn)
     if output.path is not None:

@@ -43,7 +43,7 @@ def command(
     deviation. What is not drawn, and what a mean puts together, is said here and below the figure.
     """
     from hpcsweep.cli.notices import notify
-    from hpcsweep.cli.render.summary import other_code
+    from hpcsweep.cli.render.summary import changed_inputs, other_code
     from hpcsweep.ids import slug
     from hpcsweep.tables import plot
     from hpcsweep.tables.collect import collect
@@ -70,4 +70,6 @@ def command(
     done = collect(directory, context.cluster_of(directory), context.settings, take, request)
     if done.code.stale:
         notify(other_code(done.code, directory.name))
+    if done.changed:
+        notify(changed_inputs(done.changed))
     click.echo(f"written: {path}")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
 from hpcsweep.tables.batches import TableRows, batches_of
-from hpcsweep.tables.columns import FIRST, LAST, STALE, TableColumns, TableRow
+from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 
 # Largest count of rows; --format csv has them all.
@@ -37,7 +37,7 @@ OFTEN_EMPTY = ("replicate", "reason")
 CHOSEN_FIRST = ("sweep", "index", "status", "reason")
 # and columns about the case, not of its params and metrics, that are wrapped.
 WRAPPED = frozenset({"error", "run_dir"})
-# Follows the status of a case that was computed with other code.
+# Follows the status of a case that was computed with other code, or from other inputs.
 MARK = "*"
 # Significant digits of floats; params that have no more than the second are exact.
 DIGITS = 6
@@ -106,8 +106,8 @@ def _column(
     has_numbers = any(isinstance(value, int | float) for value in values)
     is_about_case = name in FIRST or name in LAST
     cells = list(map(cell, values)) if exact else _rounded(values, is_param=is_param)
-    if name == "status" and STALE in columns.on_demand:
-        marks = (f" {MARK}" if row.get(STALE) else "" for row in rows)
+    if name == "status":
+        marks = (f" {MARK}" if any(map(row.get, columns.on_demand)) else "" for row in rows)
         cells = [text + mark for text, mark in zip(cells, marks, strict=True)]
     column = layout.LayoutColumn(
         name=name,

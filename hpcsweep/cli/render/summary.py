@@ -22,6 +22,8 @@ _COLOURS = {
     Status.PENDING: "white",
 }
 
+# The remedy of outdated results.
+RERUN_STALE = "`hpcsweep submit --rerun stale` with the manifest computes them again"
 # Running cases that are printed.
 RUNNING_SHOWN = 10
 
@@ -111,11 +113,16 @@ def _print_complete(summary: Summary) -> None:
 
 def other_code(code: CodeCounts, name: str, mark: str = "") -> str:
     """A line about results that were computed with other code; `mark` is theirs in a table."""
-    marked = f" (marked {mark})" if mark else ""
-    return (
-        f"{code.text(name)}{marked}: {code.digests}. `hpcsweep submit --rerun stale` with the "
-        "manifest computes them again"
-    )
+    return f"{code.text(name)}{_marked(mark)}: {code.digests}. {RERUN_STALE}"
+
+
+def changed_inputs(text: str, mark: str = "") -> str:
+    """A line about results whose inputs have changed, see `changed_text`."""
+    return f"{text}{_marked(mark)}. {RERUN_STALE}"
+
+
+def _marked(mark: str) -> str:
+    return f" (marked {mark})" if mark else ""
 
 
 def lost_files(count: int) -> str:
