@@ -22,9 +22,6 @@ from hpcsweep.worker.launcher import Launcher
 
 Notify = Callable[[str], None]
 
-# The place of an interpreter that no key names; no setup line has it.
-SETUP = "setup"
-
 
 def checked_request(
     request: SubmitRequest,
@@ -44,16 +41,23 @@ def checked_request(
         python = _python_of_setup(request.manifest, sweep.path, environment, error)
         if python is None:
             raise
-        interpreter = TaskInterpreter(python=python, where=SETUP)
+        key = _key(request.manifest)
+        interpreter = TaskInterpreter(python=python, where=key)
         manifest = sealed(replace(request.manifest, interpreter=interpreter))
         other = replace(request, manifest=manifest)
         checked = _check_again(other, sweep, environment, made, error)
         notify(
-            f"{manifest.target.text} is run by {python}, which `setup` puts first on PATH; "
+            f"{manifest.target.text} is run by {python}, which `{key}` put first on PATH; "
             f"{sys.executable}, where hpcsweep is installed, cannot import it "
             f"({error.what.partition(': ')[2]}). The key `python` can name one."
         )
         return other, checked
+
+
+def _key(manifest: FrozenManifest) -> str:
+    """The key of the setup lines; no single line has it as its place."""
+    kinds = {line.kind for line in manifest.setup}
+    return "modules" if kinds == {"module"} else "setup"
 
 
 def check_elsewhere(

@@ -151,6 +151,37 @@ def test_a_real_time_limit_leaves_chunks_to_the_next_job(
     leaves_chunks_at_its_limit(RealCluster(slurm), tmp_path)
 
 
+def is_cancelled_for_good(cluster: Cluster, root: Path, mode: str) -> None:
+    project = project_of(cluster, root, mode, 12, requeue=True)
+    begun = [*range(SLOTS), *(range(6, 6 + SLOTS) if mode == "single" else ())]
+    project.hold(*range(12))
+    project.submit()
+    project.wait_begun(*begun)
+    project.cli("cancel", "sweep")
+    seen = project.wait_status(lambda seen: not seen["tasks"], "the end of the job")
+    assert seen["reasons"] == {"cancelled": 12}
+    assert project.executions() == dict.fromkeys(begun, 1)
+    logs = "".join(path.read_text() for path in (project.sweep / "logs/0001").iterdir())
+    assert "REQUEUE" not in logs
+    assert "not requeued" not in logs
+
+
+@pytest.mark.parametrize("mode", ["node", "single"])
+def test_a_cancelled_job_does_not_requeue_itself(
+    emulated: EmulatedCluster, tmp_path: Path, mode: str
+) -> None:
+    is_cancelled_for_good(emulated, tmp_path, mode)
+
+
+@pytest.mark.slurm
+@pytest.mark.soak
+@pytest.mark.parametrize("mode", ["node", "single"])
+def test_a_real_cancelled_job_does_not_requeue_itself(
+    slurm: PrivateSlurm, tmp_path: Path, mode: str
+) -> None:
+    is_cancelled_for_good(RealCluster(slurm), tmp_path, mode)
+
+
 def requeues_itself_at_its_limit(cluster: Cluster, root: Path, mode: str) -> None:
     """Its first start has finished cases, so another one may finish the others."""
     slurm = {"time": "00:01:00", "nodes": 2 if mode == "single" else 1}

@@ -67,7 +67,7 @@ def test_the_python_of_setup_runs_a_target_that_needs_it(
     (project / "t.py").write_text(TARGET)
     (project / "m.yaml").write_text(MANIFEST.replace("source proj/bin/activate", line))
     python = f"{project}/proj/bin/python"
-    notice = f"t.py:f is run by {python}, which `setup` puts first on PATH; {sys.executable}, "
+    notice = f"t.py:f is run by {python}, which `setup` put first on PATH; {sys.executable}, "
     assert notice in said(project, emulated, "submit", "m.yaml", "--dry-run", code=0)
     assert not (project / "outputs").exists()
     message = said(project, emulated, "submit", "m.yaml", "--wait", code=0)
@@ -84,7 +84,7 @@ def test_a_case_runs_here_as_it_would_when_submitted(
 ) -> None:
     (project / "t.py").write_text(TARGET)
     message = said(project, emulated, "run", "m.yaml", "--index", "0", code=0)
-    assert "which `setup` puts first on PATH" in message
+    assert "which `setup` put first on PATH" in message
 
 
 def test_an_environment_that_the_shell_has_activated_is_named(
@@ -111,7 +111,7 @@ def test_it_makes_no_difference_that_the_shell_has_activated_what_setup_does(
     prefix = project / "proj"
     shell = {"VIRTUAL_ENV": str(prefix), "PATH": f"{prefix}/bin:{os.environ['PATH']}"}
     message = said(project, emulated, "submit", "m.yaml", "--dry-run", code=0, shell=shell)
-    assert f"is run by {prefix}/bin/python, which `setup` puts first on PATH" in message
+    assert f"is run by {prefix}/bin/python, which `setup` put first on PATH" in message
 
 
 def test_a_module_that_neither_interpreter_has(project: Path, emulated: EmulatedCluster) -> None:
@@ -135,7 +135,7 @@ def test_a_python_of_setup_that_is_of_no_use(project: Path, emulated: EmulatedCl
         python.chmod(0o755)
     message = said(project, emulated, "submit", "m.yaml", code=4)
     assert "No module named 'mypackage'" in message
-    assert "which `setup` puts first" not in message
+    assert "which `setup` put first" not in message
 
 
 def test_a_module_that_only_the_case_imports(project: Path, emulated: EmulatedCluster) -> None:
