@@ -35,6 +35,8 @@ def memory_text(count: float) -> str:
 
 def size_text(count: int) -> str:
     """Bytes for people."""
+    if count < _MIB:
+        return f"{count / 2**10:.0f} KiB"
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / _MIB:.0f} MiB"
 
 

@@ -86,7 +86,7 @@ class _Writer:
         with fresh_index(part.read_only()) as sweep_index:
             sweep_index.case_groups()  # kept in the file, for every reader
             sweep_index.kinds()
-            self._add(name, Path(sweep_index.where))
+            self._add(name, Path(sweep_index.where), mode=0o600)
             return list(sweep_index.torn())
 
     def add_bytes(self, name: str, data: bytes) -> tuple[int, int]:
@@ -96,9 +96,10 @@ class _Writer:
         self._tar.addfile(info, io.BytesIO(data))
         return self._place(info)
 
-    def _add(self, name: Path, path: Path) -> None:
+    def _add(self, name: Path, path: Path, mode: int | None = None) -> None:
         """Add a file, a directory or a link under a name in the sweep directory."""
         info = self._tar.gettarinfo(path, f"{self._name}/{name.as_posix()}")
+        info.mode = info.mode if mode is None else mode
         info.mtime = int(info.mtime)  # a fraction would take a header of its own
         if not info.isreg():
             self._tar.addfile(info)

@@ -8,6 +8,7 @@ from hpcsweep.quantities import (
     memory_bytes,
     memory_text,
     requested_memory,
+    size_text,
     time_limit_seconds,
     time_limit_text,
 )
@@ -43,6 +44,14 @@ def test_an_amount_of_memory(text: str, count: int | None) -> None:
 )
 def test_memory_is_rounded_up(count: float, text: str) -> None:
     assert memory_text(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 KiB"), (4096, "4 KiB"), (MIB, "1 MiB"), (5 * MIB, "5 MiB"), (3 << 29, "1.5 GiB")],
+)
+def test_a_size_for_people(count: int, text: str) -> None:
+    assert size_text(count) == text
 
 
 @pytest.mark.parametrize(

@@ -303,13 +303,17 @@ def test_clean_removes_what_nothing_needs(ended: MadeSweep) -> None:
     (local / "log_a").mkdir(parents=True)
     (local / "log_a/metadata.json").write_text('{"status": "complete"}')
     said = cli("clean", "s", "--dry-run").stdout
-    assert "2  0 MiB  earlier attempts" in said
-    assert "2  0 MiB  checkpoints of complete cases" in said
-    assert "1  0 MiB  runs of `hpcsweep run`" in said
-    assert "1  0 MiB  removals that were interrupted" in said
+    assert [
+        (line.split()[0], line.split("iB ")[-1].strip()) for line in said.splitlines()[:-1]
+    ] == [
+        ("2", "earlier attempts"),
+        ("2", "checkpoints of complete cases"),
+        ("1", "runs of `hpcsweep run`"),
+        ("1", "removals that were interrupted"),
+    ]
     assert said.endswith("would be freed\n")
     assert all(path.exists() for path in (*earlier, local, left))
-    assert cli("clean", "s").stdout.endswith("MiB freed\n")
+    assert cli("clean", "s").stdout.endswith("iB freed\n")
     assert list((ended.path / "runs/.attempts").iterdir()) == [counts]
     assert [path.name for path in checkpoints.iterdir()] == [second]
     assert not local.exists()
