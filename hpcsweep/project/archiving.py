@@ -42,7 +42,8 @@ def archive(
 
 
 def _write(sweep: SweepDirectory, path: Path, settings: Settings) -> None:
-    head = overview_of(sweep.path, settings).to_json()
+    overview = overview_of(sweep.path, settings).to_json()
+    shown = {key: overview[key] for key in ("cases", "counts", "submitted")}
     with path.open("wb") as stream:
         path.chmod(0o600)
         with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -51,7 +52,7 @@ def _write(sweep: SweepDirectory, path: Path, settings: Settings) -> None:
             torn = writer.add_sweep(sweep)
             index = {"torn": torn, "files": writer.files}
             place = writer.add_bytes(INDEX, json.dumps(index).encode())
-        document = {"format": FORMAT, "name": sweep.name, "index": place, "overview": head}
+        document = {"format": FORMAT, "name": sweep.name, "index": place, "overview": shown}
         stream.seek(BLOCK)
         stream.write(json.dumps(document).encode().ljust(HEAD_SIZE))
         stream.flush()

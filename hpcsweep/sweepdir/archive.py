@@ -83,7 +83,7 @@ _RESTORE = "Restore the file, or make the archive again: `hpcsweep archive SWEEP
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is an archive of a sweep. *Raises* SweepError if it cannot be read."""
+    """Whether a file is an archive of a sweep."""
     try:
         block = _read(path, 0, BLOCK)
     except SweepError:
@@ -109,9 +109,17 @@ def head_of(path: Path) -> dict[str, Any]:
     )
 
 
-@lru_cache(maxsize=16)
 def open_archive(path: Path) -> Archive:
-    """The archive in a file. *Raises* as `head_of`."""
+    """The archive in a file; its index is read once. *Raises* as `head_of`."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return _open(path, status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _open(path: Path, *_identity: int) -> Archive:
     offset, size = head_of(path)["index"]
     try:
         index = parse_json(_read(path, offset, size))

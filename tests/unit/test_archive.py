@@ -142,6 +142,11 @@ def test_list_and_python_know_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "x is 3" in sweep.logs(2)
     with pytest.raises(SweepError):
         sweep.cancel()
+    # Another archive of that name is read anew: its files are elsewhere.
+    Path("x.tar").unlink()
+    (made.path / "a-file").write_text("x" * 5000)
+    archive(made.directory, Path("x.tar"), SETTINGS)
+    assert "x is 3" in hs.Sweep("x.tar").logs(2)
 
 
 def test_a_damaged_archive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
