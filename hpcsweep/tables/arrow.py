@@ -8,10 +8,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.errors import ExtraMissing
 from hpcsweep.files import atomic_output
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.extras import import_extra
 from hpcsweep.tables.formats import cell
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ BATCHES_AT_ONCE = 4
 
 def import_pyarrow(what: str) -> ModuleType:
     """The module, for `what`. *Raises* ExtraMissing without it."""
-    try:
-        import pyarrow as pa  # noqa: PLC0415  # an extra, and slow to import
-    except ImportError as error:
-        raise ExtraMissing(
-            f"{what} needs pyarrow", next_step="Install it: pip install 'hpcsweep[parquet]'"
-        ) from error
-    module: ModuleType = pa
-    return module
+    return import_extra("pyarrow", "parquet", what)
 
 
 def arrow_schema(columns: TableColumns) -> pa.Schema:
@@ -66,8 +59,7 @@ def write_parquet(columns: TableColumns, rows: Iterable[TableRow], output: Path)
     *Raises* ExtraMissing without pyarrow, SweepError if the file cannot be written.
     """
     pa = import_pyarrow("Parquet")
-    import pyarrow.parquet as pq  # noqa: PLC0415  # slow to import
-
+    pq = import_extra("pyarrow.parquet", "parquet", "Parquet")
     schema = arrow_schema(columns)
     with atomic_output(output) as path, pq.ParquetWriter(path, schema) as writer:
         batches = arrow_batches(columns, rows)

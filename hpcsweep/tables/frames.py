@@ -7,10 +7,10 @@ from math import nan
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.errors import ExtraMissing
 from hpcsweep.tables.arrow import import_pyarrow
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.extras import import_extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,15 +22,10 @@ def data_frame(columns: TableColumns, rows: Iterable[TableRow]) -> pd.DataFrame:
 
     *Raises* ExtraMissing without pandas.
     """
-    try:
-        import pandas as pd  # noqa: PLC0415  # an extra, and slow to import
-    except ImportError as error:
-        raise ExtraMissing(
-            "to_dataframe needs pandas", next_step="Install it: pip install 'hpcsweep[pandas]'"
-        ) from error
+    pandas = import_extra("pandas", "pandas", "to_dataframe")
     # Ints stay exact: NaN would make them floats.
     dtypes = {"int": "Int64", "bool": "boolean"}
-    texts_are_arrow = getattr(pd.Series([""]).dtype, "storage", None) == "pyarrow"
+    texts_are_arrow = getattr(pandas.Series([""]).dtype, "storage", None) == "pyarrow"
     parts: dict[str, _Column] = {}
     for name in columns.names:
         kind = columns.kinds[name]
@@ -38,7 +33,10 @@ def data_frame(columns: TableColumns, rows: Iterable[TableRow]) -> pd.DataFrame:
     for batch in batches_of(columns, rows):
         for name, column in parts.items():
             column.add(batch.values[name], batch.nulls.get(name, ()))
-    return pd.DataFrame({name: column.series(pd) for name, column in parts.items()})
+    frame: pd.DataFrame = pandas.DataFrame(
+        {name: column.series(pandas) for name, column in parts.items()}
+    )
+    return frame
 
 
 class _Column:

@@ -13,18 +13,21 @@ from decimal import Decimal
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.errors import ExtraMissing, HpcsweepError, InputError
+from hpcsweep.errors import HpcsweepError, InputError
 from hpcsweep.store.column_kinds import INT64
 from hpcsweep.tables.arrow import arrow_batches, arrow_schema, import_pyarrow
 from hpcsweep.tables.batches import ROWS_AT_ONCE, TableBatch, rows_of
 from hpcsweep.tables.columns import TableColumns, TableRow
+from hpcsweep.tables.extras import import_extra
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What the settings of DuckDB forbid. It keeps a table in memory or refuses, so that it writes no
-# file; a login node has many users.
-_SETTINGS = {
+# DuckDB's own default is four fifths of the memory, of a login node with many users.
+_MEMORY_GB = 4
+# What it does not fit into its memory it refuses, and writes no file.
+SETTINGS = {
+    "memory_limit": f"{_MEMORY_GB}GB",
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -50,23 +53,12 @@ def query(sql: str, tables: Mapping[str, SqlTable]) -> tuple[TableColumns, Itera
     *Raises* InputError for an error in the SQL, ExtraMissing without DuckDB, and what reading a
     table raises; the iterator as well.
     """
-    duckdb = _import_duckdb()
+    import_pyarrow(_OPTION)
+    duckdb = import_extra("duckdb", "duckdb", _OPTION)
     running = _Query(sql, tables, duckdb)
     reader = running.start()
     columns = _columns_of(reader.schema)
     return columns, running.rows(reader, columns)
-
-
-def _import_duckdb() -> ModuleType:
-    import_pyarrow(_OPTION)
-    try:
-        import duckdb  # noqa: PLC0415  # an extra, and slow to import
-    except ImportError as error:
-        raise ExtraMissing(
-            f"{_OPTION} needs DuckDB", next_step="Install it: pip install 'hpcsweep[duckdb]'"
-        ) from error
-    module: ModuleType = duckdb
-    return module
 
 
 class _Query:
@@ -76,7 +68,7 @@ class _Query:
         self._sql = sql
         self._tables = tables
         self._duckdb = duckdb
-        self._connection = duckdb.connect(":memory:", config=_SETTINGS)
+        self._connection = duckdb.connect(":memory:", config=SETTINGS)
         # What reading a table raised: DuckDB passes on its text alone.
         self._raised: list[HpcsweepError] = []
 
@@ -121,6 +113,13 @@ class _Query:
         """What to say of an error: the one that reading a table raised, or that of the SQL."""
         if self._raised:
             return self._raised[0]
+        if isinstance(error, self._duckdb.OutOfMemoryException):
+            return InputError(
+                f"DuckDB needs more than {_MEMORY_GB} GB of memory for it",
+                where=_OPTION,
+                next_step="Name fewer columns, select fewer rows, or write Parquet by --output "
+                "and query that.",
+            )
         lines = str(error).partition("\n\nLINE ")[0].splitlines()
         what = " ".join(line for line in lines if line and not line.startswith("Did you mean"))
         return InputError(

@@ -190,6 +190,15 @@ def test_a_select_alone_says_what_the_table_is(made: MadeSweep, arguments: dict[
         answer(made, "SELECT 1", **arguments)
 
 
+def test_a_select_that_needs_too_much_memory(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused, and writes no file instead."""
+    monkeypatch.setitem(queries.SETTINGS, "memory_limit", "20MB")
+    with pytest.raises(InputError, match="DuckDB needs more than"):
+        answer(made, "SELECT * FROM range(3000000) a ORDER BY hash(a.range)")
+
+
 def test_without_duckdb(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ExtraMissing, match=r"pip install 'hpcsweep\[duckdb\]'"):
