@@ -11,7 +11,7 @@ import pytest
 from hpcsweep.chaos import accepted
 from hpcsweep.journal import all_journals, read
 from hpcsweep.sweepdir.directory import SweepDirectory
-from tests.support.clusters import RealCluster
+from tests.support.clusters import INGEST_LATER, RealCluster
 from tests.support.fixtures import MakeSlurm, Scale
 from tests.support.project import TARGET, Project, check_whole
 from tests.support.slurm_cluster import PrivateSlurm
@@ -63,7 +63,7 @@ def test_each_case_is_accepted_once(private_slurm: MakeSlurm, tmp_path: Path, sc
     project = Project(
         RealCluster(slurm), tmp_path, cases, target=SLOW, chunk=10, retry=retry, runs="all"
     )
-    project.submit()
+    project.submit(**INGEST_LATER)
     events = [
         # A node is down for good only after a minute: here that is for a soak.
         *["node"] * scale(0, 20),
