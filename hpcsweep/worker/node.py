@@ -30,6 +30,7 @@ from hpcsweep.worker.runner import NEVER, Runner, Steps, Wait, reset_signals
 from hpcsweep.worker.shared_limit import SharedLimit
 from hpcsweep.worker.shared_times import SharedTimeLeft
 from hpcsweep.worker.shares import shares_of
+from hpcsweep.worker.slurm_program import POLL_S
 from hpcsweep.worker.start import Start, TakenChunk
 from hpcsweep.worker.task import Task, exit_code_of
 from hpcsweep.worker.timelimit import TimeLimit, process_age_s
@@ -37,6 +38,9 @@ from hpcsweep.worker.timelimit import TimeLimit, process_age_s
 # Exit code of a process whose chunk another worker has taken; no task ends with it.
 EXIT_TAKEN = os.EX_PROTOCOL
 
+# Seconds before the warning of the limit at which a worker asks whether it was extended, and how
+# long it waits for the answer from then on.
+LEAD_S, PATIENCE_S = 10.0, 2.0
 # The argument of a worker that only has its job requeued: those of its nodes have ended.
 STOPPED = "--stopped"
 
@@ -71,6 +75,8 @@ class NodeWorker:
         self._rules: WorkerRules = {**rules, "ingest": False}
         # Held open by this process alone, which never writes to it: its end ends all chunks.
         self._lifeline, self._lifeline_end = os.pipe()
+        # Whether Slurm was asked for the limit since it is near.
+        self._is_confirmed = False
         # What each running chunk has of the node, by process id.
         self._running: dict[int, Share | None] = {}
         # The stop signals that the running chunks were sent.
@@ -210,30 +216,45 @@ class NodeWorker:
     def _answer_chunks(self) -> float:
         """Ask Slurm for the limit if a chunk asks for it. Returns when to call this again."""
         now = self._runner.clock()
-        if self._shared_limit.is_asked():
+        if self._shared_limit.is_asked() or (self._is_near() and not self._is_confirmed):
             self._query.make_due()
         due = self._query.ask_if_due()
         if due == NEVER:
             limit_s = NEVER if self._limit is None else self._limit.limit_s
             self._shared_limit.answer(limit_s, now)
+            self._is_confirmed = self._is_near()
         return due
 
     def _warning_at(self) -> float:
-        """When this worker warns its chunks of the time limit, on the runner's clock.
+        """When to look whether chunks have to be warned of the limit, on the runner's clock."""
+        left_s = self._left_s()
+        if left_s == NEVER or self._stop_signals():
+            return NEVER
+        return self._runner.clock() + (POLL_S if self._is_near() else left_s - self._lead_s)
+
+    def _left_s(self) -> float:
+        """Seconds until this worker warns its chunks of the limit; NEVER if Slurm does.
 
         Slurm's warning reaches every process of a step, so srun's steps ask for none (22.05): the
         user's programs would die of it.
         """
-        if self._limit is None or self._part.nodes == 1 or self._stop_signals():
+        if self._limit is None or self._part.nodes == 1:
             return NEVER
-        return self._runner.clock() + self._limit.left_s(process_age_s())
+        return self._limit.left_s(process_age_s())
+
+    @property
+    def _lead_s(self) -> float:
+        return LEAD_S if self._limit is None else min(LEAD_S, self._limit.limit_s / 10)
+
+    def _is_near(self) -> bool:
+        """Whether it is time to ask if the limit was extended."""
+        return self._left_s() <= self._lead_s
 
     def _stop_signals(self) -> set[str]:
         """The stop signals that arrived, or that the time limit stands for."""
-        names = set(self._runner.signals)
-        if self._limit is not None and self._part.nodes > 1:
-            is_late = self._limit.left_s(process_age_s()) <= 0
-            names |= {signal.SIGUSR2.name} if is_late else set()
+        names, left_s = set(self._runner.signals), self._left_s()
+        if left_s <= (0 if self._is_confirmed else -PATIENCE_S):
+            names.add(signal.SIGUSR2.name)
         return names
 
     def _forward_signals(self) -> None:

@@ -231,6 +231,23 @@ def test_a_job_whose_requeue_is_refused(tmp_path: Path, mode: str) -> None:
         check_whole(project, 10)
 
 
+def test_a_running_case_whose_time_limit_is_extended(tmp_path: Path) -> None:
+    """Slurm warns no process of a job of several nodes, so its workers ask before they do."""
+    with started_emulated(**SHORT) as cluster:
+        project = project_of(cluster, tmp_path, "single", 8, requeue=False)
+        project.write(slurm={"time": "00:01:00", "nodes": 2})
+        project.hold(0)
+        project.submit()
+        project.wait_begun(0)
+        cluster.run("scontrol", "update", f"jobid={project.job()}", "timelimit=10")
+        begun = time.monotonic()
+        wait_until(lambda: time.monotonic() > begun + 12, 60, "the first limit, 9 s")
+        project.release(0)
+        project.submit("--wait")
+        check_whole(project, 8)
+        assert project.executions() == dict.fromkeys(range(8), 1)
+
+
 def test_a_job_whose_time_limit_is_extended(tmp_path: Path) -> None:
     """By the first limit, 9 s, there would be no time for another case as long as the first one."""
     with started_emulated(**SHORT) as cluster:
