@@ -298,7 +298,7 @@ def test_a_target_is_imported_where_and_as_a_task_does_it(here: Here) -> None:
         here.write(f"sub/{library}.py", "1 / 0\n")
     result = here.cli("submit", "sub/m.yaml", "--wait")
     assert result.exit_code == 0, result.output
-    rows = here.cli("collect", "s", "--format", "csv", "--columns", "y").stdout
+    rows = here.cli("collect", "sub", "--format", "csv", "--columns", "y").stdout
     assert rows == "y\n3\n6\n"
 
 
