@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpcsweep.cli.render.rows import print_table
 from hpcsweep.errors import InputError
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
@@ -257,6 +258,17 @@ def test_in_python(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (frame["replicate=2"] // 10).tolist() == [1, 2]
 
 
+def test_keys_of_groups_are_on_the_screen(
+    made: MadeSweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also those that a table of cases leaves out; what cases used is there if it is named."""
+    for key in ("host", "code_digest"):
+        request = TableRequest(shape=Shape(group_by=(key,), stats=("n",)))
+        collect(made.directory, None, Settings(), print_table, request)
+        head = capsys.readouterr().out.split("\n")[0].split()
+        assert head == [key, "y_n", "wall_seconds_n"]
+
+
 def test_attempts_have_no_shape() -> None:
     with pytest.raises(InputError, match="attempts have no metrics"):
         TableRequest(attempts=True, shape=Shape(pivot="x,replicate:y"))
@@ -271,3 +283,16 @@ def test_a_shape_takes_the_selected_cases(made: MadeSweep) -> None:
     )
     collect(made.directory, None, Settings(), lambda _, rows: taken.append(list(rows)), request)
     assert taken == [[{"x": 2, "y_n": 2}]]
+
+
+def test_a_narrow_screen_has_the_keys_and_the_means_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpcsweep.cli.render.console.width", lambda: 36)
+    table, rows = reshaped(
+        COLUMNS, ROWS, Shape(mean_over=("replicate", "flag")), (), lambda _: None
+    )
+    print_table(table, rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["dt", "omega", "energy_mean", "steps_mean"]
+    assert " ".join(lines[4:]).startswith("not shown for width: energy_sd, energy_n, steps_sd")

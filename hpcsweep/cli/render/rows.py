@@ -12,6 +12,7 @@ from hpcsweep.cli.render.console import print_facts, print_line, print_texts
 from hpcsweep.tables.batches import TableRows, batches_of
 from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow
 from hpcsweep.tables.formats import cell
+from hpcsweep.tables.shape import STATS
 
 # Largest count of rows; --format csv has them all.
 TABLE_ROWS = 100
@@ -74,7 +75,7 @@ def _print_fitted(columns: TableColumns, rows: Sequence[TableRow]) -> None:
     names = columns.names
     given = names != columns.default_names
     if not given:
-        names = [name for name in names if name not in HIDDEN]
+        names = [name for name in names if not _is_hidden(columns, name)]
         for name in OFTEN_EMPTY:
             if name in names and not any(row.get(name) for row in rows):
                 names.remove(name)
@@ -119,8 +120,34 @@ def _column(
     return layout.cleaned(column)
 
 
+def _is_of_cases(columns: TableColumns) -> bool:
+    """Whether a row is a case, and not a group of cases or a line of a pivot."""
+    return "index" in columns.kinds
+
+
+def _is_hidden(columns: TableColumns, name: str) -> bool:
+    """Whether a column is left out unless it is named: of groups, no key is."""
+    if _is_of_cases(columns):
+        return name in HIDDEN
+    own = {*columns.params.values(), *columns.metrics.values()}
+    return name not in own and name.rpartition("_")[0] in HIDDEN
+
+
+def _rank(columns: TableColumns, name: str) -> int:
+    """The priority of a column of groups: keys, metrics by statistic, and what cases used."""
+    source, _, stat = name.rpartition("_")
+    if name in columns.metrics.values():
+        return STATS.index(stat) if stat in STATS else 0
+    return len(STATS) if source in LAST else -1
+
+
 def _by_priority(columns: TableColumns, shown: list[str]) -> list[str]:
-    """Columns by priority: params and metrics alternate, then carried cells."""
+    """Columns by priority: params and metrics alternate, then carried cells.
+
+    Of groups, keys and then the first statistic of every metric before the second.
+    """
+    if not _is_of_cases(columns):
+        return sorted(shown, key=lambda name: _rank(columns, name))
     alternating = chain(*zip_longest(columns.params.values(), columns.metrics.values()))
     carried = columns.carried.values()
     first = [name for name in (*CHOSEN_FIRST, *alternating, *carried) if name in shown]
