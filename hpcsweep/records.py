@@ -56,6 +56,7 @@ class Reason(str, Enum):
     OUT_OF_MEMORY = "out_of_memory"
     CASE_TIMEOUT = "case_timeout"
     SETUP = "setup"
+    CHECK = "check"
 
     TIMEOUT = "timeout"
     NODE_FAIL = "node_fail"
@@ -81,6 +82,7 @@ _FAILURES = frozenset(
         Reason.OUT_OF_MEMORY,
         Reason.CASE_TIMEOUT,
         Reason.SETUP,
+        Reason.CHECK,
     }
 )
 

@@ -7,6 +7,7 @@ with what is no number, and a division by zero.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -14,11 +15,13 @@ from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.conditions.syntax import (
+    Absolute,
     AllOf,
     AnyOf,
     Arithmetic,
     Comparison,
     Condition,
+    FloatTest,
     Not,
     Term,
     Value,
@@ -63,6 +66,8 @@ def compile_condition(condition: Condition, where: str) -> Test:
         return lambda values: not negated(values)
     if isinstance(condition, Comparison):
         return _comparison(condition, where)
+    if isinstance(condition, FloatTest):
+        return _float_test(condition)
     raise alone(condition.name, where)
 
 
@@ -99,6 +104,20 @@ def _comparison(node: Comparison, where: str) -> Test:
     return is_equal
 
 
+def _float_test(node: FloatTest) -> Test:
+    name = node.operand.name
+    test = math.isfinite if node.function == "isfinite" else math.isnan
+
+    def holds(values: Values) -> bool:
+        value = values.get(name)
+        # An int beyond the floats is finite.
+        if type(value) is int:
+            return node.function == "isfinite"
+        return type(value) is float and test(value)
+
+    return holds
+
+
 def _equals(a: Any, b: Any) -> bool:
     if (type(a), type(b)) in _COMPARABLE:
         return bool(a == b)
@@ -128,11 +147,35 @@ def _order(
 def _term(node: Term, where: str) -> Callable[[Values], Any]:
     if isinstance(node, Arithmetic):
         return _arithmetic(node, where)
+    if isinstance(node, Absolute):
+        return _absolute(node, where)
     if isinstance(node, Value):
         value = node.value
         return lambda _: value
     name = node.name
     return lambda values: values.get(name, MISSING)
+
+
+def _absolute(node: Absolute, where: str) -> Callable[[Values], Any]:
+    operand = _term(node.operand, where)
+
+    def computed(values: Values) -> Any:
+        value = operand(values)
+        if type(value) in (int, float):
+            return abs(value)
+        if value in (None, MISSING):
+            return MISSING
+        raise _no_number(node.text, value, where)
+
+    return computed
+
+
+def _no_number(text: str, value: Any, where: str) -> InputError:
+    return InputError(
+        f"{text!r} computes with {ids.shown(value)}, which is not a number",
+        where=where,
+        next_step="Use names that are numbers in every case.",
+    )
 
 
 def _arithmetic(node: Arithmetic, where: str) -> Callable[[Values], Any]:
@@ -153,11 +196,6 @@ def _arithmetic(node: Arithmetic, where: str) -> Callable[[Values], Any]:
         for value in (a, b):
             if value in (None, MISSING):
                 return MISSING
-        wrong = b if type(a) in (int, float) else a
-        raise InputError(
-            f"{node.text!r} computes with {ids.shown(wrong)}, which is not a number",
-            where=where,
-            next_step="Use the names of parameters that are numbers in every case.",
-        )
+        raise _no_number(node.text, b if type(a) in (int, float) else a, where)
 
     return computed

@@ -19,8 +19,8 @@ from hpcsweep.older_python import dataclass
 
 FORM = (
     "Compare names with values or with each other, joined by and, or, not; numbers with + - * / %: "
-    "energy < 1 and dt * omega < 2. A name with other characters than letters, digits, _ and . "
-    "stands in `backticks`."
+    "energy < 1 and dt * omega < 2; also abs(x), isfinite(x) and isnan(x). A name with other "
+    "characters than letters, digits, _ and . stands in `backticks`."
 )
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<",
@@ -37,6 +37,8 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.Div: "/",
     ast.Mod: "%",
 }
+_FLOAT_TESTS = ("isfinite", "isnan")
+_ABS = "abs"
 # Strings, names in backticks, and dotted names.
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<quoted>[^`]+)`|[^\W\d][\w.]*""")
 # Words of the language itself.
@@ -69,7 +71,16 @@ class Arithmetic:
     right: Term
 
 
-Term = Union[Name, Value, Arithmetic]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Absolute:
+    """A number without its sign: `abs(x)`."""
+
+    # As written.
+    text: str
+    operand: Term
+
+
+Term = Union[Name, Value, Arithmetic, Absolute]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +92,16 @@ class Comparison:
     operator: str
     left: Term
     right: Term
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FloatTest:
+    """Whether a named value is a finite number, or NaN: `isfinite(x)`, `isnan(x)`."""
+
+    text: str
+    # isfinite or isnan.
+    function: str
+    operand: Name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +125,7 @@ class AnyOf:
     parts: tuple[Condition, ...]
 
 
-Condition = Union[Name, Comparison, Not, AllOf, AnyOf]
+Condition = Union[Name, Comparison, FloatTest, Not, AllOf, AnyOf]
 
 
 def parse(text: str, names: Collection[str], where: str, noun: str = "column") -> Condition:
@@ -140,7 +161,7 @@ def names_in(node: Condition | Term) -> Iterator[str]:
     elif isinstance(node, (Comparison, Arithmetic)):
         yield from names_in(node.left)
         yield from names_in(node.right)
-    elif isinstance(node, Not):
+    elif isinstance(node, (Not, FloatTest, Absolute)):
         yield from names_in(node.operand)
     elif isinstance(node, (AllOf, AnyOf)):
         for part in node.parts:
@@ -202,7 +223,26 @@ class _Parser:
             return compared[0] if len(compared) == 1 else AllOf(parts=compared)
         if isinstance(node, (ast.Name, ast.Attribute)):
             return self._name(node)
+        if isinstance(node, ast.Call):
+            function, operand = self._call(node, _FLOAT_TESTS)
+            if not isinstance(operand, (ast.Name, ast.Attribute)):
+                raise self.refusal(node, f"{function} takes a name")
+            text = self._spelled(node)
+            return FloatTest(text=text, function=function, operand=self._name(operand))
         raise self.refusal(node)
+
+    def _call(self, node: ast.Call, functions: Collection[str]) -> tuple[str, ast.expr]:
+        """The function and its only argument."""
+        function = ast.unparse(node.func)
+        if function not in functions:
+            known = function in (*_FLOAT_TESTS, _ABS)
+            what = "is no condition" if function == _ABS else "is no number"
+            raise self.refusal(
+                node, f"{function}() {what}" if known else f"{function}() is not a function here"
+            )
+        if len(node.args) != 1 or node.keywords:
+            raise self.refusal(node, f"{function}() takes one argument")
+        return function, node.args[0]
 
     def _compared(
         self, node: ast.Compare, left: ast.expr, op: ast.cmpop, right: ast.expr
@@ -237,6 +277,12 @@ class _Parser:
             return self._arithmetic(node, _OPERATORS[type(node.op)], node.left, node.right)
         if isinstance(node, ast.UnaryOp) and type(node.op) is ast.USub and not _is_literal(node):
             return self._arithmetic(node, "-", ast.Constant(0), node.operand)
+        if isinstance(node, ast.Call):
+            _, argument = self._call(node, (_ABS,))
+            operand = self._term(argument)
+            if isinstance(operand, Value):
+                raise self.refusal(node)
+            return Absolute(text=self._spelled(node), operand=operand)
         return self._value(node)
 
     def _arithmetic(
@@ -273,10 +319,9 @@ class _Parser:
             part = part.replace(stand_in, name)
         return part
 
-    def refusal(self, node: ast.expr) -> InputError:
-        return InputError(
-            f"{self._spelled(node)!r} is not a comparison", where=self.where, next_step=FORM
-        )
+    def refusal(self, node: ast.expr, why: str = "") -> InputError:
+        what = f"{self._spelled(node)!r} is not a comparison"
+        return InputError(f"{what}: {why}" if why else what, where=self.where, next_step=FORM)
 
 
 def _is_literal(node: ast.expr) -> bool:

@@ -163,6 +163,9 @@ class FrozenManifest:
     isolation: str = "case"
     # The files that a case reads, see `input_files.names_of`.
     inputs: tuple[str, ...] = ()
+    # What the params and metrics of a case that ended without error must satisfy, see
+    # `conditions.outcome_check`; "" for nothing.
+    ok_if: str = ""
     # What runs the chunks: one of `records.MODES`.
     mode: str = ARRAY
     # Count of whole nodes that run them; 0 for array tasks.
@@ -229,6 +232,8 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         document["snapshot"] = manifest.snapshot and list(manifest.snapshot)
     if manifest.inputs:
         document["inputs"] = list(manifest.inputs)
+    if manifest.ok_if:
+        document["ok_if"] = manifest.ok_if
     if manifest.isolation != "case":
         document["isolation"] = manifest.isolation
     return document
@@ -301,6 +306,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             snapshot=_patterns_of(document.get("snapshot", ())),
             isolation=document.get("isolation", "case"),
             inputs=tuple(document.get("inputs", ())),
+            ok_if=document.get("ok_if", ""),
             mode=document.get("mode", ARRAY),
             nodes=document.get("nodes", 0),
             fingerprint=document["fingerprint"],

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpcsweep.manifest import (
     canary_keys,
+    check_keys,
     environment_keys,
     exclusive,
     input_keys,
@@ -197,6 +198,13 @@ class UserManifest(BaseModel):
     ] = None
     case_timeout: Annotated[
         Seconds, _key("Seconds, or HH:MM:SS, after which one case is ended.")
+    ] = None
+    ok_if: Annotated[
+        check_keys.OkIf,
+        _key(
+            "What the params and metrics of a case must satisfy; else it is failed: check, with "
+            "its metrics: isfinite(loss) and drift < 1e-3."
+        ),
     ] = None
     share: Annotated[
         Share, _key("Who may read the sweep directory: its user alone, or the user's group.")

@@ -189,6 +189,7 @@ def _freeze(
         snapshot=fields.snapshot,
         isolation=fields.isolation,
         inputs=fields.inputs,
+        ok_if=fields.ok_if or "",
         cases_sha256=cases_sha256,
     )
 

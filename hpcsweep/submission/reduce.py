@@ -61,6 +61,7 @@ def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirecto
         chunk=1,
         runs="all",
         case_timeout_s=None,
+        ok_if="",
         cache=None,
         # In whole nodes it has one to itself: a site may refuse arrays, the reduce's as well.
         needs=CaseNeeds(slots=1) if manifest.nodes else CaseNeeds(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from math import inf
+from math import inf, nan
 from typing import Any
 
 from sqlalchemy import (
@@ -76,7 +76,7 @@ def orderable(
 
 
 def kind_and_value(field: SqlColumn, like: Any, dialect: str) -> tuple[ColumnElement[bool], Any]:
-    """Whether a JSON value has the kind of `like`, and the value itself."""
+    """Whether a JSON value has the kind of `like`, and the value itself; of an object its text."""
     if dialect == "postgresql":
         return _kind_and_value_jsonb(field, like)
     column = schema.column(field.column)
@@ -93,6 +93,8 @@ def kind_and_value(field: SqlColumn, like: Any, dialect: str) -> tuple[ColumnEle
         case int() | float():
             number = kind.in_(["integer", "real"])
             return _or_infinite(field, number, kind, value, value)
+        case dict():
+            return kind == "object", value
         case _:
             return kind == "text", value
 
@@ -106,6 +108,8 @@ def _kind_and_value_jsonb(field: SqlColumn, like: Any) -> tuple[ColumnElement[bo
     document = schema.document(field.column)
     kind = func.jsonb_typeof(document.op("#>", return_type=JSONB())(path))
     text = document.op("#>>", return_type=Text())(path)
+    # As json_extract() of SQLite returns an object.
+    squeezed = func.replace(text, " ", "")
     match like:
         case None:
             return func.coalesce(kind, "null") == "null", text
@@ -113,10 +117,10 @@ def _kind_and_value_jsonb(field: SqlColumn, like: Any) -> tuple[ColumnElement[bo
             return kind == "boolean", case((kind == "boolean", cast(text, Boolean)))
         case int() | float():
             number = kind == "number"
-            # Through a text without its white space: json_extract() of SQLite has none either.
-            squeezed = func.replace(text, " ", "")
             finite = case((number, cast(text, Numeric)))
             return _or_infinite(field, number, kind, squeezed, finite)
+        case dict():
+            return kind == "object", squeezed
         case _:
             return kind == "string", text.collate("C")
 
@@ -130,10 +134,23 @@ def _or_infinite(
     """
     if field.column != "metrics":  # no param is infinite
         return number, value
-    texts = {json.dumps({FLOAT: repr(of)}, separators=(",", ":")): of for of in (inf, -inf)}
+    texts = {_object_text(of): of for of in (inf, -inf)}
     infinities = [(text == of, cast(repr(number), Numeric)) for of, number in texts.items()]
     is_infinite = and_(kind == "object", text.in_(list(texts)))
     return or_(number, is_infinite), case(*infinities, else_=value)
+
+
+def is_nan(field: SqlColumn, dialect: str) -> ColumnElement[bool]:
+    """Whether a value inside a JSON document is NaN."""
+    if field.column != "metrics":  # no param is NaN
+        return false()
+    is_object, text = kind_and_value(field, {}, dialect)
+    return func.coalesce(and_(is_object, text == _object_text(nan)), false())
+
+
+def _object_text(number: float) -> str:
+    """The text of the object that stands for a number, without white space."""
+    return json.dumps({FLOAT: repr(number)}, separators=(",", ":"))
 
 
 def _member(document: Any, path: tuple[str, ...], what: str) -> Any:

@@ -9,6 +9,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 from sqlalchemy import (
@@ -30,7 +31,7 @@ from sqlalchemy import (
 
 from hpcsweep.conditions import syntax as conditions
 from hpcsweep.store import schema
-from hpcsweep.tables.sql_columns import SqlColumn, kind_and_value
+from hpcsweep.tables.sql_columns import SqlColumn, is_nan, kind_and_value
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -67,6 +68,8 @@ class _Compiler:
                 return not_(func.coalesce(self.condition(operand), false()))
             case conditions.Comparison():
                 return self._compare(node)
+            case conditions.FloatTest():
+                return self._float_test(node)
             case conditions.Name(name=name):
                 return self._truth(name)
 
@@ -75,6 +78,13 @@ class _Compiler:
         if truth is None:
             raise conditions.alone(name, "--where")
         return truth
+
+    def _float_test(self, node: conditions.FloatTest) -> ColumnElement[bool]:
+        field = self.fields[node.operand.name]
+        if node.function == "isnan":
+            return is_nan(field, self.dialect) if field.path else false()
+        is_number, number = self._column(field, float)
+        return and_(is_number, number > -inf, number < inf)
 
     def _compare(self, node: conditions.Comparison) -> ColumnElement[bool]:
         match node.left, node.right:
@@ -116,6 +126,8 @@ class _Compiler:
             case conditions.Arithmetic():
                 is_number, number = self._computed(term)
                 return and_(is_number, number.is_not(None))
+            case conditions.Absolute(operand=operand):
+                return self._is_present(operand)
         return true()
 
     def _operand(self, term: conditions.Term, kind: type) -> tuple[ColumnElement[bool], Any]:
@@ -130,6 +142,10 @@ class _Compiler:
                 return self._column(self.fields[name], kind)
             case conditions.Arithmetic() if kind is float:
                 return self._computed(term)
+            case conditions.Absolute(operand=operand) if kind is float:
+                is_number, number = self._operand(operand, float)
+                # PostgreSQL computes both sides of a false `and`.
+                return is_number, func.abs(case((is_number, number)))
         return false(), literal(_SAMPLES[kind])
 
     def _column(self, field: SqlColumn, kind: type) -> tuple[ColumnElement[bool], Any]:

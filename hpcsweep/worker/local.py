@@ -31,6 +31,7 @@ from hpcsweep.terminal_text import visible
 from hpcsweep.worker import cpus, report
 from hpcsweep.worker.attempt import make_outcome, make_request, make_run, redact_error
 from hpcsweep.worker.cgroup import MemoryCgroup
+from hpcsweep.worker.checked import Execute, checked
 from hpcsweep.worker.child import Server
 from hpcsweep.worker.command import Command
 from hpcsweep.worker.function import FunctionCalls, call_target, logbook
@@ -139,7 +140,9 @@ def _run_in_slot(manifest: FrozenManifest, request: Request) -> CaseEnd:
         share=Share(memory=MemoryCgroup.find(os.environ.get("SLURM_JOB_ID", ""))),
     )
     try:
-        execute = report.execute if is_command else Slot.run
+        execute: Execute = report.execute if is_command else Slot.run
+        if manifest.ok_if:
+            execute = checked(execute, manifest.ok_if)
         ended = runner.complete(execute(slot, request))
         runner.complete(slot.close())
     finally:

@@ -71,6 +71,7 @@ class Task:
         # Import all modules before the journal is opened: an import that the file system refuses
         # in the middle of a chunk would end the worker without a record.
         self._execute = _target_executor(self._manifest)
+        self._checked = _checker(self._manifest)
         self._open_cache = _cache_opener(self._manifest)
         # hpcsweep's own interpreter; this one may have nothing but the target's packages.
         python = document.get("python", sys.executable)
@@ -178,11 +179,12 @@ class Task:
             self._ending.end()
 
     def _attempts(self, timers: list[Timer]) -> Attempts:
-        execute = self._execute
+        execute = self._checked(self._execute)
         if self._open_cache is not None:
             cached = self._open_cache(self._runner, self._rules["beat_s"], execute)
             timers.append(cached.touch_claims_if_due)
-            execute = cached.execute
+            # Again: a result that is there may be of a sweep with another condition.
+            execute = self._checked(cached.execute)
         return Attempts(
             assignment=self._assignment,
             manifest=self._manifest,
@@ -310,6 +312,15 @@ def _target_executor(manifest: FrozenManifest) -> Execute:
     from hpcsweep.worker.report import execute  # noqa: PLC0415  # for commands only
 
     return execute
+
+
+def _checker(manifest: FrozenManifest) -> Callable[[Execute], Execute]:
+    """Makes what runs a case and checks it by `ok_if`; unchanged without one."""
+    if not manifest.ok_if:
+        return lambda execute: execute
+    from hpcsweep.worker.checked import checked  # noqa: PLC0415  # for sweeps with `ok_if` only
+
+    return partial(checked, ok_if=manifest.ok_if)
 
 
 def _query_maker(start: Start, taken: TakenChunk | None, clock: Callable[[], float]) -> MakeQuery:
