@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
-from hpcsweep.errors import ExtraMissing, SourceError
+from hpcsweep.errors import SourceError
 from hpcsweep.sources.cells import Line, TextCell
 from hpcsweep.sources.sheets import FileRow, SheetFormat, typed_rows
 
@@ -36,9 +36,9 @@ _BYTES_AT_ONCE = 1 << 20
 
 
 def rows(path: Path, form: SheetFormat) -> Iterator[FileRow]:
-    """The rows of the named sheet, or of the first. *Raises* SourceError, ExtraMissing."""
+    """The rows of the named sheet, or of the first. *Raises* SourceError."""
     if openpyxl is None:
-        raise ExtraMissing(
+        raise SourceError(
             "XLSX needs openpyxl, which is not installed",
             where=str(path),
             next_step=f'pip install "hpcsweep[excel]"; or: {_AS_CSV}',

@@ -10,7 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from hpcsweep.sources import source_from_manifest_dict, table
+from hpcsweep.sources import source_from_manifest_dict, table, workbooks
 from tests.support.sourcing import frozen, refused
 
 
@@ -175,3 +175,9 @@ def test_what_is_no_workbook(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.xlsx"
     path.write_bytes(data)
     refused(lambda: table(path), "cannot be read as a workbook", "CSV UTF-8")
+
+
+def test_without_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = workbook(tmp_path / "a.xlsx", ("a", [["x"], [1]]))
+    monkeypatch.setattr(workbooks, "openpyxl", None)
+    refused(lambda: table(path), 'pip install "hpcsweep[excel]"', "CSV UTF-8")
