@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-", dir="/var/tmp") as temporary:
         root = Path(temporary)
         print(f"{measuring.machine()}; {cases:,} cases; processor time, best of {ROUNDS}")
-        large, small = (_ingested(root / str(count), count) for count in (cases, SMALL))
+        large, small = _ingested(root / "large", cases), _ingested(root / "small", SMALL)
         show_tables(root, large, cases)
         show_single_cases(root, {SMALL: small, cases: large})
 
