@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 import hpcsweep as hs
 from hpcsweep import yamltext
 from hpcsweep.cli import main
-from hpcsweep.cli.commands import init as scaffold
+from hpcsweep.cli.commands import init
 from hpcsweep.errors import ManifestError
 from hpcsweep.manifest import slurm_options, source_forms
 from hpcsweep.manifest.model import UserManifest, json_schema
@@ -119,9 +119,15 @@ def test_every_example(path: Path) -> None:
     VALIDATOR.validate(yamltext.load(path).value)
 
 
-@pytest.mark.parametrize("block", [*SHOWN, scaffold.MANIFEST.format(name="s")])
+@pytest.mark.parametrize("block", SHOWN)
 def test_every_manifest_of_the_documentation(block: str) -> None:
     VALIDATOR.validate(yamltext.document(block, "block").value)
+
+
+@pytest.mark.parametrize("kind", init.KINDS)
+def test_every_manifest_of_init(kind: str) -> None:
+    text = init.starter(kind)[init.MANIFEST].replace(init.NAME, "s")
+    VALIDATOR.validate(yamltext.document(text, kind).value)
 
 
 def test_the_examples_are_found() -> None:
