@@ -13,8 +13,10 @@ from hpcsweep.errors import StoreError, SweepError
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import COMPLETE, Policies
+from hpcsweep.records import Status
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
+from hpcsweep.state.failures import FailureGroup, failure_groups
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.over import is_over
 from hpcsweep.state.paused import paused
@@ -24,6 +26,7 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.state.standstill import standstill
 from hpcsweep.state.stopped import stopped
 from hpcsweep.state.summary import Summary, summarise
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import followers
@@ -85,6 +88,7 @@ def _status(
             stopped=stopped(sweep, sweep_index),
             running=running_cases(sweep, sweep_index, outlook.indices(State.RUNNING)),
             followers=_followers(sweep),
+            failures=_failures(sweep_index, outlook),
         )
     policies = Policies.from_json(outlook.version.manifest.policies)
     if policies.reduce is not None:
@@ -94,6 +98,15 @@ def _status(
         return summary
     due = partial(_due, sweep, outlook, policies)
     return replace(summary, standstill=standstill(sweep, outlook, cluster, settings, due))
+
+
+def _failures(sweep_index: SweepIndex, outlook: Outlook) -> tuple[FailureGroup, ...]:
+    """See `Summary.failures`."""
+    complete, failed = (
+        IndexSet.union(group.indices for group in outlook.groups if group.status is status)
+        for status in (Status.COMPLETE, Status.FAILED)
+    )
+    return failure_groups(sweep_index, failed & outlook.begun, (complete | failed) & outlook.begun)
 
 
 def _followers(sweep: SweepDirectory) -> dict[str, str]:

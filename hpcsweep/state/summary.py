@@ -16,6 +16,7 @@ from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.canary import CanaryCounts, canary_counts
 from hpcsweep.state.code_counts import CodeCounts
+from hpcsweep.state.failures import FailureGroup
 from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.state.paused import Paused, paused
@@ -81,6 +82,9 @@ class Summary:
     canary: CanaryCounts | None = None
     # Running cases and what they use, at most `SHOWN_MAX`, the one that began first before others.
     running: tuple[RunningCase, ...] = ()
+
+    # The largest groups of failed cases.
+    failures: tuple[FailureGroup, ...] = ()
 
     @property
     def other_code(self) -> int:
@@ -181,6 +185,7 @@ class Summary:
             "canary": self.canary.to_json() if self.canary else None,
             "followers": list(self.followers),
             "running": [case.to_json() for case in self.running],
+            "failures": [group.to_json() for group in self.failures],
             "complete": self.is_complete,
         }
 

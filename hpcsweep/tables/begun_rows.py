@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.state.failures import error_message
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import Keys, parse_documents
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.tables.batches import TableBatch, batched_rows, values_at
 from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow
-from hpcsweep.terminal_text import visible
 
 # The column of the index where a table's column has another name.
 _SQL_NAMES = {"index": "idx"}
@@ -74,7 +73,7 @@ def _messages(errors: Sequence[str | None]) -> Sequence[str | None]:
     """The messages of errors, escaped in every format: they must not control a terminal."""
     if not any(errors):
         return errors
-    return [visible(json.loads(error).get("message", "")) if error else None for error in errors]
+    return list(map(error_message, errors))
 
 
 def merged_batches(

@@ -9,6 +9,7 @@ from hpcsweep.quantities import size_text
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.failing_nodes import excluded_line
+from hpcsweep.state.failures import failure_lines
 from hpcsweep.state.given_up import given_up_lines
 from hpcsweep.state.running import RunningCase
 from hpcsweep.state.summary import Summary
@@ -49,6 +50,7 @@ def print_summary(summary: Summary) -> None:
     if summary.next_start:
         print_line(f"Slurm expects the next of them to start at {summary.next_start}")
     _print_running(summary)
+    _print_failures(summary)
     _print_problems(summary)
     for line in summary.stage_lines:
         print_line(line)
@@ -70,6 +72,13 @@ def _print_running(summary: Summary) -> None:
     first = summary.running[:RUNNING_SHOWN]
     print_line("running:" if count <= len(first) else f"running longest, of {count}:")
     print_facts([(f"  {case.index}", case.host or "", _used(case)) for case in first])
+
+
+def _print_failures(summary: Summary) -> None:
+    """The messages of failed cases, each with an example."""
+    for group in summary.failures:
+        message, example = failure_lines(group)
+        print_facts([(f"  {group.count}", (message, "red")), ("", example)])
 
 
 def _used(case: RunningCase) -> str:

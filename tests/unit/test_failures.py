@@ -1,0 +1,96 @@
+"""Failures in words: the error of a command, and groups of failed cases in `status`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hpcsweep.cli import main
+from hpcsweep.settings import Settings
+from hpcsweep.sources import grid, manual
+from hpcsweep.state.failures import error_message, normalised, suspect
+from hpcsweep.state.status import status
+from hpcsweep.sweep import Sweep
+from tests.support.sweeps import MadeSweep
+
+
+def test_the_message_of_a_command_has_the_last_lines_of_its_stderr() -> None:
+    error = {"message": "exit code 3", "stderr": "a\nb\n\nc\n\x1b[31md\n"}
+    assert error_message(json.dumps(error)) == "exit code 3: b\nc\n\\x1b[31md"
+    assert error_message(json.dumps({"message": "m", "stderr": " \n"})) == "m"
+    long = error_message(json.dumps({"message": "m", "stderr": "x" * 4000}))
+    assert long == f"m: {'x' * 600}"
+    assert error_message(None) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("at step 12: dt = 0.5", "at step 7: dt = 1e-3"),
+        ("no file /tmp/1f2e3d4c5b6a7988/x", "no file /tmp/00ff00ff00ff00aa/x"),
+        ("a traceback\nat 0x7f3d66", "another one\nat 0x55ab01"),
+    ],
+)
+def test_numbers_and_ids_do_not_tell_failures_apart(a: str, b: str) -> None:
+    assert normalised(a) == normalised(b)
+    assert normalised(a) != normalised(f"{b} of another kind")
+    assert "defaced" in normalised("the defaced façade")
+
+
+def test_a_suspect_is_a_value_with_more_failures_than_its_share() -> None:
+    ended = Counter({("dt", "0.5"): 20, ("dt", "0.1"): 20, ("n", "1"): 40})
+    failed = Counter({("dt", "0.5"): 18, ("dt", "0.1"): 2, ("n", "1"): 20})
+    assert suspect(failed, ended, 20, 40) == "18 of 20 with dt=0.5"
+    even = Counter({("dt", "0.5"): 10, ("dt", "0.1"): 10, ("n", "1"): 20})
+    assert suspect(even, ended, 20, 40) is None
+
+
+PYTHON = """\
+def run(dt, n):
+    if dt == 0.5 and n < 5:
+        raise ValueError(f"step {n} of {dt} is too long")
+    if n == 5:
+        raise KeyError("n")
+    return {"y": n}
+"""
+
+
+def test_status_groups_failures(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(dt=[0.1, 0.5], n=list(range(7))), python=PYTHON)
+    made.plan()
+    made.handed_in()
+    made.run()
+    first, second = status(made.directory, None, Settings()).failures
+    assert (first.reason, first.count, first.index, first.host) == ("error", 5, 7, "n1")
+    assert first.message == "step 0 of 0.5 is too long"
+    assert first.params == {"dt": 0.5, "n": 0}
+    assert first.suspect == "5 of 7 with dt=0.5"
+    assert (second.count, second.suspect) == (2, "2 of 2 with n=5")
+    shown = CliRunner().invoke(main, ["status", str(made.path)]).output
+    assert "5  error: step 0 of 0.5 is too long" in shown
+    assert "such as index 7 on n1: dt=0.5, n=0; 5 of 7 with dt=0.5" in shown
+    document = CliRunner().invoke(main, ["status", str(made.path), "--json"]).output
+    group = json.loads(document)["failures"][1]
+    assert group["example"] == {"index": 5, "params": {"dt": 0.1, "n": 5}, "host": "n1"}
+
+
+def test_the_error_of_a_command_is_in_tables_and_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "echo reading {x}; echo URL postgresql://me:secret@h/d >&2; echo bad {x} >&2; exit 3"
+    argv = ["/bin/sh", "-c", script]
+    made = MadeSweep(tmp_path, manual([{"x": x} for x in range(3)]), argv=argv)
+    made.plan()
+    made.handed_in()
+    made.run()
+    monkeypatch.setattr(Sweep, "_recorded_cluster", None)  # no cluster
+    row, *_ = Sweep(str(made.path)).query()
+    assert "secret" not in row["error"]
+    assert row["error"].startswith("its process ended with exit code 3: URL postgresql://me:")
+    assert row["error"].endswith("\nbad 0")
+    (group,) = status(made.directory, None, Settings()).failures
+    assert (group.count, group.suspect) == (3, None)
