@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+import hpcsweep
+
 REPOSITORY = Path(__file__).parents[2]
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 with (REPOSITORY / "pyproject.toml").open("rb") as stream:
@@ -43,7 +45,8 @@ def test_every_target_that_is_named_exists() -> None:
 
 
 def test_the_version_stands_in_one_place() -> None:
-    version = PROJECT["version"]
     pages = [REPOSITORY / name for name in ("CITATION.cff", "README.md", "Makefile")]
-    texts = [path.read_text() for path in [*pages, *REPOSITORY.glob("hpcsweep/**/*.py")]]
-    assert not any(re.search(rf"(?<![\d.]){re.escape(version)}(?![\d.])", text) for text in texts)
+    modules = REPOSITORY.glob("hpcsweep/**/*.py")
+    version = rf"(?<![\d.]){re.escape(hpcsweep.__version__)}(?![\d.])"
+    places = [path for path in [*pages, *modules] if re.search(version, path.read_text())]
+    assert places == [REPOSITORY / "hpcsweep/__init__.py"]
