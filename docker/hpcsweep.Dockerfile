@@ -7,6 +7,7 @@ RUN apt-get update --quiet \
 COPY LICENSE README.md pyproject.toml /src/
 COPY hpcsweep /src/hpcsweep
 COPY slurm_templates /src/slurm_templates
+COPY examples/starters /src/examples/starters
 RUN python3 -m venv /opt/hpcsweep \
     && /opt/hpcsweep/bin/pip install --quiet --no-cache-dir '/src[postgres]' \
     && /opt/hpcsweep/bin/pip uninstall --quiet --yes pip setuptools

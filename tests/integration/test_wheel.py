@@ -66,8 +66,8 @@ def test_the_wheel_has_the_package_only(wheel: Path) -> None:
         "hpcsweep",
         f"hpcsweep-{hpcsweep.__version__}.dist-info",
     }
-    for data in ("slurm_templates", "starters"):
-        root = REPOSITORY / data
+    for data, folder in (("slurm_templates", "."), ("starters", "examples")):
+        root = REPOSITORY / folder / data
         files = {str(path.relative_to(root)) for path in root.rglob("*.*") if path.is_file()}
         kept = {path for path in files if "__pycache__" not in path}
         assert kept <= {name.removeprefix(f"hpcsweep/{data}/") for name in names}

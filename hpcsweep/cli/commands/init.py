@@ -16,7 +16,7 @@ from hpcsweep.undo import undo_on_error
 MANIFEST = "manifest.yaml"
 # What stands for the name of the sweep in a manifest.
 NAME = "{name}"
-# Each is a directory of `starters`.
+# Each is a directory of `examples/starters`.
 KINDS = ("function", "command", "table", "training", "mpi")
 
 
@@ -40,7 +40,7 @@ def starter(kind: str) -> dict[str, str]:
     """The files of a kind by name, the manifest first."""
     package = Path(hpcsweep.__file__).parent
     installed = package / "starters"
-    root = (installed if installed.is_dir() else package.parent / "starters") / kind
+    root = (installed if installed.is_dir() else package.parent / "examples" / "starters") / kind
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(root.iterdir())}
     return {MANIFEST: texts.pop(MANIFEST), **texts}
 
