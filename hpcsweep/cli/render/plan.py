@@ -36,7 +36,7 @@ def print_plan(plan: Plan, version: Version, held: int, complete: int, limits: L
         ("under way", f"{held}, left alone" if held else ""),
         ("first", _case(source[plan.indices.select(0)])),
         ("last", _case(source[plan.indices.select(count - 1)])),
-        *(("columns of", note) for note in source.column_notes()),
+        *(("columns", note) for note in source.column_notes()),
         *(("where", note) for note in source.filter_notes()),
         ("a case", case_seconds(plan)),
         ("chunks", f"{tasks_text(plan)}{_cases_per_task(plan, manifest)}{_auto(plan, manifest)}"),
