@@ -78,6 +78,27 @@ def test_status_groups_failures(tmp_path: Path) -> None:
     assert group["example"] == {"index": 5, "params": {"dt": 0.1, "n": 5}, "host": "n1"}
 
 
+def test_conditions_select_by_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = MadeSweep(tmp_path, grid(dt=[0.1, 0.5], n=list(range(7))), python=PYTHON)
+    made.plan()
+    made.handed_in()
+    made.run(restart=1, SLURMD_NODENAME="n7")
+    monkeypatch.setattr(Sweep, "_recorded_cluster", None)  # no cluster
+    sweep = Sweep(str(made.path))
+    failed = [5, 7, 8, 9, 10, 11, 12]
+    for where, indices in {
+        "status == 'failed'": failed,
+        "reason == 'error' and n < 5": failed[1:-1],
+        "reason == None": [index for index in range(14) if index not in failed],
+        "host == 'n7' and dt > 0.1": list(range(7, 14)),
+        "host == 'n1' or attempt != 1 or stale": [],
+        "wall_seconds >= 0 and status != 'complete'": failed,
+        "attempt == 1 and n == 6": [6, 13],
+    }.items():
+        found = [row["index"] for row in sweep.query(where, columns=["index"])]
+        assert (where, found) == (where, indices)
+
+
 def test_the_error_of_a_command_is_in_tables_and_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
