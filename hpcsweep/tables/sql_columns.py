@@ -135,9 +135,10 @@ def _or_infinite(
     if field.column != "metrics":  # no param is infinite
         return number, value
     texts = {_object_text(of): of for of in (inf, -inf)}
-    infinities = [(text == of, cast(repr(number), Numeric)) for of, number in texts.items()]
+    infinities = {of: cast(repr(number), Numeric) for of, number in texts.items()}
     is_infinite = and_(kind == "object", text.in_(list(texts)))
-    return or_(number, is_infinite), case(*infinities, else_=value)
+    # CASE text WHEN …: SQLite extracts the text once for both.
+    return or_(number, is_infinite), case(infinities, value=text, else_=value)
 
 
 def is_nan(field: SqlColumn, dialect: str) -> ColumnElement[bool]:
