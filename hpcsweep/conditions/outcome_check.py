@@ -15,6 +15,11 @@ from hpcsweep.conditions.syntax import conjuncts, names_in, parse
 from hpcsweep.errors import InputError
 
 WHERE = "ok_if"
+# Words that other languages have for values. Every case would lack such a name, and fail.
+_NO_NAMES = {
+    **dict.fromkeys(("true", "false", "null"), "Truth values and null are True, False and None."),
+    **dict.fromkeys(("nan", "NaN", "inf"), "Write isnan(loss), or isfinite(loss)."),
+}
 # Why a case does not satisfy it, by params and metrics; None if it does.
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], "str | None"]
 
@@ -32,6 +37,11 @@ def outcome_check(text: str) -> Check:
     parts = list(conjuncts(condition))
     tests = [compile_condition(part, WHERE) for part in parts]
     names = sorted(set(names_in(condition)))
+    for name in names:
+        if name in _NO_NAMES:
+            raise InputError(
+                f"{name!r} is not a param or metric", where=WHERE, next_step=_NO_NAMES[name]
+            )
 
     def problem(params: Mapping[str, Any], metrics: Mapping[str, Any]) -> str | None:
         values = _values(params, metrics)

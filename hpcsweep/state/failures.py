@@ -122,7 +122,8 @@ def suspect(
     def above(value: tuple[str, str]) -> float:
         return failed[value] - ended[value] * n_failed / max(1, n_ended)
 
-    some = [value for value in failed if failed[value] > 1 and ended[value] < n_ended]
+    # Too many cases have ended where `ended` is empty.
+    some = [value for value in failed if 1 < failed[value] <= ended[value] < n_ended]
     some = [value for value in some if above(value) > 0]
     if not some:
         return None

@@ -47,6 +47,7 @@ def test_a_suspect_is_a_value_with_more_failures_than_its_share() -> None:
     assert suspect(failed, ended, 20, 40) == "18 of 20 with dt=0.5"
     even = Counter({("dt", "0.5"): 10, ("dt", "0.1"): 10, ("n", "1"): 20})
     assert suspect(even, ended, 20, 40) is None
+    assert suspect(failed, Counter(), 20, 10**6) is None  # too many to compare
 
 
 PYTHON = """\

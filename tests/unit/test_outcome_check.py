@@ -61,6 +61,8 @@ def test_problems_of_cases(text: str, metrics: dict[str, Any], problem: str | No
         ("isnan(loss) < 1", "isnan() is no number"),
         ("abs(3) < 4", "is not a comparison"),
         ("loss <", "does not parse"),
+        ("done == true", "'true' is not a param or metric"),
+        ("loss < inf", "'inf' is not a param or metric"),
         ("loss", "is not a comparison"),
         ("__import__('os').system('true')", "is not a function here"),
     ],
