@@ -127,6 +127,7 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"snapshot": None},
         {"isolation": "task"},
         {"inputs": ("a",)},
+        {"ok_if": "x > 1"},
         {"mode": "node"},
         {"mode": "node", "nodes": 3},
         {"interpreter": TaskInterpreter(python="python3", where="m.yaml:1")},
