@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hpcsweep import settings as settings_module
 from hpcsweep import yamltext
-from hpcsweep.cache.run_fill import fill_table
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, InputError
 from hpcsweep.importing import refuse_while_importing
-from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.from_python import document_of
 from hpcsweep.manifest.frozen import named
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.user import resolve
+from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.progress import new_sentences, progress_bar
-from hpcsweep.project.whole_sweep import WholeSweep
 from hpcsweep.records import RERUNS
-from hpcsweep.runs.find import DamageReport
-from hpcsweep.runs.logs import case_logs
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
 from hpcsweep.state.outlook import Outlook
@@ -42,47 +35,24 @@ from hpcsweep.submission.followers import Follower
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
+from hpcsweep.sweep_results import SweepResults
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.tables.arrow import arrow_table
-from hpcsweep.tables.batches import batches_of
-from hpcsweep.tables.collect import collect
-from hpcsweep.tables.columns import TableColumns, TableRow
-from hpcsweep.tables.frames import data_frame
 from hpcsweep.tables.request import (
     Cases,
-    TableArguments,
-    TableRequest,
     selection_of,
-    table_request,
 )
-from hpcsweep.tables.selection import Selection, selected_cases
+from hpcsweep.tables.selection import selected_cases
 from hpcsweep.tables.sweep_cases import SweepCases
-from hpcsweep.terminal_text import visible
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-    from typing_extensions import Unpack
-
     from hpcsweep.tables.sweep_cases import Read
 
 _log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
-# A function that is called with each notice.
-Notify = Callable[[str], None]
-
-
-def print_notice(text: str) -> None:
-    """Print a notice on standard error, like the command line."""
-    sys.stderr.write(f"{visible(text)}\n")
-    sys.stderr.flush()
-
-
-class Sweep(WholeSweep):
+class Sweep(SweepResults):
     """A sweep by name: from a source and a target, from a manifest, or one submitted before.
 
     The constructor writes nothing; `submit` does. Every method *raises* the errors of `errors`.
@@ -201,7 +171,7 @@ class Sweep(WholeSweep):
                 next_step=f"Known are {', '.join(RERUNS)} and None.",
             )
         refuse_while_importing("submit")  # before a cluster is looked for, or started
-        selection, log_notice = selection_of(cases, where, status, last), _logged(notify)
+        selection, log_notice = selection_of(cases, where, status, last), logged(notify)
         other = None if after is None else self._before(after)
         if other is not None:
             if rerun or selection or allow_mixed or replace:
@@ -269,7 +239,7 @@ class Sweep(WholeSweep):
         `progress` shows a bar; `on_change` is called with every look. `notify` is called with what
         keeps tasks in the queue and does not pass by itself, which the bar shows, too.
         """
-        log_notice, seen = _logged(None if progress else notify), set[str]()
+        log_notice, seen = logged(None if progress else notify), set[str]()
         with progress_bar(show=progress) as update:
 
             def show(summary: Summary) -> None:
@@ -300,7 +270,7 @@ class Sweep(WholeSweep):
     def advance(self, *, notify: Notify | None = print_notice) -> Submitted:
         """Send what did not fit, and what `retry` repeats; see `hpcsweep advance`."""
         cluster = registry.require_recorded(self._directory, self._settings)
-        return advance(self._directory, cluster, self._settings, _logged(notify))
+        return advance(self._directory, cluster, self._settings, logged(notify))
 
     def cancel(
         self,
@@ -316,7 +286,7 @@ class Sweep(WholeSweep):
         Selected cases alone are cancelled in whole array tasks; a task that holds other cases, too,
         passes over them.
         """
-        sweep, log_notice = self._directory, _logged(notify)
+        sweep, log_notice = self._directory, logged(notify)
         selection = selection_of(cases, where, status, last)
         selected = selected_cases(selection, sweep.newest(), sweep.path) if selection else None
         if selected is None:
@@ -325,112 +295,6 @@ class Sweep(WholeSweep):
         for line in done.lines if selected else [selection.nothing_found]:
             log_notice(line)
         return done.tasks
-
-    def logs(self, case: int | str) -> str:
-        """What a case logged and printed, by index or case id."""
-        directory = self._directory
-        selection = Selection(cases=str(case))
-        selected = selected_cases(selection, directory.newest(), directory.path)
-        logs = next(case_logs(directory, selected or IndexSet(), DamageReport()))
-        texts = [f"==> {where}\n{text}" for where, text in logs.texts]
-        return f"case {logs.case_id}, index {logs.index}: {logs.state}\n" + "".join(texts)
-
-    def cases(self) -> Iterator[TableRow]:
-        """One dict per index, in index order: params, metrics and what is known."""
-        return iter(self.query())
-
-    def query(
-        self,
-        where: str | None = None,
-        *,
-        cases: Cases = None,
-        status: Sequence[str] = (),
-        last: int | None = None,
-        columns: Sequence[str] = (),
-        attempts: bool = False,
-        mean_over: Sequence[str] = (),
-        group_by: Sequence[str] = (),
-        stats: Sequence[str] = (),
-        pivot: str | None = None,
-        sort: Sequence[str] = (),
-        desc: bool = False,
-        limit: int | None = None,
-        sql: str | None = None,
-        notify: Notify | None = print_notice,
-    ) -> list[TableRow]:
-        """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`.
-
-        With `attempts` there is a row for each attempt: what it asked for and what it used.
-        `mean_over`, `group_by`, `stats` and `pivot` put complete cases together as on the command
-        line; `notify` is called with what is left out. `sort` names the columns that order the
-        rows, with `desc` from the largest values; `limit` is the largest count of rows. `sql`
-        is a SELECT over the rows as `cases`, and over `attempts`; needs DuckDB.
-        """
-        request = table_request(
-            where,
-            cases=cases,
-            status=status,
-            last=last,
-            columns=columns,
-            attempts=attempts,
-            mean_over=mean_over,
-            group_by=group_by,
-            stats=stats,
-            pivot=pivot,
-            sort=sort,
-            desc=desc,
-            limit=limit,
-            sql=sql,
-        )
-
-        def as_dicts(table: TableColumns, rows: Iterator[TableRow]) -> list[TableRow]:
-            some = (row for batch in batches_of(table, rows) for row in batch.rows())
-            return [{name: row[name] for name in table.names if name in row} for row in some]
-
-        return self._collected(request, as_dicts, notify)
-
-    def to_dataframe(
-        self,
-        where: str | None = None,
-        *,
-        notify: Notify | None = print_notice,
-        **arguments: Unpack[TableArguments],
-    ) -> pd.DataFrame:
-        """The rows of `query` as a pandas DataFrame, with its arguments. Needs pandas.
-
-        Where a case lacks an int, the column is of pandas' own Int64: ints stay exact.
-        """
-        return self._collected(table_request(where, **arguments), data_frame, notify)
-
-    def to_arrow(
-        self,
-        where: str | None = None,
-        *,
-        notify: Notify | None = print_notice,
-        **arguments: Unpack[TableArguments],
-    ) -> pa.Table:
-        """The rows of `query` as a pyarrow Table, with its arguments. Needs pyarrow."""
-        return self._collected(table_request(where, **arguments), arrow_table, notify)
-
-    def _collected(
-        self,
-        request: TableRequest,
-        make: Callable[[TableColumns, Iterator[TableRow]], T],
-        notify: Notify | None,
-    ) -> T:
-        """What `make` makes of the columns and rows."""
-        made: list[T] = []
-        collect(
-            self._directory,
-            self._recorded_cluster,
-            self._settings,
-            lambda columns, rows: made.append(make(columns, rows)),
-            replace(request, notify=_logged(notify)),
-        )
-        problem = fill_table(self._directory)
-        if problem:
-            warnings.warn(problem, stacklevel=3)
-        return made[0]
 
     def _before(self, after: Sweep | str) -> SweepDirectory:
         """The sweep after which this one is sent."""
@@ -478,20 +342,5 @@ class Sweep(WholeSweep):
             self._submitted = SweepDirectory.open(self.path)
         return self._submitted
 
-    @property
-    def _recorded_cluster(self) -> Cluster | None:
-        return registry.open_recorded(self._directory, self._settings)
-
     def __repr__(self) -> str:
         return f"<Sweep {self.name!r} in {self.path}>"
-
-
-def _logged(notify: Notify | None) -> Notify:
-    """A function that logs each notice, and passes it on."""
-
-    def log_notice(text: str) -> None:
-        _log.info("%s", text)
-        if notify is not None:
-            notify(text)
-
-    return log_notice

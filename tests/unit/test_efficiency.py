@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import hpcsweep as hs
 from hpcsweep.cli import main
 from hpcsweep.quantities import memory_bytes
 from hpcsweep.records import Reason, Resources, Status
@@ -162,5 +163,6 @@ def test_a_sweep_whose_use_is_known(tmp_path: Path) -> None:
     assert 1.2 <= use["cpu_seconds"]["used"] <= 2.4
     advice = {line["option"]: line["value"] for line in use["advice"]}
     assert use["memory_bytes"]["needed"] < (memory_bytes(advice["mem"]) or 0) <= 300 << 20
+    assert hs.Sweep(str(made.path)).efficiency().to_json()["uses"] == [use]
     text = CliRunner().invoke(main, ["efficiency", str(made.path)]).stdout
     assert f"mem: {advice['mem']}  # instead of 8G" in text
