@@ -19,10 +19,10 @@ from hpcsweep.sweepdir.plan import provenance_of
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.collect import OpenSweep, opened
 from hpcsweep.tables.columns import TableColumns, TableRow, check_columns
-from hpcsweep.tables.groups import marks_of
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import labels_of, union
+from hpcsweep.tables.value_marks import marks_of
 
 # The value of `--on` that stands for the identity of a case: its params and replicate.
 PARAMS = "params"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +15,12 @@ from hpcsweep.tables.batches import TableBatch, TableRows, batches_of, rows_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.points import left_out_text
 from hpcsweep.tables.statistics import statistics_of
+from hpcsweep.tables.value_marks import marks_of
 
 # Kinds of columns whose values are numbers; of a truth value the mean is its share.
 NUMBERS = frozenset({"int", "float", "bool"})
 # What cases used, of which there are statistics beside those of metrics.
 USED = ("wall_seconds", "cpu_seconds", "max_rss_bytes")
-# Types that a dict distinguishes as the identity of a case does; True is not 1.
-_PLAIN = frozenset({int, str, type(None)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,24 +164,6 @@ def complete_rows(batch: TableBatch, left_out: Counter[str]) -> Iterator[int]:
             yield at
         else:
             left_out[status] += 1
-
-
-def marks_of(batch: TableBatch, name: str) -> Sequence[Any]:
-    """What distinguishes the values of a column, as a dict does it: 1 is 1.0, and True is not 1."""
-    values = batch.values[name]
-    nulls = batch.nulls.get(name, ())
-    if not nulls and set(map(type, values)) <= _PLAIN:
-        return values
-    marks = list(map(_mark, values))
-    for at in nulls:
-        marks[at] = ("null",)
-    return marks
-
-
-def _mark(value: Any) -> Any:
-    if type(value) in _PLAIN or (type(value) is float and value == value):  # noqa: PLR0124  # not NaN
-        return value
-    return (type(value).__name__, json.dumps(value, sort_keys=True))
 
 
 def key_params(columns: TableColumns, without: Iterable[str]) -> list[str]:

@@ -12,8 +12,9 @@ from hpcsweep.errors import InputError
 from hpcsweep.tables.batches import TableBatch, batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
-from hpcsweep.tables.groups import complete_rows, marks_of
+from hpcsweep.tables.groups import complete_rows
 from hpcsweep.tables.points import left_out_text
+from hpcsweep.tables.value_marks import marks_of
 
 # Largest count of columns: formats and screens have no room for more.
 ACROSS_MAX = 10_000

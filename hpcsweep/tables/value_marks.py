@@ -1,0 +1,30 @@
+"""What distinguishes the values of a column, to group and to match them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from hpcsweep.tables.batches import TableBatch
+
+# Types that a dict distinguishes as the identity of a case does; True is not 1.
+_PLAIN = frozenset({int, str, type(None)})
+
+
+def marks_of(batch: TableBatch, name: str) -> Sequence[Any]:
+    """What distinguishes the values of a column, as a dict does it: 1 is 1.0, and True is not 1."""
+    values = batch.values[name]
+    nulls = batch.nulls.get(name, ())
+    if not nulls and set(map(type, values)) <= _PLAIN:
+        return values
+    marks = list(map(_mark, values))
+    for at in nulls:
+        marks[at] = ("null",)
+    return marks
+
+
+def _mark(value: Any) -> Any:
+    if type(value) in _PLAIN or (type(value) is float and value == value):  # noqa: PLR0124  # not NaN
+        return value
+    return (type(value).__name__, json.dumps(value, sort_keys=True))
