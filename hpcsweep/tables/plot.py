@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, quantiles, stdev
 from typing import Any
 
 from hpcsweep.errors import ExtraMissing, InputError
@@ -16,7 +17,6 @@ from hpcsweep.terminal_text import one_line
 # Distinct for colour-blind readers and in grey: Okabe and Ito (2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = "osD^vPXd"
-FORMATS = (".png", ".pdf", ".svg")
 # With more lines, a colour bar replaces the legend.
 LEGEND_MAX = 8
 # Lines with more points have no markers.
@@ -31,22 +31,41 @@ SIZE = (7.2, 4.5)
 # Characters of a label in a legend or at an axis, and labels per axis.
 TEXT_CHARACTERS = 40
 TICKS_MAX = 40
+# What a band shows, by its name.
+BAND_TEXTS = {
+    "sd": "one standard deviation",
+    "sem": "the standard error of the mean",
+    "iqr": "the middle half of the values (quartiles)",
+}
+# Where a format keeps a description. None leaves the time out: one input, one file.
+METADATA: dict[str, tuple[str, dict[str, None]]] = {
+    ".png": ("Description", {}),
+    ".pdf": ("Subject", {"CreationDate": None}),
+    ".svg": ("Description", {"Date": None}),
+}
 
 
 def draw(
-    rows: Iterable[Mapping[str, Any]], axes: Axes, path: Path, params: Iterable[str] = ()
+    rows: Iterable[Mapping[str, Any]],
+    axes: Axes,
+    path: Path,
+    params: Iterable[str] = (),
+    about: str = "",
 ) -> list[str]:
     """Draw a figure. *Writes* `path` atomically; its suffix selects the format.
+
+    `about` goes into the metadata of the file.
 
     Returns the notes printed below it: which cases are not drawn, and what was averaged.
     *Raises* ExtraMissing without matplotlib, InputError for data that cannot be drawn,
     SweepError if the file cannot be written.
     """
-    if path.suffix not in FORMATS:
-        raise InputError(f"{path} is not a {', '.join(FORMATS)}", where="--output")
+    if path.suffix not in METADATA:
+        raise InputError(f"{path} is not a {', '.join(METADATA)}", where="--output")
     data = points(rows, axes, params)
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  # rarely needed
+        from matplotlib import rc_context  # noqa: PLC0415  # rarely needed
+        from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise ExtraMissing(
             "matplotlib is not installed",
@@ -60,8 +79,11 @@ def draw(
     lines = [line for note in notes for line in textwrap.wrap(_literal(note), NOTE_CHARACTERS)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
     _enlarge(figure, plane, len(lines))
-    with atomic_output(path) as output:
-        figure.savefig(output, dpi=200, format=path.suffix[1:])
+    key, no_time = METADATA[path.suffix]
+    metadata = no_time | {"Title": one_line(axes.title), key: one_line(about)}
+    # Without a salt the ids inside an SVG are random.
+    with rc_context({"svg.hashsalt": "hpcsweep"}), atomic_output(path) as output:
+        figure.savefig(output, dpi=200, format=path.suffix[1:], metadata=metadata)
     return notes
 
 
@@ -71,12 +93,15 @@ def _notes(data: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
     if data.left_out:
         notes[0] += f"; not drawn: {left_out_text(data.left_out)}"
     if pooled := data.params_named("pooled"):
-        notes.append(f"mean over cases that differ in {', '.join(pooled)}; small dots: the cases")
-    if data.has_bands:
-        notes.append("band: one standard deviation of replicates, within their range")
+        dots = any(line.has_params_pooled for line in data.lines.values())
+        averaged = f"averaged over {', '.join(pooled)}: {data.cases_per_point()}"
+        notes.append(f"{averaged}; small dots: the cases" if dots else averaged)
+    for band in sorted(data.bands(axes.band)):
+        of_replicates = " of replicates" if axes.band is None else ""
+        notes.append(f"band: {BAND_TEXTS[band]}{of_replicates}, within their range")
     if scattered := data.params_named("scattered"):
         notes.append(f"no lines: the points differ in {', '.join(scattered)}, too")
-    if len(data.lines) > len(COLOURS) * len(MARKERS) and _scale_of(data) is None:
+    if len(data.lines) > len(COLOURS) * len(MARKERS) and _scale_of(data, axes) is None:
         notes.append(f"more than {len(COLOURS) * len(MARKERS)} lines: colours and markers repeat")
     if logarithmic and axes.log is None:
         notes.append(f"logarithmic: {' and '.join(logarithmic)}; --log none draws it linear")
@@ -84,13 +109,14 @@ def _notes(data: Points, axes: Axes, logarithmic: list[str]) -> list[str]:
 
 
 def _lines(figure: Any, plane: Any, data: Points, axes: Axes) -> None:
-    scale, ticks = _scale_of(data), data.tick_positions()
+    scale, ticks = _scale_of(data, axes), data.tick_positions()
     for position, (by, line) in enumerate(data.lines.items()):
         label = _literal(f"{axes.by} = {_label(by)}") if axes.by and not scale else None
         colour = scale.to_rgba(by) if scale else COLOURS[position % len(COLOURS)]
         # Offset by one per 8 lines: all 64 pairs of colour and marker are distinct.
         marker = MARKERS[0 if scale else (position + position // len(COLOURS)) % len(MARKERS)]
-        _line(plane, line, ticks, {"color": colour, "marker": marker, "label": label})
+        style = {"color": colour, "marker": marker, "label": label}
+        _line(plane, line, ticks, line.band(axes.band), style)
     if scale:
         bar = figure.colorbar(scale, ax=plane, pad=0.02)
         bar.set_label(_literal(axes.by or ""), fontsize=13)
@@ -116,7 +142,7 @@ def _enlarge(figure: Any, plane: Any, note_lines: int) -> None:
     figure.set_size_inches(width + max(0.0, beside - width / 3), height + max(0.0, below - 0.7))
 
 
-def _line(plane: Any, line: Line, ticks: dict[Any, int], style: dict[str, Any]) -> None:
+def _line(plane: Any, line: Line, ticks: dict[Any, int], band: str, style: dict[str, Any]) -> None:
     """Draw a line through the means; only points if a connecting line would mislead."""
     xs = [ticks.get(x, x) for x in line.points]
     values = [point.values for point in line.points.values()]
@@ -135,7 +161,7 @@ def _line(plane: Any, line: Line, ticks: dict[Any, int], style: dict[str, Any]) 
         markeredgewidth=0.6,
         **style,
     )
-    if line.pooled:
+    if line.has_params_pooled:
         cases = [(x, y) for x, some in zip(xs, values, strict=True) for y in some]
         plane.plot(
             *zip(*cases, strict=True),
@@ -146,26 +172,43 @@ def _line(plane: Any, line: Line, ticks: dict[Any, int], style: dict[str, Any]) 
             alpha=0.4,
             zorder=1,
         )
-    elif any(len(some) > 1 for some in values):
-        spread = [stdev(some) if len(some) > 1 else 0.0 for some in values]
-        pairs = list(zip(means, spread, values, strict=True))
-        # Clip to the observed range: mean minus deviation may be negative for a positive quantity.
-        low = [max(mean - deviation, min(some)) for mean, deviation, some in pairs]
-        high = [min(mean + deviation, max(some)) for mean, deviation, some in pairs]
+    if band != "none":
+        low, high = zip(*(_spread(some, band) for some in values), strict=True)
         if joined:
             plane.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
         else:
             plane.vlines(xs, low, high, color=colour, alpha=0.4, linewidth=3)
 
 
-def _scale_of(data: Points) -> Any:
-    """A colour scale for many numeric lines; None if a legend is used."""
-    if len(data.lines) <= LEGEND_MAX or not all(isinstance(by, int | float) for by in data.lines):
+def _spread(values: list[float], band: str) -> tuple[float, float]:
+    """Where the band begins and ends at a point."""
+    if len(values) == 1:
+        return values[0], values[0]
+    if band == "iqr":
+        first, _, third = quantiles(values, n=4, method="inclusive")
+        return first, third
+    mean = fmean(values)
+    half = stdev(values) / (math.sqrt(len(values)) if band == "sem" else 1.0)
+    # Clip to the observed range: mean minus deviation may be negative for a positive quantity.
+    return max(mean - half, min(values)), min(mean + half, max(values))
+
+
+def _scale_of(data: Points, axes: Axes) -> Any:
+    """A colour scale for many numeric lines; None if a legend is used. *Raises* InputError."""
+    asked = axes.log is not None and "by" in axes.log
+    if asked and not all(isinstance(by, int | float) and by > 0 for by in data.lines):
+        raise InputError(
+            f"{axes.by} has texts, or values of 0 or less, which have no logarithm",
+            where="--log",
+        )
+    is_numeric = all(isinstance(by, int | float) for by in data.lines)
+    if not asked and (len(data.lines) <= LEGEND_MAX or not is_numeric):
         return None
     from matplotlib.cm import ScalarMappable  # noqa: PLC0415  # rarely needed
     from matplotlib.colors import LogNorm, Normalize  # noqa: PLC0415
 
-    kind = LogNorm if is_logarithmic(data.lines) else Normalize
+    logarithmic = asked or (axes.log is None and is_logarithmic(data.lines))
+    kind = LogNorm if logarithmic else Normalize
     return ScalarMappable(kind(min(data.lines), max(data.lines)), "viridis")
 
 

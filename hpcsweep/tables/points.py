@@ -16,6 +16,10 @@ from hpcsweep.records import Status
 # An axis whose values are positive and span at least this ratio gets a logarithmic scale; on a
 # linear one most points would overlap.
 DECADES = 1000.0
+# The column that tells repetitions of a case apart; it is no param.
+REPLICATE = "replicate"
+# What a band may show.
+BANDS = ("none", "sd", "sem", "iqr")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,8 +29,10 @@ class Axes:
     x: str
     y: str
     by: str | None = None
-    # The logarithmic axes, of "x" and "y"; None selects them by their values.
+    # The logarithmic axes, of "x", "y" and "by"; None selects them by their values.
     log: tuple[str, ...] | None = None
+    # One of `BANDS`; None is "sd" of cases that differ only in their replicate, else "none".
+    band: str | None = None
     title: str = ""
 
     @property
@@ -50,10 +56,21 @@ class Line:
     """The points of one value of `by`, in order of x."""
 
     points: dict[Any, Point] = field(default_factory=dict)
-    # Params that differ between cases at the same point.
+    # Params, or `REPLICATE`, that differ between cases at the same point.
     pooled: set[str] = field(default_factory=set)
     # Params that differ from point to point, and are not monotone in x.
     scattered: set[str] = field(default_factory=set)
+
+    @property
+    def has_params_pooled(self) -> bool:
+        """Whether cases at the same point differ in more than their replicate."""
+        return bool(self.pooled - {REPLICATE})
+
+    def band(self, asked: str | None) -> str:
+        """Which of `BANDS` it gets; "none" if each point is one case."""
+        if all(len(point.values) == 1 for point in self.points.values()):
+            return "none"
+        return asked or ("none" if self.has_params_pooled else "sd")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,13 +102,16 @@ class Points:
         points = chain.from_iterable(line.points.values() for line in self.lines.values())
         return list(chain.from_iterable(point.values for point in points))
 
-    @property
-    def has_bands(self) -> bool:
-        """Whether cases at the same point differ only in their replicate."""
-        return any(
-            not line.pooled and any(len(point.values) > 1 for point in line.points.values())
-            for line in self.lines.values()
-        )
+    def bands(self, asked: str | None) -> set[str]:
+        """Which of `BANDS` are drawn."""
+        return {line.band(asked) for line in self.lines.values()} - {"none"}
+
+    def cases_per_point(self) -> str:
+        """How many cases the points have, like `2 to 4 cases a point`."""
+        points = chain.from_iterable(line.points.values() for line in self.lines.values())
+        counts = {len(point.values) for point in points}
+        most = f"{max(counts)} case{'s' if max(counts) > 1 else ''} a point"
+        return most if len(counts) == 1 else f"{min(counts)} to {most}"
 
 
 def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] = ()) -> Points:
@@ -99,7 +119,7 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
 
     *Raises* InputError if nothing can be drawn, or if y is not a number.
     """
-    others = [name for name in params if name not in axes.columns]
+    others = [name for name in (*params, REPLICATE) if name not in axes.columns]
     lines: dict[Any, Line] = {}
     left_out: Counter[str] = Counter()
     drawn = 0
@@ -181,7 +201,7 @@ def _sorted(values: Iterable[Any]) -> list[Any]:
 def _scattered(line: Line) -> Iterator[str]:
     """Params that differ between points, except those monotone in x, like derived ones."""
     points = list(line.points.values())
-    for name in points[0].others if points else ():
+    for name in points[0].others.keys() - {REPLICATE} if points else ():
         texts = [point.others[name] for point in points]
         if name not in line.pooled and len(set(texts)) > 1 and not _is_monotone(texts):
             yield name

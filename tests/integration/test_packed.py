@@ -60,7 +60,11 @@ def test_a_figure(emulated: Cluster, tmp_path: Path) -> None:
     project = Project(emulated, tmp_path, 4, target=TARGET, replicates=3, chunk=12)
     project.submit("--wait")
     project.cli("plot", project.name, "--x", "x", "--y", "square")
-    assert (project.sweep / "square-over-x.png").read_bytes().startswith(b"\x89PNG")
+    figure = (project.sweep / "square-over-x.png").read_bytes()
+    assert figure.startswith(b"\x89PNG")
+    (manifest,) = (path.name for path in (project.sweep / "manifests").iterdir())
+    about = f"manifest {manifest}; hpcsweep plot {project.name} --x x --y square"
+    assert about.encode() in figure
     project.cli(
         "plot",
         project.name,

@@ -192,7 +192,7 @@ def test_a_mean_over_a_parameter_is_named_and_has_no_band(
         one | {"y": one["a"] * one["b"]} for one in grid(a=(1, 2, 3), b=(1, 10), replicate=(0, 1))
     ]
     notes = draw(rows, Axes(x="a", y="y"), tmp_path / "a.png", ["a", "b"])
-    assert notes[1:] == ["mean over cases that differ in b; small dots: the cases"]
+    assert notes[1:] == ["averaged over b, replicate: 4 cases a point; small dots: the cases"]
     plane = drawn[0].axes[0]
     assert list(plane.collections) == []
     mean, cases = plane.get_lines()
@@ -207,10 +207,58 @@ def test_a_band_is_of_replicates_and_within_their_range(
     times = (0.01, 0.02, 5.0)
     rows = [{"a": a, "seconds": s * a, "replicate": r} for a in (1, 2) for r, s in enumerate(times)]
     notes = draw(rows, Axes(x="a", y="seconds"), tmp_path / "a.png", ["a"])
-    assert notes[1] == "band: one standard deviation of replicates, within their range"
+    assert notes[1:3] == [
+        "averaged over replicate: 3 cases a point",
+        "band: one standard deviation of replicates, within their range",
+    ]
     (band,) = drawn[0].axes[0].collections
     low = min(np.asarray(path.vertices)[:, 1].min() for path in band.get_paths())
     assert low == 0.01
+
+
+def test_points_of_some_cases_say_how_many(tmp_path: Path) -> None:
+    rows = [{"a": a, "y": a, "replicate": r} for a in (1, 2, 3) for r in range(a)]
+    notes = draw(rows, Axes(x="a", y="y"), tmp_path / "a.png", ["a"])
+    assert notes[1] == "averaged over replicate: 1 to 3 cases a point"
+    assert draw(rows[:1], Axes(x="a", y="y"), tmp_path / "a.png", ["a"])[1:] == []
+
+
+@pytest.mark.parametrize(
+    ("band", "ends", "said"),
+    [
+        ("sd", (3 - math.sqrt(2.5), 3 + math.sqrt(2.5)), "one standard deviation, "),
+        ("sem", (3 - math.sqrt(0.5), 3 + math.sqrt(0.5)), "the standard error of the mean, "),
+        ("iqr", (2, 4), "the middle half of the values (quartiles), "),
+    ],
+)
+def test_a_band_that_is_asked_for_is_drawn(
+    tmp_path: Path, drawn: list[Figure], band: str, ends: tuple[float, float], said: str
+) -> None:
+    rows = [{"a": a, "b": b, "y": b} for a in (1, 2) for b in range(1, 6)]
+    notes = draw(rows, Axes(x="a", y="y", band=band), tmp_path / "a.png", ["a", "b"])
+    assert notes[2:] == [f"band: {said}within their range"]
+    (collection,) = drawn[0].axes[0].collections
+    ys = np.concatenate([np.asarray(path.vertices)[:, 1] for path in collection.get_paths()])
+    assert (ys.min(), ys.max()) == pytest.approx(ends)
+    replicates = [{"a": a, "y": r, "replicate": r} for a in (1, 2) for r in range(3)]
+    notes = draw(replicates, Axes(x="a", y="y", band="none"), tmp_path / "b.png", ["a"])
+    assert notes[1:] == ["averaged over replicate: 3 cases a point"]
+    assert list(drawn[1].axes[0].collections) == []
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
+def test_a_file_says_where_it_comes_from(tmp_path: Path, suffix: str) -> None:
+    about = "manifest 0123abcd; hpcsweep plot s --x x"
+    axes = Axes(x="x", y="y", by="k", title="a sweep")
+    first, again = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    for path in (first, again):
+        draw(ROWS, axes, path, about=about)
+    assert first.read_bytes() == again.read_bytes()
+    assert about.encode() in first.read_bytes()
+    assert b"a sweep" in first.read_bytes()
+    assert b"CreationDate" not in first.read_bytes()
+    draw(ROWS, axes, first, about="\x1b]0;\udcff\x00é")  # what no XML may have
+    assert first.read_bytes() != again.read_bytes()
 
 
 def test_cases_that_are_not_drawn_are_counted(tmp_path: Path, drawn: list[Figure]) -> None:
@@ -240,6 +288,20 @@ def test_colours_of_decades_are_logarithmic(tmp_path: Path, drawn: list[Figure])
     colours = [to_rgb(line.get_color()) for line in drawn[0].axes[0].get_lines()]
     steps = [abs(after[1] - before[1]) for before, after in pairwise(colours)]
     assert min(steps) > 0.02  # on a linear scale all but one are the same
+
+
+def test_colours_are_logarithmic_where_it_is_asked(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [{"x": x, "y": k, "k": k} for x in (1, 2) for k in range(1, 4)]
+    draw(rows, Axes(x="x", y="y", by="k", log=("by",)), tmp_path / "a.png")
+    plane, scale = drawn[0].axes
+    assert (scale.get_yscale(), plane.get_yscale()) == ("log", "linear")
+    axes = Axes(x="x", y="y", by="k", log=("by",))
+    for by in (0, "a"):
+        with pytest.raises(InputError, match="k has texts, or values of 0 or less"):
+            draw([*rows, {"x": 1, "y": 1, "k": by}], axes, tmp_path / "b.png")
+    decades = [row | {"k": 10.0 ** row["k"] + i} for i, row in enumerate(rows * 4)]
+    draw(decades, Axes(x="x", y="y", by="k", log=("none",)), tmp_path / "a.png")
+    assert drawn[1].axes[1].get_yscale() == "linear"
 
 
 def test_axes_of_decades_are_logarithmic_by_default(tmp_path: Path, drawn: list[Figure]) -> None:

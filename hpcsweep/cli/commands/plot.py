@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,12 @@ if TYPE_CHECKING:
 @click.option("--x", required=True, metavar="COLUMN", help="What is drawn to the right.")
 @click.option("--y", required=True, metavar="COLUMN", help="What is drawn upwards, a number.")
 @click.option("--by", metavar="COLUMN", help="A line for each of its values.")
-@click.option("--log", "logs_of", metavar="AXIS[,…]", help="Logarithmic axes: x, y, x,y or none.")
+@click.option("--log", "logs_of", metavar="AXIS[,…]", help="Logarithmic axes: x, y, by or none.")
+@click.option(
+    "--band",
+    type=click.Choice(["none", "sd", "sem", "iqr"]),
+    help="Around a mean; by default sd of cases that differ only in replicate, else none.",
+)
 @selection_options
 @click.option("--output", type=file_option, help="The file.")
 @common
@@ -32,6 +39,7 @@ def command(
     y: str,
     by: str | None,
     logs_of: str | None,
+    band: str | None,
     output: Path | None,
     selection: Selection,
     **shared: Any,
@@ -41,10 +49,12 @@ def command(
     The file is Y-over-X.png in the sweep's directory unless --output names one: png, pdf or svg.
     Several cases at one point are drawn as their mean; replicates with a band of one standard
     deviation. What is not drawn, and what a mean puts together, is said here and below the figure.
+    The file's metadata has the manifest's fingerprint and the command line.
     """
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.render.summary import changed_inputs, other_code
     from hpcsweep.ids import slug
+    from hpcsweep.redact import redact
     from hpcsweep.tables import plot
     from hpcsweep.tables.collect import collect
     from hpcsweep.tables.points import Axes
@@ -53,10 +63,12 @@ def command(
     context = load_context(**shared)
     directory = context.sweep(sweep)
     chosen = set(words(logs_of))
-    if not (chosen <= {"x", "y"} or chosen == {"none"}):
-        raise click.UsageError("--log takes x, y, x,y or none")
+    if not (chosen <= {"x", "y", "by"} or chosen == {"none"}):
+        raise click.UsageError("--log takes x, y, by with commas between them, or none")
+    if "by" in chosen and by is None:
+        raise click.UsageError("--log by needs --by COLUMN")
     log = words(logs_of) if chosen else None
-    axes = Axes(x=x, y=y, by=by, log=log, title=directory.name)
+    axes = Axes(x=x, y=y, by=by, log=log, band=band, title=directory.name)
     place = Path() if directory.archive else directory.path
     path = output or place / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
     request = TableRequest(
@@ -64,7 +76,9 @@ def command(
     )
 
     def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
-        for note in plot.draw(rows, axes, path, columns.params.values()):
+        command_line = redact(shlex.join(["hpcsweep", *sys.argv[1:]]))
+        about = f"manifest {directory.newest_manifest()}; {command_line}"
+        for note in plot.draw(rows, axes, path, columns.params.values(), about):
             notify(note)
 
     done = collect(directory, context.cluster_of(directory), context.settings, take, request)
