@@ -26,6 +26,7 @@ _PATIENCE_S = 2.0
 class Description(TypedDict):
     """What `db status --json` prints."""
 
+    schema: str
     directory: str
     service: str
     # The `store:` of a manifest.
@@ -60,6 +61,7 @@ def describe(directory: DatabaseDirectory, settings: Settings) -> Description:
     job = record["job"] if record else None
     since = datetime.fromtimestamp(record["started"], UTC) if record else None
     return {
+        "schema": "hpcsweep.db-status/1",
         "directory": str(directory.path),
         "service": directory.service,
         "store": directory.store,

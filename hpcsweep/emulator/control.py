@@ -136,7 +136,11 @@ def exists(state_dir: Path) -> bool:
 
 def describe(state_dir: Path) -> dict[str, Any]:
     """Whether it runs, its nodes, and its jobs by state. Starts nothing."""
-    facts: dict[str, Any] = {"directory": str(state_dir), "running": is_running(state_dir)}
+    facts: dict[str, Any] = {
+        "schema": "hpcsweep.emulator-status/1",
+        "directory": str(state_dir),
+        "running": is_running(state_dir),
+    }
     if facts["running"]:
         answer = client.ask(state_dir, {"do": "cluster"}, start=False)
         size = f"{answer['config']['cpus']} CPUs, {answer['config']['mem_mb']} MB"

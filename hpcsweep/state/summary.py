@@ -151,6 +151,7 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """The document of `status --json`."""
         return {
+            "schema": "hpcsweep.status/1",
             "name": self.name,
             "path": self.path,
             "manifest": self.manifest,

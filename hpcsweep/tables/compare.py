@@ -144,6 +144,7 @@ class SweepComparison:
     def to_json(self) -> dict[str, Any]:
         """The document of `compare --json`."""
         return {
+            "schema": "hpcsweep.compare/1",
             "a": self.a.to_json(),
             "b": self.b.to_json(),
             "both": self.both,

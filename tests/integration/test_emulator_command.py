@@ -14,6 +14,7 @@ from hpcsweep import emulator
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.widening import widened
 from tests.support.clusters import HPCSWEEP
+from tests.support.documents import checked
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -41,11 +42,12 @@ def command(tmp_path: Path) -> Iterator[Command]:
 
 def test_start_status_and_stop(command: Command, tmp_path: Path) -> None:
     down = command(HPCSWEEP, "emulator", "status", "--json")
-    assert json.loads(down.stdout)["running"] is False
+    assert checked("emulator-status", json.loads(down.stdout))["running"] is False
     done = command(HPCSWEEP, "emulator", "start", "--nodes", "2", "--cpus", "3", "--mem", "500")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "state/hpcsweep/emulator").stat().st_mode & 0o777 == 0o700
-    found = json.loads(command(HPCSWEEP, "emulator", "status", "--json").stdout)
+    up = command(HPCSWEEP, "emulator", "status", "--json")
+    found = checked("emulator-status", json.loads(up.stdout))
     assert found["nodes"] == {"n1": "idle, 3 CPUs, 500 MB", "n2": "idle, 3 CPUs, 500 MB"}
     assert "stopped" in command(HPCSWEEP, "emulator", "stop").stdout
     assert "not running" in command(HPCSWEEP, "emulator", "stop").stdout

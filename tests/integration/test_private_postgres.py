@@ -19,6 +19,7 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.clusters import QUICK
+from tests.support.documents import checked
 from tests.support.ordinary_user import OrdinaryUser, ordinary_user
 from tests.support.processes import kill, owned_by
 from tests.support.slurm_cluster import PrivateSlurm
@@ -63,7 +64,8 @@ def submit(user: OrdinaryUser, name: str, cases: int, service: str) -> None:
 
 def status(user: OrdinaryUser, place: str) -> dict[str, Any]:
     """What `db status --json` says."""
-    found: dict[str, Any] = json.loads(user.does("db", "status", place, "--json"))
+    text = user.does("db", "status", place, "--json")
+    found: dict[str, Any] = checked("db-status", json.loads(text))
     return found
 
 

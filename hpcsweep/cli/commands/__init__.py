@@ -11,7 +11,7 @@ from __future__ import annotations
 COMMANDS = {
     "init": (".init", "Write a manifest and a target to begin with."),
     "import": (".import_manifest", "Write a manifest from a file of another tool."),
-    "schema": (".schema", "Print the JSON Schema of a manifest, for an editor."),
+    "schema": (".schema", "Print the JSON Schema of a manifest, or of a command's JSON document."),
     "validate": (".validate", "Check a manifest and report all of its mistakes."),
     "plan": (".plan", "Show what a submit would send."),
     "run": (".run", "Run one case here, with the seed that it has on the cluster."),

@@ -89,7 +89,8 @@ def _follow(context: Context, sweep: SweepDirectory, indices: IndexSet) -> None:
 def _document(logs: CaseLogs) -> dict[str, Any]:
     texts = [{"where": where, "text": text} for where, text in logs.texts]
     excess = logs.memory.to_json() if logs.memory else None
-    head = {"index": logs.index, "case_id": logs.case_id, "state": logs.state}
+    schema = {"schema": "hpcsweep.logs/1"}
+    head = schema | {"index": logs.index, "case_id": logs.case_id, "state": logs.state}
     return head | {"memory_excess": excess, "attempts": logs.attempts, "texts": texts}
 
 

@@ -1,17 +1,26 @@
-"""`schema`: print the JSON Schema of manifests."""
+"""`schema`: print the JSON Schema of manifests, or of a command's JSON document."""
 
 from __future__ import annotations
 
 import click
 
+from hpcsweep.cli import documents
+
 
 @click.command("schema")
-def command() -> None:
-    """Print the JSON Schema of a manifest, for an editor.
+@click.argument(
+    "name",
+    metavar="[NAME]",
+    type=click.Choice(["manifest", *documents.DOCUMENTS]),
+    default="manifest",
+)
+def command(name: str) -> None:
+    """Print the JSON Schema of a manifest, or of a command's JSON document.
 
-    It completes keys and marks mistakes while you write: `hpcsweep schema > schema.json`.
+    That of a manifest completes keys and marks mistakes while you write: `hpcsweep schema >
+    schema.json`. NAME is a command, such as status, logs or db-status; the default is manifest.
     """
     from hpcsweep.cli.render.console import print_document
-    from hpcsweep.manifest.model import json_schema
+    from hpcsweep.manifest import model
 
-    print_document(json_schema())
+    print_document(model.json_schema() if name == "manifest" else documents.json_schema(name))
