@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from statistics import fmean
 from typing import Any
 
 from hpcsweep.errors import InputError
@@ -20,20 +21,63 @@ DECADES = 1000.0
 REPLICATE = "replicate"
 # What a band may show.
 BANDS = ("none", "sd", "sem", "iqr")
+# The columns that each kind of figure needs; there is no place for others than these and `by`.
+NEEDED = {
+    "line": ("x", "y"),
+    "scatter": ("x", "y"),
+    "heat": ("x", "y", "by"),
+    "box": ("x", "y"),
+    "ecdf": ("x",),
+    "hist": ("x",),
+}
+# The scales that may be logarithmic; the others have a place for each value.
+SCALES = {
+    "line": ("x", "y", "by"),
+    "scatter": ("x", "y", "by"),
+    "heat": ("y",),
+    "box": ("y", "by"),
+    "ecdf": ("x", "y", "by"),
+    "hist": ("x", "y", "by"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Axes:
     """What to draw: columns of the table."""
 
+    # A key of `NEEDED`.
+    kind: str = "line"
     x: str
-    y: str
+    # None where the numbers are those of x, and their count is drawn upwards.
+    y: str | None = None
     by: str | None = None
     # The logarithmic axes, of "x", "y" and "by"; None selects them by their values.
     log: tuple[str, ...] | None = None
     # One of `BANDS`; None is "sd" of cases that differ only in their replicate, else "none".
     band: str | None = None
     title: str = ""
+
+    def __post_init__(self) -> None:
+        """*Raises* InputError for a column that is missing, or that has no place."""
+        given = [which for which in ("x", "y", "by") if getattr(self, which)]
+        needed = NEEDED[self.kind]
+        for which in needed:
+            if which not in given:
+                raise InputError(f"--kind {self.kind} needs --{which} COLUMN", where=f"--{which}")
+        for which in given:
+            if which not in (*needed, "by"):
+                what = f"--kind {self.kind} has no --{which}: it counts the values of --x"
+                raise InputError(what, where=f"--{which}", next_step="Leave it out.")
+        for which in set(self.log or ()) - {"none", *SCALES[self.kind]}:
+            what = f"--kind {self.kind} has a place for each value of {which}, no scale"
+            raise InputError(what, where="--log", next_step=f"Leave {which} out.")
+        if self.band and self.kind != "line":
+            raise InputError("only --kind line has bands", where="--band")
+
+    @property
+    def numbers(self) -> str:
+        """The column of the numbers that are drawn."""
+        return self.y or self.x
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -90,27 +134,33 @@ class Points:
         """All values of x."""
         return list(chain.from_iterable(line.points for line in self.lines.values()))
 
+    def places(self) -> dict[Any, int]:
+        """The place of each x among all, in order."""
+        return {x: place for place, x in enumerate(_sorted(set(self.xs())))}
+
     def tick_positions(self) -> dict[Any, int]:
         """The tick position of each x on a text axis; empty for a numeric axis."""
-        xs = set(self.xs())
-        if not any(isinstance(x, str) for x in xs):
-            return {}
-        return {x: place for place, x in enumerate(_sorted(xs))}
+        return self.places() if any(isinstance(x, str) for x in self.xs()) else {}
 
     def ys(self) -> list[float]:
         """All values of y."""
         points = chain.from_iterable(line.points.values() for line in self.lines.values())
         return list(chain.from_iterable(point.values for point in points))
 
+    def means(self) -> list[float]:
+        """The mean of each point."""
+        points = chain.from_iterable(line.points.values() for line in self.lines.values())
+        return [fmean(point.values) for point in points]
+
     def bands(self, asked: str | None) -> set[str]:
         """Which of `BANDS` are drawn."""
         return {line.band(asked) for line in self.lines.values()} - {"none"}
 
-    def cases_per_point(self) -> str:
+    def cases_per_point(self, what: str = "point") -> str:
         """How many cases the points have, like `2 to 4 cases a point`."""
         points = chain.from_iterable(line.points.values() for line in self.lines.values())
         counts = {len(point.values) for point in points}
-        most = f"{max(counts)} case{'s' if max(counts) > 1 else ''} a point"
+        most = f"{max(counts)} case{'s' if max(counts) > 1 else ''} a {what}"
         return most if len(counts) == 1 else f"{min(counts)} to {most}"
 
 
@@ -130,13 +180,13 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
             continue
         drawn += 1
         line = lines.setdefault(_plain(row[axes.by]) if axes.by else None, Line())
-        point = line.points.setdefault(_plain(row[axes.x]), Point())
+        point = line.points.setdefault(_plain(row[axes.x]) if axes.y else None, Point())
         texts = {name: json.dumps(row.get(name), sort_keys=True) for name in others}
         if point.values:
             line.pooled |= {name for name in others if point.others[name] != texts[name]}
         else:
             point.others = texts
-        point.values.append(float(row[axes.y]))
+        point.values.append(float(row[axes.numbers]))
     if not drawn:
         reasons = left_out_text(left_out) or "there is no case"
         raise InputError(
@@ -159,10 +209,11 @@ def _exclusion_reason(row: Mapping[str, Any], axes: Axes) -> str:
     for name in axes.columns:
         if row.get(name) is None:
             return f"without {name}"
-    y = row[axes.y]
-    if isinstance(y, bool) or not isinstance(y, int | float):
-        raise InputError(f"{axes.y} is not a number: {y!r:.60}", where="--y")
-    for name in (axes.x, axes.y):
+    number = row[axes.numbers]
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        where = "--y" if axes.y else "--x"
+        raise InputError(f"{axes.numbers} is not a number: {number!r:.60}", where=where)
+    for name in (axes.x, axes.numbers):
         if isinstance(row[name], int | float) and not _is_finite(row[name]):
             return f"whose {name} is not a finite number"
     return ""
@@ -220,3 +271,27 @@ def is_logarithmic(values: Iterable[Any]) -> bool:
     items = list(values)
     are_positive = all(isinstance(value, int | float) and value > 0 for value in items)
     return are_positive and bool(items) and max(items) >= DECADES * min(items)
+
+
+def logarithmic_scales(data: Points, axes: Axes) -> list[str]:
+    """The logarithmic ones of x, y and by: those asked for, or those whose values call for it.
+
+    *Raises* InputError for values that have no logarithm.
+    """
+    if axes.y is None:
+        values: dict[str, list[Any]] = {"x": data.ys(), "y": [1]}  # a count is positive
+    else:
+        values = {"x": data.xs(), "y": data.means() if axes.kind == "heat" else data.ys()}
+    values["by"] = list(data.lines) if axes.by else []
+    chosen = []
+    for which in SCALES[axes.kind]:
+        if not (which in axes.log if axes.log is not None else is_logarithmic(values[which])):
+            continue
+        texts = any(isinstance(value, str) for value in values[which])
+        if texts or any(value <= 0 for value in values[which]):
+            what = "texts" if texts else "values of 0 or less"
+            raise InputError(
+                f"{getattr(axes, which)} has {what}, which have no logarithm", where="--log"
+            )
+        chosen.append(which)
+    return chosen

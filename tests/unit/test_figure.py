@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from hpcsweep.cli.commands.plot import command
 from hpcsweep.errors import ExtraMissing, InputError, SweepError
+from hpcsweep.tables.figure_kinds import KINDS
 from hpcsweep.tables.plot import draw
-from hpcsweep.tables.points import Axes, points
+from hpcsweep.tables.points import BANDS, NEEDED, SCALES, Axes, points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -297,7 +299,7 @@ def test_colours_are_logarithmic_where_it_is_asked(tmp_path: Path, drawn: list[F
     assert (scale.get_yscale(), plane.get_yscale()) == ("log", "linear")
     axes = Axes(x="x", y="y", by="k", log=("by",))
     for by in (0, "a"):
-        with pytest.raises(InputError, match="k has texts, or values of 0 or less"):
+        with pytest.raises(InputError, match=r"k has (texts|values of 0 or less), which"):
             draw([*rows, {"x": 1, "y": 1, "k": by}], axes, tmp_path / "b.png")
     decades = [row | {"k": 10.0 ** row["k"] + i} for i, row in enumerate(rows * 4)]
     draw(decades, Axes(x="x", y="y", by="k", log=("none",)), tmp_path / "a.png")
@@ -358,3 +360,133 @@ def test_no_two_lines_look_alike(tmp_path: Path, drawn: list[Figure]) -> None:
     assert len(looks) == 64
     notes = draw(lines_of(65), Axes(x="x", y="y", by="k"), tmp_path / "a.png")
     assert notes[1] == "more than 64 lines: colours and markers repeat"
+
+
+# --- the kinds of figures -------------------------------------------------------------------------
+
+CASES = [
+    one | {"y": float(one["a"] * one["b"] + one["replicate"])}
+    for one in grid(a=(1, 2, 5), b=(10, 20), replicate=(0, 1, 2))
+    if (one["a"], one["b"]) != (5, 20)
+]
+
+
+def axes_of(kind: str, **more: Any) -> Axes:
+    if "y" in NEEDED[kind]:
+        return Axes(kind=kind, x="a", y="y", **more)
+    return Axes(kind=kind, x="y", **more)
+
+
+def test_kinds_and_bands_are_those_of_the_command() -> None:
+    choices = {option.name: getattr(option.type, "choices", ()) for option in command.params}
+    assert tuple(choices["kind"]) == tuple(KINDS) == tuple(NEEDED) == tuple(SCALES)
+    assert tuple(choices["band"]) == BANDS
+
+
+def test_a_scatter_has_a_point_for_each_case(tmp_path: Path, drawn: list[Figure]) -> None:
+    notes = draw(CASES, axes_of("scatter", by="b"), tmp_path / "a.png", ["a", "b"])
+    assert notes == ["15 of 15 cases are drawn"]
+    ten, twenty = drawn[0].axes[0].get_lines()
+    assert np.asarray(ten.get_xdata()).tolist() == [1, 1, 1, 2, 2, 2, 5, 5, 5]
+    assert np.asarray(twenty.get_ydata()).tolist() == [20, 21, 22, 40, 41, 42]
+    assert {line.get_linestyle() for line in (ten, twenty)} == {"None"}
+
+
+def test_heat_has_a_cell_for_each_pair(tmp_path: Path, drawn: list[Figure]) -> None:
+    notes = draw(CASES, axes_of("heat", by="b"), tmp_path / "a.png", ["a", "b"])
+    assert notes[1:] == [
+        "averaged over replicate: 3 cases a cell",
+        "grey: 1 of 6 cells have no case",
+    ]
+    plane, bar = drawn[0].axes
+    (mesh,) = plane.collections
+    cells = mesh.get_array()
+    assert cells is not None
+    assert np.ravel(cells).tolist() == [11, 21, 51, 21, 41, None]
+    assert [text.get_text() for text in plane.get_xticklabels()] == ["1", "2", "5"]
+    assert [text.get_text() for text in plane.get_yticklabels()] == ["10", "20"]
+    assert (plane.get_xlabel(), plane.get_ylabel(), bar.get_ylabel()) == ("a", "b", "y")
+
+
+def test_boxes_stand_beside_each_other(tmp_path: Path, drawn: list[Figure]) -> None:
+    notes = draw(CASES, axes_of("box", by="b"), tmp_path / "a.png", ["a", "b"])
+    assert notes[1] == "cases that differ in replicate: 3 cases a box"
+    plane = drawn[0].axes[0]
+    assert len(plane.patches) == 5
+    medians = [line for line in plane.get_lines() if line.get_color() == "black"]
+    heights = {height for line in medians for height in np.asarray(line.get_ydata()).tolist()}
+    assert heights >= {11, 21, 51, 41}
+    legend = plane.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["b = 10", "b = 20"]
+    assert [text.get_text() for text in plane.get_xticklabels()] == ["1", "2", "5"]
+
+
+def test_an_ecdf_ends_at_all_cases(tmp_path: Path, drawn: list[Figure]) -> None:
+    notes = draw(CASES, axes_of("ecdf"), tmp_path / "a.png", ["a", "b"])
+    assert notes[1:] == ["cases that differ in a, b, replicate: 15 cases a curve"]
+    (curve,) = drawn[0].axes[0].get_lines()
+    ends = [np.asarray(data).max() for data in (curve.get_xdata(), curve.get_ydata())]
+    assert ends == [52.0, 1.0]
+    assert drawn[0].axes[0].get_ylabel() == "share of cases"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0],
+        [2.0, 2.0],
+        [1.0, math.nextafter(1.0, 2)],
+        [-3.0, 0.0, 1e300],
+        [0.1 * 3**k for k in range(30)],  # logarithmic, and no end is a power of ten
+        [float(row["y"]) for row in CASES],
+    ],
+)
+def test_a_histogram_counts_every_case(
+    tmp_path: Path, drawn: list[Figure], values: list[float]
+) -> None:
+    draw([{"y": value} for value in values], axes_of("hist"), tmp_path / "a.png")
+    Rectangle = import_module("matplotlib.patches").Rectangle  # noqa: N806
+    plane = drawn[0].axes[0]
+    heights = [bar.get_bbox().height for bar in plane.patches if isinstance(bar, Rectangle)]
+    assert sum(heights) == len(values)
+    assert plane.get_ylabel() == "cases"
+
+
+def test_a_histogram_beyond_floats_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="span more than a float can hold"):
+        draw([{"y": -1.7e308}, {"y": 1.7e308}], axes_of("hist"), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", list(NEEDED))
+def test_every_kind_takes_one_case_and_long_texts(
+    tmp_path: Path, drawn: list[Figure], kind: str
+) -> None:
+    text = "long $text$ " * 1000
+    rows = [{"a": f"{n}{text}", "b": f"{n}{text}", "y": float(n)} for n in range(12)]
+    for some in (rows[:1], rows):
+        notes = draw(some, axes_of(kind, by="b"), tmp_path / "a.png", ["a", "b"])
+        assert notes[0] == f"{len(some)} of {len(some)} cases are drawn"
+    labels = drawn[1].axes[0].get_xticklabels()
+    assert max(len(label.get_text()) for label in labels) < 50
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kind": "heat", "y": "y"}, "--kind heat needs --by COLUMN"),
+        ({"kind": "line"}, "--kind line needs --y COLUMN"),
+        ({"kind": "hist", "y": "y"}, "--kind hist has no --y"),
+        ({"kind": "box", "y": "y", "log": ("x",)}, "--kind box has a place for each value of x"),
+        ({"kind": "box", "y": "y", "band": "sd"}, "only --kind line has bands"),
+    ],
+)
+def test_what_a_kind_has_no_place_for_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Axes(x="a", **given)
+
+
+def test_more_boxes_than_can_be_seen_are_refused(tmp_path: Path) -> None:
+    rows = [{"a": n, "y": 1.0} for n in range(401)]
+    with pytest.raises(InputError, match="401 boxes are too many to be seen, at most 400"):
+        draw(rows, axes_of("box"), tmp_path / "a.png")

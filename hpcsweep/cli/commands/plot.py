@@ -22,8 +22,17 @@ if TYPE_CHECKING:
 @click.command("plot")
 @sweep_argument
 @click.option("--x", required=True, metavar="COLUMN", help="What is drawn to the right.")
-@click.option("--y", required=True, metavar="COLUMN", help="What is drawn upwards, a number.")
+@click.option(
+    "--y", metavar="COLUMN", help="What is drawn upwards, a number; ecdf and hist count x instead."
+)
 @click.option("--by", metavar="COLUMN", help="A line for each of its values.")
+@click.option(
+    "--kind",
+    type=click.Choice(["line", "scatter", "heat", "box", "ecdf", "hist"]),
+    default="line",
+    show_default=True,
+    help="The kind of figure: heat has a cell for each x and --by, in the colour of y.",
+)
 @click.option("--log", "logs_of", metavar="AXIS[,…]", help="Logarithmic axes: x, y, by or none.")
 @click.option(
     "--band",
@@ -36,8 +45,9 @@ if TYPE_CHECKING:
 def command(
     sweep: str,
     x: str,
-    y: str,
+    y: str | None,
     by: str | None,
+    kind: str,
     logs_of: str | None,
     band: str | None,
     output: Path | None,
@@ -46,9 +56,11 @@ def command(
 ) -> None:
     """Draw one column over another, of the complete cases.
 
-    The file is Y-over-X.png in the sweep's directory unless --output names one: png, pdf or svg.
-    Several cases at one point are drawn as their mean; replicates with a band of one standard
-    deviation. What is not drawn, and what a mean puts together, is said here and below the figure.
+    The file is Y-over-X.png in the sweep's directory (of another kind Y-over-X-KIND.png) unless
+    --output names one: png, pdf or svg.
+    Lines and heat show the mean of several cases at one point; lines of replicates have a band of
+    one standard deviation. What is not drawn, and what a mean puts together, is said here and below
+    the figure.
     The file's metadata has the manifest's fingerprint and the command line.
     """
     from hpcsweep.cli.notices import notify
@@ -68,9 +80,10 @@ def command(
     if "by" in chosen and by is None:
         raise click.UsageError("--log by needs --by COLUMN")
     log = words(logs_of) if chosen else None
-    axes = Axes(x=x, y=y, by=by, log=log, band=band, title=directory.name)
+    axes = Axes(kind=kind, x=x, y=y, by=by, log=log, band=band, title=directory.name)
     place = Path() if directory.archive else directory.path
-    path = output or place / f"{slug(y, 60)}-over-{slug(x, 60)}.png"
+    name = "-over-".join(slug(column, 60) for column in (y, x) if column)
+    path = output or place / f"{name}{'' if kind == 'line' else f'-{kind}'}.png"
     request = TableRequest(
         selection=selection, columns=axes.columns, named_by="--x, --y, --by", notify=notify
     )
