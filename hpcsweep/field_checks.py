@@ -198,6 +198,10 @@ NUMBERS = Field(
         _types(values) == {list} and set(map(len, values)) == {2} and _all_inside(NUMBER, values)
     ),
 )
+PAIRS = Field(
+    "a list of pairs of finite numbers",
+    lambda values: _types(values) == {list} and _all_inside(NUMBERS, values),
+)
 TEXTS = Field(
     "a list of texts", lambda values: _types(values) == {list} and _all_inside(TEXT, values)
 )

@@ -128,6 +128,21 @@ class CanaryPart(_JsonObject):
     """Count of the cases that wait for them."""
 
 
+class PacePart(_JsonObject):
+    """How fast cases end, by what earlier commands counted."""
+
+    ended: int
+    """Count of cases that ended in the last `seconds`."""
+    seconds: float
+    per_hour: float
+    left: int
+    """Count of cases that are under way, or are sent when there is room."""
+    left_s: float | None
+    """Seconds for these at this rate; null if few cases ended."""
+    left_s_least: float | None
+    left_s_most: float | None
+
+
 class RunningCasePart(_JsonObject):
     """A case that runs, and what it used at the last heartbeat of its task."""
 
@@ -203,6 +218,12 @@ class StatusDocument(_JsonObject):
     canary: CanaryPart | None
     followers: list[str]
     """The names of the sweeps that are sent after this one."""
+    slowest_s: float | None
+    """Of complete cases."""
+    largest_bytes: int | None
+    """Of complete cases."""
+    pace: PacePart | None
+    """Null if nothing is under way, or it is not known."""
     running: list[RunningCasePart]
     """The first fifty, the one that began first before others."""
     failures: list[FailureGroupPart]

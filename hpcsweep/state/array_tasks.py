@@ -95,6 +95,8 @@ class ArrayTasks:
     polled_at: float | None = None
     # Why the last poll failed.
     problem: str | None = None
+    # Times, and the counts of cases that had ended by then: see `state/pace`.
+    progress: list[list[float]] = field(default_factory=list)
     # Time from which on it can be certain that all cancelled tasks are over, seconds of the epoch;
     # None if no cancelled task is open.
     certain_from: float | None = None

@@ -14,7 +14,17 @@ from typing import Any, Literal, TypedDict, get_args
 
 from hpcsweep.cluster.jobs import Element
 from hpcsweep.errors import SweepError
-from hpcsweep.field_checks import NUMBER, NUMBERS, TEXT, TEXTS, by_name, mismatch, one_of, schema
+from hpcsweep.field_checks import (
+    NUMBER,
+    NUMBERS,
+    PAIRS,
+    TEXT,
+    TEXTS,
+    by_name,
+    mismatch,
+    one_of,
+    schema,
+)
 from hpcsweep.files import (
     DOCUMENT_MAX,
     json_bytes,
@@ -66,6 +76,8 @@ class ClusterMemory(TypedDict, total=False):
     over: dict[str, str]
     hints: dict[str, str]
     words: dict[str, float]
+    # Times, and the counts of cases that had ended by then: see `state/pace`.
+    progress: list[list[float]]
     # Of the closing jobs that were asked about last: the time, their ids, and state and reason of
     # those that the queue knew; absent if it did not answer.
     closing_tried: float
@@ -94,6 +106,7 @@ _MEMORY = schema(
         "words": by_name(NUMBER),
         "heard": TEXTS,
         "missed": TEXTS,
+        "progress": PAIRS,
         "closing_tried": NUMBER,
         "closing_ids": TEXTS,
         "closing": by_name(TEXTS),

@@ -249,6 +249,7 @@ def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:
     tasks.answered = frozenset(memory.get("heard", ()))
     tasks.missed = frozenset(memory.get("missed", ()))
     tasks.next_start = memory.get("next_start")
+    tasks.progress = memory.get("progress") or []
     alive, waiting = memory.get("alive", {}), memory.get("waiting", {})
     for by_chunk, by_key in ((tasks.alive, alive), (tasks.waiting, waiting)):
         for sent in tasks.parts:

@@ -19,6 +19,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.failures import FailureGroup, failure_groups
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.over import is_over
+from hpcsweep.state.pace import pace
 from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import Reduced, current_reduce
 from hpcsweep.state.running import running_cases
@@ -86,6 +87,7 @@ def _status(
         summary = replace(
             summary,
             stopped=stopped(sweep, sweep_index),
+            pace=pace(sweep, outlook) if within is None else None,
             running=running_cases(sweep, sweep_index, outlook.indices(State.RUNNING)),
             followers=_followers(sweep),
             failures=_failures(sweep_index, outlook),

@@ -19,6 +19,7 @@ from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.failures import FailureGroup
 from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State
+from hpcsweep.state.pace import Pace
 from hpcsweep.state.paused import Paused, paused
 from hpcsweep.state.reduced import Reduced
 from hpcsweep.state.running import RunningCase
@@ -82,7 +83,11 @@ class Summary:
     canary: CanaryCounts | None = None
     # Running cases and what they use, at most `SHOWN_MAX`, the one that began first before others.
     running: tuple[RunningCase, ...] = ()
-
+    # Of complete cases: seconds of the slowest, bytes of the largest; None if not known.
+    slowest_s: float | None = None
+    largest_bytes: int | None = None
+    # How fast cases end; None if nothing is under way, or it is not known.
+    pace: Pace | None = None
     # The largest groups of failed cases.
     failures: tuple[FailureGroup, ...] = ()
 
@@ -185,6 +190,9 @@ class Summary:
             "reduce": self.reduced.to_json() if self.reduced else None,
             "canary": self.canary.to_json() if self.canary else None,
             "followers": list(self.followers),
+            "slowest_s": self.slowest_s,
+            "largest_bytes": self.largest_bytes,
+            "pace": self.pace.to_json() if self.pace else None,
             "running": [case.to_json() for case in self.running],
             "failures": [group.to_json() for group in self.failures],
             "complete": self.is_complete,
@@ -205,6 +213,7 @@ def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> 
         if group.reason:
             reasons[group.reason.value] += group.indices.count
     manifest, tasks = outlook.version.manifest, outlook.tasks
+    complete = [group for group in outlook.groups if group.status is Status.COMPLETE]
     return Summary(
         name=sweep.name,
         path=sweep.shown_path,
@@ -226,6 +235,8 @@ def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> 
         paused=paused(sweep, outlook.paused),
         excluded_nodes=tuple(node_facts(sweep.path)),
         canary=canary_counts(outlook),
+        slowest_s=max((group.wall_seconds or 0.0 for group in complete), default=0.0) or None,
+        largest_bytes=max((group.max_rss_bytes or 0 for group in complete), default=0) or None,
         memory=max(_memory_excesses(outlook), key=lambda excess: excess.ratio, default=None),
     )
 

@@ -19,6 +19,7 @@ from hpcsweep.records import Resources, Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state.canary import CanaryCounts
+from hpcsweep.state.pace import Pace
 from hpcsweep.state.paused import Paused
 from hpcsweep.state.reduced import Reduced
 from hpcsweep.state.running import RunningCase
@@ -56,6 +57,8 @@ PARTS: list[dict[str, Any]] = [
     {"reduced": Reduced(sweep="s", when=COMPLETE, status=Status.FAILED, reason="error")},
     {"canary": CanaryCounts(cases=5, complete=1, under_way=4, others=10)},
     {"followers": {"t": COMPLETE}, "lost": 0, "given_up": {"error": IndexSet.of([1, 3])}},
+    {"pace": Pace(ended=3, seconds=60.0, left=4)},
+    {"pace": Pace(ended=30, seconds=60.0, left=4)},
     {"running": (RunningCase(index=1, case_id="0" * 16, host=None, seconds=1.5),)},
     {"next_start": "2026-11-29T10:00:00+01:00", "torn": {"a.jsonl": 2}, "problem": "no answer"},
 ]

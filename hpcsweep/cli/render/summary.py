@@ -11,6 +11,7 @@ from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.failing_nodes import excluded_line
 from hpcsweep.state.failures import failure_lines
 from hpcsweep.state.given_up import given_up_lines
+from hpcsweep.state.pace import Pace
 from hpcsweep.state.running import RunningCase
 from hpcsweep.state.summary import Summary
 
@@ -49,6 +50,8 @@ def print_summary(summary: Summary) -> None:
         print_line(f"what they wait for: {', '.join(passing)}")
     if summary.next_start:
         print_line(f"Slurm expects the next of them to start at {summary.next_start}")
+    if summary.tasks:
+        _print_pace(summary)
     _print_running(summary)
     _print_failures(summary)
     _print_problems(summary)
@@ -62,6 +65,28 @@ def print_summary(summary: Summary) -> None:
             print_line((line, "yellow"))
     elif summary.is_settled and not summary.is_complete:
         print_line(f"Nothing is under way. {_next_step(summary)}")
+
+
+def _print_pace(summary: Summary) -> None:
+    """How fast cases end and when the rest will have, and the most that a case took."""
+    if summary.pace:
+        print_line(pace_text(summary.pace))
+    most = []
+    if summary.slowest_s is not None:
+        most.append(f"the slowest took {duration(summary.slowest_s)}")
+    if summary.largest_bytes is not None:
+        most.append(f"the largest used {size_text(summary.largest_bytes)}")
+    if most:
+        print_line(f"complete cases: {', '.join(most)}")
+
+
+def pace_text(pace: Pace) -> str:
+    """The rate, and the time for what is left with its spread."""
+    rate = f"{pace.per_hour:.3g} cases an hour in the last {duration(pace.seconds)}"
+    if pace.left_s is None or not pace.left:
+        return rate
+    likely, least, most = map(duration, pace.left_s)
+    return f"{rate}; at this rate the other {pace.left} take {likely} ({least} to {most})"
 
 
 def _print_running(summary: Summary) -> None:
