@@ -35,7 +35,7 @@ def progress_bar(
     if not show:
         yield lambda _: None
     elif not console.is_terminal:
-        yield _print_changes()
+        yield print_changes()
     else:
         with Progress(console=console) as bar:
             task = bar.add_task("", total=None)
@@ -70,7 +70,8 @@ def new_sentences(summary: Summary, seen: set[str]) -> list[str]:
     return new
 
 
-def _print_changes() -> Callable[[Summary], None]:
+def print_changes() -> Callable[[Summary], None]:
+    """A function that prints a line on standard error when a summary has something new."""
     last = ""
     seen: set[str] = set()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 
 import click
@@ -190,16 +191,20 @@ def _wait(
 
 
 def watch(
-    context: Context, cluster: Cluster, sweep: SweepDirectory, selection: IndexSet | None = None
+    context: Context,
+    cluster: Cluster,
+    sweep: SweepDirectory,
+    selection: IndexSet | None = None,
+    show: Callable[[Console], AbstractContextManager[Callable[[Summary], None]]] = progress_bar,
 ) -> Summary:
     """Show the progress until nothing more will happen; the state of the selected cases then.
 
-    Advances the sweep meanwhile, unless it is another user's.
+    `show` draws it. Advances the sweep meanwhile, unless it is another user's.
     """
     try:
         # The bar's own escape sequences reach the terminal.
         console = Console(file=streams.bare(sys.stderr), highlight=False)
-        with progress_bar(console) as update:
+        with show(console) as update:
             if sweep.is_writable:
                 summary = follow(sweep, cluster, context.settings, update, notify)
             else:

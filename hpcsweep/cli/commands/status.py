@@ -17,7 +17,7 @@ from hpcsweep.cli.options import common, json_option, sweep_argument
 @click.option(
     "--watch",
     is_flag=True,
-    help="Show the progress until nothing more will happen, and advance the sweep meanwhile.",
+    help="Show it in place until nothing more will happen, and advance the sweep meanwhile.",
 )
 @common
 def command(sweep: str, as_json: bool, check: bool, watch: bool, **shared: Any) -> None:
@@ -30,10 +30,12 @@ def command(sweep: str, as_json: bool, check: bool, watch: bool, **shared: Any) 
     context = load_context(**shared)
     directory = context.sweep(sweep)
     if watch:
-        from hpcsweep.cli import sending
+        from hpcsweep.cli.live import live_summary
+        from hpcsweep.cli.sending import watch as follow
         from hpcsweep.cluster import registry
 
-        sending.watch(context, registry.require_recorded(directory, context.settings), directory)
+        cluster = registry.require_recorded(directory, context.settings)
+        follow(context, cluster, directory, show=live_summary)
     summary = status(directory, context.cluster_of(directory), context.settings, check=check)
     if as_json:
         print_document(summary.to_json())
