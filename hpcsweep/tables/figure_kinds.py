@@ -16,6 +16,7 @@ from hpcsweep.tables.figure_style import (
     set_places,
     style_axes,
 )
+from hpcsweep.tables.parallel_axes import draw_parallel
 from hpcsweep.tables.points import Line
 
 # Lines with more points have no markers.
@@ -238,4 +239,5 @@ KINDS: dict[str, Callable[[Canvas], None]] = {
     "box": draw_boxes,
     "ecdf": draw_ecdf,
     "hist": draw_histogram,
+    "parallel": draw_parallel,
 }

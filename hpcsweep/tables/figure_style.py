@@ -23,6 +23,8 @@ SIZE = (7.2, 4.5)
 # Characters of a label in a legend or at an axis, and labels per axis.
 TEXT_CHARACTERS = 40
 TICKS_MAX = 40
+# Kinds without an upward scale.
+HAS_Y_AS_COLOUR = ("heat", "parallel")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,16 +63,17 @@ def label_of(value: Any) -> str:
     return short(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def short(text: str) -> str:
+def short(text: str, length: int = TEXT_CHARACTERS) -> str:
     """A text that fits at an axis."""
-    return text if len(text) <= TEXT_CHARACTERS else f"{text[: TEXT_CHARACTERS - 1]}…"
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def colour_scale(data: Points, axes: Axes, logarithmic: list[str]) -> Any:
     """A colour scale for many numeric lines; None if a legend is used."""
     is_asked = axes.log is not None and "by" in axes.log
-    is_numeric = all(isinstance(by, int | float) for by in data.lines)
-    if axes.kind == "heat" or not is_numeric or not (is_asked or len(data.lines) > LEGEND_MAX):
+    if axes.kind in HAS_Y_AS_COLOUR or not (is_asked or len(data.lines) > LEGEND_MAX):
+        return None
+    if not all(isinstance(by, int | float) for by in data.lines):
         return None
     return mappable(list(data.lines), "by" in logarithmic)
 
@@ -126,7 +129,7 @@ def style_axes(canvas: Canvas, x: str, y: str) -> None:
     plane, axes = canvas.plane, canvas.axes
     ranges = {"x": canvas.data.xs() if axes.y else canvas.data.ys(), "y": canvas.data.ys()}
     for which in ("x", "y"):
-        if which in canvas.logarithmic and axes.kind != "heat":
+        if which in canvas.logarithmic and axes.kind not in HAS_Y_AS_COLOUR:
             getattr(plane, f"set_{which}scale")("log")
             if which == "x" or axes.y:
                 some = ranges[which]
@@ -136,7 +139,7 @@ def style_axes(canvas: Canvas, x: str, y: str) -> None:
     if axes.title:
         plane.set_title(literal(axes.title), fontsize=15, loc="left", pad=10)
     plane.tick_params(labelsize=12)
-    if axes.kind != "heat":
+    if axes.kind not in HAS_Y_AS_COLOUR:
         plane.grid(visible=True, color="0.85", linewidth=0.8)
     plane.set_axisbelow(True)
     for side in ("top", "right"):

@@ -106,6 +106,8 @@ def _notes(canvas: Canvas) -> Iterator[str]:
             yield f"no lines: the points differ in {', '.join(scattered)}, too"
     if axes.kind == "box":
         yield BOX_TEXT
+    if axes.kind == "parallel":
+        yield f"a line for each case, through its parameters; on top: the largest {axes.numbers}"
     if axes.kind == "heat":
         cells = len(data.lines) * len(data.places())
         if empty := cells - len(data.xs()):
@@ -126,7 +128,7 @@ def _drawn(data: Points) -> str:
 def _pooled(data: Points, axes: Axes) -> Iterator[str]:
     """What the cases at one point differ in, where that is not seen."""
     names = ", ".join(data.params_named("pooled"))
-    if not names or axes.kind == "scatter":
+    if not names or axes.kind in ("scatter", "parallel"):
         return
     count = data.cases_per_point(POINT_NAMES[axes.kind])
     if axes.kind in ("line", "heat"):

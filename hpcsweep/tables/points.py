@@ -21,7 +21,7 @@ DECADES = 1000.0
 REPLICATE = "replicate"
 # What a band may show.
 BANDS = ("none", "sd", "sem", "iqr")
-# The columns that each kind of figure needs; there is no place for others than these and `by`.
+# The columns that each kind of figure needs.
 NEEDED = {
     "line": ("x", "y"),
     "scatter": ("x", "y"),
@@ -29,6 +29,13 @@ NEEDED = {
     "box": ("x", "y"),
     "ecdf": ("x",),
     "hist": ("x",),
+    "parallel": ("y",),
+}
+# The columns that it has no place for, and why.
+REFUSED = {
+    "ecdf": {"y": "it counts the values of --x"},
+    "hist": {"y": "it counts the values of --x"},
+    "parallel": {"x": "it has an axis for each parameter", "by": "its colour is that of --y"},
 }
 # The scales that may be logarithmic; the others have a place for each value.
 SCALES = {
@@ -38,6 +45,7 @@ SCALES = {
     "box": ("y", "by"),
     "ecdf": ("x", "y", "by"),
     "hist": ("x", "y", "by"),
+    "parallel": ("y",),
 }
 
 
@@ -47,7 +55,8 @@ class Axes:
 
     # A key of `NEEDED`.
     kind: str = "line"
-    x: str
+    # Empty where each parameter has an axis.
+    x: str = ""
     # None where the numbers are those of x, and their count is drawn upwards.
     y: str | None = None
     by: str | None = None
@@ -59,14 +68,12 @@ class Axes:
 
     def __post_init__(self) -> None:
         """*Raises* InputError for a column that is missing, or that has no place."""
-        given = [which for which in ("x", "y", "by") if getattr(self, which)]
-        needed = NEEDED[self.kind]
-        for which in needed:
-            if which not in given:
+        for which in NEEDED[self.kind]:
+            if not getattr(self, which):
                 raise InputError(f"--kind {self.kind} needs --{which} COLUMN", where=f"--{which}")
-        for which in given:
-            if which not in (*needed, "by"):
-                what = f"--kind {self.kind} has no --{which}: it counts the values of --x"
+        for which, why in REFUSED.get(self.kind, {}).items():
+            if getattr(self, which):
+                what = f"--kind {self.kind} has no --{which}: {why}"
                 raise InputError(what, where=f"--{which}", next_step="Leave it out.")
         for which in set(self.log or ()) - {"none", *SCALES[self.kind]}:
             what = f"--kind {self.kind} has a place for each value of {which}, no scale"
@@ -125,6 +132,8 @@ class Points:
     drawn: int
     # Count of left-out cases, by reason.
     left_out: Counter[str]
+    # The params of each case, by column, of a figure with an axis for each of them.
+    cases: list[dict[str, Any]] = field(default_factory=list)
 
     def params_named(self, kind: str) -> list[str]:
         """The params that are `pooled` or `scattered` in any line."""
@@ -136,7 +145,7 @@ class Points:
 
     def places(self) -> dict[Any, int]:
         """The place of each x among all, in order."""
-        return {x: place for place, x in enumerate(_sorted(set(self.xs())))}
+        return {x: place for place, x in enumerate(sorted_values(set(self.xs())))}
 
     def tick_positions(self) -> dict[Any, int]:
         """The tick position of each x on a text axis; empty for a numeric axis."""
@@ -169,7 +178,9 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
 
     *Raises* InputError if nothing can be drawn, or if y is not a number.
     """
-    others = [name for name in (*params, REPLICATE) if name not in axes.columns]
+    names = list(params)
+    others = [name for name in (*names, REPLICATE) if name not in axes.columns]
+    cases: list[dict[str, Any]] = []
     lines: dict[Any, Line] = {}
     left_out: Counter[str] = Counter()
     drawn = 0
@@ -180,20 +191,22 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
             continue
         drawn += 1
         line = lines.setdefault(_plain(row[axes.by]) if axes.by else None, Line())
-        point = line.points.setdefault(_plain(row[axes.x]) if axes.y else None, Point())
+        point = line.points.setdefault(_plain(row[axes.x]) if axes.x and axes.y else None, Point())
         texts = {name: json.dumps(row.get(name), sort_keys=True) for name in others}
         if point.values:
             line.pooled |= {name for name in others if point.others[name] != texts[name]}
         else:
             point.others = texts
         point.values.append(float(row[axes.numbers]))
+        if axes.kind == "parallel":
+            cases.append({name: _plain(row.get(name)) for name in names})
     if not drawn:
         reasons = left_out_text(left_out) or "there is no case"
         raise InputError(
             f"no complete case has {' and '.join(axes.columns)}: {reasons}",
             next_step="`hpcsweep collect SWEEP` shows what there is.",
         )
-    return Points(lines=_sorted_lines(lines), drawn=drawn, left_out=left_out)
+    return Points(lines=_sorted_lines(lines), drawn=drawn, left_out=left_out, cases=cases)
 
 
 def left_out_text(left_out: Counter[str]) -> str:
@@ -214,12 +227,13 @@ def _exclusion_reason(row: Mapping[str, Any], axes: Axes) -> str:
         where = "--y" if axes.y else "--x"
         raise InputError(f"{axes.numbers} is not a number: {number!r:.60}", where=where)
     for name in (axes.x, axes.numbers):
-        if isinstance(row[name], int | float) and not _is_finite(row[name]):
+        if name and isinstance(row[name], int | float) and not is_finite(row[name]):
             return f"whose {name} is not a finite number"
     return ""
 
 
-def _is_finite(value: float) -> bool:
+def is_finite(value: float) -> bool:
+    """Whether a float can hold the number, and it is neither NaN nor infinite."""
     try:
         return math.isfinite(value)
     except OverflowError:  # an int that exceeds the floats
@@ -235,14 +249,14 @@ def _plain(value: Any) -> Any:
 
 def _sorted_lines(lines: dict[Any, Line]) -> dict[Any, Line]:
     """Sort lines by `by`, and points by x."""
-    ordered = {by: lines[by] for by in _sorted(lines)}
+    ordered = {by: lines[by] for by in sorted_values(lines)}
     for line in ordered.values():
-        line.points = {x: line.points[x] for x in _sorted(line.points)}
+        line.points = {x: line.points[x] for x in sorted_values(line.points)}
         line.scattered = set(_scattered(line))
     return ordered
 
 
-def _sorted(values: Iterable[Any]) -> list[Any]:
+def sorted_values(values: Iterable[Any]) -> list[Any]:
     """Sort numbers by size, then texts by name."""
     return sorted(
         values, key=lambda value: (isinstance(value, str), "" if value is None else value)

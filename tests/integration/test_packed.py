@@ -83,7 +83,13 @@ def test_a_figure(emulated: Cluster, tmp_path: Path) -> None:
     )
     text = (tmp_path / "figure.svg").read_text()
     assert text.lstrip().startswith("<?xml")
+    project.cli("plot", project.name, "--kind", "hist", "--x", "square")
+    assert (project.sweep / "square-hist.png").read_bytes().startswith(b"\x89PNG")
     for wrong, code in (
+        (["--x", "x"], 2),
+        (["--x", "x", "--y", "square", "--kind", "heat"], 2),
+        (["--x", "x", "--y", "square", "--kind", "hist"], 3),
+        (["--y", "square", "--kind", "parallel"], 3),
         (["--x", "x", "--y", "none"], 3),
         (["--x", "x", "--y", "square", "--log", "z"], 2),
         (["--x", "x", "--y", "square", "--log", "x"], 3),

@@ -372,6 +372,8 @@ CASES = [
 
 
 def axes_of(kind: str, **more: Any) -> Axes:
+    if "x" not in NEEDED[kind]:
+        return Axes(kind=kind, y="y")
     if "y" in NEEDED[kind]:
         return Axes(kind=kind, x="a", y="y", **more)
     return Axes(kind=kind, x="y", **more)
@@ -464,7 +466,7 @@ def test_every_kind_takes_one_case_and_long_texts(
 ) -> None:
     text = "long $text$ " * 1000
     rows = [{"a": f"{n}{text}", "b": f"{n}{text}", "y": float(n)} for n in range(12)]
-    for some in (rows[:1], rows):
+    for some in (rows[:2] if kind == "parallel" else rows[:1], rows):
         notes = draw(some, axes_of(kind, by="b"), tmp_path / "a.png", ["a", "b"])
         assert notes[0] == f"{len(some)} of {len(some)} cases are drawn"
     labels = drawn[1].axes[0].get_xticklabels()
@@ -477,6 +479,7 @@ def test_every_kind_takes_one_case_and_long_texts(
         ({"kind": "heat", "y": "y"}, "--kind heat needs --by COLUMN"),
         ({"kind": "line"}, "--kind line needs --y COLUMN"),
         ({"kind": "hist", "y": "y"}, "--kind hist has no --y"),
+        ({"kind": "parallel", "y": "y"}, "--kind parallel has no --x: it has an axis for each"),
         ({"kind": "box", "y": "y", "log": ("x",)}, "--kind box has a place for each value of x"),
         ({"kind": "box", "y": "y", "band": "sd"}, "only --kind line has bands"),
     ],
@@ -490,3 +493,28 @@ def test_more_boxes_than_can_be_seen_are_refused(tmp_path: Path) -> None:
     rows = [{"a": n, "y": 1.0} for n in range(401)]
     with pytest.raises(InputError, match="401 boxes are too many to be seen, at most 400"):
         draw(rows, axes_of("box"), tmp_path / "a.png")
+
+
+def test_parallel_axes_have_a_line_for_each_case(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [row | {"c": 1, "name": f"n{row['b']}", "k": 10.0 ** row["a"]} for row in CASES]
+    params = ["a", "b", "c", "k", "name"]
+    notes = draw(rows, axes_of("parallel"), tmp_path / "a.png", params)
+    assert notes[1:] == ["a line for each case, through its parameters; on top: the largest y"]
+    plane, bar = drawn[0].axes
+    (lines,) = plane.collections
+    assert len(lines.get_paths()) == 15
+    first, last = (np.asarray(lines.get_paths()[at].vertices) for at in (0, -1))
+    assert last[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert first[:, 1].tolist() == pytest.approx([0, 0, 0, 0, 0])  # a = 1, b = 10
+    assert last[:, 1].tolist() == pytest.approx([1, 0, 1, 0, 1])  # a = 5, b = 10
+    assert np.ravel(np.asarray(lines.get_array())).tolist() == sorted(row["y"] for row in rows)
+    labels = [text.get_text() for text in plane.get_xticklabels()]
+    assert labels == ["a", "b", "k (log)", "name", "y"]
+    assert bar.get_ylabel() == "y"
+
+
+@pytest.mark.parametrize(("params", "count"), [([], 0), ([f"p{n}" for n in range(13)], 13)])
+def test_no_axis_or_too_many_are_refused(tmp_path: Path, params: list[str], count: int) -> None:
+    rows = [{"y": 1.0} | dict.fromkeys(params, n) for n in range(3)]
+    with pytest.raises(InputError, match=f"{count} parameters differ between the cases"):
+        draw(rows, axes_of("parallel"), tmp_path / "a.png", params)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @click.command("plot")
 @sweep_argument
-@click.option("--x", required=True, metavar="COLUMN", help="What is drawn to the right.")
+@click.option("--x", metavar="COLUMN", help="What is drawn to the right; not for parallel.")
 @click.option(
     "--y", metavar="COLUMN", help="What is drawn upwards, a number; ecdf and hist count x instead."
 )
 @click.option("--by", metavar="COLUMN", help="A line for each of its values.")
 @click.option(
     "--kind",
-    type=click.Choice(["line", "scatter", "heat", "box", "ecdf", "hist"]),
+    type=click.Choice(["line", "scatter", "heat", "box", "ecdf", "hist", "parallel"]),
     default="line",
     show_default=True,
     help="The kind of figure: heat has a cell for each x and --by, in the colour of y.",
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @common
 def command(
     sweep: str,
-    x: str,
+    x: str | None,
     y: str | None,
     by: str | None,
     kind: str,
@@ -69,9 +69,12 @@ def command(
     from hpcsweep.redact import redact
     from hpcsweep.tables import plot
     from hpcsweep.tables.collect import collect
-    from hpcsweep.tables.points import Axes
+    from hpcsweep.tables.points import NEEDED, Axes
     from hpcsweep.tables.request import TableRequest
 
+    for which in NEEDED[kind]:
+        if not {"x": x, "y": y, "by": by}[which]:
+            raise click.UsageError(f"--kind {kind} needs --{which} COLUMN")
     context = load_context(**shared)
     directory = context.sweep(sweep)
     chosen = set(words(logs_of))
@@ -80,7 +83,7 @@ def command(
     if "by" in chosen and by is None:
         raise click.UsageError("--log by needs --by COLUMN")
     log = words(logs_of) if chosen else None
-    axes = Axes(kind=kind, x=x, y=y, by=by, log=log, band=band, title=directory.name)
+    axes = Axes(kind=kind, x=x or "", y=y, by=by, log=log, band=band, title=directory.name)
     place = Path() if directory.archive else directory.path
     name = "-over-".join(slug(column, 60) for column in (y, x) if column)
     path = output or place / f"{name}{'' if kind == 'line' else f'-{kind}'}.png"
