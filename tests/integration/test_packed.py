@@ -89,7 +89,7 @@ def test_a_figure(emulated: Cluster, tmp_path: Path) -> None:
         (["--x", "x"], 2),
         (["--x", "x", "--y", "square", "--kind", "heat"], 2),
         (["--x", "x", "--y", "square", "--kind", "hist"], 3),
-        (["--y", "square", "--kind", "parallel"], 3),
+        (["--x", "x", "--y", "square", "--kind", "parallel"], 3),
         (["--x", "x", "--y", "none"], 3),
         (["--x", "x", "--y", "square", "--log", "z"], 2),
         (["--x", "x", "--y", "square", "--log", "x"], 3),
