@@ -91,6 +91,9 @@ class Summary:
     # The largest groups of failed cases.
     failures: tuple[FailureGroup, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Summary of {self.name!r}: {self.counts_text}>"
+
     @property
     def other_code(self) -> int:
         """Count of complete cases that were computed with other code."""

@@ -21,6 +21,9 @@ from hpcsweep.sweepdir.followers import followers
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
 
+# Job ids that a short text names.
+JOBS_NAMED = 5
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmitRequest:
@@ -118,6 +121,12 @@ class Submitted:
     paused: Paused | None = None
     # What was submitted because the cases are complete: the reduce, and sweeps that follow.
     stages: tuple[Submitted, ...] = ()
+
+    def __repr__(self) -> str:
+        cases = sum(plan.indices.count for plan in self.plans)
+        jobs = ", ".join(self.job_ids[:JOBS_NAMED]) + " …" * (len(self.job_ids) > JOBS_NAMED)
+        what = f"{cases} cases in jobs {jobs}" if self.plans else "nothing"
+        return f"<Submitted {self.sweep.name!r}: {what}>"
 
     @property
     def plan(self) -> Plan | None:

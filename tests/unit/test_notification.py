@@ -40,6 +40,17 @@ def done(sweep: MadeSweep, *groups: Any, **more: Any) -> Submitted:
     return Submitted(sweep=sweep.directory, outlook=outlook, **more)
 
 
+def test_a_submission_is_short_in_a_notebook(tmp_path: Path) -> None:
+    sweep = made(tmp_path)
+    sweep.plan()
+    plan, _ = sweep.directory.plan(1)
+    assert repr(done(sweep)) == "<Submitted 's': nothing>"
+    sent = done(sweep, plans=(plan,), job_ids=["12", "13"])
+    assert repr(sent) == "<Submitted 's': 4 cases in jobs 12, 13>"
+    many = done(sweep, plans=(plan,), job_ids=list("123456"))
+    assert repr(many).endswith("in jobs 1, 2, 3, 4, 5 …>")
+
+
 def test_events(tmp_path: Path) -> None:
     sweep = made(tmp_path)
     sweep.plan()

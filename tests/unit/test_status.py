@@ -99,6 +99,11 @@ def test_every_index_is_counted_once(made: MadeSweep) -> None:
     assert (summary.is_complete, summary.is_settled) == (False, False)
 
 
+def test_a_summary_is_short_in_a_notebook(made: MadeSweep) -> None:
+    summary = look(made, {1: "RUNNING", 2: "PENDING", 3: "PENDING", 4: "PENDING"})
+    assert repr(summary) == "<Summary of 's': 10 pending, 1 complete, 1 failed of 12>"
+
+
 def test_a_case_that_runs_again_has_no_reason(made: MadeSweep) -> None:
     assert look(made, {}).reasons == {"error": 1}
     made.plan(IndexSet.of([0]), generation=1)
