@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,22 +46,32 @@ METADATA: dict[str, tuple[str, dict[str, None]]] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """What a figure is drawn from, in words."""
+
+    # For the metadata of the file.
+    about: str = ""
+    # Lines below the notes.
+    remarks: tuple[str, ...] = ()
+
+
 def draw(
     rows: Iterable[Mapping[str, Any]],
     axes: Axes,
     path: Path,
     params: Iterable[str] = (),
-    about: str = "",
+    origin: Origin | None = None,
 ) -> list[str]:
     """Draw a figure. *Writes* `path` atomically; its suffix selects the format.
 
-    `about` goes into the metadata of the file.
-    Returns the notes printed below it: which cases are not drawn, and what was averaged.
+    Returns the notes that stand below it: which cases are not drawn, and what was averaged.
     *Raises* ExtraMissing without matplotlib, InputError for data that cannot be drawn,
     SweepError if the file cannot be written.
     """
     if path.suffix not in METADATA:
         raise InputError(f"{path} is not a {', '.join(METADATA)}", where="--output")
+    origin = origin or Origin()
     data = points(rows, axes, params)
     try:
         from matplotlib import rc_context  # noqa: PLC0415  # rarely needed
@@ -82,11 +93,12 @@ def draw(
     )
     KINDS[axes.kind](canvas)
     notes = list(_notes(canvas))
-    lines = [line for note in notes for line in textwrap.wrap(literal(note), NOTE_CHARACTERS)]
+    below = [literal(note) for note in (*notes, *origin.remarks)]
+    lines = [line for note in below for line in textwrap.wrap(note, NOTE_CHARACTERS)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
     enlarge(canvas, len(lines))
     key, no_time = METADATA[path.suffix]
-    metadata = no_time | {"Title": one_line(axes.title), key: one_line(about)}
+    metadata = no_time | {"Title": one_line(axes.title), key: one_line(origin.about)}
     # Without a salt the ids inside an SVG are random.
     with rc_context({"svg.hashsalt": "hpcsweep"}), atomic_output(path) as output:
         figure.savefig(output, dpi=200, format=path.suffix[1:], metadata=metadata)

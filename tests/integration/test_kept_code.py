@@ -57,6 +57,8 @@ def test_queued_tasks_run_the_code_that_was_submitted(site: Site) -> None:
     assert "3 of 3 complete cases of s were computed with other code" in site.hpcsweep(
         "collect", "s"
     )
+    said = site.hpcsweep("plot", "s", "--x", "x", "--y", "y", "--output", "a.svg")
+    assert "3 of 3 complete cases of s were computed with other code" in said
     # Files beside the original were written there, and none beside the copy.
     assert {path.name for path in site.root.glob("begun.*")} == {"begun.1", "begun.2", "begun.3"}
     write(site.root, used=2, late=20)

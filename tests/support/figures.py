@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.cli.commands.plot import command
-from hpcsweep.tables.plot import draw
+from hpcsweep.tables.plot import Origin, draw
 from hpcsweep.tables.points import Axes
 
 PAGE = Path(__file__).parents[2] / "docs" / "figures.md"
@@ -55,4 +55,4 @@ def axes_of(line: str) -> Axes:
 if __name__ == "__main__":
     for path, line in examples().items():
         some = (row for row in rows() if "--where" not in line or row["method"] == "euler")
-        draw(some, axes_of(line), path, PARAMS, line)
+        draw(some, axes_of(line), path, PARAMS, Origin(about=line))

@@ -17,7 +17,7 @@ import pytest
 from hpcsweep.cli.commands.plot import command
 from hpcsweep.errors import ExtraMissing, InputError, SweepError
 from hpcsweep.tables.figure_kinds import KINDS
-from hpcsweep.tables.plot import draw
+from hpcsweep.tables.plot import Origin, draw
 from hpcsweep.tables.points import BANDS, NEEDED, SCALES, Axes, points
 from tests.support import figures
 
@@ -219,6 +219,15 @@ def test_a_band_is_of_replicates_and_within_their_range(
     assert low == 0.01
 
 
+def test_remarks_stand_below_the_notes(tmp_path: Path, drawn: list[Figure]) -> None:
+    remark = "2 of 8 complete cases of $s were computed with other code"
+    notes = draw(
+        ROWS, Axes(x="x", y="y", by="k"), tmp_path / "a.png", origin=Origin(remarks=(remark,))
+    )
+    assert remark not in notes
+    assert drawn[0].get_supxlabel().splitlines()[-1] == remark.replace("$", r"\$")
+
+
 def test_points_of_some_cases_say_how_many(tmp_path: Path) -> None:
     rows = [{"a": a, "y": a, "replicate": r} for a in (1, 2, 3) for r in range(a)]
     notes = draw(rows, Axes(x="a", y="y"), tmp_path / "a.png", ["a"])
@@ -255,12 +264,12 @@ def test_a_file_says_where_it_comes_from(tmp_path: Path, suffix: str) -> None:
     axes = Axes(x="x", y="y", by="k", title="a sweep")
     first, again = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
     for path in (first, again):
-        draw(ROWS, axes, path, about=about)
+        draw(ROWS, axes, path, origin=Origin(about=about))
     assert first.read_bytes() == again.read_bytes()
     assert about.encode() in first.read_bytes()
     assert b"a sweep" in first.read_bytes()
     assert b"CreationDate" not in first.read_bytes()
-    draw(ROWS, axes, first, about="\x1b]0;\udcff\x00é")  # what no XML may have
+    draw(ROWS, axes, first, origin=Origin(about="\x1b]0;\udcff\x00é"))  # what no XML may have
     assert first.read_bytes() != again.read_bytes()
 
 

@@ -13,9 +13,6 @@ from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hpcsweep.tables.columns import TableColumns, TableRow
     from hpcsweep.tables.selection import Selection
 
 
@@ -68,7 +65,7 @@ def command(
     from hpcsweep.ids import slug
     from hpcsweep.redact import redact
     from hpcsweep.tables import plot
-    from hpcsweep.tables.collect import collect
+    from hpcsweep.tables.collect import opened
     from hpcsweep.tables.points import NEEDED, Axes
     from hpcsweep.tables.request import TableRequest
 
@@ -91,13 +88,18 @@ def command(
         selection=selection, columns=axes.columns, named_by="--x, --y, --by", notify=notify
     )
 
-    def take(columns: TableColumns, rows: Iterator[TableRow]) -> None:
-        command_line = redact(shlex.join(["hpcsweep", *sys.argv[1:]]))
-        about = f"manifest {directory.newest_manifest()}; {command_line}"
-        for note in plot.draw(rows, axes, path, columns.params.values(), about):
-            notify(note)
-
-    done = collect(directory, context.cluster_of(directory), context.settings, take, request)
+    command_line = redact(shlex.join(["hpcsweep", *sys.argv[1:]]))
+    with opened(directory, context.cluster_of(directory), context.settings) as open_sweep:
+        columns, rows = open_sweep.table(request)
+        done = open_sweep.facts()
+        remarks = (done.code.text(directory.name), done.changed)
+        origin = plot.Origin(
+            about=f"manifest {directory.newest_manifest()}; {command_line}",
+            remarks=tuple(filter(None, remarks)),
+        )
+        notes = plot.draw(rows, axes, path, columns.params.values(), origin)
+    for note in notes:
+        notify(note)
     if done.code.stale:
         notify(other_code(done.code, directory.name))
     if done.changed:
