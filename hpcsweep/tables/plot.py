@@ -81,17 +81,8 @@ def draw(
             "matplotlib is not installed",
             next_step="Install it: pip install 'hpcsweep[plot]'",
         ) from error
-    logarithmic = logarithmic_scales(data, axes)
     figure = Figure(figsize=SIZE, layout="constrained")
-    canvas = Canvas(
-        figure=figure,
-        plane=figure.add_subplot(),
-        data=data,
-        axes=axes,
-        logarithmic=logarithmic,
-        scale=colour_scale(data, axes, logarithmic),
-    )
-    KINDS[axes.kind](canvas)
+    canvas = _drawn_on(figure, data, axes)
     notes = list(_notes(canvas))
     below = [literal(note) for note in (*notes, *origin.remarks)]
     lines = [line for note in below for line in textwrap.wrap(note, NOTE_CHARACTERS)]
@@ -103,6 +94,28 @@ def draw(
     with rc_context({"svg.hashsalt": "hpcsweep"}), atomic_output(path) as output:
         figure.savefig(output, dpi=200, format=path.suffix[1:], metadata=metadata)
     return notes
+
+
+def _drawn_on(figure: Any, data: Points, axes: Axes) -> Canvas:
+    """Draw the data on a figure. *Raises* InputError."""
+    try:
+        logarithmic = logarithmic_scales(data, axes)
+        canvas = Canvas(
+            figure=figure,
+            plane=figure.add_subplot(),
+            data=data,
+            axes=axes,
+            logarithmic=logarithmic,
+            scale=colour_scale(data, axes, logarithmic),
+        )
+        KINDS[axes.kind](canvas)
+    except OverflowError as error:  # of a mean or a deviation
+        raise InputError(
+            f"{axes.numbers} has values whose mean or deviation is beyond floats",
+            where="--y",
+            next_step="Leave them out with --where, or take --kind scatter.",
+        ) from error
+    return canvas
 
 
 def _notes(canvas: Canvas) -> Iterator[str]:

@@ -226,8 +226,8 @@ def _exclusion_reason(row: Mapping[str, Any], axes: Axes) -> str:
     if isinstance(number, bool) or not isinstance(number, int | float):
         where = "--y" if axes.y else "--x"
         raise InputError(f"{axes.numbers} is not a number: {number!r:.60}", where=where)
-    for name in (axes.x, axes.numbers):
-        if name and isinstance(row[name], int | float) and not is_finite(row[name]):
+    for name in axes.columns:
+        if isinstance(row[name], int | float) and not is_finite(row[name]):
             return f"whose {name} is not a finite number"
     return ""
 

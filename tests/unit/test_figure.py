@@ -291,6 +291,21 @@ def test_cases_that_are_not_drawn_are_counted(tmp_path: Path, drawn: list[Figure
     assert " ".join(drawn[0].get_supxlabel().split()) == said
 
 
+def test_cases_of_no_line_are_counted(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = [{"x": 1, "y": 1, "by": by} for by in (1.0, math.nan, math.nan, math.inf)]
+    notes = draw(rows, Axes(x="x", y="y", by="by"), tmp_path / "a.png")
+    left_out = "not drawn: 3 whose by is not a finite number"
+    assert notes == [f"1 of 4 cases are drawn; {left_out}"]
+    assert len(drawn[0].axes[0].get_lines()) == 1
+
+
+@pytest.mark.parametrize("kind", ["line", "heat"])
+def test_means_beyond_floats_are_refused(tmp_path: Path, kind: str) -> None:
+    rows = [{"a": 1, "b": 1, "y": 1.7e308, "replicate": r} for r in range(2)]
+    with pytest.raises(InputError, match="y has values whose mean or deviation is beyond floats"):
+        draw(rows, axes_of(kind, by="b"), tmp_path / "a.png")
+
+
 def test_colours_of_decades_are_logarithmic(tmp_path: Path, drawn: list[Figure]) -> None:
     rows = [{"x": x, "y": k, "k": 10.0**k} for x in (1, 2) for k in range(-6, 6)]
     draw(rows, Axes(x="x", y="y", by="k"), tmp_path / "a.png")

@@ -87,7 +87,6 @@ def command(
     request = TableRequest(
         selection=selection, columns=axes.columns, named_by="--x, --y, --by", notify=notify
     )
-
     command_line = redact(shlex.join(["hpcsweep", *sys.argv[1:]]))
     with opened(directory, context.cluster_of(directory), context.settings) as open_sweep:
         columns, rows = open_sweep.table(request)
