@@ -540,6 +540,9 @@ def test_an_array_that_was_accepted_without_an_answer(
     """It is found under its name at once, and never sent again."""
     here.write("t.py", COUNTING)
     sbatch(f"echo >>{here.path}/calls; {text}")
+    # Enough for the real one on a busy machine; only one that sleeps is waited for so long.
+    here.patch.setenv("HPCSWEEP_SBATCH_TIMEOUT_S", "6" if "sleep" in text else "60")
+    here.patch.setenv("HPCSWEEP_UNANSWERED_S", "20")
     result = here.cli("submit", "m.yaml", code=0)
     holds(result.stderr, "found by its name: job ")
     assert json.loads((here.sweep / "submissions/0001/part-0000.job.json").read_bytes())["job_id"]

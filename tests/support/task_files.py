@@ -6,7 +6,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "hpcsweep"
 # What of the ground is for hpcsweep's own interpreter alone.
-OWN = {"__main__", "chaos", "progress", "settings", "sweep"}
+OWN = {"__main__", "chaos", "notify", "progress", "settings", "sweep", "sweep_results"}
 WINGS = ("cache/files", "conditions", "logbook", "sources", "sweepdir", "worker")
 FURTHER = ("manifest/frozen.py", "manifest/policies.py", "submission/check.py")
 
