@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from hpcsweep.journal import all_journals, rank, read
 from hpcsweep.recordcheck import BeginRecord, EndRecord
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
+from hpcsweep.state.moments import epoch_s
 from hpcsweep.state.status import wait
 from hpcsweep.state.summary import Summary
 from hpcsweep.store.ingest import fresh_index
@@ -216,11 +216,11 @@ def accepted(sweep: SweepDirectory) -> Accepted:
         for reading in read(sweep.journal_root / name):
             for record in reading.records:
                 if record["kind"] == "task":
-                    started = _seconds(record["time"])
+                    started = epoch_s(record["time"])
                 elif record["kind"] in ("begin", "end") and "index" in record:
                     key = record["attempt"][0], record["case_id"]
                     _add_record(cases.setdefault(key, _Case()), record, started)
-    sent = {n: _seconds(sweep.plan(n)[1]["time"]) for n in sweep.submissions()}
+    sent = {n: epoch_s(sweep.plan(n)[1]["time"]) for n in sweep.submissions()}
     best: dict[str, str] = {}
     for (_, case_id), case in cases.items():
         best[case_id] = max(best.get(case_id, ""), case.best)
@@ -241,8 +241,4 @@ def _add_record(case: _Case, record: BeginRecord | EndRecord, started: float) ->
     if record["kind"] == "begin":
         case.begun.append((submission, restart, started))
     elif record["status"] == Status.COMPLETE.value:
-        case.complete.append((submission, restart, _seconds(record["ended"])))
-
-
-def _seconds(time_text: str) -> float:
-    return datetime.fromisoformat(time_text).timestamp()
+        case.complete.append((submission, restart, epoch_s(record["ended"])))

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import names
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
+from hpcsweep.state.moments import epoch_s
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import known_index
 from hpcsweep.sweepdir.archive import head_of, is_archive
@@ -67,7 +67,7 @@ class Overview:
         """Seconds since something was last submitted; None before that."""
         if self.submitted is None:
             return None
-        return time.time() - datetime.fromisoformat(self.submitted).timestamp()
+        return time.time() - epoch_s(self.submitted)
 
     def to_json(self) -> dict[str, Any]:
         """The part of `list --json`."""

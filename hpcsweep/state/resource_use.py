@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from hpcsweep.quantities import memory_bytes, requested_memory, time_limit_seconds
 from hpcsweep.records import Reason, Resources, Status
+from hpcsweep.state.moments import epoch_s
 from hpcsweep.store.sweep_index import IndexRow
 
 # The share of cases, and of tasks, whose use counts as enough: of few, it is the largest.
@@ -147,8 +147,8 @@ class Gathered:
             if peak is not None:
                 self.peaks.append(peak)
         task = self.tasks.setdefault((attempt["submission"], attempt["job_id"]), _TaskTime())
-        task.begin = min(task.begin, _epoch(attempt["started"]))
-        task.end = max(task.end, _epoch(attempt["ended"]))
+        task.begin = min(task.begin, epoch_s(attempt["started"]))
+        task.end = max(task.end, epoch_s(attempt["ended"]))
         task.busy_s += wall or 0.0
 
     def made(self) -> ResourceUse:
@@ -167,7 +167,3 @@ class Gathered:
             peaks=sorted(self.peaks),
             task_seconds=seconds,
         )
-
-
-def _epoch(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from hpcsweep.files import read_end
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import journal_name, parse_line
 from hpcsweep.recordcheck import RunningFields
+from hpcsweep.state.moments import epoch_s
 from hpcsweep.store.sweep_index import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -105,4 +105,4 @@ def _ago(moment: str | None) -> float | None:
     """Seconds since a time of a journal, by the clocks of two hosts; never negative."""
     if moment is None:
         return None
-    return round(max(0.0, time.time() - datetime.fromisoformat(moment).timestamp()), 1)
+    return round(max(0.0, time.time() - epoch_s(moment)), 1)

@@ -6,14 +6,13 @@ from collections import Counter
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
+from hpcsweep.state.code_counts import DIGEST_DIGITS
 from hpcsweep.tables.compare import MetricDifference, Side, SweepComparison
 from hpcsweep.tables.formats import cell
 
 # Largest counts of lines: of cases that differ, and of things in the environments.
 CASES_SHOWN = 10
 FACTS_SHOWN = 10
-# Digits of a digest.
-DIGEST_DIGITS = 8
 
 
 def print_comparison(comparison: SweepComparison) -> None:
