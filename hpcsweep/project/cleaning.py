@@ -21,7 +21,7 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.submission.sweep_lock import locked_sweep
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import SweepDirectory, local_runs_path
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk
 from hpcsweep.sweepdir.removed import unfinished_removals
 
@@ -69,7 +69,7 @@ def _leftovers(sweep: SweepDirectory, settings: Settings) -> Iterator[Removable]
         "checkpoints of complete cases", _useless(sweep.checkpoint_root, checkpoints, rows)
     )
     yield from _measured("runs of `hpcsweep run`", _local_runs(sweep))
-    roots = (sweep.attempt_root, sweep.checkpoint_root, _local(sweep))
+    roots = (sweep.attempt_root, sweep.checkpoint_root, local_runs_path(sweep.path))
     left = chain.from_iterable(map(unfinished_removals, roots))
     yield from _measured("removals that were interrupted", left)
 
@@ -121,13 +121,9 @@ def _case_id(checkpoints: str) -> str:
     return checkpoints.removeprefix(".").partition(".")[0]
 
 
-def _local(sweep: SweepDirectory) -> Path:
-    return sweep.path.with_name(f"{sweep.path.name}.local")
-
-
 def _local_runs(sweep: SweepDirectory) -> Iterator[Path]:
     """The directory of local runs; as long as one of them has not ended, only the others."""
-    root = _local(sweep)
+    root = local_runs_path(sweep.path)
     runs = [root / name for name in names(root) if name.startswith("log_")]
     ended = [run for run in runs if (read_metadata(run) or {}).get("status") not in _UNENDED]
     if runs and len(ended) == len(runs):

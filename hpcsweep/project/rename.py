@@ -12,7 +12,7 @@ from hpcsweep.manifest.key_values import NAME
 from hpcsweep.project.idle import Notify, idle_sweep
 from hpcsweep.project.shared_rows import shared_index
 from hpcsweep.settings import Settings
-from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory, local_runs_path
 
 
 def rename(
@@ -35,9 +35,9 @@ def rename(
         for marker, new in _markers(sweep, name):
             replace_durably(marker, json_bytes(read_json(marker) | {"name": new}))
         try:
-            local = sweep.path.with_name(f"{sweep.path.name}.local")
-            if local.is_dir() and not os.path.lexists(target.with_name(f"{name}.local")):
-                local.rename(target.with_name(f"{name}.local"))
+            local, new_local = local_runs_path(sweep.path), local_runs_path(target)
+            if local.is_dir() and not os.path.lexists(new_local):
+                local.rename(new_local)
             sweep.path.rename(target)
         except OSError as error:
             raise unwritable(target, error) from error

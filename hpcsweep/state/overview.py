@@ -20,7 +20,7 @@ from hpcsweep.state.moments import epoch_s
 from hpcsweep.state.status import status
 from hpcsweep.store.ingest import known_index
 from hpcsweep.sweepdir.archive import head_of, is_archive
-from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+from hpcsweep.sweepdir.directory import LOCAL_SUFFIX, MARKER, SweepDirectory
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk
 from hpcsweep.sweepdir.followers import is_sent_when
 from hpcsweep.sweepdir.removed import removed_name
@@ -105,7 +105,7 @@ def _entries(root: Path, settings: Settings | None) -> Iterator[Overview]:
             yield replace(entry, name=removed, kind=EntryKind.REMOVED, note=note)
         elif (path / MARKER).is_file():
             yield overview_of(path, settings)
-        elif name.endswith(".local"):
+        elif name.endswith(LOCAL_SUFFIX):
             yield replace(entry, kind=EntryKind.LOCAL)
         else:
             yield entry

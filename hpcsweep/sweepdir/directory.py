@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MARKER = "sweep.json"
+# Ends the name of the directory with the local runs of a sweep.
+LOCAL_SUFFIX = ".local"
 # Held by the process that changes the sweep.
 CLAIMS = ".claims"
 # Entries that commands may leave in a directory where the first submit could not begin.
@@ -124,6 +126,11 @@ _FACTS = {
     "cancel": schema({"time": NUMBER}),
     "closing": schema({"job_id": TEXT, "time": NUMBER}),
 }
+
+
+def local_runs_path(sweep: Path) -> Path:
+    """The directory of the local runs of a sweep, and of their frozen manifests: beside it."""
+    return sweep.with_name(f"{sweep.name}{LOCAL_SUFFIX}")
 
 
 class SweepPaths:

@@ -27,6 +27,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.provenance import save_provenance
 from hpcsweep.records import Attempt, Outcome, ParamCase, Reason, Status
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sweepdir.directory import local_runs_path
 from hpcsweep.terminal_text import visible
 from hpcsweep.worker import cpus, report
 from hpcsweep.worker.attempt import make_outcome, make_request, make_run, redact_error
@@ -97,7 +98,7 @@ def debug_one(
 
 def local_directory(outputs: Path, manifest: FrozenManifest) -> Path:
     """The directory of the local runs of a manifest, and of its frozen copies."""
-    return outputs / f"{manifest.name}.local"
+    return local_runs_path(outputs / manifest.name)
 
 
 def case_at(source: ParameterSource, index: int) -> ParamCase:
