@@ -59,51 +59,24 @@ class SweepResults(WholeSweep):
         self,
         where: str | None = None,
         *,
-        cases: Cases = None,
-        status: Sequence[str] = (),
-        last: int | None = None,
-        columns: Sequence[str] = (),
-        attempts: bool = False,
-        mean_over: Sequence[str] = (),
-        group_by: Sequence[str] = (),
-        stats: Sequence[str] = (),
-        pivot: str | None = None,
-        sort: Sequence[str] = (),
-        desc: bool = False,
-        limit: int | None = None,
-        sql: str | None = None,
         notify: Notify | None = print_notice,
+        **arguments: Unpack[TableArguments],
     ) -> list[TableRow]:
         """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`.
 
+        `cases`, `status` and `last` select cases, `columns` columns, as on the command line.
         With `attempts` there is a row for each attempt: what it asked for and what it used.
         `mean_over`, `group_by`, `stats` and `pivot` put complete cases together as on the command
         line; `notify` is called with what is left out. `sort` names the columns that order the
         rows, with `desc` from the largest values; `limit` is the largest count of rows. `sql`
         is a SELECT over the rows as `cases`, and over `attempts`; needs DuckDB.
         """
-        request = table_request(
-            where,
-            cases=cases,
-            status=status,
-            last=last,
-            columns=columns,
-            attempts=attempts,
-            mean_over=mean_over,
-            group_by=group_by,
-            stats=stats,
-            pivot=pivot,
-            sort=sort,
-            desc=desc,
-            limit=limit,
-            sql=sql,
-        )
 
         def as_dicts(table: TableColumns, rows: Iterator[TableRow]) -> list[TableRow]:
             some = (row for batch in batches_of(table, rows) for row in batch.rows())
             return [{name: row[name] for name in table.names if name in row} for row in some]
 
-        return self._collected(request, as_dicts, notify)
+        return self._collected(table_request(where, **arguments), as_dicts, notify)
 
     def to_dataframe(
         self,
