@@ -1,6 +1,6 @@
 """The records of journals: their types, and the schemas by which every one is validated before use.
 
-`journal.md` says what the fields mean.
+`reference/journal.md` says what the fields mean.
 """
 
 from __future__ import annotations

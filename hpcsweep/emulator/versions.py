@@ -1,7 +1,7 @@
 """The versions of Slurm that an emulated cluster speaks.
 
-Where they differ the code asks `since`; docs/slurm-versions.md lists all of it, and the answers of
-real ones are in tests/data/slurm-contract.
+Where they differ the code asks `since`; docs/reference/slurm-versions.md lists all of it, and the
+answers of real ones are in tests/data/slurm-contract.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sweep directory: the paths of all its files (docs/design.md)."""
+"""The sweep directory: the paths of all its files (docs/explanation/design.md)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from tests.support.rows import MANIFEST, batch, case
 __all__ = ["backend", "database", "postgres"]
 
 ALL = IndexSet.all(40)
-PAGE = Path(__file__).parents[2] / "docs" / "sweep-index.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/sweep-index.md"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.support.fixtures import require_slurm
 SETS = {version: {case.name: case for case in contract.read_all(version)} for version in VERSIONS}
 OLDEST = VERSIONS[0]
 CASES = SETS[OLDEST]
-# Where the emulator answers otherwise than 22.05, knowingly; docs/emulator.md has the same list.
+# Where the emulator answers otherwise than 22.05, knowingly; listed in docs/reference/emulator.md.
 DIFFERENCES = {
     "arrays: sbatch -H --array=0-998:2 ok.sh (2)": "squeue -r lacks the last element",
     "arrays: sbatch -H --array=0-3 ok.sh (2)": "squeue -j J_[1-2] shows the waiting array as J_0",

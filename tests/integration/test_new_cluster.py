@@ -68,7 +68,8 @@ def test_help_completion_and_docs_name_every_kind() -> None:
         f"{kind}EXECUTOR" if kind.endswith(":") else kind for kind in registry.CLUSTERS
     )
     assert named in CliRunner().invoke(main, ["submit", "--help"]).output
-    assert f"--cluster {named}" in (REPOSITORY / "docs" / "cli.md").read_text().replace("\\|", "|")
+    page = (REPOSITORY / "docs/reference/cli.md").read_text()
+    assert f"--cluster {named}" in page.replace("\\|", "|")
 
 
 @pytest.mark.parametrize("kind", ["submitit", "submitit:", "submitit:a b", "slurm:x", ":", ""])

@@ -1,4 +1,4 @@
-"""docs/python.md: every public name at work, and all of it runs."""
+"""docs/reference/python.md: every public name at work, and all of it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.clusters import EmulatedCluster, emulated
 __all__ = ["emulated"]
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = DOCS / "python.md"
+PAGE = DOCS / "reference/python.md"
 FILES = {"model.py": 0, "mine.py": 1}
 MANIFEST = """\
 name: swing
@@ -81,7 +81,7 @@ def test_a_shell_does_with_any_layout_what_it_did_with_directories(
         ).stdout
 
     shell("hpcsweep submit m.yaml --wait --cluster emulated")
-    (shown,) = (block for block in blocks(DOCS / "cli.md", "console") if "jq" in block)
+    (shown,) = (block for block in blocks(DOCS / "reference/cli.md", "console") if "jq" in block)
     for piece in re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]:
         command, printed = piece.split("\n", 1)
         assert re.fullmatch(re.escape(printed).replace("…", "[0-9a-f]+"), shell(command)), command

@@ -1,4 +1,4 @@
-"""docs/tables.md: every table and message of it is what a terminal of 80 columns shows."""
+"""docs/how-to/tables.md: every table and message of it is what a terminal of 80 columns shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.terminal import on_terminal
 
 __all__ = ["emulated", "here"]
 
-PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/tables.md"
 
 
 def printed(here: Here, command: str) -> str:

@@ -1,4 +1,4 @@
-"""Draw the figures of docs/figures.md: `python -m tests.support.figures`.
+"""Draw the figures of docs/how-to/figures.md: `python -m tests.support.figures`.
 
 The commands are read from the page, and the metadata of each figure names the one that drew it.
 """
@@ -17,7 +17,7 @@ from hpcsweep.cli.commands.plot import command
 from hpcsweep.tables.plot import Origin, draw
 from hpcsweep.tables.points import Axes
 
-PAGE = Path(__file__).parents[2] / "docs" / "figures.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/figures.md"
 # A command of the page, and the figure that it draws.
 EXAMPLE = re.compile(r"```sh\n(hpcsweep plot .*)\n```\n\n!\[[^]]*\]\((.*)\)")
 PARAMS = ["omega", "dt", "method"]

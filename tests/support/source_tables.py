@@ -21,7 +21,7 @@ from hpcsweep.sources.registry import (
     source_class,
 )
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs/reference"
 END = "<!-- end -->\n"
 
 

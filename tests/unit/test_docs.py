@@ -24,7 +24,7 @@ from tests.support.doc_files import write_doc_files
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
-PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
 MADE_BY_COMMON = {"--profile", "--set", "--outputs", "--verbose", "--log-file"}
 SELECTING = {"--cases", "--where", "--status", "--last"}
 ALL = [
@@ -75,7 +75,7 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("path", [REPOSITORY / "README.md", DOCS / "cli.md"])
+@pytest.mark.parametrize("path", [REPOSITORY / "README.md", DOCS / "reference/cli.md"])
 def test_exit_codes_are_those_of_the_error_tree(path: Path) -> None:
     text = path.read_text()
     branches = {"HpcsweepError": 1}
@@ -93,10 +93,10 @@ def test_comments_refer_to_existing_invariants() -> None:
     text = "\n".join(path.read_text() for path in (REPOSITORY / "hpcsweep").rglob("*.py"))
     mentions = re.findall(r"invariants? (\d+)(?: (?:and|to) (\d+))?", text)
     invariants = {number for pair in mentions for number in pair if number}
-    told = set(re.findall(r"^(\d+)\. ", page("design.md"), re.MULTILINE))
+    told = set(re.findall(r"^(\d+)\. ", page("explanation/design.md"), re.MULTILINE))
     assert invariants <= told
     sections = set(re.findall(r"DESIGN section (\d+)", text))
-    assert sections <= set(re.findall(r"^## (\d+)\. ", page("design.md"), re.MULTILINE))
+    assert sections <= set(re.findall(r"^## (\d+)\. ", page("explanation/design.md"), re.MULTILINE))
     assert invariants
     assert sections
 
@@ -113,20 +113,20 @@ def test_the_rooms_are_drawn_as_they_are_checked() -> None:
 
 
 def test_every_status_is_explained() -> None:
-    told = rows(page("states.md"), "status", "meaning", "what `submit` does with it")
+    told = rows(page("reference/states.md"), "status", "meaning", "what `submit` does with it")
     assert [plain(row[0]) for row in told] == [status.value for status in Status]
 
 
 def test_every_reason_is_explained() -> None:
     told = [
         (plain(row[0]), plain(row[1]))
-        for row in rows(page("states.md"), "reason", "status", "meaning")
+        for row in rows(page("reference/states.md"), "reason", "status", "meaning")
     ]
     assert told == [(reason.value, reason.status.value) for reason in Reason]
 
 
 def test_every_state_of_slurm_is_listed() -> None:
-    told = rows(page("states.md"), "Slurm's state", "the task", "its cases", "reason")
+    told = rows(page("reference/states.md"), "Slurm's state", "the task", "its cases", "reason")
     assert [list(map(plain, row)) for row in told] == [
         [state, life.value, status.value, reason.value if reason else ""]
         for state, (life, status, reason) in states.TABLE.items()
@@ -137,12 +137,12 @@ def test_every_state_of_slurm_is_listed() -> None:
 
 
 def test_every_kind_of_record_is_explained() -> None:
-    told = rows(page("journal.md"), "kind", "written when")
+    told = rows(page("reference/journal.md"), "kind", "written when")
     assert {plain(row[0]) for row in told} == journal.KINDS
 
 
 def test_the_records_that_are_shown_are_whole() -> None:
-    shown = re.findall(r"^[0-9a-f]{8} \{.*$", page("journal.md"), re.MULTILINE)
+    shown = re.findall(r"^[0-9a-f]{8} \{.*$", page("reference/journal.md"), re.MULTILINE)
     records = [journal.decode(line.encode()) for line in shown]
     assert [record and record["kind"] for record in records] == ["task", "begin", "end", "end"]
 
@@ -150,27 +150,27 @@ def test_the_records_that_are_shown_are_whole() -> None:
 def test_every_field_of_a_record_is_explained() -> None:
     everything: dict[str, Any] = {field.name: "1" for field in dataclasses.fields(Outcome)}
     whole = Outcome(**everything | {"status": Status.FAILED, "reason": Reason.ERROR})
-    shown = re.findall(r"^[0-9a-f]{8} \{.*$", page("journal.md"), re.MULTILINE)
+    shown = re.findall(r"^[0-9a-f]{8} \{.*$", page("reference/journal.md"), re.MULTILINE)
     used = set(journal.outcome_json(whole))
     used |= {key for line in shown for key in journal.decode(line.encode()) or {}} - {"crc"}
-    cells = [row[0] for row in rows(page("journal.md"), "field", "in", "meaning")]
+    cells = [row[0] for row in rows(page("reference/journal.md"), "field", "in", "meaning")]
     assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == used
 
 
 def test_the_name_of_a_journal_is_as_shown() -> None:
-    assert journal.journal_name(17, 1, "0b7e6a51f3c2d948") in page("journal.md")
+    assert journal.journal_name(17, 1, "0b7e6a51f3c2d948") in page("reference/journal.md")
 
 
 # --- manifest.md ---------------------------------------------------------------------------------
 
 
 def test_every_key_of_a_manifest_is_explained() -> None:
-    told = rows(page("manifest.md"), "key", "value", "if it is missing")
+    told = rows(page("reference/manifest.md"), "key", "value", "if it is missing")
     assert [plain(row[0]) for row in told] == list(UserManifest.model_fields)
 
 
 def test_every_placeholder_and_every_argument_is_explained() -> None:
-    text = page("manifest.md")
+    text = page("reference/manifest.md")
     placeholders = [
         plain(row[0]).strip("{}") for row in rows(text, "placeholder", "what it becomes")
     ]
@@ -180,7 +180,7 @@ def test_every_placeholder_and_every_argument_is_explained() -> None:
 
 
 def test_names_and_options_that_are_refused_are_listed() -> None:
-    text = page("manifest.md")
+    text = page("reference/manifest.md")
     _, _, after = text.partition("No\nparameter can be called")
     assert set(re.findall(r"`(\w+)`", after.partition(".")[0])) == RESERVED_NAMES
     _, _, after = text.partition("therefore refuses:")
@@ -190,7 +190,7 @@ def test_names_and_options_that_are_refused_are_listed() -> None:
 def test_every_setting_is_explained_with_its_default() -> None:
     told = {
         plain(key): plain(default)
-        for key, default, _ in rows(page("manifest.md"), "key", "default", "meaning")
+        for key, default, _ in rows(page("reference/manifest.md"), "key", "default", "meaning")
     }
     defaults = dataclasses.asdict(Settings())
     assert told == {
@@ -230,7 +230,7 @@ def test_yaml_blocks_of_the_docs_are_valid(block: str, tmp_path: Path) -> None:
 
 def sections() -> dict[str, str]:
     """The section of every command by the words after `###`."""
-    pieces = re.split(r"^(?:### `(.*)`|## .*)\n", page("cli.md"), flags=re.MULTILINE)
+    pieces = re.split(r"^(?:### `(.*)`|## .*)\n", page("reference/cli.md"), flags=re.MULTILINE)
     return {head: body for head, body in zip(pieces[1::2], pieces[2::2], strict=True) if head}
 
 
@@ -257,8 +257,8 @@ def test_every_option_of_a_command_is_explained(command: click.Command) -> None:
 
 
 def test_selections_are_explained_once() -> None:
-    section = page("cli.md").partition("\n## Selecting cases\n")[2].partition("\n## ")[0]
-    told = rows(page("cli.md"), "option", "the cases")
+    section = page("reference/cli.md").partition("\n## Selecting cases\n")[2].partition("\n## ")[0]
+    told = rows(page("reference/cli.md"), "option", "the cases")
     assert {plain(row[0]).split()[0] for row in told} == SELECTING
     selecting = set()
     for command in COMMANDS:
@@ -272,7 +272,7 @@ def test_selections_are_explained_once() -> None:
 
 
 def test_the_common_options_are_explained_once() -> None:
-    before = page("cli.md").partition("\n## ")[0]
+    before = page("reference/cli.md").partition("\n## ")[0]
     assert set(re.findall(r"--[a-z][a-z-]*", before)) == MADE_BY_COMMON | {"--help", "--version"}
     for command in COMMANDS:
         names = {name for option in command.params for name in option.opts}

@@ -1,4 +1,4 @@
-"""docs/emulator.md says what the programs know: no more, no less."""
+"""docs/reference/emulator.md says what the programs know: no more, no less."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hpcsweep.emulator.programs import (
 )
 from hpcsweep.emulator.versions import VERSIONS
 
-TEXT = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs/reference/emulator.md").read_text()
 TABLES = {
     "sbatch": job_options.TABLE,
     "squeue": squeue.TABLE,

@@ -38,7 +38,7 @@ def imported(tool: str, source: str | Path, **more: Any) -> tuple[Draft, Paramet
 
 
 def test_the_example_of_the_documentation() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/reference/cli.md").read_text()
     (block,) = [text for _, text in blocks(page) if text.startswith("$ hpcsweep import")]
     for command, shown in commands(block):
         _, *arguments = shlex.split(command)

@@ -28,7 +28,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 EXAMPLES = sorted(REPOSITORY.glob("examples/*/*.[jy]*"))
 SHOWN = [
     block
-    for page in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+    for page in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
     for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     if "profiles:" not in block
 ]

@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def test_the_page_shows_every_template() -> None:
-    page = (REPOSITORY / "docs" / "sites.md").read_text()
+    page = (REPOSITORY / "docs/how-to/sites.md").read_text()
     templates = (REPOSITORY / "slurm_templates" / "sites").glob("*.yaml")
 
     shown = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)

@@ -1,4 +1,4 @@
-"""docs/sources.md: its examples run, and its tables name what there is."""
+"""docs/reference/sources.md: its examples run, and its tables name what there is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpcsweep.sources.ranges import RULES, from_spec
 from hpcsweep.sources.registry import DISTRIBUTIONS
 from tests.support.doc_files import write_doc_files
 
-PAGE = (Path(__file__).parents[2] / "docs/sources.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs/reference/sources.md").read_text("utf-8")
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 MANIFESTS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
@@ -27,7 +27,7 @@ def section(title: str) -> str:
 
 @pytest.mark.parametrize("code", CODE)
 def test_python_examples_run(code: str) -> None:
-    exec(compile(code, "docs/sources.md", "exec"), {})  # noqa: S102  # our own page
+    exec(compile(code, "docs/reference/sources.md", "exec"), {})  # noqa: S102  # our own page
 
 
 def test_the_first_example_says_what_it_gives() -> None:

@@ -189,7 +189,7 @@ def print_help(program: str, operands: str, table: dict[str, Option]) -> int:
             value = {"": "", ":": "=VALUE", "::": "[=VALUE]"}[option.value]
             print(f"  {short}--{option.name}{value}")
     print("\nAn emulated Slurm: what each option means is in sbatch(1) and its siblings, and")
-    print("what is emulated of it in hpcsweep's documentation, docs/emulator.md.")
+    print("what is emulated of it in hpcsweep's documentation, docs/reference/emulator.md.")
     return 0
 
 
