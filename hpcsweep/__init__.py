@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.reader import LogReader
     from hpcsweep.project.whole_sweep import list_sweeps
     from hpcsweep.records import ParamCase
+    from hpcsweep.several_sweeps import collect
     from hpcsweep.sources import (
         Choice,
         Constant,
@@ -154,6 +155,7 @@ __all__ = [
     "arange",
     "branches",
     "choice",
+    "collect",
     "constant",
     "custom",
     "custom_source",
@@ -193,6 +195,7 @@ _HOMES = {
     "Store": "hpcsweep.cache",
     "Summary": "hpcsweep.state.summary",
     "Sweep": "hpcsweep.sweep",
+    "collect": "hpcsweep.several_sweeps",
     "expand_grid": "hpcsweep.cache",
     "list_sweeps": "hpcsweep.project.whole_sweep",
     "mapped_column": "hpcsweep.cache",

@@ -16,6 +16,7 @@ FUNCTIONS = {
     "arange",
     "branches",
     "choice",
+    "collect",
     "constant",
     "custom",
     "custom_source",

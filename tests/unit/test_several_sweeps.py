@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+import hpcsweep as hs
 from hpcsweep.cli.render.comparison import print_comparison
-from hpcsweep.errors import InputError
+from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import json_bytes
 from hpcsweep.settings import Settings
 from hpcsweep.sources import ConcatSource, ParameterSource, manual
@@ -139,6 +140,26 @@ def test_what_a_sweep_is_called(sweeps: list[MadeSweep]) -> None:
     assert labels_of([first, second]) == [str(first.path), str(second.path)]
     with pytest.raises(InputError, match="is named twice"):
         labels_of([first, first])
+
+
+def test_several_in_python(sweeps: list[MadeSweep], tmp_path: Path) -> None:
+    """As on the command line, but always with the column of the sweep."""
+    first, second = (made.path for made in sweeps)
+    both = hs.collect([hs.Sweep(str(first)), second])
+    assert repr(both) == "<SeveralSweeps s, s>"
+    names, rows, said = collected(sweeps, selection=Selection(where="w == 1"))
+    notices: list[str] = []
+    assert both.query("w == 1", notify=notices.append) == rows
+    assert notices == said
+    assert list(both.to_dataframe().columns) == names == both.to_arrow().column_names
+    assert hs.collect(second).query(limit=1, columns=["sweep", "x"]) == [{"sweep": "s", "x": 4}]
+    assert both.query(sql="SELECT count(*) AS n FROM cases") == [{"n": 12}]
+    with pytest.raises(InputError, match="is named twice"):
+        hs.collect([first, first]).query()
+    with pytest.raises(InputError, match="no sweep to collect"):
+        hs.collect([])
+    with pytest.raises(SweepError, match="there is no sweep"):
+        hs.collect([tmp_path / "none"])
 
 
 # --- compare -------------------------------------------------------------------------------------
