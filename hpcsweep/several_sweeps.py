@@ -13,7 +13,7 @@ from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.several import collect_several
 
 
-def collect(sweeps: Iterable[Sweep | str | Path]) -> SeveralSweeps:
+def collect(sweeps: Sweep | str | Path | Iterable[Sweep | str | Path]) -> SeveralSweeps:
     """Put sweeps, or those of these names and directories, into one table; see `hpcsweep collect`.
 
     Its `query`, `to_dataframe` and `to_arrow` have a column `sweep` before all others.
