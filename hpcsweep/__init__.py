@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.experiment.writer import Experiment
     from hpcsweep.logbook.logbook import Logbook
     from hpcsweep.logbook.reader import LogReader
-    from hpcsweep.project.whole_sweep import list_sweeps
     from hpcsweep.records import ParamCase
     from hpcsweep.several_sweeps import collect
     from hpcsweep.sources import (
@@ -94,6 +93,7 @@ if TYPE_CHECKING:
     )
     from hpcsweep.state.summary import Summary
     from hpcsweep.sweep import Sweep
+    from hpcsweep.sweep.whole import list_sweeps
 
 __version__ = "0.1.0"
 
@@ -197,7 +197,7 @@ _HOMES = {
     "Sweep": "hpcsweep.sweep",
     "collect": "hpcsweep.several_sweeps",
     "expand_grid": "hpcsweep.cache",
-    "list_sweeps": "hpcsweep.project.whole_sweep",
+    "list_sweeps": "hpcsweep.sweep.whole",
     "mapped_column": "hpcsweep.cache",
 }
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hpcsweep.errors import InputError
-from hpcsweep.result_tables import ResultTables, Take
 from hpcsweep.sweep import Sweep
+from hpcsweep.sweep.result_tables import ResultTables, Take
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.several import collect_several

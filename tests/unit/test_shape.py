@@ -42,8 +42,7 @@ STARTS_PROCESSES = (
 # Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
 # inherits the rest.
 READS_ENVIRONMENT = (
-    *("settings.py", "cli/context.py", "sweep.py", "worker/", "emulator/"),
-    "project/whole_sweep.py",
+    *("settings.py", "cli/context.py", "sweep/", "worker/", "emulator/"),
     # The URL of a database may be in no file at all.
     *(
         "cluster/slurm/environment.py",

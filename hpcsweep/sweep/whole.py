@@ -1,26 +1,21 @@
-"""The verbs of the Python door for a sweep as a whole; `Sweep` inherits them."""
+"""The verbs for a sweep as a whole: rename, copy, archive, clean, remove; and a list of sweeps."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from hpcsweep import settings as settings_module
 from hpcsweep.cluster import registry
-from hpcsweep.indexset import IndexSet
 from hpcsweep.project.archiving import archive
 from hpcsweep.project.cleaning import Removable, clean
 from hpcsweep.project.copying import copy
 from hpcsweep.project.remove import remove
 from hpcsweep.project.rename import rename
-from hpcsweep.settings import Settings
-from hpcsweep.state.log_following import LogPiece, follow_log
 from hpcsweep.state.overview import Overview, overviews
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweep.base import SweepBase
 from hpcsweep.sweepdir.locate import outputs_in
-from hpcsweep.tables.selection import Selection, selected_cases
 
 _log = logging.getLogger(__name__)
 
@@ -35,22 +30,11 @@ def list_sweeps(directory: str | Path | None = None, *, refresh: bool = False) -
     return overviews(root, settings, refresh=refresh)
 
 
-class WholeSweep:
+class WholeVerbs(SweepBase):
     """A sweep that is renamed, copied, archived, cleaned and removed as a whole.
 
     Nothing of it may run or wait; `clean` alone works beside its tasks.
     """
-
-    name: str
-    _settings: Settings
-
-    @property
-    def _directory(self) -> SweepDirectory:
-        raise NotImplementedError
-
-    def _open(self, sweep: SweepDirectory) -> None:
-        """Be the sweep in a directory. *Raises* SweepError before its first submission."""
-        raise NotImplementedError
 
     def rename(self, name: str) -> None:
         """Give the sweep another name, in its place; see `hpcsweep rename`."""
@@ -72,15 +56,3 @@ class WholeSweep:
     def remove(self, *, force: bool = False) -> None:
         """Remove the sweep with all of its results, without asking; see `hpcsweep rm`."""
         remove(self._directory, self._settings, _log.info, force=force)
-
-    def follow_log(self, case: int | str) -> Iterator[LogPiece]:
-        """What a case logs and prints, with the name of the file, until it has ended.
-
-        See `hpcsweep logs -f`. A piece whose `where` is empty is about the case itself.
-        """
-        sweep = self._directory
-        selection = Selection(cases=str(case))
-        indices = selected_cases(selection, sweep.newest(), sweep.path) or IndexSet()
-        cluster = registry.open_recorded(sweep, self._settings)
-        for index in indices:
-            yield from follow_log(sweep, index, cluster, self._settings)

@@ -1,31 +1,21 @@
-"""`Sweep`: the verbs of the command line for a notebook or a script."""
+"""The verbs that send cases to a cluster, wait for them and cancel them."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from hpcsweep import settings as settings_module
-from hpcsweep import yamltext
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, InputError
 from hpcsweep.importing import refuse_while_importing
-from hpcsweep.manifest.from_python import document_of
-from hpcsweep.manifest.frozen import named
-from hpcsweep.manifest.mistakes import Mistakes
-from hpcsweep.manifest.user import resolve
 from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.progress import new_sentences, progress_bar
 from hpcsweep.records import RERUNS
-from hpcsweep.sources import ParameterSource
-from hpcsweep.sources.seedplan import SeededCase
 from hpcsweep.state.outlook import Outlook
-from hpcsweep.state.status import status, wait
+from hpcsweep.state.status import wait
 from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.after import submit_after
@@ -35,10 +25,9 @@ from hpcsweep.submission.followers import Follower
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
-from hpcsweep.sweep_results import SweepResults
+from hpcsweep.sweep.description import SweepDescription
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.request import (
     Cases,
     selection_of,
@@ -47,100 +36,13 @@ from hpcsweep.tables.selection import selected_cases
 from hpcsweep.tables.sweep_cases import SweepCases
 
 if TYPE_CHECKING:
-    from hpcsweep.tables.sweep_cases import Read
+    pass
 
 _log = logging.getLogger(__name__)
 
 
-class Sweep(SweepResults):
-    """A sweep by name: from a source and a target, from a manifest, or one submitted before.
-
-    The constructor writes nothing; `submit` does. Every method *raises* the errors of `errors`.
-
-    >>> import hpcsweep as hs
-    >>> sweep = hs.Sweep("doc", hs.grid(x=[1, 2]), target="math:sqrt")
-    >>> sweep.n_cases
-    2
-    """
-
-    def __init__(
-        self,
-        name: str | None = None,
-        source: ParameterSource | Mapping[str, Any] | None = None,
-        *,
-        manifest: str | Path | None = None,
-        root: str | Path = ".",
-        cluster: str | None = None,
-        profile: str | None = None,
-        sets: Mapping[str, Any] | None = None,
-        **keys: Any,
-    ) -> None:
-        """Describe a sweep by `name`, `source` and the keys of a manifest, or by a `manifest`.
-
-        The keys are target or command, replicates, seed, setup, slurm, chunk and so on; `target`
-        may be a function, and a source the mapping that a manifest has. `root` is what relative
-        paths of the target start from. `sets` are the dotted keys of `--set`. With a name alone
-        it is the sweep that was submitted before.
-        """
-        values = dict(sets or {})
-        self._settings, profile_keys = settings_module.load(
-            profile, values, os.environ, registry.check_kind
-        )
-        plugins = self._settings.plugin_options
-        self._cluster = cluster
-        self._submitted: SweepDirectory | None = None
-        # The sweep whose cases those of this one are, while it is not over.
-        self._awaited: SweepDirectory | None = None
-        # The directory whose `outputs` the sweep is in.
-        self._near = Path() if manifest is None else Path(manifest).parent
-        if manifest is not None:
-            path = Path(manifest)
-            document = yamltext.load(path)
-        elif source is None and not keys:
-            self._open(locate.locate(name or "", self._settings.outputs))
-            return
-        else:
-            path = Path(root) / "-"
-            document = document_of(name, source, keys, Path(root))
-        self._read: Read = partial(resolve, document, path, values, profile_keys, plugins)
-        self._root = path.parent
-        with SweepCases(self._settings, self._root) as cases:
-
-            def expand(source: Any, mistakes: Mistakes) -> Any:
-                self._awaited = cases.unfinished(source)
-                if self._awaited is None:
-                    return cases.expand(source, mistakes)
-                return cases.stand_in(source, self._awaited, mistakes)
-
-            self._described = Version.of(*self._read(expand))
-        self.name = self._described.manifest.name
-
-    def _open(self, sweep: SweepDirectory) -> None:
-        newest = sweep.newest()
-        described = named(newest.manifest, sweep.name), newest.source
-        self._submitted, self.name = sweep, sweep.name
-        self._root, self._read = Path(newest.manifest.root), lambda _: described
-        self._described = Version.of(*described)
-
-    @property
-    def n_cases(self) -> int:
-        """Count of cases with replicates."""
-        return self._version.source.n_cases
-
-    def case(self, index: int) -> SeededCase:
-        """A case as its target gets it: `sweep.case(3).stream("noise")`. *Raises* IndexError."""
-        return SeededCase.of(self._version.source[index], self._version.manifest.seed)
-
-    @property
-    def path(self) -> Path:
-        """The sweep directory, which may not exist yet."""
-        if self._submitted is not None:
-            return self._submitted.path
-        return self._place.path
-
-    @property
-    def _place(self) -> locate.Place:
-        return locate.place_of(self.name, self._near, self._settings.outputs)
+class SubmitVerbs(SweepDescription):
+    """A sweep whose cases are sent, awaited and cancelled."""
 
     def submit(
         self,
@@ -153,7 +55,7 @@ class Sweep(SweepResults):
         last: int | None = None,
         allow_mixed: bool = False,
         replace: bool = False,
-        after: Sweep | str | None = None,
+        after: SweepDescription | str | None = None,
         notify: Notify | None = print_notice,
     ) -> Submitted:
         """Submit the missing cases; see `hpcsweep submit`. *Safe to repeat.*
@@ -220,13 +122,6 @@ class Sweep(SweepResults):
             rerun="failed", cases=cases, where=where, status=status, last=last, notify=notify
         )
 
-    def status(self, *, check: bool = False) -> Summary:
-        """The counts of the sweep's cases by status.
-
-        With `check` it looks for the files of every complete case, and counts what is `lost`.
-        """
-        return status(self._directory, self._recorded_cluster, self._settings, check=check)
-
     def wait(
         self,
         *,
@@ -288,7 +183,7 @@ class Sweep(SweepResults):
         """
         sweep, log_notice = self._directory, logged(notify)
         selection = selection_of(cases, where, status, last)
-        selected = selected_cases(selection, sweep.newest(), sweep.path) if selection else None
+        selected = self._selected(selection)
         if selected is None:
             return cancel(sweep, self._recorded_cluster, self._settings, log_notice)
         done = cancel_cases(sweep, self._recorded_cluster, self._settings, selected, log_notice)
@@ -296,9 +191,9 @@ class Sweep(SweepResults):
             log_notice(line)
         return done.tasks
 
-    def _before(self, after: Sweep | str) -> SweepDirectory:
+    def _before(self, after: SweepDescription | str) -> SweepDirectory:
         """The sweep after which this one is sent."""
-        if isinstance(after, Sweep):
+        if isinstance(after, SweepDescription):
             return after._directory  # noqa: SLF001  # one of our own
         return locate.locate(after, self._settings.outputs, self._near)
 
@@ -318,15 +213,6 @@ class Sweep(SweepResults):
         outlook = Outlook.of_nothing(request.version)
         return Submitted(sweep=self._directory, outlook=outlook)
 
-    @property
-    def _version(self) -> Version:
-        """The manifest with its cases. *Raises* ManifestError while another sweep has to end."""
-        if self._awaited is not None:
-            with SweepCases(self._settings, self._root) as cases:
-                self._described = Version.of(*self._read(cases.expand))
-            self._awaited = None
-        return self._described
-
     def _target_cluster(self, other: SweepDirectory | None) -> Cluster:
         """The named cluster, or the one of the last submission, or of the sweep before it."""
         named = self._cluster or self._settings.cluster
@@ -335,12 +221,3 @@ class Sweep(SweepResults):
         if named == settings_module.AUTO and self._submitted is not None:
             return registry.require_recorded(self._submitted, self._settings)
         return registry.choose(named, self._settings, self.path)
-
-    @property
-    def _directory(self) -> SweepDirectory:
-        if self._submitted is None:
-            self._submitted = SweepDirectory.open(self.path)
-        return self._submitted
-
-    def __repr__(self) -> str:
-        return f"<Sweep {self.name!r} in {self.path}>"

@@ -1,0 +1,50 @@
+"""What the verbs of a sweep have in common: its directory, its settings, its cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hpcsweep.cluster import registry
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.indexset import IndexSet
+from hpcsweep.settings import Settings
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.tables.selection import Selection, selected_cases
+
+
+class SweepBase:
+    """A sweep that was submitted, or will be."""
+
+    name: str
+    _settings: Settings
+    # None before its first submission.
+    _submitted: SweepDirectory | None
+
+    @property
+    def path(self) -> Path:
+        """The sweep directory, which may not exist yet."""
+        raise NotImplementedError
+
+    def _open(self, sweep: SweepDirectory) -> None:
+        """Be the sweep in a directory. *Raises* SweepError before its first submission."""
+        raise NotImplementedError
+
+    @property
+    def _directory(self) -> SweepDirectory:
+        if self._submitted is None:
+            self._submitted = SweepDirectory.open(self.path)
+        return self._submitted
+
+    @property
+    def _recorded_cluster(self) -> Cluster | None:
+        """The cluster of its submissions; None before the first one."""
+        return registry.open_recorded(self._directory, self._settings)
+
+    @property
+    def _on_cluster(self) -> tuple[SweepDirectory, Cluster | None]:
+        return self._directory, self._recorded_cluster
+
+    def _selected(self, selection: Selection) -> IndexSet | None:
+        """The selected indices of what was submitted; None for all. *Raises* InputError."""
+        sweep = self._directory
+        return selected_cases(selection, sweep.newest(), sweep.path) if selection else None
