@@ -207,6 +207,8 @@ class StatusDocument(_JsonObject):
     code: CodePart
     lost_files: int | None
     """Count of complete cases whose files are gone; null without `--check`."""
+    changed_inputs: int | None
+    """Count of complete cases whose input files or keyed cells changed; null without `--check`."""
     memory_excess: MemoryExcessPart | None
     given_up: dict[str, str]
     """Ranges of indices that `retry` gave up, by why."""

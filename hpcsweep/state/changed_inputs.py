@@ -40,16 +40,15 @@ def with_changed_inputs(
     return replace(outlook, changed=changed & outlook.complete)
 
 
-def changed_text(outlook: Outlook, name: str = "") -> str:
-    """Say how many cases, of the sweep `name`, `with_changed_inputs` found; empty for none."""
-    count = outlook.changed.count
-    if not count:
+def changed_text(changed: int, complete: int, name: str = "") -> str:
+    """Say of how many of the complete cases, of the sweep `name`, inputs changed; empty for none.
+
+    `changed` is the count that `with_changed_inputs` found.
+    """
+    if not changed:
         return ""
     of_sweep = f" of {name}" if name else ""
-    return (
-        f"inputs have changed since {count} of {outlook.complete.count} cases{of_sweep} were "
-        "computed"
-    )
+    return f"inputs have changed since {changed} of {complete} cases{of_sweep} were computed"
 
 
 def _of_changed_files(root: str, sweep_index: SweepIndex) -> Iterator[int]:

@@ -16,6 +16,7 @@ from hpcsweep.manifest.policies import COMPLETE, Policies
 from hpcsweep.records import Status
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
+from hpcsweep.state.changed_inputs import with_changed_inputs
 from hpcsweep.state.failures import FailureGroup, failure_groups
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.over import is_over
@@ -48,7 +49,7 @@ def status(
     """Bring the index up to date, poll the cluster if that is due, and count.
 
     `within` limits the counts of cases to these indices. With `check` it looks for the files of
-    every complete case.
+    every complete case, and for changes of its inputs.
     *Writes* the index, verdicts, `cluster.json`; on a full disk into copies elsewhere.
     *Safe to repeat.* Only new bytes are read.
     *Raises* SweepError, StoreError; a cluster that does not answer is part of the answer.
@@ -83,7 +84,8 @@ def _status(
         summary = summarise(sweep, outlook, sweep_index.torn())
         if check:
             lost = with_lost(outlook, sweep, sweep_index).indices(State.LOST)
-            summary = replace(summary, lost=lost.count)
+            changed = with_changed_inputs(outlook, sweep, sweep_index, asked=True).changed
+            summary = replace(summary, lost=lost.count, changed=changed.count)
         summary = replace(
             summary,
             stopped=stopped(sweep, sweep_index),

@@ -65,6 +65,8 @@ class Summary:
     memory: MemoryExcess | None = None
     # Count of complete indices whose files are gone; None if nobody looked.
     lost: int | None = None
+    # Count of complete indices whose input files or keyed cells have changed; None likewise.
+    changed: int | None = None
     # The indices that `retry` gives up, by why.
     given_up: Mapping[str, IndexSet] = field(default_factory=dict)
     # Why the circuit breaker lets nothing more run; None if it does.
@@ -184,6 +186,7 @@ class Summary:
             "other_code": self.other_code,
             "code": self.code.to_json(),
             "lost_files": self.lost,
+            "changed_inputs": self.changed,
             "memory_excess": self.memory.to_json() if self.memory else None,
             "given_up": {why: str(indices) for why, indices in self.given_up.items()},
             "stopped": self.stopped.to_json() if self.stopped else None,

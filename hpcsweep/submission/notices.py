@@ -58,7 +58,7 @@ def other_code_notice(outlook: Outlook, request: SubmitRequest) -> str:
 
 def changed_notice(outlook: Outlook, request: SubmitRequest) -> str:
     """Which results come from files or cells that have changed, and how to compute them again."""
-    what = changed_text(outlook)
+    what = changed_text(outlook.changed.count, outlook.complete.count)
     return _with_remedy(what, outlook.changed, request) if what else ""
 
 

@@ -30,7 +30,8 @@ class ResultVerbs(ResultTables, SweepBase):
     def status(self, *, check: bool = False) -> Summary:
         """The counts of the sweep's cases by status.
 
-        With `check` it looks for the files of every complete case, and counts what is `lost`.
+        With `check` it looks for the files of every complete case, and at its inputs: it counts
+        what is `lost`, and whose inputs have `changed`.
         """
         return status(self._directory, self._recorded_cluster, self._settings, check=check)
 

@@ -150,7 +150,9 @@ class OpenSweep:
         return Collected(
             torn=self.sweep_index.torn(),
             code=CodeCounts.of(self.outlook),
-            changed=changed_text(self.outlook, self.sweep.name),
+            changed=changed_text(
+                self.outlook.changed.count, self.outlook.complete.count, self.sweep.name
+            ),
         )
 
 

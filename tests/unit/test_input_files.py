@@ -11,6 +11,7 @@ import pytest
 
 from hpcsweep import input_files
 from hpcsweep.cli.render.rows import print_table
+from hpcsweep.cli.render.summary import print_summary
 from hpcsweep.errors import InputError, ManifestError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.input_files import facts_of, has_changed, names_of, paths_of
@@ -22,6 +23,7 @@ from hpcsweep.sources import table
 from hpcsweep.state.changed_inputs import with_changed_inputs
 from hpcsweep.state.outlook import Outlook, outlook_of
 from hpcsweep.state.scheduler import poll
+from hpcsweep.state.status import status
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.missing_inputs import refuse_missing
 from hpcsweep.submission.policy import Policy, sendable
@@ -180,8 +182,14 @@ def test_a_table_marks_the_cases_whose_files_changed(
         "    1  complete *            true  false",
         "    0  complete             false  false",
     ]
+    summary = status(made.directory, None, Settings(), check=True)
+    assert summary.changed == 1
+    print_summary(summary)
+    assert "inputs have changed since 1 of 2 cases of s were computed" in capsys.readouterr().out
+    assert status(made.directory, None, Settings()).changed is None
     (made.root / "b.fa").write_text("b.fa")
     assert collect(made.directory, None, Settings(), lambda *_: None).changed == ""
+    assert status(made.directory, None, Settings(), check=True).changed == 0
 
 
 def test_a_cell_outside_of_the_key_makes_a_case_stale(made: MadeSweep) -> None:

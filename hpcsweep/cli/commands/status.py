@@ -13,7 +13,11 @@ from hpcsweep.cli.options import common, json_option, sweep_argument
 @click.command("status")
 @sweep_argument
 @json_option
-@click.option("--check", is_flag=True, help="Look for the files of every complete case, too.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Look for the files of every complete case, too, and for changes of its inputs.",
+)
 @click.option(
     "--watch",
     is_flag=True,

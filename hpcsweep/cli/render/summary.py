@@ -7,6 +7,7 @@ from hpcsweep.cli.render.plan import duration
 from hpcsweep.cluster.slurm.reasons import passes
 from hpcsweep.quantities import size_text
 from hpcsweep.records import Reason, Status
+from hpcsweep.state.changed_inputs import changed_text
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.failing_nodes import excluded_line
 from hpcsweep.state.failures import failure_lines
@@ -141,6 +142,9 @@ def _print_complete(summary: Summary) -> None:
         print_line((other_code(summary.code, summary.name), "yellow"))
     if summary.lost is not None:
         print_line((lost_files(summary.lost), "yellow" if summary.lost else ""))
+    if summary.changed:
+        what = changed_text(summary.changed, summary.code.complete, summary.name)
+        print_line((changed_inputs(what), "yellow"))
     if summary.memory:
         print_line((f"memory: the largest complete case {summary.memory.text}", "yellow"))
 
