@@ -74,6 +74,10 @@ def test_the_wheel_has_the_package_only(wheel: Path) -> None:
     assert "hpcsweep/py.typed" in names
     # The table of direction numbers is not ours: its licence ships with it.
     assert "hpcsweep/sources/numeric/sobol_numbers.LICENSE" in names
+    # Nor is Vega, which reports draw with.
+    vendored = {"LICENSES.txt", "vega.min.js", "vega-lite.min.js", "vega-embed.min.js"}
+    assert {f"hpcsweep/report/vendor/{name}" for name in vendored} <= set(names)
+    assert "hpcsweep/report/assets/report.css" in names
     modules = {
         str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "hpcsweep").rglob("*.py")
     }

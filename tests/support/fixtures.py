@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support import browser
 from tests.support.slurm_cluster import PrivateSlurm, why_not
 
 # `scale(usual, full)`: the figure for this run.
@@ -17,8 +18,16 @@ MakeSlurm = Callable[..., PrivateSlurm]
 
 def require_slurm() -> None:
     """Skip where no private Slurm can be started; in CI that is a failure."""
-    reason = why_not()
+    _require("Slurm", why_not())
+
+
+def require_browser() -> None:
+    """Skip where no browser is; in CI that is a failure."""
+    _require("a browser", "" if browser.is_installed() else "needs chromium and chromium-driver")
+
+
+def _require(what: str, reason: str | None) -> None:
     if reason and os.environ.get("CI", "") in ("true", "1"):
-        pytest.fail(f"in CI no test is skipped for want of Slurm; this one {reason}")
+        pytest.fail(f"in CI no test is skipped for want of {what}; this one {reason}")
     if reason:
         pytest.skip(reason)

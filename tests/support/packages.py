@@ -19,6 +19,7 @@ from pathlib import Path
 PACKAGES = (
     *("slurm-wlm", "slurmdbd", "munge", "mariadb-server"),
     *("postgresql", "pgbouncer", "strace", "gcc", "libc6-dev", "libfaketime"),
+    *("chromium", "chromium-driver"),
 )
 # Packages by the program that they bring; other packages than Debian's bring it, too.
 PROGRAMS = {

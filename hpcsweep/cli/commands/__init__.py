@@ -29,6 +29,7 @@ COMMANDS = {
         "Compare what array tasks asked for with what their cases used.",
     ),
     "plot": (".plot", "Draw one column over another, of the complete cases."),
+    "report": (".report", "Write a sweep as one HTML file: state, figures, provenance."),
     "files": (".files", "Print one file of every case, in index order."),
     "unpack": (".unpack", "Make run directories of packed runs."),
     "retry": (".retry", "Submit failed and missing cases again, as they were submitted."),
@@ -56,7 +57,6 @@ INSTEAD = {
     "delete": "`hpcsweep rm NAME` removes a sweep with its results.",
     "help": "`hpcsweep --help` lists the commands, `hpcsweep COMMAND --help` explains one.",
     "ls": "`hpcsweep list` shows the sweeps, `hpcsweep status NAME` one of them.",
-    "report": "`hpcsweep collect SWEEP` prints the table of results, `hpcsweep plot` draws it.",
     "version": "`hpcsweep --version` prints it.",
 }
 INSTEAD |= {"cp": "`hpcsweep copy` copies a sweep.", "mv": "`hpcsweep rename` renames a sweep."}

@@ -1,0 +1,165 @@
+"""The begun cases of a sweep as numpy columns: 9 bytes a value at most, read in one walk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpcsweep.records import Status
+from hpcsweep.tables.begun_rows import begun_batches
+from hpcsweep.tables.collect import OpenSweep
+
+# Cases above which a page gets bins instead of each case.
+CASES_MAX = 50_000
+# Above it, so many params and so many metrics are read, for their memory.
+PARAMS_MAX, METRICS_MAX = 10, 8
+# Characters of a text that is a value; texts that differ only behind them are one level.
+LEVEL_CHARACTERS = 200
+USED = ("wall_seconds", "cpu_seconds", "max_rss_bytes")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseColumn:
+    """One value of every begun case."""
+
+    name: str
+    # "param", "metric" or "used".
+    role: str
+    # Numbers, NaN where a case has none; of texts the positions in `levels`, -1 for none.
+    values: npt.NDArray[Any]
+    # The different texts, in the order of their first case; None of numbers.
+    levels: tuple[str, ...] | None = None
+    # Count of values that are NaN or infinite.
+    not_finite: int = 0
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers."""
+        return self.levels is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseTable:
+    """The cases that were begun, in index order."""
+
+    indices: npt.NDArray[np.int64]
+    # Of each case the position in `STATUSES`.
+    status: npt.NDArray[np.int8]
+    columns: tuple[CaseColumn, ...]
+    # Of each case its run directory, "" for none; empty above `CASES_MAX`.
+    run_dirs: tuple[str, ...] = ()
+    # Names of params and metrics that were left out; see `PARAMS_MAX`.
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> npt.NDArray[np.bool_]:
+        """Which cases are complete."""
+        return np.equal(self.status, STATUSES.index(Status.COMPLETE))
+
+    def of_role(self, *roles: str) -> list[CaseColumn]:
+        """The columns of these roles, in order."""
+        return [column for column in self.columns if column.role in roles]
+
+
+STATUSES = tuple(Status)
+_STATUS_CODES = {status.value: code for code, status in enumerate(STATUSES)}
+
+
+def read_cases(open_sweep: OpenSweep) -> CaseTable:
+    """Read the begun cases of a sweep."""
+    columns = open_sweep.columns
+    is_small = open_sweep.outlook.begun.count <= CASES_MAX
+    params, metrics = list(columns.params.values()), list(columns.metrics.values())
+    left_out = () if is_small else (*params[PARAMS_MAX:], *metrics[METRICS_MAX:])
+    roles = dict.fromkeys(["replicate", *params], "param")
+    roles |= dict.fromkeys(metrics, "metric") | dict.fromkeys(USED, "used")
+    for name in left_out:
+        del roles[name]
+    read = {name: _column(name, role, columns.kinds) for name, role in roles.items()}
+    indices, statuses, run_dirs = [np.empty(0, np.int64)], [np.empty(0, np.int8)], []
+    names = ["status", *read, *(["run_dir"] if is_small else [])]
+    for batch in begun_batches(open_sweep.sweep_index, columns, names, None):
+        indices.append(np.array(batch.values["index"], np.int64))
+        codes = [_STATUS_CODES[status] for status in batch.values["status"]]
+        statuses.append(np.array(codes, np.int8))
+        run_dirs.append([text or "" for text in batch.values.get("run_dir", ())])
+        for name, column in read.items():
+            column.add(batch.values[name])
+    return CaseTable(
+        indices=np.concatenate(indices),
+        status=np.concatenate(statuses),
+        columns=tuple(column.made() for column in read.values()),
+        run_dirs=tuple(chain.from_iterable(run_dirs)),
+        left_out=left_out,
+    )
+
+
+def _column(name: str, role: str, kinds: Mapping[str, str]) -> _Numbers | _Texts:
+    made = _Numbers if kinds[name] in ("int", "float") else _Texts
+    return made(name=name, role=role)
+
+
+@dataclass(kw_only=True)
+class _Numbers:
+    """The numbers of a column so far."""
+
+    name: str
+    role: str
+    _parts: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    _not_finite: int = 0
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Append the values of some cases."""
+        try:
+            part = np.array(values, np.float64)
+        except (TypeError, ValueError, OverflowError):  # of another kind, or beyond floats
+            part = np.array(list(map(_number, values)), np.float64)
+        missing = np.array([value is None for value in values])
+        self._not_finite += int((~np.isfinite(part) & ~missing).sum())
+        part[~np.isfinite(part)] = np.nan
+        self._parts.append(part)
+
+    def made(self) -> CaseColumn:
+        """The column."""
+        values = np.concatenate([np.empty(0), *self._parts])
+        return CaseColumn(
+            name=self.name, role=self.role, values=values, not_finite=self._not_finite
+        )
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) else np.nan
+    except OverflowError:
+        return np.nan
+
+
+@dataclass(kw_only=True)
+class _Texts:
+    """The texts of a column so far; other values as JSON."""
+
+    name: str
+    role: str
+    _codes: dict[str, int] = field(default_factory=dict)
+    _parts: list[npt.NDArray[np.int32]] = field(default_factory=list)
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Append the values of some cases."""
+        codes = [-1 if value is None else self._code(value) for value in values]
+        self._parts.append(np.array(codes, np.int32))
+
+    def _code(self, value: Any) -> int:
+        text = value if isinstance(value, str) else json.dumps(value)
+        text = text if len(text) <= LEVEL_CHARACTERS else f"{text[:LEVEL_CHARACTERS]}…"
+        return self._codes.setdefault(text, len(self._codes))
+
+    def made(self) -> CaseColumn:
+        """The column."""
+        values = np.concatenate([np.empty(0, np.int32), *self._parts])
+        return CaseColumn(name=self.name, role=self.role, values=values, levels=tuple(self._codes))

@@ -1,0 +1,62 @@
+"""The pages of a report, in order, and the one way by which data reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hpcsweep.redact import redact
+from hpcsweep.report import overview, results
+from hpcsweep.report.source import ReportSource
+from hpcsweep.terminal_text import visible
+
+# Characters of one text on a page.
+TEXT_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One page: its assets have its name."""
+
+    # A word in lower case: the page's place in the file, and the names of its assets.
+    name: str
+    title: str
+    # Plain JSON-able data: dicts, lists, texts, numbers without NaN and infinities.
+    data: Callable[[ReportSource], dict[str, Any]]
+
+
+PAGES = (
+    Page(name="overview", title="Overview", data=overview.data),
+    Page(name="results", title="Results", data=results.data),
+)
+
+
+def page_data(source: ReportSource) -> Iterator[tuple[Page, dict[str, Any]]]:
+    """Each page with its data, safe to show."""
+    for page in PAGES:
+        yield page, shown(page.data(source))
+
+
+def shown(value: Any) -> Any:
+    """The same data with every text redacted, without control characters, and cut."""
+    if isinstance(value, str):
+        return shown_text(value)
+    if isinstance(value, dict):
+        return {shown_text(name): shown(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        if value and set(map(type, value)) <= _PLAIN:
+            return value
+        return [shown(item) for item in value]
+    return value
+
+
+_PLAIN = {int, float, bool, type(None)}
+
+
+def shown_text(text: str) -> str:
+    """A text as a page shows it: control and bidirectional characters are escaped."""
+    if len(text) > TEXT_CHARACTERS:
+        more = len(text) - TEXT_CHARACTERS
+        text = f"{text[:TEXT_CHARACTERS]}… ({more} characters more)"
+    return visible(redact(text))

@@ -1,0 +1,75 @@
+"""`report`: one HTML file, in a real browser: what it shows, and that it loads nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hpcsweep.cli import main
+from hpcsweep.report.document import VENDOR
+from hpcsweep.sources import grid
+from tests.support.browser import Browser, browser
+from tests.support.fixtures import require_browser
+from tests.support.sweeps import MadeSweep
+
+PYTHON = """
+def run(omega, dt, method):
+    if method == "rk4" and dt == 0.1:
+        raise ArithmeticError(f"diverges at step {omega}")
+    return {"energy": omega ** 2 + dt, "steps": int(1 / dt)}
+"""
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Browser]:
+    require_browser()
+    with browser() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeSweep:
+    """Four omegas, three dts, two methods; a sixth of the cases fails."""
+    source = grid(omega=[1.0, 2.0, 3.0, 4.0], dt=[0.1, 0.01, 0.001], method=["euler", "rk4"])
+    made = MadeSweep(tmp_path_factory.mktemp("report"), source, python=PYTHON)
+    made.plan(chunk_size=24)
+    made.handed_in()
+    made.run()
+    return made
+
+
+def report_of(made: MadeSweep) -> Path:
+    done = CliRunner().invoke(main, ["report", str(made.path)])
+    assert done.exit_code == 0, done.output
+    return made.path / "report.html"
+
+
+def test_a_report_shows_the_counts_of_status_and_its_figures_and_loads_nothing(
+    made: MadeSweep, page: Browser
+) -> None:
+    path = report_of(made)
+    assert path.stat().st_mode & 0o777 == 0o600
+    counts = json.loads(CliRunner().invoke(main, ["status", str(made.path), "--json"]).output)
+    page.open(path)
+    shown = page.run(
+        "return [...document.querySelectorAll('[data-status]')]"
+        ".map((one) => [one.dataset.status, Number(one.textContent)])"
+    )
+    assert dict(shown) == {name: count for name, count in counts["counts"].items() if count}
+    assert "diverges at step" in page.text()
+    page.go("results")
+    assert set(page.figures().values()) == {counts["counts"]["complete"]}
+    assert page.problems() == []
+
+
+def test_the_vendored_files_are_those_that_were_published() -> None:
+    lines = re.findall(r"`(\S+\.js)` .*`([0-9a-f]{64})`", (VENDOR / "README.md").read_text())
+    assert {name for name, _ in lines} == {path.name for path in VENDOR.glob("*.js")}
+    for name, digest in lines:
+        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest

@@ -1,0 +1,162 @@
+"""Debian's Chromium without a window, by its own driver: what a page shows, logs and asks for."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.wait import wait_until
+
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--hide-scrollbars", "--force-device-scale-factor=1", "--disable-dev-shm-usage"),
+)
+ANSWER_S = 120.0
+# What a page may name without asking the network.
+LOCAL = ("file://", "data:", "blob:", "about:", "chrome://")
+# Of each figure on the page its description, and the count of its marks: of data, not of axes.
+MARKS = """
+const marks = (group) => group.items.reduce((sum, item) => sum +
+  (item.role === 'mark' && item.marktype !== 'group' ? item.items.length
+    : /^(mark|scope|frame)$/.test(item.role)
+      ? item.items.reduce((inner, one) => inner + marks(one), 0) : 0), 0);
+return [...report.views].map((view) =>
+  [view.description(), marks({items: [view.scenegraph().root]})]);
+"""
+
+
+def is_installed() -> bool:
+    """Whether there is a browser."""
+    return all(map(shutil.which, ("chromium", "chromedriver")))
+
+
+@dataclass(frozen=True)
+class Browser:
+    """A browser with one page."""
+
+    # The address of its session at the driver.
+    session: str
+
+    def open(self, path: Path, page: str = "", *, width: int = 1400, dark: bool = False) -> None:
+        """Open a file, or another of its pages."""
+        self.resize(width)
+        self.scheme(dark=dark)
+        self.visit("about:blank")
+        self.visit(f"{path.as_uri()}#{page}")
+
+    def visit(self, url: str) -> None:
+        """Open an address."""
+        self._post("url", url=url)
+
+    def resize(self, width: int, height: int = 1000) -> None:
+        """Give the page this size."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.command("Emulation.setDeviceMetricsOverride", **size)
+
+    def scheme(self, *, dark: bool) -> None:
+        """Prefer dark or light colours."""
+        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.command("Emulation.setEmulatedMedia", features=features)
+
+    def go(self, page: str) -> None:
+        """Open a page of the report."""
+        self.run("location.hash = arguments[0]", page)
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """What a script in the page returns."""
+        return self._post("execute/sync", script=script, args=list(arguments))
+
+    def command(self, name: str, **params: object) -> Any:
+        """Call a method of the DevTools protocol."""
+        return self._post("goog/cdp/execute", cmd=name, params=params)
+
+    def text(self) -> str:
+        """The text that is shown."""
+        return str(self.run("return document.querySelector('main').innerText"))
+
+    def figures(self, count: int = 1) -> Mapping[str, int]:
+        """The count of marks by figure, once so many figures are drawn."""
+
+        def drawn() -> dict[str, int] | str:
+            found = dict(self.run(MARKS))
+            return found if len(found) >= count else f"{found}, {self.text()[-500:]}"
+
+        figures: Mapping[str, int] = wait_until(drawn, ANSWER_S, f"{count} figures")
+        return figures
+
+    def problems(self) -> list[str]:
+        """What the console said since the last call, and the addresses that were asked for."""
+        said = [entry["message"] for entry in self._post("se/log", type="browser")]
+        events = [
+            json.loads(entry["message"])["message"]
+            for entry in self._post("se/log", type="performance")
+        ]
+        asked = [
+            event["params"]["request"]["url"]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        ]
+        return said + [url for url in asked if not url.startswith(LOCAL)]
+
+    def screenshot(self, path: Path) -> None:
+        """Write a picture of the whole page."""
+        width, height = self.run("return [innerWidth, document.documentElement.scrollHeight]")
+        self.resize(width, min(height, 6000))
+        path.write_bytes(base64.b64decode(_ask(f"{self.session}/screenshot")))
+
+    def _post(self, what: str, **content: object) -> Any:
+        return _ask(f"{self.session}/{what}", content)
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Start a browser with a profile of its own, and end it."""
+    with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as profile:
+        driver = subprocess.Popen(
+            ["chromedriver", "--port=0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert driver.stdout is not None
+        try:
+            port = next(found[1] for line in driver.stdout if (found := _PORT.search(line)))
+            address = f"http://127.0.0.1:{port}/session"
+            options = {"args": [*FLAGS, f"--user-data-dir={profile}"]}
+            logs = {"browser": "ALL", "performance": "ALL"}
+            wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": logs}
+            session = _ask(address, {"capabilities": {"alwaysMatch": wanted}})
+            one = Browser(f"{address}/{session['sessionId']}")
+            try:
+                yield one
+            finally:
+                _ask(one.session, method="DELETE")
+        finally:
+            driver.terminate()
+            driver.communicate(timeout=ANSWER_S)
+
+
+_PORT = re.compile(r"successfully on port (\d+)")
+
+
+def _ask(url: str, content: object = None, method: str | None = None) -> Any:
+    """The value that the driver answers. *Raises* AssertionError with its message."""
+    data = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(url, data, method=method)  # noqa: S310  # our own driver
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
+            return json.load(answer)["value"]
+    except urllib.error.HTTPError as error:
+        raise AssertionError(f"{url}: {error.read()[:2000]!r}") from error
