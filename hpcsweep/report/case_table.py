@@ -100,13 +100,13 @@ def read_cases(open_sweep: OpenSweep) -> CaseTable:
     )
 
 
-def _column(name: str, role: str, kinds: Mapping[str, str]) -> _Numbers | _Texts:
-    made = _Numbers if kinds[name] in ("int", "float") else _Texts
+def _column(name: str, role: str, kinds: Mapping[str, str]) -> _NumberColumn | _TextColumn:
+    made = _NumberColumn if kinds[name] in ("int", "float") else _TextColumn
     return made(name=name, role=role)
 
 
 @dataclass(kw_only=True)
-class _Numbers:
+class _NumberColumn:
     """The numbers of a column so far."""
 
     name: str
@@ -141,7 +141,7 @@ def _number(value: Any) -> float:
 
 
 @dataclass(kw_only=True)
-class _Texts:
+class _TextColumn:
     """The texts of a column so far; other values as JSON."""
 
     name: str
