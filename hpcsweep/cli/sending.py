@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
+from typing import Literal
 
 import click
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.console import Console
 from hpcsweep.cli import streams
 from hpcsweep.cli.context import Context
 from hpcsweep.cli.notices import notify
+from hpcsweep.cli.render.console import print_document
 from hpcsweep.cli.render.plan import (
     case_seconds,
     sized_options,
@@ -37,6 +39,9 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.terminal_text import one_line
 
+# What standard output has of a submission.
+Prints = Literal["lines", "job ids", "document"]
+
 
 def send(
     context: Context,
@@ -44,41 +49,46 @@ def send(
     cluster: Cluster,
     *,
     waits: bool,
-    parsable: bool = False,
+    prints: Prints = "lines",
 ) -> None:
     """Submit and optionally wait, also for the parts accepted before a refused one.
 
-    With `parsable` standard output has the job ids of the sweep's arrays, and nothing else.
+    With "job ids" standard output has those of the sweep's arrays, and nothing else; with
+    "document" that of the submission.
     """
+    err = prints != "lines"
     try:
-        done = _submit(context, request, cluster, parsable=parsable)
+        done = _submit(context, request, cluster, err=err)
     except PartRefused as refusal:
-        if parsable:
+        if prints == "job ids":
             _print_job_ids(_accepted(SweepDirectory.open(request.path)))
         if waits:
             click.echo(f"{refusal.what}; waiting for the parts that were accepted", err=True)
             watch(context, cluster, SweepDirectory.open(request.path))
         raise
-    if parsable:
+    if prints == "job ids":
         _print_job_ids(done.arrays)
+    elif prints == "document":
+        print_document(done.to_json())
     if waits:
-        _wait(context, request, cluster, done, parsable=parsable)
+        _wait(context, request, cluster, done, err=err)
 
 
-def go_on(context: Context, sweep: SweepDirectory) -> None:
+def go_on(context: Context, sweep: SweepDirectory, *, as_json: bool) -> None:
     """Advance a sweep, and say what was sent."""
     cluster = registry.require_recorded(sweep, context.settings)
 
     def show(done: Submitted) -> None:
+        if as_json:
+            print_document(done.to_json())
+            return
         for line in _submitted_lines(done, cluster):
             click.echo(line)
 
     advance_or_requeue(sweep, cluster, context.settings, notify, show)
 
 
-def _submit(
-    context: Context, request: SubmitRequest, cluster: Cluster, *, parsable: bool
-) -> Submitted:
+def _submit(context: Context, request: SubmitRequest, cluster: Cluster, *, err: bool) -> Submitted:
     done = submit_stages(request, cluster, context.settings, notify)
     filters = (f"where {one_line(note)}" for note in request.source.filter_notes())
     for line in (
@@ -86,7 +96,7 @@ def _submit(
         *_submitted_lines(done, cluster, request.selection),
         *notices(done, request),
     ):
-        click.echo(line, err=parsable)
+        click.echo(line, err=err)
     return done
 
 
@@ -156,7 +166,7 @@ def _why_nothing(done: Submitted, outlook: Outlook, selection: IndexSet | None) 
 
 
 def _wait(
-    context: Context, request: SubmitRequest, cluster: Cluster, done: Submitted, *, parsable: bool
+    context: Context, request: SubmitRequest, cluster: Cluster, done: Submitted, *, err: bool
 ) -> None:
     """Wait; then submit once what tasks in doubt had when this command began.
 
@@ -165,7 +175,7 @@ def _wait(
     summary = watch(context, cluster, done.sweep, request.selection)
     in_doubt = done.under_way if done.plan is None else done.cancelled
     if not summary.is_complete and summary.stopped is None and in_doubt:
-        done = _submit(context, request, cluster, parsable=parsable)
+        done = _submit(context, request, cluster, err=err)
         summary = watch(context, cluster, done.sweep, request.selection)
     for line in given_up_lines(dict(summary.given_up)):
         click.echo(line, err=True)
@@ -182,12 +192,12 @@ def _wait(
             next_step=f"`hpcsweep logs {summary.name} INDEX` says why; `hpcsweep submit` sends "
             f"what was interrupted, `hpcsweep retry {summary.name}` also what failed.",
         )
-    click.echo(f"{summary.name}: {summary.counts_text}", err=parsable)
+    click.echo(f"{summary.name}: {summary.counts_text}", err=err)
     if summary.reduced is None or request.selection is not None:
         return
     if not summary.is_finished:
         raise Incomplete(summary.reduced.line, where=summary.path)
-    click.echo(summary.reduced.line, err=parsable)
+    click.echo(summary.reduced.line, err=err)
 
 
 def watch(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest
@@ -127,6 +129,36 @@ class Submitted:
         jobs = ", ".join(self.job_ids[:JOBS_NAMED]) + " …" * (len(self.job_ids) > JOBS_NAMED)
         what = f"{cases} cases in jobs {jobs}" if self.plans else "nothing"
         return f"<Submitted {self.sweep.name!r}: {what}>"
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `submit --json`."""
+        job_ids = iter(self.job_ids)
+        return {
+            "schema": "hpcsweep.submit/1",
+            "name": self.sweep.name,
+            "path": self.sweep.shown_path,
+            "cases": self.outlook.version.source.n_cases,
+            "complete": self.outlook.complete.count,
+            "failed": self.outlook.failed.count,
+            "under_way": self.under_way.count,
+            "without_room": self.without_room.count,
+            "behind_canary": self.behind_canary.count,
+            "changed": None if self.difference is None else str(self.difference),
+            "stopped": self.stopped.to_json() if self.stopped else None,
+            "paused": self.paused.to_json() if self.paused else None,
+            "submissions": [
+                {
+                    "submission": plan.submission,
+                    "cases": plan.indices.count,
+                    "indices": str(plan.indices),
+                    "tasks": plan.chunks,
+                    "later": 0 if plan.goal is None else plan.goal.count - plan.indices.count,
+                    "job_ids": list(islice(job_ids, len(plan.parts))),
+                }
+                for plan in self.plans
+            ],
+            "stages": [stage.to_json() for stage in self.stages],
+        }
 
     @property
     def plan(self) -> Plan | None:

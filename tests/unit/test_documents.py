@@ -131,6 +131,39 @@ def test_doctor(sweeps: list[MadeSweep]) -> None:
     assert printed("doctor", sweeps[0].path, "--cluster", "submitit:local")
 
 
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    (tmp_path / "target.py").write_text("def run(x): return {}\n")
+    path = tmp_path / "manifest.yaml"
+    path.write_text("name: t\ntarget: target.py:run\nsource: {grid: {x: [1, 2]}}\n")
+    return path
+
+
+def test_validate(manifest: Path) -> None:
+    document = printed("validate", manifest)
+    assert (document["name"], document["cases"]) == ("t", 2)
+
+
+def test_plan(manifest: Path) -> None:
+    (submission,) = printed("plan", manifest)["submissions"]
+    assert (submission["indices"], submission["script"], submission["calls"]) == ("0-1", None, [])
+    (submission,) = printed("plan", manifest, "--script", "--cases", "1")["submissions"]
+    assert submission["indices"] == "1"
+    assert submission["script"].startswith("#!/bin/bash")
+    assert submission["calls"]
+
+
+def test_submit(manifest: Path) -> None:
+    cluster = "--cluster=submitit:local"
+    dry = printed("submit", manifest, cluster, "--dry-run", schema="plan")
+    assert [one["cases"] for one in dry["submissions"]] == [2]
+    sent = printed("submit", manifest, cluster, "--wait")
+    assert [(one["cases"], len(one["job_ids"])) for one in sent["submissions"]] == [(2, 1)]
+    again = printed("retry", manifest, schema="submit")
+    assert (again["submissions"], again["complete"]) == ([], 2)
+    assert printed("advance", manifest, schema="submit")["submissions"] == []
+
+
 def test_emulator_status(tmp_path: Path) -> None:
     document = printed("emulator status", "--dir", tmp_path / "none")
     assert document["schema"] == "hpcsweep.emulator-status/1"

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
-from hpcsweep.cli.options import common, sweep_argument
+from hpcsweep.cli.options import common, json_option, sweep_argument
 
 
 @click.command("advance")
 @sweep_argument
+@json_option
 @common
-def command(sweep: str, **shared: Any) -> None:
+def command(sweep: str, as_json: bool, **shared: Any) -> None:
     """Continue a sweep: submit the rest, and the retries of its manifest.
 
     When the cases are complete, submit its reduce and the sweeps that follow it.
@@ -23,4 +24,4 @@ def command(sweep: str, **shared: Any) -> None:
     from hpcsweep.cli.sending import go_on
 
     context = load_context(**shared)
-    go_on(context, context.sweep(sweep))
+    go_on(context, context.sweep(sweep), as_json=as_json)

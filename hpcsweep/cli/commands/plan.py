@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
-from hpcsweep.cli.options import common, manifest_argument, script_option, selection_options
+from hpcsweep.cli.options import (
+    common,
+    json_option,
+    manifest_argument,
+    script_option,
+    selection_options,
+)
 
 if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
@@ -17,12 +23,17 @@ if TYPE_CHECKING:
 @click.command("plan")
 @manifest_argument
 @script_option
+@json_option
 @selection_options
 @common
-def command(manifest: Path, script: bool, selection: Selection, **shared: Any) -> None:
+def command(
+    manifest: Path, script: bool, as_json: bool, selection: Selection, **shared: Any
+) -> None:
     """Show what a submit would send."""
-    from hpcsweep.cli.planning import show_plan
+    from hpcsweep.cli.notices import notify
+    from hpcsweep.cli.planning import print_planned
     from hpcsweep.cli.selecting import selected
+    from hpcsweep.submission.planning import planned
     from hpcsweep.submission.request import SubmitRequest
     from hpcsweep.sweepdir.version import Version
 
@@ -31,4 +42,5 @@ def command(manifest: Path, script: bool, selection: Selection, **shared: Any) -
     path = context.sweep_path(frozen, manifest)
     chosen = selected(selection, Version.of(frozen, source), path)
     request = SubmitRequest(manifest=frozen, source=source, path=path, selection=chosen)
-    show_plan(context, request, None, script=script)
+    found = planned(request, None, context.settings, notify, scripts=script)
+    print_planned(found, script=script, as_json=as_json)

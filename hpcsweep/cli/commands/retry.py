@@ -9,6 +9,7 @@ import click
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import (
     common,
+    json_option,
     selection_options,
     sweep_argument,
     throttle_option,
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
 @sweep_argument
 @wait_option
 @throttle_option
+@json_option
 @selection_options
 @common
-def command(sweep: str, waits: bool, throttle: int, selection: Selection, **shared: Any) -> None:
+def command(
+    sweep: str,
+    waits: bool,
+    throttle: int,
+    as_json: bool,
+    selection: Selection,
+    **shared: Any,
+) -> None:
     """Submit failed and missing cases again, as they were submitted.
 
     As `submit --rerun failed` does, with the manifest that the sweep keeps.
@@ -48,4 +57,4 @@ def command(sweep: str, waits: bool, throttle: int, selection: Selection, **shar
         selection=selected_of(selection, directory),
     )
     opened = registry.require_recorded(directory, context.settings)
-    send(context, request, opened, waits=waits)
+    send(context, request, opened, waits=waits, prints="document" if as_json else "lines")

@@ -12,6 +12,7 @@ from hpcsweep.cli.context import load_context
 from hpcsweep.cli.options import (
     cluster_option,
     common,
+    json_option,
     manifest_argument,
     script_option,
     selection_options,
@@ -22,6 +23,7 @@ from hpcsweep.records import RERUNS
 
 if TYPE_CHECKING:
     from hpcsweep.cli.context import Context
+    from hpcsweep.cli.sending import Prints
     from hpcsweep.cluster.base import Cluster
     from hpcsweep.submission.request import SubmitRequest
     from hpcsweep.sweepdir.directory import SweepDirectory
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 @click.option(
     "--parsable", is_flag=True, help="Print nothing but the job ids of the arrays, one a line."
 )
+@json_option
 @common
 def command(
     manifest: Path,
@@ -80,6 +83,7 @@ def command(
     script: bool,
     after: str | None,
     parsable: bool,
+    as_json: bool,
     selection: Selection,
     **shared: Any,
 ) -> None:
@@ -93,19 +97,21 @@ def command(
     from hpcsweep.submission.request import SubmitRequest
     from hpcsweep.sweepdir.version import Version
 
-    if chaos_seed is not None and selection:
-        raise click.UsageError(f"--chaos runs every case: leave out {selection}")
-    if parsable and (dry_run or chaos_seed is not None):
-        raise click.UsageError("--parsable needs a submission: leave out --dry-run and --chaos")
-    if script and not dry_run:
-        raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
+    _check_options(
+        selection,
+        is_chaos=chaos_seed is not None,
+        dry_run=dry_run,
+        parsable=parsable,
+        as_json=as_json,
+        script=script,
+    )
     if canary is not None:
         shared["sets"] = (*shared["sets"], f"canary={canary}")
     context = load_context(**shared)
     is_chaos = chaos_seed is not None
     other = None if after is None else context.sweep(after, manifest.parent)
     if other is not None:
-        _refuse_with_after(waits, dry_run, parsable, rerun, replace, selection, is_chaos)
+        _refuse_with_after(waits, dry_run, parsable, as_json, rerun, replace, selection, is_chaos)
         if _submit_after(context, manifest, other, cluster, throttle):
             return
     frozen, source = context.manifest(manifest)
@@ -127,11 +133,32 @@ def command(
     else:
         opened = registry.choose(cluster or context.settings.cluster, context.settings, path)
     if dry_run:
-        _show(context, request, opened, script=script)
+        _show(context, request, opened, script=script, as_json=as_json)
     elif chaos_seed is not None:
         _run_chaos(context, request, opened, chaos_seed)
     else:
-        send(context, request, opened, waits=waits, parsable=parsable)
+        prints: Prints = "job ids" if parsable else "document" if as_json else "lines"
+        send(context, request, opened, waits=waits, prints=prints)
+
+
+def _check_options(
+    selection: Selection,
+    *,
+    is_chaos: bool,
+    dry_run: bool,
+    parsable: bool,
+    as_json: bool,
+    script: bool,
+) -> None:
+    """*Raises* UsageError for options that cannot stand together."""
+    if is_chaos and selection:
+        raise click.UsageError(f"--chaos runs every case: leave out {selection}")
+    if parsable and (dry_run or is_chaos):
+        raise click.UsageError("--parsable needs a submission: leave out --dry-run and --chaos")
+    if as_json and (parsable or is_chaos):
+        raise click.UsageError("--json prints what was submitted: leave out --parsable and --chaos")
+    if script and not dry_run:
+        raise click.UsageError("--script needs --dry-run (or use `hpcsweep plan --script`)")
 
 
 def _submit_after(
@@ -162,15 +189,16 @@ def _refuse_with_after(*others: object) -> None:
         )
 
 
-def _show(context: Context, request: SubmitRequest, cluster: Cluster, *, script: bool) -> None:
+def _show(
+    context: Context, request: SubmitRequest, cluster: Cluster, *, script: bool, as_json: bool
+) -> None:
     """Check manifest, target and cluster, and show the plan."""
     from hpcsweep.cli.notices import notify
-    from hpcsweep.cli.planning import show_plan
-    from hpcsweep.submission.submit import check
+    from hpcsweep.cli.planning import print_planned
+    from hpcsweep.submission.planning import planned
 
-    cluster.prepare(request.manifest.resources.options)
-    request, digest = check(request, cluster, notify)
-    show_plan(context, request, cluster, script=script, code_digest=digest)
+    found = planned(request, cluster, context.settings, notify, scripts=script)
+    print_planned(found, script=script, as_json=as_json)
 
 
 def _run_chaos(context: Context, request: SubmitRequest, cluster: Cluster, seed: int) -> None:

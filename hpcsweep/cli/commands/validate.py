@@ -8,18 +8,25 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
-from hpcsweep.cli.options import common, manifest_argument
+from hpcsweep.cli.options import common, json_option, manifest_argument
 from hpcsweep.terminal_text import one_line
 
 
 @click.command("validate")
 @manifest_argument
+@json_option
 @common
-def command(manifest: Path, **shared: Any) -> None:
+def command(manifest: Path, as_json: bool, **shared: Any) -> None:
     """Check a manifest and report all of its mistakes."""
-    frozen, source = load_context(**shared).manifest(manifest)
-    click.echo(f"{manifest}: {frozen.name}, {source.n_cases} cases, target {frozen.target.text}")
-    for note in source.column_notes():
+    from hpcsweep.cli.render.console import print_document
+    from hpcsweep.manifest.validated import Validated
+
+    found = Validated.of(*load_context(**shared).manifest(manifest))
+    if as_json:
+        print_document(found.to_json())
+        return
+    click.echo(f"{manifest}: {found.name}, {found.n_cases} cases, target {found.target}")
+    for note in found.column_notes:
         click.echo(f"  columns of {one_line(note)}")
-    for note in source.filter_notes():
+    for note in found.filter_notes:
         click.echo(f"  where {one_line(note)}")
