@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.indexset import IndexSet
+import numpy as np
+
 from hpcsweep.records import Resources
 from hpcsweep.state.advice import advice_for
-from hpcsweep.state.resource_use import Gathered, ResourceUse
-from hpcsweep.store import SweepIndex
+from hpcsweep.state.executions import Executions, Floats, chosen, read_executions
+from hpcsweep.state.resource_use import ResourceUse, resource_use
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -42,31 +41,32 @@ def efficiency(sweep: SweepDirectory) -> Efficiency:
     It needs no accounting of Slurm: workers measure what their cases use.
     *Raises* SweepError, StoreError. *Writes* the index. *Safe to repeat.*
     """
-    asked = {number: sweep.resources(sweep.plan(number)[0]) for number in sweep.submissions()}
     with fresh_index(sweep) as sweep_index:
-        uses = _uses(sweep_index, asked)
-    return Efficiency(name=sweep.path.name, uses=sorted(uses, key=lambda use: -use.cpu_asked_s))
+        executions = read_executions(sweep_index)
+    return Efficiency(name=sweep.path.name, uses=resource_uses(sweep, executions))
 
 
-def _uses(sweep_index: SweepIndex, asked: Mapping[int, Resources]) -> list[ResourceUse]:
-    """What attempts used, by what their tasks asked for, in one walk over all of them."""
-    gathered: dict[frozenset[tuple[str, str]], Gathered] = {}
-    by_submission = {
-        number: gathered.setdefault(frozenset(resources.options.items()), Gathered(resources))
-        for number, resources in asked.items()
-    }
-    begun = IndexSet.union(group.indices for group in sweep_index.case_groups())
-    for attempt in sweep_index.attempts(begun):
-        if attempt["submission"] in by_submission and attempt["started"] and attempt["ended"]:
-            by_submission[attempt["submission"]].add(attempt)
-    return [of_class.made() for of_class in gathered.values() if of_class.attempts]
+def resource_uses(sweep: SweepDirectory, executions: Executions) -> list[ResourceUse]:
+    """What executions used, by what their tasks asked for; those with most CPU seconds first."""
+    classes: dict[frozenset[tuple[str, str]], tuple[Resources, list[int]]] = {}
+    for number in sweep.submissions():
+        resources = sweep.resources(sweep.plan(number)[0])
+        of_class = classes.setdefault(frozenset(resources.options.items()), (resources, []))
+        of_class[1].append(number)
+    uses = []
+    for resources, numbers in classes.values():
+        ended = np.isin(executions.submission, numbers) & ~np.isnan(executions.end)
+        if ended.any():
+            uses.append(resource_use(resources, chosen(executions, ended)))
+    return sorted(uses, key=lambda use: -use.cpu_asked_s)
 
 
-def histogram(values: Sequence[float], bins: int) -> list[tuple[float, float, int]]:
-    """From, to and count of equal intervals over these sorted values; one where all are equal."""
-    low, high = values[0], values[-1]
+def histogram(values: Floats, bins: int) -> list[tuple[float, float, int]]:
+    """From, to and count of equal intervals over these sorted values; one if all are equal."""
+    low, high = float(values[0]), float(values[-1])
     if low == high:
         return [(low, high, len(values))]
     width = (high - low) / bins
-    counts = Counter(min(int((value - low) / width), bins - 1) for value in values)
+    places = np.minimum(((values - low) / width).astype(np.int64), bins - 1)
+    counts = np.bincount(places, minlength=bins).tolist()
     return [(low + at * width, low + (at + 1) * width, counts[at]) for at in range(bins)]

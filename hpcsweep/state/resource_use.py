@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from hpcsweep.quantities import memory_bytes, requested_memory, time_limit_seconds
 from hpcsweep.records import Reason, Resources, Status
-from hpcsweep.state.moments import epoch_s
-from hpcsweep.store.sweep_index import IndexRow
+from hpcsweep.state.executions import REASONS, STATUSES, Executions, Floats
 
 # The share of cases, and of tasks, whose use counts as enough: of few, it is the largest.
 COVERED = 0.99
@@ -19,6 +19,8 @@ COVERED = 0.99
 _GPUS = ("gres", "gpus", "gpus-per-node", "gpus-per-task")
 # Several cases of a task count as one more at once only if they overlap by more than this share.
 OVERLAP = 0.1
+# What ends an attempt that asked for too little.
+_RAN_OUT = (Reason.OUT_OF_MEMORY, Reason.TIMEOUT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +41,10 @@ class ResourceUse:
     cpu_asked_s: float
     cpu_used_s: float
     # Of complete cases: CPUs in use on average, and peaks of memory in bytes, sorted.
-    cpus: Sequence[float]
-    peaks: Sequence[int]
+    cpus: Floats
+    peaks: Floats
     # Seconds of whole tasks, sorted.
-    task_seconds: Sequence[float]
+    task_seconds: Floats
 
     @property
     def memory_asked(self) -> int | None:
@@ -94,76 +96,44 @@ class ResourceUse:
         }
 
 
-def covering(values: Sequence[float]) -> float | None:
+def covering(values: Floats) -> float | None:
     """The smallest of these sorted values that `COVERED` of them do not exceed; None of none."""
-    return values[math.ceil(COVERED * len(values)) - 1] if values else None
+    return float(values[math.ceil(COVERED * len(values)) - 1]) if len(values) else None
 
 
-@dataclass(slots=True)
-class _TaskTime:
-    """An array task so far, in seconds since the epoch."""
+def resource_use(resources: Resources, ended: Executions) -> ResourceUse:
+    """What these executions used, which ended, and whose tasks asked for this."""
+    complete = ended.status == STATUSES.index(Status.COMPLETE)
+    wall, cpu, peak = ended.wall[complete], ended.cpu[complete], ended.peak[complete]
+    has_cpus = (wall > 0) & ~np.isnan(cpu)
+    seconds, at_once = _tasks(ended)
+    counts = {one: int((ended.reason == REASONS.index(one)).sum()) for one in _RAN_OUT}
+    return ResourceUse(
+        resources=resources,
+        attempts=len(ended),
+        complete=int(complete.sum()),
+        tasks=len(seconds),
+        ran_out={reason: count for reason, count in counts.items() if count},
+        at_once=at_once,
+        cpu_asked_s=float(seconds.sum()) * resources.cpus,
+        cpu_used_s=float(np.nansum(ended.cpu)),
+        cpus=np.sort(cpu[has_cpus] / wall[has_cpus]),
+        peaks=np.sort(peak[~np.isnan(peak)]),
+        task_seconds=np.sort(seconds),
+    )
 
-    begin: float = math.inf
-    end: float = -math.inf
-    busy_s: float = 0.0
 
-    @property
-    def seconds(self) -> float:
-        return max(0.0, self.end - self.begin)
+def _tasks(ended: Executions) -> tuple[Floats, int]:
+    """The seconds of each array task, and the most cases of one that ran at once.
 
-    @property
-    def at_once(self) -> int:
-        """How many cases must have run at once to fit into its time."""
-        return math.ceil(self.busy_s / self.seconds - OVERLAP) if self.seconds else 1
-
-
-@dataclass(slots=True)
-class Gathered:
-    """The attempts of a class so far."""
-
-    resources: Resources
-    attempts: int = 0
-    complete: int = 0
-    cpu_used_s: float = 0.0
-    ran_out: Counter[Reason] = field(default_factory=Counter)
-    cpus: list[float] = field(default_factory=list)
-    peaks: list[int] = field(default_factory=list)
-    # By submission and job; a requeue stays a part of its task.
-    tasks: dict[tuple[int, str | None], _TaskTime] = field(default_factory=dict)
-
-    def add(self, attempt: IndexRow) -> None:
-        """Add an attempt that ended."""
-        wall, cpu, peak = (
-            attempt[name] for name in ("wall_seconds", "cpu_seconds", "max_rss_bytes")
-        )
-        self.attempts += 1
-        self.cpu_used_s += cpu or 0.0
-        if attempt["reason"] in (Reason.OUT_OF_MEMORY, Reason.TIMEOUT):
-            self.ran_out[Reason(attempt["reason"])] += 1
-        if attempt["status"] == Status.COMPLETE:
-            self.complete += 1
-            if wall and cpu is not None:
-                self.cpus.append(cpu / wall)
-            if peak is not None:
-                self.peaks.append(peak)
-        task = self.tasks.setdefault((attempt["submission"], attempt["job_id"]), _TaskTime())
-        task.begin = min(task.begin, epoch_s(attempt["started"]))
-        task.end = max(task.end, epoch_s(attempt["ended"]))
-        task.busy_s += wall or 0.0
-
-    def made(self) -> ResourceUse:
-        """The finished record."""
-        seconds = sorted(task.seconds for task in self.tasks.values())
-        return ResourceUse(
-            resources=self.resources,
-            attempts=self.attempts,
-            complete=self.complete,
-            tasks=len(self.tasks),
-            ran_out=dict(self.ran_out),
-            at_once=max(1, *(task.at_once for task in self.tasks.values())),
-            cpu_asked_s=sum(seconds) * self.resources.cpus,
-            cpu_used_s=self.cpu_used_s,
-            cpus=sorted(self.cpus),
-            peaks=sorted(self.peaks),
-            task_seconds=seconds,
-        )
+    That is how many must have run at once to fit into the time of their task.
+    """
+    order = np.argsort(ended.task, kind="stable")
+    firsts = np.flatnonzero(np.diff(ended.task[order], prepend=-1))
+    begin = np.minimum.reduceat(ended.start[order], firsts)
+    end = np.maximum.reduceat(ended.end[order], firsts)
+    busy = np.add.reduceat(np.nan_to_num(ended.wall[order]), firsts)
+    seconds = np.maximum(0.0, end - begin)
+    ran = seconds > 0
+    at_once = np.ceil(busy[ran] / seconds[ran] - OVERLAP)
+    return seconds, int(at_once.max(initial=1.0))

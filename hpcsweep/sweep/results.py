@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import case_logs
-from hpcsweep.state.efficiency import Efficiency, efficiency
 from hpcsweep.state.log_following import LogPiece, follow_log
 from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
@@ -22,6 +22,9 @@ from hpcsweep.tables.request import (
     selection_of,
 )
 from hpcsweep.tables.selection import Selection
+
+if TYPE_CHECKING:
+    from hpcsweep.state.efficiency import Efficiency
 
 
 class ResultVerbs(ResultTables, SweepBase):
@@ -66,6 +69,9 @@ class ResultVerbs(ResultTables, SweepBase):
 
     def efficiency(self) -> Efficiency:
         """What its tasks asked for and its cases used; see `hpcsweep efficiency`."""
+        # Not at the top: it loads numpy.
+        from hpcsweep.state.efficiency import efficiency  # noqa: PLC0415
+
         return efficiency(self._directory)
 
     def _collect(self, take: Take, request: TableRequest) -> list[SweepDirectory]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -17,7 +18,8 @@ from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.sources import grid
 from hpcsweep.state.advice import advice_for
 from hpcsweep.state.efficiency import histogram
-from hpcsweep.state.resource_use import Gathered, ResourceUse
+from hpcsweep.state.executions import ExecutionReader
+from hpcsweep.state.resource_use import ResourceUse, resource_use
 from tests.support.sweeps import MadeSweep
 
 BEGIN = datetime(2026, 11, 29, tzinfo=UTC)
@@ -51,15 +53,16 @@ def attempt(task: int = 0, begin: float = 0.0, wall: float = 60.0, **other: Any)
         "wall_seconds": wall,
         "cpu_seconds": wall,
         "max_rss_bytes": GIB,
+        "host": "n1",
+        "restart": 0,
         **other,
     }
 
 
 def used(options: dict[str, str], *attempts: dict[str, Any]) -> ResourceUse:
-    gathered = Gathered(Resources(options=options))
-    for one in attempts:
-        gathered.add(one)
-    return gathered.made()
+    reader = ExecutionReader()
+    reader.add_attempts({"idx": at, **one} for at, one in enumerate(attempts))
+    return resource_use(Resources(options=options), reader.made())
 
 
 def lines(use: ResourceUse) -> dict[str, str]:
@@ -138,12 +141,12 @@ def test_a_clock_that_runs_backwards_makes_no_negative_time() -> None:
 
 
 def test_a_histogram_counts_every_value() -> None:
-    values = [0.0, 0.1, 0.5, 0.99, 1.0]
+    values = np.array([0.0, 0.1, 0.5, 0.99, 1.0])
     intervals = histogram(values, 4)
     assert [count for *_, count in intervals] == [2, 0, 1, 2]
     assert intervals[0][0] == 0.0
     assert intervals[-1][1] == 1.0
-    assert histogram([3.0, 3.0], 4) == [(3.0, 3.0, 2)]
+    assert histogram(np.array([3.0, 3.0]), 4) == [(3.0, 3.0, 2)]
 
 
 def test_a_sweep_whose_use_is_known(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from hpcsweep.cli.render.console import print_facts, print_line
 from hpcsweep.cli.render.plan import duration
@@ -10,6 +10,7 @@ from hpcsweep.quantities import size_text, time_limit_text
 from hpcsweep.records import Reason
 from hpcsweep.state.advice import CASES_MIN, advice_for
 from hpcsweep.state.efficiency import Efficiency, histogram
+from hpcsweep.state.executions import Floats
 from hpcsweep.state.resource_use import ResourceUse
 
 # Intervals of a histogram, and characters of its longest bar.
@@ -74,7 +75,7 @@ def _share(used: float, asked: float) -> str:
     return f" ({100 * used / asked:.0f} %)" if asked else ""
 
 
-def _print_histogram(title: str, values: Sequence[float], text: Callable[[float], str]) -> None:
+def _print_histogram(title: str, values: Floats, text: Callable[[float], str]) -> None:
     """Print a bar for each interval; none of values that nobody would tell apart."""
     if len(values) < CASES_MIN:
         return
