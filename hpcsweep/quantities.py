@@ -40,6 +40,15 @@ def size_text(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / _MIB:.0f} MiB"
 
 
+def duration(seconds: float) -> str:
+    """A duration in the unit that suits it: 45 s, 30 min, 2.5 h."""
+    if seconds < 120:  # two minutes
+        return f"{seconds:.3g} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.3g} h"
+
+
 def time_limit_seconds(text: str) -> int | None:
     """Seconds of a `--time`: minutes, m:s, h:m:s, d-h, d-h:m, d-h:m:s; None for no limit."""
     days, dash, rest = text.rpartition("-")

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from hpcsweep.cli.render.plan import duration, print_plan
+from hpcsweep.cli.render.plan import print_plan
 from hpcsweep.cluster.ceilings import Ceiling
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import duration
 from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import arange, grid
 from hpcsweep.state.outlook import Outlook

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cli.render.summary import pace_text, print_summary
+from hpcsweep.cli.render.summary import print_summary
 from hpcsweep.cluster.jobs import Queued
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state.cluster_memory import FILE, read_memory
 from hpcsweep.state.pace import Pace, noted, pace_of
+from hpcsweep.state.remarks import pace_text
 from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
 from tests.support.sweeps import MadeSweep

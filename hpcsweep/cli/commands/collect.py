@@ -54,7 +54,7 @@ def command(
     """
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.rows import MARK
-    from hpcsweep.cli.render.summary import changed_inputs, other_code
+    from hpcsweep.state.remarks import changed_inputs, other_code
     from hpcsweep.tables.collect import collect
     from hpcsweep.tables.request import TableRequest
     from hpcsweep.tables.several import collect_several

@@ -61,9 +61,9 @@ def command(
     The file's metadata has the manifest's fingerprint and the command line.
     """
     from hpcsweep.cli.notices import notify
-    from hpcsweep.cli.render.summary import changed_inputs, other_code
     from hpcsweep.ids import slug
     from hpcsweep.redact import redact
+    from hpcsweep.state.remarks import changed_inputs, other_code
     from hpcsweep.tables import plot
     from hpcsweep.tables.collect import opened
     from hpcsweep.tables.points import NEEDED, Axes

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hpcsweep.cli.render.console import print_facts, print_line
-from hpcsweep.cli.render.plan import duration
-from hpcsweep.quantities import size_text, time_limit_text
+from hpcsweep.quantities import duration, size_text, time_limit_text
 from hpcsweep.records import Reason
 from hpcsweep.state.advice import CASES_MIN, advice_for
 from hpcsweep.state.efficiency import Efficiency, histogram

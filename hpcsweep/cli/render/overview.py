@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hpcsweep.cli.render.console import print_facts, print_line
 from hpcsweep.cli.render.layout import Styled
-from hpcsweep.cli.render.plan import duration
-from hpcsweep.quantities import size_text
+from hpcsweep.quantities import duration, size_text
 from hpcsweep.state.overview import EntryKind, Overview
 from hpcsweep.state.summary import counts_text
 

@@ -12,7 +12,7 @@ from hpcsweep.cluster.ceilings import CPUS, MEMORY
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
-from hpcsweep.quantities import time_limit_seconds
+from hpcsweep.quantities import duration, time_limit_seconds
 from hpcsweep.records import CaseNeeds, ParamCase
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
@@ -139,15 +139,6 @@ def sized_options(plan: Plan, manifest: FrozenManifest) -> str:
     return ", ".join(
         f"{name} {value}" for name, value in sorted(options.items()) if usual.get(name) != value
     )
-
-
-def duration(seconds: float) -> str:
-    """A duration in the unit that suits it: 45 s, 30 min, 2.5 h."""
-    if seconds < 120:  # two minutes
-        return f"{seconds:.3g} s"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.3g} h"
 
 
 def _slots(plan: Plan, manifest: FrozenManifest, limits: Limits) -> str:

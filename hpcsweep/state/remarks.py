@@ -1,0 +1,150 @@
+"""A summary in sentences for people: the terminal and the report say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hpcsweep.cluster.slurm.reasons import passes
+from hpcsweep.quantities import duration, size_text
+from hpcsweep.records import Reason, Status
+from hpcsweep.state.changed_inputs import changed_text
+from hpcsweep.state.code_counts import CodeCounts
+from hpcsweep.state.failing_nodes import excluded_line
+from hpcsweep.state.given_up import given_up_lines
+from hpcsweep.state.pace import Pace
+from hpcsweep.state.running import RunningCase
+from hpcsweep.state.summary import Summary
+
+# The remedy of outdated results.
+RERUN_STALE = "`hpcsweep submit --rerun stale` with the manifest computes them again"
+
+
+def reasons_text(summary: Summary, status: Status) -> str:
+    """Why cases have this status, with counts: `2 error, 1 timeout`."""
+    if status is Status.PENDING and summary.unsubmitted:
+        return f"{summary.unsubmitted} not submitted"
+    if status in (Status.FAILED, Status.INTERRUPTED):
+        reasons = (
+            f"{n} {why}"
+            for why, n in sorted(summary.reasons.items())
+            if Reason(why).status is status
+        )
+        return ", ".join(reasons)
+    return ""
+
+
+def queue_lines(summary: Summary) -> Iterator[str]:
+    """The array tasks in the queue, what they wait for, and how fast cases end."""
+    if not summary.tasks:
+        return
+    states = ", ".join(f"{number} {state}" for state, number in sorted(summary.tasks.items()))
+    age = f", asked {summary.asked_s_ago:.0f} s ago" if summary.asked_s_ago is not None else ""
+    what = "jobs of whole nodes" if summary.in_whole_nodes else "array tasks"
+    yield f"{what}: {states}{age}"
+    passing = [f"{number} {why}" for why, number in sorted(summary.waiting.items()) if passes(why)]
+    if passing:
+        yield f"what they wait for: {', '.join(passing)}"
+    if summary.next_start:
+        yield f"Slurm expects the next of them to start at {summary.next_start}"
+    if summary.pace:
+        yield pace_text(summary.pace)
+    most = []
+    if summary.slowest_s is not None:
+        most.append(f"the slowest took {duration(summary.slowest_s)}")
+    if summary.largest_bytes is not None:
+        most.append(f"the largest used {size_text(summary.largest_bytes)}")
+    if most:
+        yield f"complete cases: {', '.join(most)}"
+
+
+def pace_text(pace: Pace) -> str:
+    """The rate, and the time for what is left with its spread."""
+    rate = f"{pace.per_hour:.3g} cases an hour in the last {duration(pace.seconds)}"
+    if pace.left_s is None or not pace.left:
+        return rate
+    likely, least, most = map(duration, pace.left_s)
+    return f"{rate}; at this rate the other {pace.left} take {likely} ({least} to {most})"
+
+
+def use_text(case: RunningCase) -> str:
+    """How long a case runs, and what it uses; "" if that is not known."""
+    if case.seconds is None:
+        return ""
+    if case.cpu_seconds is None or case.memory_bytes is None or case.seconds_ago is None:
+        return duration(case.seconds)
+    return (
+        f"{duration(case.seconds)}, {duration(case.cpu_seconds)} of the processor, "
+        f"{size_text(case.memory_bytes)}, {duration(case.seconds_ago)} ago"
+    )
+
+
+def problem_lines(summary: Summary) -> Iterator[str]:
+    """What a person should look at."""
+    yield from summary.stuck
+    if summary.problem:
+        yield f"the cluster could not be asked: {summary.problem}"
+    if summary.torn:
+        lines, journals = sum(summary.torn.values()), len(summary.torn)
+        yield f"{lines} journal lines were passed over, in {journals} journals"
+    if summary.other_code:
+        yield other_code(summary.code, summary.name)
+    if summary.lost:
+        yield lost_files(summary.lost)
+    if summary.changed:
+        what = changed_text(summary.changed, summary.code.complete, summary.name)
+        yield changed_inputs(what)
+    if summary.memory:
+        yield f"memory: the largest complete case {summary.memory.text}"
+    yield from given_up_lines(dict(summary.given_up))
+    yield from map(excluded_line, summary.excluded_nodes)
+
+
+def note_lines(summary: Summary) -> Iterator[str]:
+    """What else is to be known: of files, stages and the canary."""
+    if summary.lost == 0:
+        yield lost_files(0)
+    if summary.reasons.get("lost"):
+        yield f"What Slurm kept of lost tasks: `hpcsweep logs {summary.name} INDEX`"
+    yield from summary.stage_lines
+    if summary.canary:
+        yield summary.canary.text
+
+
+def standing_lines(summary: Summary) -> list[str]:
+    """Why nothing goes on, and how it does; empty if it does."""
+    whys = (summary.stopped or summary.paused, summary.standstill)
+    return [line for why in whys if why for line in why.lines]
+
+
+def other_code(code: CodeCounts, name: str, mark: str = "") -> str:
+    """A line about results that were computed with other code; `mark` is theirs in a table."""
+    return f"{code.text(name)}{_marked(mark)}: {code.digests}. {RERUN_STALE}"
+
+
+def changed_inputs(text: str, mark: str = "") -> str:
+    """A line about results whose inputs have changed, see `changed_text`."""
+    return f"{text}{_marked(mark)}. {RERUN_STALE}"
+
+
+def _marked(mark: str) -> str:
+    return f" (marked {mark})" if mark else ""
+
+
+def lost_files(count: int) -> str:
+    """A line about complete cases whose files are gone."""
+    if not count:
+        return "the files of every complete case are there"
+    return (
+        f"{count} complete cases have lost their files: `hpcsweep submit --rerun lost` with the "
+        "manifest computes them again"
+    )
+
+
+def next_step(summary: Summary) -> str:
+    """What to do when nothing is under way, and cases are missing."""
+    if summary.counts.get(Status.FAILED, 0):
+        return (
+            f"`hpcsweep logs {summary.name} INDEX` says why a case failed, "
+            f"`hpcsweep retry {summary.name}` sends it again."
+        )
+    return "`hpcsweep submit` sends what is missing."
