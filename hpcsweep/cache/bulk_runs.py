@@ -129,7 +129,7 @@ def run_cases_on_cluster(
     from hpcsweep.sweep import Sweep  # noqa: PLC0415
 
     root, results = Path.cwd(), produce.results
-    runner = target_text(produce.runner, root)
+    runner = target_text(produce.runner, root, "cache")
     sweep = Sweep(
         f"cache-{ids.fingerprint([runner, str(results.path), *sorted(case.id for case in cases)])}",
         manual([case.params for case in cases]),

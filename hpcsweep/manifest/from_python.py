@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from hpcsweep.errors import InputError
+from hpcsweep.manifest.cell_source import refuse_unnamed, write_cell
+from hpcsweep.manifest.fixed_values import fixed_files_of
 from hpcsweep.sources import ParameterSource
 from hpcsweep.yamltext import Document
 
@@ -35,32 +38,39 @@ def document_of(
             source.to_manifest_dict() if isinstance(source, ParameterSource) else source
         )
     values |= keys
+    if isinstance(keys.get("fixed"), Mapping):
+        values["fixed"] = fixed_files_of(keys["fixed"], root)
     if "target" in keys:
-        values["target"] = target_text(keys["target"], root)
+        values["target"] = target_text(keys["target"], root, name or "sweep")
     return _Written(value=values, name=f"Sweep({name!r})", line=lambda _: 0)
 
 
-def target_text(target: str | Callable[..., Any], root: Path) -> str:
+def target_text(target: str | Callable[..., Any], root: Path, sweep: str) -> str:
     """The text of a target: a function becomes `file.py:name` or `module:name`.
 
-    *Raises* InputError for one that no task could import.
+    *Raises* InputError for one that no task could import. *Writes* the source of a function of a
+    notebook or prompt, as `write_cell` says.
     """
     if isinstance(target, str):
         return target
-    name, module = getattr(target, "__qualname__", ""), getattr(target, "__module__", "")
-    if not name or "<" in name:
-        raise InputError(
-            f"{target!r} has no name that a task could import",
-            where="target",
-            next_step="Define it with def at the top of a file.",
-        )
+    refuse_unnamed(target)
+    name, module = target.__qualname__, target.__module__
     if module != "__main__":
         return f"{module}:{name}"
-    file = getattr(sys.modules["__main__"], "__file__", None)
-    if file is None or not inspect.isfunction(target):
+    if not inspect.isfunction(target):
         raise InputError(
-            f"{name} was defined in a notebook or at a prompt, where no task can import it",
+            f"{name} is {type(target).__name__}, not a function",
             where="target",
-            next_step="Put it into a file beside the notebook and name it: target='file.py:name'.",
+            next_step="Name a function that calls it.",
         )
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    # Code that a debugger or `python -i` read at its prompt is in no file.
+    if file is None or not Path(_code_file(target)).is_file():
+        return f"{write_cell(target, root, sweep)}:{name}"
     return f"{os.path.relpath(Path(file).resolve(), root.resolve())}:{name}"
+
+
+def _code_file(function: Callable[..., Any]) -> str:
+    """The name of the file of a function's source; of a cell, a name in brackets or of no file."""
+    code: CodeType = inspect.unwrap(function).__code__
+    return code.co_filename

@@ -163,6 +163,9 @@ class FrozenManifest:
     isolation: str = "case"
     # The files that a case reads, see `input_files.names_of`.
     inputs: tuple[str, ...] = ()
+    # The files, relative to `root`, whose values every case gets, by the name of the argument; a
+    # case has the file's digest as a parameter of this name.
+    fixed: dict[str, str] = field(default_factory=dict)
     # What the params and metrics of a case that ended without error must satisfy, see
     # `conditions.outcome_check`; "" for nothing.
     ok_if: str = ""
@@ -230,10 +233,8 @@ def to_json(manifest: FrozenManifest) -> dict[str, Any]:
         document["interpreter"] = asdict(manifest.interpreter)
     if manifest.snapshot != ():
         document["snapshot"] = manifest.snapshot and list(manifest.snapshot)
-    if manifest.inputs:
-        document["inputs"] = list(manifest.inputs)
-    if manifest.ok_if:
-        document["ok_if"] = manifest.ok_if
+    rarely = {"inputs": list(manifest.inputs), "fixed": manifest.fixed, "ok_if": manifest.ok_if}
+    document |= {key: value for key, value in rarely.items() if value}
     if manifest.isolation != "case":
         document["isolation"] = manifest.isolation
     return document
@@ -306,6 +307,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             snapshot=_patterns_of(document.get("snapshot", ())),
             isolation=document.get("isolation", "case"),
             inputs=tuple(document.get("inputs", ())),
+            fixed=dict(document.get("fixed", {})),
             ok_if=document.get("ok_if", ""),
             mode=document.get("mode", ARRAY),
             nodes=document.get("nodes", 0),

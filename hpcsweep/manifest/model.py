@@ -15,6 +15,7 @@ from hpcsweep.manifest import (
     check_keys,
     environment_keys,
     exclusive,
+    fixed_keys,
     input_keys,
     limit_keys,
     notify_keys,
@@ -87,6 +88,13 @@ class UserManifest(BaseModel):
             "such as reads/{sample}_*.fq."
         ),
     ] = ()
+    fixed: Annotated[
+        fixed_keys.Fixed,
+        _key(
+            "Arguments of the function that every case gets from a file: .npy, .npz or .json; its "
+            "digest is part of each case."
+        ),
+    ] = {}
     replicates: Annotated[
         Count, _key("How often each case is run, each time with a seed of its own.")
     ] = 1

@@ -15,6 +15,7 @@ from hpcsweep.manifest import (
     canary_keys,
     case_needs,
     environment_keys,
+    fixed_keys,
     input_keys,
     limit_keys,
     mode_keys,
@@ -94,6 +95,8 @@ def resolve(
     key = None if spec.source is None else spec.source.key
     usable = target_spec.Usable(spec.parameters, more, key or ())
     target = target_spec.read(raw, root, usable, mistakes)
+    if fields is not None:
+        spec = fixed_keys.add(fields.fixed, spec, target, root, mistakes)
     cache, policies, needs, options = None, Policies(), CaseNeeds(), dict[str, str]()
     mode = mode_keys.Mode()
     if fields is not None:
@@ -189,6 +192,7 @@ def _freeze(
         snapshot=fields.snapshot,
         isolation=fields.isolation,
         inputs=fields.inputs,
+        fixed=fields.fixed,
         ok_if=fields.ok_if or "",
         cases_sha256=cases_sha256,
     )

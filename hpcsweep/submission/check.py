@@ -22,6 +22,7 @@ from hpcsweep.manifest.policies import GIVEN, Policies
 from hpcsweep.provenance import packages, this_python
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.user_import import import_user_code
+from hpcsweep.worker.function import fixed_values
 
 Check = Callable[[SweepDirectory, str, list[int]], dict[str, object]]
 
@@ -44,6 +45,7 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
         names = {name for case in cases for name in case.params}
         cached, takes_any = manifest.cache is not None, policies.is_reduce
         target.check_arguments(function, names, manifest.target, cached=cached, takes_any=takes_any)
+        fixed_values(manifest)
     if policies.reduce is not None:  # at last: its modules are no code of the cases
         _check_reduce(replace(manifest, target=policies.reduce.target))
     return code | {

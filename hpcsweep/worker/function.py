@@ -23,6 +23,7 @@ from hpcsweep.worker.messages import ANSWER_MAX, NOTHING, Answer, Request
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.spool import SpoolStorage
+    from hpcsweep.worker.fixed_files import FixedValue
 
 Function = Callable[..., Any]
 
@@ -35,6 +36,7 @@ class FunctionCalls:
         self._manifest = manifest
         self._function: Function | None = None
         self._import_error: BaseException | None = None
+        self._fixed: Mapping[str, FixedValue] = {}
         # Standard output and error of the task.
         self._output = (1, 2)
 
@@ -47,6 +49,7 @@ class FunctionCalls:
         try:
             self._function = target.load(self._manifest)
             _prepare(self._function)
+            self._fixed = fixed_values(self._manifest)
             return {"code_digest": target.code_digest(self._manifest)}
         # Catch everything: an error of the user's module is the outcome of every case.
         except BaseException as error:  # noqa: BLE001
@@ -60,9 +63,9 @@ class FunctionCalls:
     def run(self, request: dict[str, Any]) -> Answer:
         """Call the target. See `Work`."""
         self._begin(request)
-        if self._function is None:
+        if self._function is None or self._import_error is not None:
             return NOTHING | (report_exception(self._import_error) if self._import_error else {})
-        return call_for_answer(self._function, Request(**request))
+        return call_for_answer(self._function, Request(**request), self._fixed)
 
     def _begin(self, request: dict[str, Any]) -> None:
         spool = request["spool"]
@@ -79,42 +82,65 @@ def _prepare(function: Function) -> None:
         import hpcsweep.sources.seedplan  # noqa: PLC0415, F401
 
 
-def call_target(function: Function, request: Request, log: Logbook) -> None:
+def fixed_values(manifest: FrozenManifest) -> Mapping[str, FixedValue]:
+    """The values that every case gets from a file. *Raises* InputError."""
+    if not manifest.fixed:
+        return {}
+    from hpcsweep.worker.fixed_files import load_fixed  # noqa: PLC0415  # few sweeps have any
+
+    return load_fixed(manifest)
+
+
+def call_target(
+    function: Function, request: Request, log: Logbook, fixed: Mapping[str, FixedValue]
+) -> None:
     """Call the target, and merge the returned metrics into `log.metrics`.
 
     *Raises* whatever the target raises; InputError if it returns no dict of metrics.
     """
+    params = request.params
+    if fixed:
+        from hpcsweep.worker.fixed_files import with_values  # noqa: PLC0415  # as above
+
+        params = with_values(params, fixed)
     given: Mapping[str, Callable[[], Any]] = {
-        "params": lambda: request.params,
+        "params": lambda: params,
         "log": lambda: log,
         "seed": lambda: request.seed,
         "case": lambda: request.case,
         "rng": lambda: _generator(request.seed),
         "checkpoint": lambda: log.checkpoint,
     }
-    result = _call(function, request, given)
+    result = _call(function, request, params, given)
     log.merge_metrics(_as_metrics(result), "the returned dict")
 
 
-def _call(function: Function, request: Request, given: Mapping[str, Callable[[], Any]]) -> Any:
+def _call(
+    function: Function,
+    request: Request,
+    params: dict[str, Any],
+    given: Mapping[str, Callable[[], Any]],
+) -> Any:
     if request.result_file is None:
-        return target.call(function, request.params, given)
+        return target.call(function, params, given)
     from hpcsweep.cache.files.result_directory import ResultKey  # noqa: PLC0415  # for cached sweeps only
 
     # The same params as a `Store` passes to its runner: one function can serve both.
     path = {"result_file": request.result_file}
-    params = request.params | {"id": ResultKey.of(request.params).id} | path
+    known = params | {"id": ResultKey.of(request.params).id} | path
     if target.is_runner(function, request.params):
-        return function(params)
-    given = dict(given) | {"params": lambda: params}
-    return target.call(function, request.params | path, given)
+        return function(known)
+    given = dict(given) | {"params": lambda: known}
+    return target.call(function, params | path, given)
 
 
-def call_for_answer(function: Function, request: Request) -> Answer:
+def call_for_answer(
+    function: Function, request: Request, fixed: Mapping[str, FixedValue]
+) -> Answer:
     """Run a case; whatever the target raises becomes its answer."""
     log = logbook(request)
     try:
-        call_target(function, request, log)
+        call_target(function, request, log, fixed)
     except SystemExit as error:
         outcome = {} if error.code in (None, 0) else _exit(error)
     except Preempted as error:

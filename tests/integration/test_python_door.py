@@ -18,7 +18,7 @@ __all__ = ["emulated"]
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference/python.md"
-FILES = {"model.py": 0, "mine.py": 1}
+FILES = {"model.py": 0, "fit.py": 1, "mine.py": 2}
 MANIFEST = """\
 name: swing
 target: model.py:simulate

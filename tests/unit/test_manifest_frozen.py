@@ -127,6 +127,7 @@ def test_the_fingerprint_changes_with_every_field() -> None:
         {"snapshot": None},
         {"isolation": "task"},
         {"inputs": ("a",)},
+        {"fixed": {"data": "a.npy"}},
         {"ok_if": "x > 1"},
         {"mode": "node"},
         {"mode": "node", "nodes": 3},
