@@ -315,14 +315,23 @@ _OF_TASK = re.compile(r"([0-9]{1,10})\.([0-9]{1,6})\.[^.]+\.jsonl", re.ASCII)
 
 
 def all_journals(root: Path, *, but: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Every journal but some, relative to the sweep's `journal/`, in a fixed order."""
+    """Every journal but some, relative to the sweep's `journal/`, in the order of chunks.
+
+    It is nearly that of indices: their rows are then written, and read again, one after the other.
+    """
     for submission in names(root):
-        for shard in names(root / submission):
+        for shard in sorted(names(root / submission), key=_by_number):
             prefix = f"{submission}/{shard}/"
-            found = {prefix + name for name in names(root / submission / shard)}
-            for relative in sorted(found - but):
-                if relative.endswith(".jsonl") and relative.isascii():  # as all our names are
+            for name in sorted(names(root / submission / shard), key=_by_number):
+                relative = prefix + name
+                # As all our names are.
+                if name.endswith(".jsonl") and relative.isascii() and relative not in but:
                     yield relative
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    """Sorts names that begin with a number, up to a dot, by that number."""
+    return len(name.partition(".")[0]), name
 
 
 # --- records -----------------------------------------------------------------------------------

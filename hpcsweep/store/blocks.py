@@ -1,30 +1,41 @@
 """What is known of each block of indices, so that a command does not read every row.
 
-A merge marks the blocks of the cases that it changes, in its own transaction; the next command that
-needs them reads the rows of these blocks, and of no other. So merges do not wait for each other, as
-they would for counters that all of them update, and a block says what its rows say.
+A merge of new rows adds them to their blocks, in its own transaction. A merge that changes rows
+marks their blocks; the next command that needs them reads the rows of these blocks, and of no
+other. Tasks that use PostgreSQL only mark: to add, their merges would wait for each other.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, null, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, null, select
 
 from hpcsweep.errors import StoreError
 from hpcsweep.store import schema, upsert
 from hpcsweep.store.engine import Database
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.pages import NAMES_AT_ONCE
+from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow
 from hpcsweep.store.schema import BLOCK
 
 # Blocks per transaction: it keeps the merges of tasks waiting.
 BLOCKS_AT_ONCE = 4
+
+# A case with one attempt and what an index of it carries: the values of these columns.
+NewCase = tuple[Any, ...]
+_OF_NEW = (*CASE_COLUMNS, "attempt", "tries", "carried")
+
+
+def new_case(row: CaseRow, carried: str | None) -> NewCase:
+    """A case with one attempt, from its row."""
+    return (*row, 1, 1, carried)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +47,70 @@ class Digest:
     # What it is made from: columns of `cases`, the first of which is not null.
     columns: tuple[ColumnElement[Any], ...]
     # Makes it, as JSON values, from rows of the index and these columns, in index order.
-    make: Callable[[Sequence[Row[Any]]], Any]
+    make: Callable[[Sequence[Sequence[Any]]], Any]
+    # That of all rows, from those of two parts of them.
+    join: Callable[[Any, Any], Any]
+    # The names of `columns`.
+    names: tuple[str, ...]
+
+
+def add(
+    connection: Connection,
+    sweep: str,
+    digests: Sequence[Digest],
+    new: Mapping[int, NewCase | None],
+) -> None:
+    """Add new indices to the digests of their blocks. Marks the block of an index without a case.
+
+    Their cases have no other indices yet.
+    """
+    of_blocks: dict[int, list[tuple[int, NewCase | None]]] = {}
+    for index in sorted(new):
+        of_blocks.setdefault(index // BLOCK, []).append((index, new[index]))
+    whole: dict[int, list[tuple[int, NewCase]]] = {}
+    unknown: list[int] = []
+    for block, of_block in of_blocks.items():
+        cases = [(index, case) for index, case in of_block if case is not None]
+        if len(cases) == len(of_block):
+            whole[block] = cases
+        else:
+            unknown.append(block * BLOCK)
+    mark(connection, sweep, unknown)
+    blocks = list(whole)
+    for start in range(0, len(blocks), NAMES_AT_ONCE):
+        some = {block: whole[block] for block in blocks[start : start + NAMES_AT_ONCE]}
+        _add_to(connection, sweep, digests, some)
+
+
+def _add_to(
+    connection: Connection,
+    sweep: str,
+    digests: Sequence[Digest],
+    new: Mapping[int, list[tuple[int, NewCase]]],
+) -> None:
+    """Add new cases, by block and in index order, to the digests of these blocks."""
+    table = schema.blocks
+    empty = {digest.column: _json_text(digest.make([])) for digest in digests}
+    insert = upsert.insert_into(connection, table).on_conflict_do_nothing()
+    connection.execute(insert, [{"sweep": sweep, "block": block, **empty} for block in new])
+    # What another merge has marked meanwhile stays marked: it has committed when this is read.
+    columns = [table.c[digest.column] for digest in digests]
+    kept = select(table.c.block, *columns).where(table.c.sweep == sweep, table.c.block.in_(new))
+    rows = []
+    for block, *texts in connection.execute(kept.order_by(table.c.block).with_for_update()):
+        row: dict[str, Any] = {"at": block}
+        for digest, text in zip(digests, texts, strict=True):
+            row[digest.column] = text and _joined(digest, text, new[block])
+        rows.append(row)
+    of_block = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
+    connection.execute(table.update().where(of_block), rows)
+
+
+def _joined(digest: Digest, kept: str, new: Iterable[tuple[int, NewCase]]) -> str:
+    """A digest as it is kept, with new cases."""
+    values = itemgetter(*map(_OF_NEW.index, digest.names))
+    own = digest.make([(index, *values(case)) for index, case in new])
+    return _json_text(digest.join(json.loads(kept), own))
 
 
 def mark(
@@ -52,10 +126,11 @@ def mark(
     of_block = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
     is_kept = table.c.outcomes.is_not(None) | table.c.kinds.is_not(None)
     nothing = {"outcomes": null(), "kinds": null()}
-    connection.execute(table.update().where(of_block, is_kept).values(nothing), rows)
     values = {"sweep": sweep, "block": bindparam("at")}
     insert = upsert.insert_into(connection, table).values(values)
+    # First: it waits for a merge that adds the same block, so that the update sees its digests.
     connection.execute(insert.on_conflict_do_nothing(), rows)
+    connection.execute(table.update().where(of_block, is_kept).values(nothing), rows)
 
 
 def _blocks_of(connection: Connection, sweep: str, cases: Sequence[str]) -> Iterator[int]:
@@ -100,11 +175,7 @@ def _keep(connection: Connection, sweep: str, digest: Digest, blocks: Sequence[i
     if connection.scalar(lock) is None:
         return False
     made = [(block, *_make(connection, sweep, digest, block)) for block in blocks]
-    rows = [
-        {"at": block, "text": json.dumps(value, separators=(",", ":"))}
-        for block, value, is_whole in made
-        if is_whole
-    ]
+    rows = [{"at": block, "text": _json_text(value)} for block, value, is_whole in made if is_whole]
     table = schema.blocks
     of_block = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
     if rows:
@@ -133,3 +204,7 @@ def _make(connection: Connection, sweep: str, digest: Digest, block: int) -> tup
         rows = connection.execute(query).all()
         measured = [row for row in rows if row[1] is not None]
         return digest.make(measured), len(measured) == len(rows)
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason
@@ -57,11 +57,11 @@ def merged(outcomes: Iterable[Sequence[Sequence[Any]]]) -> list[CaseGroup]:
     ]
 
 
-def _outcomes(rows: Sequence[Row[Any]]) -> list[list[Any]]:
+def _outcomes(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """The sets of one block: what they have in common, their ranges, and the largest values."""
     groups: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
-        index, *key, wall_seconds, max_rss_bytes = tuple(row)
+        index, *key, wall_seconds, max_rss_bytes = row
         group = groups.setdefault(tuple(key), [key, [[index, index]], None, None])
         ranges = group[1]
         if ranges[-1][1] == index:
@@ -70,6 +70,16 @@ def _outcomes(rows: Sequence[Row[Any]]) -> list[list[Any]]:
             ranges.append([index, index + 1])
         group[2] = _larger(group[2], wall_seconds)
         group[3] = _larger(group[3], max_rss_bytes)
+    return list(groups.values())
+
+
+def _join(one: Sequence[Any], other: Sequence[Any]) -> list[list[Any]]:
+    """The sets of a block, from those of two parts of it."""
+    groups = {tuple(key): [key, pairs, *used] for key, pairs, *used in one}
+    for key, pairs, *used in other:
+        of = groups.setdefault(tuple(key), [key, [], None, None])
+        ranges = IndexSet((start, stop) for start, stop in (*of[1], *pairs)).to_json()
+        groups[tuple(key)] = [key, ranges, *map(_larger, of[2:], used)]
     return list(groups.values())
 
 
@@ -104,4 +114,6 @@ OUTCOMES = Digest(
         *(schema.cases.c[name] for name in _GROUP_USED),
     ),
     make=_outcomes,
+    join=_join,
+    names=(*_GROUP_KEY, "tries", *_GROUP_USED),
 )

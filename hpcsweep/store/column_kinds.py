@@ -8,8 +8,6 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row
-
 from hpcsweep.logbook.json_values import FLOAT, float_of
 from hpcsweep.store import schema
 from hpcsweep.store.blocks import Digest
@@ -99,7 +97,7 @@ def merged(of_blocks: Iterable[Sequence[Any]]) -> ColumnKinds:
     return merged_kinds
 
 
-def _kinds(rows: Sequence[Row[Any]]) -> list[list[tuple[Keys, str]]]:
+def _kinds(rows: Sequence[Sequence[Any]]) -> list[list[tuple[Keys, str]]]:
     made = []
     for at in range(1, 1 + len(_DOCUMENTS)):
         kinds: Kinds = {}
@@ -108,6 +106,14 @@ def _kinds(rows: Sequence[Row[Any]]) -> list[list[tuple[Keys, str]]]:
     return made
 
 
+def _join(one: Sequence[Any], other: Sequence[Any]) -> list[list[tuple[Keys, str]]]:
+    return [sorted(kinds.items()) for kinds in merged([one, other])]
+
+
 KINDS = Digest(
-    column="kinds", columns=tuple(schema.column(name) for name in _DOCUMENTS), make=_kinds
+    column="kinds",
+    columns=tuple(schema.column(name) for name in _DOCUMENTS),
+    make=_kinds,
+    join=_join,
+    names=_DOCUMENTS,
 )

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection
 
 from hpcsweep.store import blocks, upsert
+from hpcsweep.store.blocks import NewCase, new_case
+from hpcsweep.store.case_groups import OUTCOMES
+from hpcsweep.store.column_kinds import KINDS
 from hpcsweep.store.upsert import RowBatch
+
+DIGESTS = (OUTCOMES, KINDS)
 
 
 def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> None:
     """Merge a batch. *Raises* StoreError if a case id has other params than its row."""
-    changed = upsert.merge_cases(connection, sweep, batch, where)
-    upsert.merge_places(connection, sweep, batch)
+    changed, are_new = upsert.merge_cases(connection, sweep, batch, where)
+    are_new &= upsert.merge_places(connection, sweep, batch)
     upsert.merge_inputs(connection, sweep, batch)
-    blocks.mark(connection, sweep, batch.places, changed)
+    if are_new and (batch.is_first or connection.dialect.name == "sqlite"):
+        blocks.add(connection, sweep, DIGESTS, _new_cases(batch, changed))
+    else:
+        blocks.mark(connection, sweep, batch.places, changed)
     started, judged = ("host", "job_id", "time"), ("status", "reason")
     upsert.merge_tasks(connection, sweep, batch.starts, "start_rank", started)
     upsert.merge_tasks(connection, sweep, batch.verdicts, "verdict_rank", judged)
     upsert.advance(connection, sweep, batch)
+
+
+def _new_cases(batch: RowBatch, several: Collection[str]) -> dict[int, NewCase | None]:
+    """The cases of a batch by their indices; None for one without a row, or of several attempts."""
+    rows = {row[0]: row for row in batch.cases if row[0] not in several}
+    return {
+        index: new_case(rows[case_id], batch.carried.get(index)) if case_id in rows else None
+        for index, case_id in batch.places.items()
+    }

@@ -121,8 +121,11 @@ def insert_first(
     return insert_missing(connection, sweep, table, names, rows)
 
 
-def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str) -> set[str]:
-    """Merge the cases of a batch. Returns the ids of those whose rows were there and changed.
+def merge_cases(
+    connection: Connection, sweep: str, batch: RowBatch, where: str
+) -> tuple[set[str], bool]:
+    """Merge the cases of a batch. Returns whether all rows are new, and the ids of some cases:
+    of those whose rows were there and changed, and of those with several attempts.
 
     *Raises* StoreError if a case id has other params than its row.
     """
@@ -130,7 +133,8 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
     replaced: set[str] = set()
     in_batch = {line[0] for line in several}
     insert = insert_first if batch.is_first else insert_missing
-    if insert(connection, sweep, schema.cases, CASE_COLUMNS, rows):
+    are_new = not insert(connection, sweep, schema.cases, CASE_COLUMNS, rows)
+    if not are_new:
         staged = _staged(schema.cases, CASE_COLUMNS)
         if connection.dialect.name == "sqlite":
             _stage(connection, schema.cases, CASE_COLUMNS, rows)
@@ -144,15 +148,15 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
         if any(row.wins for row in changed):
             _replace_lower(connection, sweep, staged)
     _count_attempts(connection, sweep, several)
-    return replaced | {line[0] for line in several}
+    return replaced | {line[0] for line in several}, are_new
 
 
-def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> None:
-    """Upsert the index positions of the batch's cases."""
+def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> bool:
+    """Upsert the index positions of the batch's cases. Returns whether all are new."""
     insert = insert_first if batch.is_first else insert_missing
     carried = batch.carried.get
     rows = [(index, case_id, carried(index)) for index, case_id in batch.places.items()]
-    insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
+    return not insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
 
 
 def merge_inputs(connection: Connection, sweep: str, batch: RowBatch) -> None:
