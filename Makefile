@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 SWEEP := examples/oscillator/outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak lint format clean system-packages \
+.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak docs lint format clean system-packages \
 	lint-types lint-task-types lint-style lint-imports
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
@@ -67,6 +67,10 @@ soak: $(VENV)/dev.stamp system-packages ## full figures, the campaign, an hour o
 		echo "$$script"; \
 		$(BIN)/python "$$script"; \
 	done
+
+# The theme prints an advertisement of its successor unless told otherwise.
+docs: $(VENV)/dev.stamp ## build the documentation site in build/site, and check its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Two checks at once: mypy, which takes longest, uses one core.
 lint: $(VENV)/dev.stamp ## check style, types and the direction of imports

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+# Longer than any command of a page takes on a loaded machine.
+COMMAND_S = 120
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -37,3 +43,53 @@ def _pattern(line: str) -> str:
         pieces[number] = ".*" if pieces[number] == "…" else r"\d+(?:\.\d+)?(?:e[+-]\d+)?"
     pieces[::2] = map(re.escape, pieces[::2])
     return "".join(pieces) + "\n"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that a reader follows: files to write and commands to type, in their order."""
+
+    text: str
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether there is something to type."""
+        return "\n```console\n" in self.text
+
+    def steps(self) -> Iterator[tuple[str, str]]:
+        """Name and content of each file, and "" with each block of commands.
+
+        A block whose first line ends with `title="NAME"` is a file that the reader writes.
+        """
+        for language, name, content in re.findall(
+            r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', self.text, re.DOTALL | re.MULTILINE
+        ):
+            if name or language == "console":
+                yield name, content
+
+    def follow(self, directory: Path, env: Mapping[str, str]) -> None:
+        """Write its files into a directory, type its commands there and compare what they print."""
+        for name, content in self.steps():
+            if name:
+                path = directory / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content)
+                continue
+            for command, shown in commands(content):
+                printed = _type(command, directory, env)
+                assert not shown or looks_like(shown, printed), f"$ {command}\n{printed}"
+
+
+def _type(command: str, directory: Path, env: Mapping[str, str]) -> str:
+    """What a command shows on a terminal: standard output and standard error."""
+    done = subprocess.run(
+        ["/bin/bash", "-c", command],
+        cwd=directory,
+        env=dict(env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+    return done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -92,3 +93,13 @@ def test_an_error_survives_a_process_boundary(name: str) -> None:
     error = pickle.loads(pickle.dumps(CLASSES[name]("w", where="x", next_step="y")))  # noqa: S301
     assert type(error) is CLASSES[name]
     assert str(error) == "x: w\n  y"
+
+
+def test_the_page_of_errors_has_the_whole_tree() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text()
+    told = re.findall(r"^\| (·? ?)`(\w+)` \| (\d+) \|", page, re.MULTILINE)
+    assert [(name, int(code)) for _, name, code in told] == [
+        (name, error.exit_code) for name, error in CLASSES.items()
+    ]
+    branches = {name for mark, name, _ in told if not mark}
+    assert branches == {"HpcsweepError", *(one.__name__ for one in HpcsweepError.__subclasses__())}

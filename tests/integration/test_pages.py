@@ -1,0 +1,39 @@
+"""Pages that a reader follows: their files and commands, in a fresh directory, in their order."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.console_blocks import Page
+
+__all__ = ["emulated"]
+
+DOCS = Path(__file__).parents[2] / "docs"
+# Tests of their own run these.
+ELSEWHERE = {"how-to/tables.md", "reference/cli.md"}
+PAGES = {
+    str(path.relative_to(DOCS)): Page(path.read_text())
+    for path in sorted(DOCS.rglob("*.md"))
+    if str(path.relative_to(DOCS)) not in ELSEWHERE
+}
+FOLLOWED = {name: page for name, page in PAGES.items() if page.has_commands}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_a_page_shows_the_real_output(
+    name: str,
+    emulated: EmulatedCluster,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{emulated.env()['PATH']}"
+    env = emulated.env() | {"PATH": programs, "COLUMNS": "80"}
+    # A command that finds no bytecode takes half a second longer, and a page has many commands.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    env["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.getbasetemp() / "bytecode")
+    FOLLOWED[name].follow(tmp_path, env)
