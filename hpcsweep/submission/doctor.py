@@ -66,6 +66,10 @@ class Finding:
     state: str
     text: str
 
+    def to_json(self) -> dict[str, str]:
+        """The part of `doctor --json`."""
+        return asdict(self)
+
 
 # Returns whether the check passed, and a text.
 Check = Callable[[], tuple[bool, str]]
@@ -164,11 +168,6 @@ def on_node(opened: Cluster, arguments: list[str], outputs: Path) -> list[Findin
         return [Finding(**finding) for finding in json.loads(answer.read_bytes())]
     finally:
         remove_tree(folder)
-
-
-def to_json(findings: list[Finding]) -> list[dict[str, str]]:
-    """The document of `doctor --json`."""
-    return [asdict(finding) for finding in findings]
 
 
 def _finding(what: str, state: str, text: str) -> Finding:

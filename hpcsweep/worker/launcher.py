@@ -134,9 +134,26 @@ class Launcher:
         The dynamic linker and Python read what `module load` sets when a process starts.
         *Raises* TargetError if a step fails.
         """
-        command = f"exec {self.interpreter.program(name, *arguments)}"
+        argv, environment = self._program(name, *arguments)
         sys.stdout.flush()
-        os.execve("/bin/bash", ["bash", "-c", command], self.setup_environment({}))
+        os.execve(argv[0], argv, environment)
+
+    def call(self, name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Like `replace_process`, in a child; returns what it printed. *Raises* TargetError."""
+        argv, environment = self._program(name, *arguments)
+        return subprocess.run(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+    def _program(self, name: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        """The words and the environment that start a program of hpcsweep."""
+        command = f"exec {self.interpreter.program(name, *arguments)}"
+        return ["/bin/bash", "-c", command], self.setup_environment({})
 
     def refuse_windows_files(self) -> None:
         """*Raises* TargetError for a sourced file with CRLF: `export A=1` would add a CR to A."""

@@ -1,7 +1,7 @@
-"""A program, `local MANIFEST INDEX OUTPUTS [--pdb]`: run one case in this terminal.
+"""A program, `local MANIFEST INDEX OUTPUTS [--pdb] [--answer FILE]`: run one case in this terminal.
 
 It has its seed on the cluster; no journal and no index is written. MANIFEST is the directory of a
-frozen manifest.
+frozen manifest. FILE gets the outcome as JSON.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from hpcsweep import allocation, target
 from hpcsweep.errors import InputError
-from hpcsweep.files import make_directory, token
-from hpcsweep.journal import now
+from hpcsweep.files import json_bytes, make_directory, token
+from hpcsweep.journal import now, outcome_json
 from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.json_values import with_floats, with_words
 from hpcsweep.logbook.run_directory import Run
@@ -170,11 +170,14 @@ def index_of(source: ParameterSource, case_id: str) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run the case and print its outcome. Returns the exit code."""
-    directory, index, outputs, *debug = arguments
+    directory, index, outputs, *options = arguments
     manifest = frozen.read(Path(directory))
     source = frozen.open_source(Path(directory), manifest)
-    verb = debug_one if debug else run_one
+    verb = debug_one if "--pdb" in options else run_one
     case, outcome, path = verb(manifest, source, int(index), Path(outputs))
+    if "--answer" in options:
+        answer = {"case_id": case.case_id, "outcome": outcome_json(outcome)}
+        Path(options[options.index("--answer") + 1]).write_bytes(json_bytes(answer))
     sys.stdout.write(f"case {case.case_id}, index {case.index}: {outcome.status.value}\n")
     sys.stdout.write(json.dumps(with_words(with_floats(outcome.metrics)), indent=2) + "\n")
     if outcome.error:

@@ -61,13 +61,12 @@ def command(
     The file's metadata has the manifest's fingerprint and the command line.
     """
     from hpcsweep.cli.notices import notify
-    from hpcsweep.ids import slug
     from hpcsweep.redact import redact
     from hpcsweep.state.remarks import changed_inputs, other_code
-    from hpcsweep.tables import plot
     from hpcsweep.tables.collect import opened
     from hpcsweep.tables.points import NEEDED, Axes
     from hpcsweep.tables.request import TableRequest
+    from hpcsweep.tables.sweep_figure import draw_sweep
 
     for which in NEEDED[kind]:
         if not {"x": x, "y": y, "by": by}[which]:
@@ -80,27 +79,15 @@ def command(
     if "by" in chosen and by is None:
         raise click.UsageError("--log by needs --by COLUMN")
     log = words(logs_of) if chosen else None
-    axes = Axes(kind=kind, x=x or "", y=y, by=by, log=log, band=band, title=directory.name)
-    place = Path() if directory.archive else directory.path
-    name = "-over-".join(slug(column, 60) for column in (y, x) if column)
-    path = output or place / f"{name}{'' if kind == 'line' else f'-{kind}'}.png"
-    request = TableRequest(
-        selection=selection, columns=axes.columns, named_by="--x, --y, --by", notify=notify
-    )
-    command_line = redact(shlex.join(["hpcsweep", *sys.argv[1:]]))
+    axes = Axes(kind=kind, x=x or "", y=y, by=by, log=log, band=band)
+    request = TableRequest(selection=selection, notify=notify)
+    about = redact(shlex.join(["hpcsweep", *sys.argv[1:]]))
     with opened(directory, context.cluster_of(directory), context.settings) as open_sweep:
-        columns, rows = open_sweep.table(request)
-        done = open_sweep.facts()
-        remarks = (done.code.text(directory.name), done.changed)
-        origin = plot.Origin(
-            about=f"manifest {directory.newest_manifest()}; {command_line}",
-            remarks=tuple(filter(None, remarks)),
-        )
-        notes = plot.draw(rows, axes, path, columns.params.values(), origin)
-    for note in notes:
+        figure = draw_sweep(open_sweep, axes, request, path=output, about=about)
+    for note in figure.notes:
         notify(note)
-    if done.code.stale:
-        notify(other_code(done.code, directory.name))
-    if done.changed:
-        notify(changed_inputs(done.changed))
-    click.echo(f"written: {path}")
+    if figure.code.stale:
+        notify(other_code(figure.code, directory.name))
+    if figure.changed:
+        notify(changed_inputs(figure.changed))
+    click.echo(f"written: {figure.path}")

@@ -1,0 +1,66 @@
+"""The figure of a sweep: from its table to a file, and what to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.ids import slug
+from hpcsweep.state.code_counts import CodeCounts
+from hpcsweep.tables import plot
+from hpcsweep.tables.collect import OpenSweep
+from hpcsweep.tables.points import Axes
+from hpcsweep.tables.request import TableRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """A figure that was drawn into a file."""
+
+    path: Path
+    # Which cases are drawn, and what was averaged.
+    notes: tuple[str, ...]
+    # The code of the sweep's complete cases, and how many of these have inputs that changed since:
+    # "" for none.
+    code: CodeCounts = field(default_factory=CodeCounts, repr=False)
+    changed: str = field(default="", repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The path and the notes."""
+        return {"path": str(self.path), "notes": list(self.notes), "changed": self.changed}
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        """The picture, for a notebook."""
+        data, text = self.path.read_bytes(), {"text/plain": repr(self)}
+        if self.path.suffix == ".png":
+            return text | {"image/png": data}
+        return text | ({"image/svg+xml": data.decode()} if self.path.suffix == ".svg" else {})
+
+
+def draw_sweep(
+    open_sweep: OpenSweep,
+    axes: Axes,
+    request: TableRequest,
+    *,
+    path: Path | None = None,
+    about: str = "",
+) -> Figure:
+    """Draw the complete cases that a request selects.
+
+    By default `path` is named after the axes, and in the sweep directory. `about` says in the
+    file's metadata what was called. *Writes* the file. *Raises* as `plot.draw`.
+    """
+    sweep, done = open_sweep.sweep, open_sweep.facts()
+    axes = replace(axes, title=axes.title or sweep.name)
+    place = Path() if sweep.archive else sweep.path
+    name = "-over-".join(slug(column, 60) for column in (axes.y, axes.x) if column)
+    path = path or place / f"{name}{'' if axes.kind == 'line' else f'-{axes.kind}'}.png"
+    request = replace(request, columns=axes.columns, named_by="--x, --y, --by")
+    columns, rows = open_sweep.table(request)
+    origin = plot.Origin(
+        about=f"manifest {sweep.newest_manifest()}; {about}",
+        remarks=tuple(filter(None, (done.code.text(sweep.name), done.changed))),
+    )
+    notes = plot.draw(rows, axes, path, columns.params.values(), origin)
+    return Figure(path=path, notes=tuple(notes), code=done.code, changed=done.changed)
