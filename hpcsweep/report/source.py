@@ -11,6 +11,7 @@ from functools import cached_property
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.report.case_table import CaseTable, read_cases
 from hpcsweep.settings import Settings
+from hpcsweep.state.efficiency import Efficiency, efficiency
 from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -26,6 +27,11 @@ class ReportSource:
     open_sweep: OpenSweep
     # When it was read.
     made: datetime
+
+    @cached_property
+    def efficiency(self) -> Efficiency:
+        """What its tasks asked for, and its cases used."""
+        return efficiency(self.sweep)
 
     @cached_property
     def cases(self) -> CaseTable:

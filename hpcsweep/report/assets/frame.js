@@ -50,7 +50,7 @@ const report = (() => {
   }
 
   function copyButton(text, label = "Copy") {
-    const button = element("button", { type: "button", text: label, click: async () => {
+    const button = element("button", { type: "button", class: "copy", text: label, click: async () => {
       try { await navigator.clipboard.writeText(text); }
       catch { // a page from a file may not use the clipboard everywhere
         const area = element("textarea", { text });
@@ -191,6 +191,7 @@ const report = (() => {
 
   function start() {
     document.documentElement.classList.add("js");
+    for (const one of document.querySelectorAll(".command")) one.after(copyButton(one.textContent));
     addEventListener("hashchange", open);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
     let last = innerWidth, timer = null;
