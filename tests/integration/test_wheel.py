@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import hpcsweep
+from hpcsweep.cli.manual import manual_pages
 
 REPOSITORY = Path(__file__).parents[2]
 # One of the parallel test processes builds and installs it, once.
@@ -65,7 +66,10 @@ def test_the_wheel_has_the_package_only(wheel: Path) -> None:
     assert {name.partition("/")[0] for name in names} == {
         "hpcsweep",
         f"hpcsweep-{hpcsweep.__version__}.dist-info",
+        f"hpcsweep-{hpcsweep.__version__}.data",
     }
+    manual = {name.rpartition("/")[2] for name in names if ".data/data/share/man/man1/" in name}
+    assert manual == set(manual_pages())
     for data, folder in (("slurm_templates", "."), ("starters", "examples")):
         root = REPOSITORY / folder / data
         files = {str(path.relative_to(root)) for path in root.rglob("*.*") if path.is_file()}

@@ -5,15 +5,27 @@ Links that leave docs/ lead to the repository; the reference of the command line
 
 from __future__ import annotations
 
+import html
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from mkdocs.structure.files import File
+
+from hpcsweep.cli.manual import CommandEntry, entries
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE_URL = "https://github.com/hpcsweep/hpcsweep/blob/main/"
 LINK = re.compile(r"(?<=\])\((?P<path>[^()\s#:]+)(?P<anchor>#[^()\s]*)?\)")
 CODE_WITH_PIPES = re.compile(r"`[^`\n]*\\\|[^`\n]*`")
+
+
+def on_files(files: Any, config: Any) -> None:
+    """Add the page of commands."""
+    text = "\n".join(_commands())
+    files.append(File.generated(config, "reference/commands.md", content=text))
 
 
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
@@ -31,3 +43,28 @@ def _link(link: re.Match[str], folder: Path) -> str:
         return link[0]
     inside = path.relative_to(REPOSITORY)
     return f"({SOURCE_URL}{inside}{link['anchor'] or ''})"
+
+
+def _commands() -> Iterator[str]:
+    yield "# Commands\n"
+    yield "What `--help` and `man` print; [the command line](cli.md) explains it.\n"
+    for entry in list(entries())[1:]:
+        yield from _command(entry)
+
+
+def _command(entry: CommandEntry) -> Iterator[str]:
+    """The section of one command."""
+    yield f"## `{entry.name}`\n"
+    yield f"```text\n{entry.name} {entry.usage}\n```\n"
+    yield from (f"{paragraph}\n" for paragraph in entry.text)
+    yield "```sh\n" + "\n".join(entry.examples) + "\n```\n"
+    rows = entry.options + entry.commands
+    yield "| option | meaning |\n|---|---|"
+    for left, right in rows:
+        yield f"| `{left}` | {_cell(right)} |"
+    yield ""
+
+
+def _cell(text: str) -> str:
+    """Text for a table, in which a star, an underscore or a bracket is only itself."""
+    return re.sub(r"([*_|`\[\]])", r"\\\1", html.escape(text, quote=False))

@@ -12,6 +12,7 @@ import pytest
 
 from hpcsweep import errors, journal, settings, target, yamltext
 from hpcsweep.cli import commands, main
+from hpcsweep.cli.examples import examples_of
 from hpcsweep.cluster.slurm import states
 from hpcsweep.manifest import slurm_options, target_spec
 from hpcsweep.manifest.model import UserManifest
@@ -254,6 +255,14 @@ def test_every_option_of_a_command_is_explained(command: click.Command) -> None:
     for option in own:
         if isinstance(option.type, click.Choice):
             assert f"{option.opts[0]} {'|'.join(option.type.choices)}`" in section.replace("\\", "")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPS], ids=lambda command: command.name)
+def test_every_command_has_an_example(command: click.Command) -> None:
+    found = examples_of(command.epilog)
+    assert found, "write epilog=examples(…) into the decorator of the command"
+    name = IN_GROUPS.get(id(command), command.name)
+    assert [one for one in found if f"hpcsweep {name}" not in one] == []
 
 
 def test_selections_are_explained_once() -> None:

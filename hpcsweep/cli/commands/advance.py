@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option, sweep_argument
 
 
-@click.command("advance")
+@click.command("advance", epilog=examples("hpcsweep advance demo"))
 @sweep_argument
 @json_option
 @common

@@ -8,10 +8,17 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, file_option, sweep_argument
 
 
-@click.command("archive")
+@click.command(
+    "archive",
+    epilog=examples(
+        "hpcsweep archive demo",
+        "hpcsweep archive demo -o /archive/me/demo.tar",
+    ),
+)
 @sweep_argument
 @click.option("-o", "--output", type=file_option, help="The tar (default: NAME.tar, here).")
 @common

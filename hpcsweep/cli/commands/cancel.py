@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, selection_options, sweep_argument
 
 if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("cancel")
+@click.command(
+    "cancel",
+    epilog=examples(
+        "hpcsweep cancel demo",
+        "hpcsweep cancel demo --cases 10-20",
+    ),
+)
 @sweep_argument
 @selection_options
 @common

@@ -7,10 +7,17 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, sweep_argument
 
 
-@click.command("clean")
+@click.command(
+    "clean",
+    epilog=examples(
+        "hpcsweep clean demo --dry-run",
+        "hpcsweep clean demo",
+    ),
+)
 @sweep_argument
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @common

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, selection_options, sweeps_argument, words
 from hpcsweep.cli.output_options import TableOutput, output_options
 from hpcsweep.cli.shape_options import shape_options
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from hpcsweep.tables.shape import Shape
 
 
-@click.command("collect")
+@click.command(
+    "collect",
+    epilog=examples(
+        "hpcsweep collect demo --format csv --output table.csv",
+        "hpcsweep collect demo --where 'omega > 1' --columns index,omega,energy",
+        "hpcsweep collect demo --sort energy --desc --limit 10",
+        "hpcsweep collect demo --mean-over replicate --pivot omega,dt:energy",
+    ),
+)
 @sweeps_argument
 @selection_options
 @click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
@@ -76,7 +85,7 @@ def command(
         done = [collect(*with_clusters[0], context.settings, output.write, request)]
     else:
         done = collect_several(with_clusters, context.settings, output.write, request)
-    shows_status = not (shape or attempts) and "status" in (request.columns or ("status",))
+    shows_status = not (shape or attempts) and "status" in (request.columns or ("status"))
     mark = MARK if output.is_screen and shows_status else ""
     for directory, facts in zip(directories, done, strict=True):
         if facts.code.stale:

@@ -8,13 +8,20 @@ import click
 
 from hpcsweep.cli import completion
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option, selection_options, words
 
 if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("compare")
+@click.command(
+    "compare",
+    epilog=examples(
+        "hpcsweep compare demo finer",
+        "hpcsweep compare demo finer --on omega,dt",
+    ),
+)
 @click.argument("a", metavar="A", shell_complete=completion.sweeps)
 @click.argument("b", metavar="B", shell_complete=completion.sweeps)
 @click.option(

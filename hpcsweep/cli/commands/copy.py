@@ -7,10 +7,17 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, sweep_argument
 
 
-@click.command("copy")
+@click.command(
+    "copy",
+    epilog=examples(
+        "hpcsweep copy demo /archive/me",
+        "hpcsweep copy demo login.example.org:sweeps",
+    ),
+)
 @sweep_argument
 @click.argument("directory", metavar="[HOST:]DIR")
 @common

@@ -9,6 +9,7 @@ import click
 
 from hpcsweep.cli import completion
 from hpcsweep.cli.context import Context, load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import cluster_option, common, file_option, json_option
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 place_argument = click.argument("place", metavar="SWEEP|DIR", shell_complete=completion.sweeps)
 
 
-@click.group("db")
+@click.group(
+    "db",
+    epilog=examples(
+        "hpcsweep db start demo",
+        "hpcsweep db status demo",
+    ),
+)
 def command() -> None:
     """A PostgreSQL of your own, here or on a compute node, for sweep indexes.
 
@@ -26,7 +33,13 @@ def command() -> None:
     """
 
 
-@command.command("start")
+@command.command(
+    "start",
+    epilog=examples(
+        "hpcsweep db start demo",
+        "hpcsweep db start ~/sweeps-db --node --wait",
+    ),
+)
 @place_argument
 @click.option("--node", is_flag=True, help="As a job on a compute node, for tasks of all nodes.")
 @cluster_option
@@ -129,7 +142,7 @@ def _warn_of_file_system(directory: DatabaseDirectory, *, on_others: bool) -> No
         )
 
 
-@command.command("stop")
+@command.command("stop", epilog=examples("hpcsweep db stop ~/sweeps-db"))
 @place_argument
 @common
 def stop(place: str, **shared: Any) -> None:
@@ -142,7 +155,7 @@ def stop(place: str, **shared: Any) -> None:
     click.echo("stopped" if was_running else "it was not running")
 
 
-@command.command("status")
+@command.command("status", epilog=examples("hpcsweep db status demo --json"))
 @place_argument
 @json_option
 @common
@@ -174,7 +187,7 @@ def status(place: str, as_json: bool, **shared: Any) -> None:
     print_facts([(name, text) for name, text in lines.items() if text])
 
 
-@command.command("dump")
+@command.command("dump", epilog=examples("hpcsweep db dump demo demo.sql"))
 @place_argument
 @click.argument("output", type=file_option, metavar="FILE")
 @common

@@ -8,12 +8,19 @@ import click
 
 from hpcsweep.cli import completion
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import cluster_option, common, json_option
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
-@click.command("doctor")
+@click.command(
+    "doctor",
+    epilog=examples(
+        "hpcsweep doctor",
+        "hpcsweep doctor demo --node",
+    ),
+)
 @click.argument("sweep", metavar="[SWEEP]", required=False, shell_complete=completion.sweeps)
 @click.option("--node", is_flag=True, help="Check from a compute node, too: submits a small job.")
 @click.option("--here", "only_here", is_flag=True, hidden=True)

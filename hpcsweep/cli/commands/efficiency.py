@@ -7,10 +7,17 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option, sweep_argument
 
 
-@click.command("efficiency")
+@click.command(
+    "efficiency",
+    epilog=examples(
+        "hpcsweep efficiency demo",
+        "hpcsweep efficiency demo --json",
+    ),
+)
 @sweep_argument
 @json_option
 @common

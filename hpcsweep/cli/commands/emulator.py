@@ -11,6 +11,7 @@ import click
 
 from hpcsweep import emulator, yamltext
 from hpcsweep.cli import streams
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import json_option
 from hpcsweep.cli.render.console import print_document, print_facts
 from hpcsweep.emulator.versions import DEFAULT, VERSIONS
@@ -24,12 +25,24 @@ directory_option = click.option(
 )
 
 
-@click.group("emulator")
+@click.group(
+    "emulator",
+    epilog=examples(
+        "hpcsweep emulator start",
+        "hpcsweep emulator shell sinfo",
+    ),
+)
 def command() -> None:
     """A Slurm on this machine, in a directory: for tests and laptops."""
 
 
-@command.command("start")
+@command.command(
+    "start",
+    epilog=examples(
+        "hpcsweep emulator start",
+        "hpcsweep emulator start --nodes 8 --cpus 16 --slurm-version 24.11",
+    ),
+)
 @click.option("--nodes", type=click.IntRange(min=1), help="Count of nodes (default: 4).")
 @click.option("--cpus", type=click.IntRange(min=1), help="CPUs of each node (default: 4).")
 @click.option(
@@ -75,7 +88,7 @@ def start(
     click.echo(f'Next: eval "$(hpcsweep emulator env{option})"')
 
 
-@command.command("stop")
+@command.command("stop", epilog=examples("hpcsweep emulator stop"))
 @directory_option
 def stop(directory: Path | None) -> None:
     """End the scheduler as a power cut does: what runs is requeued at the next start."""
@@ -85,7 +98,7 @@ def stop(directory: Path | None) -> None:
     click.echo("stopped" if was_running else "it was not running")
 
 
-@command.command("status")
+@command.command("status", epilog=examples("hpcsweep emulator status --json"))
 @json_option
 @directory_option
 def status(as_json: bool, directory: Path | None) -> None:
@@ -99,7 +112,7 @@ def status(as_json: bool, directory: Path | None) -> None:
     print_facts([(f"  {name}", str(text)) for name, text in facts.items()])
 
 
-@command.command("env")
+@command.command("env", epilog=examples('eval "$(hpcsweep emulator env)"'))
 @directory_option
 def env(directory: Path | None) -> None:
     """Print lines for a shell's `eval` that put the emulated programs first on PATH."""
@@ -109,7 +122,13 @@ def env(directory: Path | None) -> None:
         click.echo(f"export {name}={shlex.quote(value)}", file=streams.document())
 
 
-@command.command("shell")
+@command.command(
+    "shell",
+    epilog=examples(
+        "hpcsweep emulator shell",
+        "hpcsweep emulator shell sbatch job.sh",
+    ),
+)
 @click.argument("command", nargs=-1)
 @directory_option
 def shell(command: tuple[str, ...], directory: Path | None) -> None:
@@ -134,7 +153,14 @@ def _place(directory: Path | None) -> Path:
     return place
 
 
-@command.command("fault")
+@command.command(
+    "fault",
+    epilog=examples(
+        "hpcsweep emulator fault node_fail --job 12",
+        "hpcsweep emulator fault preempt --rate 0.05",
+        "hpcsweep emulator fault clear",
+    ),
+)
 @click.argument("kind", metavar="KIND", shell_complete=_fault_kinds)
 @click.option("--job", metavar="JOB", help="Which running job, or element: 12 or 12_3.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), help="Seconds that it lasts.")

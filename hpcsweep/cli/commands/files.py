@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, selection_options, sweep_argument
 
 if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("files")
+@click.command(
+    "files",
+    epilog=examples(
+        "hpcsweep files demo artifacts/metrics.json",
+        "hpcsweep files demo stderr.txt --status failed",
+        "hpcsweep files demo log.txt --paths",
+    ),
+)
 @sweep_argument
 @click.argument("name", metavar="FILE")
 @click.option("--paths", is_flag=True, help="Print their paths instead of their content.")

@@ -7,13 +7,20 @@ from pathlib import Path
 
 import click
 
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import file_option
 
 # The names of `foreign.registry.TOOLS`, which a help text does not load.
 TOOLS = ("hydra", "wandb", "optuna", "snakemake", "csv")
 
 
-@click.command("import")
+@click.command(
+    "import",
+    epilog=examples(
+        "hpcsweep import hydra 'python train.py -m lr=0.1,0.01 model=a,b'",
+        "hpcsweep import wandb sweep.yaml -o manifest.yaml",
+    ),
+)
 @click.argument("tool", metavar="TOOL", type=click.Choice(TOOLS))
 @click.argument("source")
 @click.option("-o", "--output", type=file_option, help="Write the manifest to this new file.")

@@ -7,10 +7,17 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, sweep_argument
 
 
-@click.command("ingest")
+@click.command(
+    "ingest",
+    epilog=examples(
+        "hpcsweep ingest demo",
+        "hpcsweep ingest demo --rebuild",
+    ),
+)
 @sweep_argument
 @click.option("--rebuild", is_flag=True, help="Forget the index and read all journals again.")
 @common

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 import hpcsweep
+from hpcsweep.cli.examples import examples
 from hpcsweep.errors import SweepError
 from hpcsweep.files import write_new
 from hpcsweep.ids import slug
@@ -20,7 +21,13 @@ NAME = "{name}"
 KINDS = ("function", "command", "table", "training", "mpi")
 
 
-@click.command("init")
+@click.command(
+    "init",
+    epilog=examples(
+        "hpcsweep init demo",
+        "hpcsweep init training-demo --kind training",
+    ),
+)
 @click.argument("directory", type=click.Path(path_type=Path), default=".")
 @click.option(
     "--kind",

@@ -8,10 +8,17 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option
 
 
-@click.command("list")
+@click.command(
+    "list",
+    epilog=examples(
+        "hpcsweep list",
+        "hpcsweep list /scratch/me/outputs --no-size",
+    ),
+)
 @click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--refresh", is_flag=True, help="First bring each index up to date and ask the cluster."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option, selection_options, sweep_argument
 
 if TYPE_CHECKING:
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("logs")
+@click.command(
+    "logs",
+    epilog=examples(
+        "hpcsweep logs demo 4",
+        "hpcsweep logs demo --status failed",
+        "hpcsweep logs demo 4 -f",
+    ),
+)
 @sweep_argument
 @click.argument("case", metavar="[CASE]", required=False)
 @click.option(

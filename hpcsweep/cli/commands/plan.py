@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import (
     common,
     json_option,
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("plan")
+@click.command(
+    "plan",
+    epilog=examples(
+        "hpcsweep plan manifest.yaml",
+        "hpcsweep plan manifest.yaml --script",
+        "hpcsweep plan manifest.yaml --where 'omega > 2'",
+    ),
+)
 @manifest_argument
 @script_option
 @json_option

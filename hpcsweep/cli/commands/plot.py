@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
 
 if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("plot")
+@click.command(
+    "plot",
+    epilog=examples(
+        "hpcsweep plot demo --x omega --y energy --by dt",
+        "hpcsweep plot demo --kind hist --x energy --output energy.pdf",
+    ),
+)
 @sweep_argument
 @click.option("--x", metavar="COLUMN", help="What is drawn to the right; not for parallel.")
 @click.option(

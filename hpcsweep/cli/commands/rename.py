@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, sweep_argument
 
 
-@click.command("rename")
+@click.command("rename", epilog=examples("hpcsweep rename demo first-try"))
 @sweep_argument
 @click.argument("name", metavar="NEW")
 @common

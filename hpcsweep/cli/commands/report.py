@@ -8,10 +8,17 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, file_option, sweep_argument
 
 
-@click.command("report")
+@click.command(
+    "report",
+    epilog=examples(
+        "hpcsweep report demo",
+        "hpcsweep report demo -o demo.html",
+    ),
+)
 @sweep_argument
 @click.option("-o", "--output", type=file_option, help="The file, instead of report.html.")
 @common

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import (
     common,
     json_option,
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("retry")
+@click.command(
+    "retry",
+    epilog=examples(
+        "hpcsweep retry demo",
+        "hpcsweep retry demo --where 'omega > 2' --wait",
+    ),
+)
 @sweep_argument
 @wait_option
 @throttle_option

@@ -10,6 +10,7 @@ import click
 
 from hpcsweep.cli import completion
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common
 
 if TYPE_CHECKING:
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from hpcsweep.sweepdir.directory import SweepDirectory
 
 
-@click.command("rm")
+@click.command(
+    "rm",
+    epilog=examples(
+        "hpcsweep rm demo",
+        "hpcsweep rm demo first-try --yes",
+    ),
+)
 @click.argument(
     "sweeps", metavar="SWEEP...", nargs=-1, required=True, shell_complete=completion.sweeps
 )

@@ -8,10 +8,17 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, manifest_argument
 
 
-@click.command("run")
+@click.command(
+    "run",
+    epilog=examples(
+        "hpcsweep run manifest.yaml --index 4",
+        "hpcsweep run manifest.yaml --index 4 --pdb",
+    ),
+)
 @manifest_argument
 @click.option("--index", type=int, help="Which case (0-based).")
 @click.option("--case", "case_id", metavar="ID", help="Which case, by the start of its case id.")

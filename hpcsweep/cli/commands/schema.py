@@ -5,9 +5,12 @@ from __future__ import annotations
 import click
 
 from hpcsweep.cli import documents
+from hpcsweep.cli.examples import examples
 
 
-@click.command("schema")
+@click.command(
+    "schema", epilog=examples("hpcsweep schema > manifest.schema.json", "hpcsweep schema status")
+)
 @click.argument(
     "name",
     metavar="[NAME]",

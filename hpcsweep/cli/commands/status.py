@@ -7,10 +7,18 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option, sweep_argument
 
 
-@click.command("status")
+@click.command(
+    "status",
+    epilog=examples(
+        "hpcsweep status demo",
+        "hpcsweep status demo --watch",
+        "hpcsweep status outputs/demo --json",
+    ),
+)
 @sweep_argument
 @json_option
 @click.option(

@@ -9,6 +9,7 @@ import click
 
 from hpcsweep.cli import completion
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import (
     cluster_option,
     common,
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("submit")
+@click.command(
+    "submit",
+    epilog=examples(
+        "hpcsweep submit manifest.yaml",
+        "hpcsweep submit manifest.yaml --cluster emulated --wait",
+        "hpcsweep submit manifest.yaml --dry-run --script",
+        "hpcsweep submit manifest.yaml --rerun failed --cases 3,7,10-20",
+    ),
+)
 @manifest_argument
 @cluster_option
 @wait_option

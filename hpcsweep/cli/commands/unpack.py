@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, selection_options, sweep_argument
 
 if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
 
 
-@click.command("unpack")
+@click.command(
+    "unpack",
+    epilog=examples(
+        "hpcsweep unpack demo",
+        "hpcsweep unpack demo --cases 3,7",
+    ),
+)
 @sweep_argument
 @selection_options
 @click.option("--case", "case", metavar="CASE", hidden=True)

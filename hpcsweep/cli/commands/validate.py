@@ -8,11 +8,18 @@ from typing import Any
 import click
 
 from hpcsweep.cli.context import load_context
+from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option, manifest_argument
 from hpcsweep.terminal_text import one_line
 
 
-@click.command("validate")
+@click.command(
+    "validate",
+    epilog=examples(
+        "hpcsweep validate manifest.yaml",
+        "hpcsweep validate manifest.yaml --set slurm.time=02:00:00",
+    ),
+)
 @manifest_argument
 @json_option
 @common

@@ -1,0 +1,57 @@
+"""Examples, manual pages and the reference of commands: made from what click knows."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import shutil
+import subprocess
+
+import click
+import pytest
+
+from hpcsweep.cli import main
+from hpcsweep.cli.manual import CommandEntry, entries, manual_pages
+
+ENTRIES = list(entries())
+EXAMPLES = [(one, example) for one in ENTRIES[1:] for example in one.examples]
+
+
+@pytest.mark.parametrize(("entry", "example"), EXAMPLES, ids=[one for _, one in EXAMPLES])
+def test_an_example_is_a_command_line(entry: CommandEntry, example: str) -> None:
+    _, _, line = example.partition("hpcsweep ")
+    words = list(itertools.takewhile(">".__ne__, shlex.split(line.rstrip('")'))))
+    command: click.Command = main
+    while isinstance(command, click.Group) and words:
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found is not None, example
+        command = found
+    if not isinstance(command, click.Group):
+        command.make_context(entry.name, words)
+
+
+def test_help_ends_with_the_examples() -> None:
+    context = click.Context(main)
+    command = main.get_command(context, "collect")
+    assert command is not None
+    shown = command.get_help(click.Context(command, info_name="collect", parent=context))
+    assert "Examples:\n    hpcsweep collect demo --format csv" in shown
+
+
+def test_man_formats_every_page_without_a_warning() -> None:
+    groff = shutil.which("groff")
+    if groff is None:
+        pytest.skip("there is no groff")
+    pages = manual_pages()
+    assert len(pages) == len(ENTRIES)
+    for name, page in pages.items():
+        done = subprocess.run(
+            [groff, "-man", "-Tutf8", "-ww", "-k"],
+            input=page,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == "", name
+        assert "SYNOPSIS" in re.sub(".\b", "", done.stdout)  # bold is overstruck
