@@ -14,6 +14,7 @@ from hpcsweep.emulator import Fault
 from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import all_journals, rank, read
+from hpcsweep.quantities import counted
 from hpcsweep.recordcheck import BeginRecord, EndRecord
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
@@ -140,7 +141,8 @@ def _submit_until_done(
             continue
         if not summary.without_outcome:
             break
-        notify(f"submit {number}: {summary.without_outcome} cases are to be sent again")
+        again = counted(summary.without_outcome, "case is", "cases are")
+        notify(f"submit {number}: {again} to be sent again")
     if summary is None:
         raise SweepError(
             f"{_ROUNDS} submits got no answer",

@@ -1,4 +1,4 @@
-"""Memory and time as sbatch takes them."""
+"""Memory and time as sbatch takes them, and counts for people."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def requested_memory(options: Mapping[str, str]) -> int | None:
 def memory_text(count: float) -> str:
     """Bytes as a `--mem`, in whole MiB, rounded up."""
     return f"{math.ceil(count / _MIB)}M"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A count with its noun, and with what agrees with it: `1 case`, `2 cases`.
+
+    `one` stands behind 1, `many` behind all others; by default it is `one` with an `s`.
+    """
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
 
 
 def size_text(count: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpcsweep.quantities import counted
 from hpcsweep.store.record_mapper import skipped_lines
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def report_passed_over(sweep: SweepDirectory, torn: dict[str, int]) -> None:
         notify(f"passed over: {line}")
     more = sum(torn.values()) - len(why)
     if more > 0:
-        notify(f"passed over: {more} more journal lines")
+        notify(f"passed over: {counted(more, 'more journal line')}")
 
 
 def fill_cache_table(sweep: SweepDirectory) -> None:

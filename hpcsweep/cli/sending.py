@@ -26,6 +26,7 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, PartRefused
 from hpcsweep.indexset import IndexSet
 from hpcsweep.progress import progress_bar
+from hpcsweep.quantities import counted
 from hpcsweep.state.given_up import given_up, given_up_lines
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.status import status, wait
@@ -128,7 +129,7 @@ def _submitted_lines(
     for plan in done.plans:
         jobs = ", ".join(islice(job_ids, len(plan.parts)))
         yield (
-            f"{sweep.name}: submission {plan.submission}, {plan.indices.count} cases in "
+            f"{sweep.name}: submission {plan.submission}, {counted(plan.indices.count, 'case')} in "
             f"{tasks_text(plan)}, job {jobs} on the {cluster.kind} cluster"
         )
         yield from _plan_lines(plan, sweep)
@@ -146,22 +147,29 @@ def _plan_lines(plan: Plan, sweep: SweepDirectory) -> Iterator[str]:
     if plan.goal is not None:
         rest = plan.goal.count - plan.indices.count
         now = " (`submit --canary 0` sends them now)" if plan.canary else ""
-        yield f"{rest} more cases are sent when {what_goes_before(plan)}{now}"
+        yield (
+            f"{counted(rest, 'more case is', 'more cases are')} sent when "
+            f"{what_goes_before(plan)}{now}"
+        )
 
 
 def _why_nothing(done: Submitted, outlook: Outlook, selection: IndexSet | None) -> str:
     """Why a submission without a plan sent nothing."""
     if done.behind_canary:
         return (
-            f"nothing to submit now, {done.under_way.count} cases are under way and "
-            f"{done.behind_canary.count} wait for the canary"
+            f"nothing to submit now, {counted(done.under_way.count, 'case is', 'cases are')} under "
+            f"way and {counted(done.behind_canary.count, 'waits', 'wait')} for the canary"
         )
     if done.without_room:
-        return f"the queue has no room; {done.without_room.count} cases are sent later"
+        later = counted(done.without_room.count, "case is", "cases are")
+        return f"the queue has no room; {later} sent later"
     if done.under_way:
-        return f"nothing to submit, {done.under_way.count} cases are under way"
+        under_way = counted(done.under_way.count, "case is", "cases are")
+        return f"nothing to submit, {under_way} under way"
     left = f", {outlook.failed.count} failed (--rerun failed)" if outlook.failed else ""
-    some = "" if selection is None else f" of the {selection.count} selected cases"
+    some = ""
+    if selection is not None:
+        some = f" of the {counted(selection.count, 'selected case')}"
     return f"nothing to submit{some}, {outlook.complete.count} complete{left}"
 
 

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from hpcsweep.manifest.key_values import refuse
 from hpcsweep.manifest.mistakes import Mistakes, described
+from hpcsweep.quantities import counted
 
 _NEXT = "Write how many cases go first, for example 5, or 0 for none."
 
@@ -26,5 +27,5 @@ CanaryValue = Annotated[
 def check(canary: int | None, n_cases: int, mistakes: Mistakes) -> None:
     """Add a canary of more cases than there are to `mistakes`."""
     if canary is not None and canary > n_cases:
-        cases = "case" if n_cases == 1 else "cases"
-        mistakes.add(("canary",), f"is {canary}, and there are {n_cases} {cases}", _NEXT)
+        are = f"there {'is' if n_cases == 1 else 'are'} {counted(n_cases, 'case')}"
+        mistakes.add(("canary",), f"is {canary}, and {are}", _NEXT)

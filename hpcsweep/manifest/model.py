@@ -290,14 +290,35 @@ def _translate(
     kind: str, path: tuple[str | int, ...], context: dict[str, Any], mistakes: Mistakes
 ) -> None:
     if kind == "extra_forbidden":
-        keys = _NESTED.get(path[:-1], UserManifest)
-        mistakes.unknown_key(path, keys.model_fields)
+        place = _place_elsewhere(path)
+        if place:
+            mistakes.add(path, "is no key of a manifest", place)
+        else:
+            mistakes.unknown_key(path, _NESTED.get(path[:-1], UserManifest).model_fields)
     elif kind == "missing":
         mistakes.add(path[:-1], f"the key {path[-1]!r} is missing", _MISSING.get(str(path[-1]), ""))
     else:
         mistakes.add(path, context.get("what", kind), context.get("next_step", ""))
 
 
+def _place_elsewhere(path: tuple[str | int, ...]) -> str:
+    """Where a key belongs that does not stand at the top of a manifest; empty if nobody knows."""
+    if len(path) > 1:
+        return ""
+    name = str(path[0])
+    if name not in _ELSEWHERE and slurm_options.name_problem(name) is None:
+        return f"It is an option of sbatch: write it below `slurm:`, as in slurm: {{{name}: …}}."
+    return _ELSEWHERE.get(name, "")
+
+
+_IN_CONFIG = "~/.config/hpcsweep/config.yaml"
+_ELSEWHERE = {
+    "cluster": "A manifest is for any cluster. Name it when you submit (--cluster), or write "
+    f"`cluster:` into a profile in {_IN_CONFIG}.",
+    "profile": "Name a profile on the command line: --profile.",
+    "profiles": f"Profiles are in {_IN_CONFIG}.",
+    "settings": f"Settings are in {_IN_CONFIG}.",
+}
 # The models of keys that are mappings, by the path of the mapping.
 _NESTED: dict[tuple[str | int, ...], type[BaseModel]] = {
     **policy_keys.NESTED,

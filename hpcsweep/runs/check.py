@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hpcsweep.quantities import counted
 from hpcsweep.runs.find import DamageReport, lost_files
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -32,10 +33,10 @@ class FileCheck:
         if not self.checked:
             return "no complete case has any kept"
         if self.is_intact:
-            return f"{self.checked} complete cases have theirs"
+            return counted(self.checked, "complete case has its own", "complete cases have theirs")
         counts = {"damaged": self.damaged, "gone": self.gone}
         found = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-        return "\n".join([f"of {self.checked} complete cases {found}:", *self.named])
+        return "\n".join([f"of {counted(self.checked, 'complete case')} {found}:", *self.named])
 
     def to_json(self) -> dict[str, Any]:
         """The counts and the cases that are named."""

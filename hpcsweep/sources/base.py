@@ -274,8 +274,7 @@ class ParameterSource(ABC):
         stop = self.n_cases if stop is None else stop
         if not 0 <= start <= stop <= self.n_cases:
             raise IndexError(
-                f"cases {start}..{stop} are not inside 0..{self.n_cases}: "
-                f"the source has {self.n_cases} cases"
+                f"cases {start}..{stop} are not inside 0..{self.n_cases}, those of the source"
             )
         return self._columns(start, stop)
 
@@ -298,8 +297,8 @@ class ParameterSource(ABC):
         position, count = exact_index(index), self.n_cases
         if not -count <= position < count:
             raise IndexError(
-                f"index {position} is outside 0..{count - 1} "
-                f"(or {-count}..-1 from the end): the source has {count} cases"
+                f"index {position} is outside 0..{count - 1} of the source "
+                f"(or {-count}..-1 from the end)"
             )
         return position % count
 

@@ -105,7 +105,7 @@ def source_from_manifest_dict(
     total = value.get("total_cases", source.n_cases)
     if type(total) is not int or total != source.n_cases:
         raise SourceError(
-            f"it is {ids.shown(total)}, but the source has {source.n_cases} cases",
+            f"it is {ids.shown(total)}, but the source has {source.n_cases}",
             where=f"{where}.total_cases",
             next_step="Correct it, or leave it out.",
         )

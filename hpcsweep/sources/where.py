@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
+from hpcsweep.quantities import counted
 from hpcsweep.sources.base import Factor, ParameterSource
 from hpcsweep.sources.kept import Kept
 from hpcsweep.sources.keys import Key, KeyType, Kind
@@ -64,7 +65,7 @@ class WhereSource(SourceView):
         self._digits = _Digits([factor.count for factor in factors], self._kept)
         if not self.n_cases:
             raise SourceError(
-                f"the condition {where!r} keeps none of {source.n_cases} cases",
+                f"the condition {where!r} keeps none of {counted(source.n_cases, 'case')}",
                 where="where",
                 next_step="Correct it, or the values of the parameters that it names.",
             )

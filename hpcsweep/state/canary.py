@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import counted
 from hpcsweep.state.outlook import NONE, Outlook
 
 
@@ -43,12 +44,14 @@ class CanaryCounts:
     @property
     def text(self) -> str:
         """For people."""
-        done = f"{self.complete} of {self.cases} cases complete"
+        done = f"{self.complete} of {counted(self.cases, 'case')} complete"
         if self.under_way:
-            return f"canary: {done}, {self.under_way} under way; {self.others} cases wait for it"
+            waiting = counted(self.others, "case waits", "cases wait")
+            return f"canary: {done}, {self.under_way} under way; {waiting} for it"
+        others = counted(self.others, "case is", "cases are")
         if self.complete:
-            return f"canary: {done}; {self.others} cases are sent next"
-        return f"canary: {done}; {self.others} cases are not sent"
+            return f"canary: {done}; {others} sent next"
+        return f"canary: {done}; {others} not sent"
 
     def to_json(self) -> dict[str, Any]:
         """The part of `status --json`."""

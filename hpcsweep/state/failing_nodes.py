@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import and_
 
+from hpcsweep.quantities import counted
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.schema import cases
@@ -154,9 +155,8 @@ def without_nodes(resources: Resources, facts: Collection[NodeFact], own: str = 
 
 def excluded_line(fact: NodeFact) -> str:
     """For people."""
-    count = len(fact["cases"])
     return (
-        f"node {fact['node']} is excluded until your next submit: {count} cases failed there, "
+        f"node {fact['node']} is excluded until your next submit: {_cases(fact)} failed there, "
         f"{', '.join(fact['messages'][:3])} (`hpcsweep doctor SWEEP` has a note for the site)"
     )
 
@@ -166,6 +166,10 @@ def site_note(fact: NodeFact) -> str:
     indices = ", ".join(map(str, fact["cases"]))
     messages = "".join(f"\n  {message}" for message in fact["messages"])
     return (
-        f"node {fact['node']}: {len(fact['cases'])} cases failed there from {fact['first']} to "
+        f"node {fact['node']}: {_cases(fact)} failed there from {fact['first']} to "
         f"{fact['last']} (UTC), while other nodes ran such cases (indices {indices}):{messages}"
     )
+
+
+def _cases(fact: NodeFact) -> str:
+    return counted(len(fact["cases"]), "case")

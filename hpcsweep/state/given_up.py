@@ -6,6 +6,7 @@ from itertools import islice
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies, Retry
+from hpcsweep.quantities import counted
 from hpcsweep.records import Reason
 from hpcsweep.state.escalation import RAN_OUT, escalated
 from hpcsweep.state.outlook import NONE, Outlook
@@ -24,7 +25,7 @@ def exhausted(outlook: Outlook, retry: Retry) -> dict[str, IndexSet]:
             continue
         why = ""
         if group.tries >= retry.max_attempts:
-            why = f"{group.reason} after {group.tries} attempts"
+            why = f"{group.reason} after {counted(group.tries, 'attempt')}"
         elif group.tries:
             resources = outlook.resources[group.submission]
             most = outlook.caps
@@ -50,6 +51,5 @@ def given_up_lines(by_reason: dict[str, IndexSet]) -> list[str]:
 def _line(why: str, indices: IndexSet) -> str:
     some = ", ".join(map(str, islice(indices, INDICES_NAMED)))
     more = " …" if indices.count > INDICES_NAMED else ""
-    cases = "case" if indices.count == 1 else "cases"
     named = "index" if indices.count == 1 else "indices"
-    return f"retry gave up {indices.count} {cases}: {why} ({named} {some}{more})"
+    return f"retry gave up {counted(indices.count, 'case')}: {why} ({named} {some}{more})"

@@ -10,6 +10,7 @@ from hpcsweep import ids
 from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.quantities import counted
 from hpcsweep.records import Status
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.case_locator import LOOKED_UP_MAX
@@ -66,13 +67,13 @@ class AxisChange:
 
     def __str__(self) -> str:
         if not self.old:
-            return f"{self.name}: is new, {_values(self.new)}"
+            return f"{self.name}: is new, {counted(self.new, 'value')}"
         if not self.new:
             return f"{self.name}: is gone"
         if self.kept is None:
-            return f"{self.name}: {_values(self.old)} before, {self.new} now"
+            return f"{self.name}: {counted(self.old, 'value')} before, {self.new} now"
         if self.kept == self.old == self.new:
-            return f"{self.name}: its {_values(self.new)} in another order"
+            return f"{self.name}: its {counted(self.new, 'value')} in another order"
         return f"{self.name}: {_changes(self.new - self.kept, self.old - self.kept, self.kept)}"
 
 
@@ -106,24 +107,20 @@ class Difference:
         """A line on the cases, and one for each axis that changed."""
         if self.kept is None:
             changes = (
-                f"{self.old} cases before, {self.new} now; the common ones were not counted, since "
-                f"more than {COUNTED_MAX} cases would have to be compared one by one"
+                f"{counted(self.old, 'case')} before, {self.new} now; the common ones were not "
+                f"counted, since more than {COUNTED_MAX} cases would have to be compared one by one"
             )
         else:
             changes = _changes(self.new - self.kept, self.old - self.kept, self.kept)
         lines = [f"other cases than in the last submission: {changes}"]
         if self.kept == self.old == self.new:
             what = "in another order, or with other cells outside of what identifies them"
-            lines = [f"the same {self.new} cases as in the last submission, {what}"]
+            lines = [f"the same {counted(self.new, 'case')} as in the last submission, {what}"]
         lines += [f"  axis {axis}" for axis in self.axes]
         before, now = self.replicates
         if before != now:
             lines.append(f"  replicates: {before} before, {now} now")
         return "\n".join(lines)
-
-
-def _values(count: int) -> str:
-    return f"{count} value{'' if count == 1 else 's'}"
 
 
 def _changes(added: int, removed: int, kept: int) -> str:
@@ -150,8 +147,8 @@ def difference(sweep: SweepDirectory, version: Version) -> Difference | None:
         return _counted(last.fingerprint, before, source)
     axes = tuple(_axis_changes(old, new))
     factors = [min(old.replicates, new.replicates), *(axis.kept for axis in axes)]
-    counted = [factor for factor in factors if factor is not None]
-    kept = math.prod(counted) if counted == factors or 0 in counted else None
+    known = [factor for factor in factors if factor is not None]
+    kept = math.prod(known) if known == factors or 0 in known else None
     if old.derived != new.derived:
         kept = 0
     return Difference(

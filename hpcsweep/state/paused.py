@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import counted
 from hpcsweep.store.filesystem import filesystem_type
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -28,7 +29,8 @@ class Paused:
         """The reason, and how to go on."""
         kind = f" ({self.file_system})" if self.file_system else ""
         is_full = "is" if self.is_full else "was"
-        waiting = f"; {self.cases.count} interrupted cases wait for room" if self.cases else ""
+        cases = counted(self.cases.count, "interrupted case waits", "interrupted cases wait")
+        waiting = f"; {cases} for room" if self.cases else ""
         reason = f"the disk or quota of {self.path}{kind} {is_full} full{waiting}"
         next_step = (
             "Make room there: `hpcsweep doctor` shows free space and quotas. Then closing jobs go "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpcsweep.cluster.slurm.reasons import passes
-from hpcsweep.quantities import duration, size_text
+from hpcsweep.quantities import counted, duration, size_text
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.changed_inputs import changed_text
 from hpcsweep.state.code_counts import CodeCounts
@@ -63,7 +63,8 @@ def pace_text(pace: Pace) -> str:
     if pace.left_s is None or not pace.left:
         return rate
     likely, least, most = map(duration, pace.left_s)
-    return f"{rate}; at this rate the other {pace.left} take {likely} ({least} to {most})"
+    left = "the last one takes" if pace.left == 1 else f"the other {pace.left} take"
+    return f"{rate}; at this rate {left} {likely} ({least} to {most})"
 
 
 def use_text(case: RunningCase) -> str:
@@ -84,8 +85,8 @@ def problem_lines(summary: Summary) -> Iterator[str]:
     if summary.problem:
         yield f"the cluster could not be asked: {summary.problem}"
     if summary.torn:
-        lines, journals = sum(summary.torn.values()), len(summary.torn)
-        yield f"{lines} journal lines were passed over, in {journals} journals"
+        lines = counted(sum(summary.torn.values()), "journal line was", "journal lines were")
+        yield f"{lines} passed over, in {counted(len(summary.torn), 'journal')}"
     if summary.other_code:
         yield other_code(summary.code, summary.name)
     if summary.lost:
@@ -134,10 +135,8 @@ def lost_files(count: int) -> str:
     """A line about complete cases whose files are gone."""
     if not count:
         return "the files of every complete case are there"
-    return (
-        f"{count} complete cases have lost their files: `hpcsweep submit --rerun lost` with the "
-        "manifest computes them again"
-    )
+    lost = counted(count, "complete case has lost its", "complete cases have lost their")
+    return f"{lost} files: `hpcsweep submit --rerun lost` with the manifest computes them again"
 
 
 def next_step(summary: Summary) -> str:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import counted
 from hpcsweep.records import Status
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.schema import cases
@@ -57,7 +58,7 @@ class Stopped:
         return [
             f"{self.name} is stopped: {self._why}",
             *(f"  {kind.line}" for kind in self.kinds[:KINDS_NAMED]),
-            *([f"  and {more} more kinds of errors"] if more > 0 else []),
+            *([f"  and {counted(more, 'more kind')} of errors"] if more > 0 else []),
             *([f"  (of the first {DIGEST_MAX} failed cases)"] if count >= DIGEST_MAX else []),
             self._next_step,
         ]
@@ -67,7 +68,7 @@ class Stopped:
         if self.by_canary:
             return f"no case of the canary is complete ({self.kind})"
         alike = " with the same error" if self.kind else ""
-        return f"{self.failures} cases failed{alike} (stop_after)"
+        return f"{counted(self.failures, 'case')} failed{alike} (stop_after)"
 
     @property
     def _next_step(self) -> str:

@@ -16,6 +16,7 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ClusterError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies
+from hpcsweep.quantities import counted
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import SentPart
 from hpcsweep.state.index_order import in_order_of
@@ -50,14 +51,16 @@ class CancelledCases:
         """For people."""
         if not (self.indices or self.tasks):
             return ["nothing to cancel"]
-        lines = [f"cancelled: {self.indices.count} cases"] if self.indices else []
+        lines = [f"cancelled: {counted(self.indices.count, 'case')}"] if self.indices else []
         if self.tasks:
             lines.append(f"cancelled array tasks: {', '.join(self.tasks)}")
         if self.shared - self.running:
             count = (self.shared - self.running).count
-            lines.append(f"{count} of them share an array task with others, which passes over them")
+            shares = counted(count, "of them shares", "of them share")
+            lines.append(f"{shares} an array task with others, which passes over them")
         if self.running:
-            lines.append(f"{self.running.count} of them run beside others, and run to their end")
+            runs = counted(self.running.count, "of them runs", "of them run")
+            lines.append(f"{runs} beside others, to the end")
         return lines
 
 

@@ -11,6 +11,7 @@ from hpcsweep.cluster import registry
 from hpcsweep.manifest import limit_keys
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.manifest.slurm_options import options_text
+from hpcsweep.quantities import counted
 from hpcsweep.records import Resources
 from hpcsweep.runs.check import check_all_files
 from hpcsweep.settings import Profile, Settings
@@ -69,7 +70,7 @@ def _requested(
 def _database(sweep: SweepDirectory) -> tuple[bool, str]:
     with fresh_index(sweep) as sweep_index:
         cases = sum(sweep_index.counts().values())
-        return True, f"{sweep_index.dialect} of {sweep.name}: {cases} cases"
+        return True, f"{sweep_index.dialect} of {sweep.name}: {counted(cases, 'case')}"
 
 
 def _files(sweep: SweepDirectory) -> tuple[bool, str]:

@@ -23,6 +23,7 @@ from hpcsweep.cluster.jobs import SingleJob
 from hpcsweep.cluster.limits import NOTHING
 from hpcsweep.errors import ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
+from hpcsweep.quantities import counted
 from hpcsweep.records import Resources
 from hpcsweep.settings import Settings
 from hpcsweep.state.failing_nodes import site_note
@@ -119,7 +120,8 @@ def cluster(
         f"{opened.kind} {limits.cluster_name}, {arrays}, {limits.kill_wait_s:g} s from TERM to KILL"
     )
     if limits.max_tasks is not None:
-        text = f"{opened.kind} {limits.cluster_name}, {limits.max_tasks} array tasks at most"
+        most = counted(limits.max_tasks, "array task")
+        text = f"{opened.kind} {limits.cluster_name}, {most} at most"
     yield _finding("cluster", "ok", text)
     for note in limits.notes:
         yield _finding("cluster", "warning", note)

@@ -11,6 +11,7 @@ from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterError, InputError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
+from hpcsweep.quantities import counted
 from hpcsweep.records import ARRAY, Reason, Resources
 from hpcsweep.state.escalation import useless_retries
 from hpcsweep.submission.hourly_calls import HourlyCalls
@@ -122,9 +123,9 @@ def summary(limits: Limits) -> str:
     """What is known of the limits in one line, with its age; for people."""
     texts = [ceiling.text for ceiling in limits.ceilings if ceiling.most]
     if limits.max_jobs is not None:
-        texts.append(f"{limits.max_jobs} tasks in the queue ({limits.max_jobs_name})")
+        texts.append(f"{counted(limits.max_jobs, 'task')} in the queue ({limits.max_jobs_name})")
     if limits.calls is not None:
-        texts.append(f"{limits.calls} more calls of sbatch in this hour")
+        texts.append(f"{counted(limits.calls, 'more call')} of sbatch in this hour")
     age = f", read {age_text(time.time() - limits.read_at)} ago" if limits.read_at else ""
     name = f" of {limits.cluster_name}" if limits.cluster_name else ""
     return f"limits{name}{age}: {'; '.join(texts) or 'none'}"

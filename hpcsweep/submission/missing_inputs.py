@@ -8,6 +8,7 @@ from pathlib import Path
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.input_files import exists, paths_of
+from hpcsweep.quantities import counted
 from hpcsweep.sweepdir.version import Version
 
 # Files that are named; all are counted.
@@ -36,8 +37,9 @@ def refuse_missing(version: Version, indices: IndexSet) -> None:
         return
     lines = (f"\n  - {name} (index {index})" for name, index in missing.items())
     more = len(missing) - FILES_NAMED
+    files = counted(len(missing), "input file")
     raise InputError(
-        f"{len(missing)} input files of {of_cases} cases are missing"
+        f"{files} of {counted(of_cases, 'case')} {'is' if len(missing) == 1 else 'are'} missing"
         + "".join(islice(lines, FILES_NAMED))
         + (f"\n  - and {more} more" if more > 0 else ""),
         where="inputs",

@@ -11,6 +11,7 @@ from hpcsweep.cluster import process
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.errors import ClusterError, SweepError
 from hpcsweep.manifest.policies import Notify, Policies
+from hpcsweep.quantities import counted
 from hpcsweep.redact import redact
 from hpcsweep.submission.request import Submitted
 from hpcsweep.sweepdir import notices
@@ -43,14 +44,14 @@ def event_of(done: Submitted) -> tuple[Event, str] | None:
     if outlook.complete.count == n_cases:
         names = ", ".join(stage.sweep.name for stage in done.stages)
         after = f"; sent after it: {names}" if names else ""
-        return Event.COMPLETE, f"{name} is complete: {n_cases} cases{after}"
+        return Event.COMPLETE, f"{name} is complete: {counted(n_cases, 'case')}{after}"
     if done.plans or done.stages or done.without_room or outlook.in_flight:
         return None
     counts: Counter[str] = Counter()
     for group in outlook.groups:
         counts[group.status.value] += group.indices.count
     texts = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return Event.STOPPED, f"{name} has ended without all of its {n_cases} cases: {texts}"
+    return Event.STOPPED, f"{name} has ended without all of its {counted(n_cases, 'case')}: {texts}"
 
 
 def notify_once(done: Submitted, notify: Callable[[str], None]) -> None:

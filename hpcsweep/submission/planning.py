@@ -13,6 +13,7 @@ from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.files import token
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import counted
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
 from hpcsweep.state.manifest_diff import Difference, difference
@@ -219,7 +220,7 @@ def _limits(
     if cluster is not None and limits.room is not None:
         notify(
             f"{limits.max_jobs_name} is {limits.max_jobs}: with {limits.jobs} jobs and array tasks "
-            f"in the queue, {limits.room} more fit"
+            f"in the queue, {counted(limits.room, 'more fits', 'more fit')}"
         )
     return limits
 

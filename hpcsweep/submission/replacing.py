@@ -12,6 +12,7 @@ from hpcsweep.cluster.jobs import Element
 from hpcsweep.cluster.slurm.states import meaning
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.manifest.frozen import FrozenManifest, TaskInterpreter
+from hpcsweep.quantities import counted
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.state.verdicts import journal_verdicts
@@ -43,8 +44,9 @@ class Replaceable:
     def __str__(self) -> str:
         numbers = sorted({str(sent.plan.submission) for sent, _ in self.parts}, key=int)
         return (
-            f"{self.n_tasks} queued array tasks of submission {', '.join(numbers)} were sent with "
-            f"other options ({'; '.join(self.changes)})"
+            f"{counted(self.n_tasks, 'queued array task')} of submission {', '.join(numbers)} "
+            f"{'was' if self.n_tasks == 1 else 'were'} sent with other options "
+            f"({'; '.join(self.changes)})"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
+from hpcsweep.quantities import counted
 from hpcsweep.sources import ParameterSource
 from hpcsweep.state.manifest_diff import Difference
 from hpcsweep.state.outlook import Outlook
@@ -127,7 +128,8 @@ class Submitted:
     def __repr__(self) -> str:
         cases = sum(plan.indices.count for plan in self.plans)
         jobs = ", ".join(self.job_ids[:JOBS_NAMED]) + " …" * (len(self.job_ids) > JOBS_NAMED)
-        what = f"{cases} cases in jobs {jobs}" if self.plans else "nothing"
+        in_jobs = f"in {'job' if len(self.job_ids) == 1 else 'jobs'} {jobs}"
+        what = f"{counted(cases, 'case')} {in_jobs}" if self.plans else "nothing"
         return f"<Submitted {self.sweep.name!r}: {what}>"
 
     def to_json(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hpcsweep.errors import ClusterError, InputError
 from hpcsweep.files import names, remove_tree, token
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import counted
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
 from hpcsweep.state.changed_inputs import with_changed_inputs
@@ -166,7 +167,8 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         submitter.lock.check()
         with fresh_index(sweep) as sweep_index:
             count = cancel_waiting(waiting, sweep, sweep_index, submitter.cluster)
-        submitter.notify(f"{count} queued array tasks were cancelled, to be sent anew.")
+        what = counted(count, "queued array task was", "queued array tasks were")
+        submitter.notify(f"{what} cancelled, to be sent anew.")
         outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
         waiting = replaceable(sweep, request.manifest, outlook.tasks)
     breaker.resume(sweep, request.policies, outlook, submitter.cluster)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from hpcsweep.errors import InputError
+from hpcsweep.quantities import counted
 from hpcsweep.tables.batches import TableBatch, batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
@@ -137,9 +138,7 @@ def _refuse_doubled(cells: _Cells, pivot: Pivot) -> None:
     if not cells.doubled:
         return
     names = sorted(cells.differing)
-    count = len(cells.doubled)
-    has = "cell has" if count == 1 else "cells have"
-    what = f"{count} {has} several values of {pivot.cell}"
+    what = f"{counted(len(cells.doubled), 'cell has', 'cells have')} several values of {pivot.cell}"
     over = ",".join([*pivot.mean_over, *names])
     raise InputError(
         what + (f": the cases differ in {', '.join(names)}" if names else ""),

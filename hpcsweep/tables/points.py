@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from hpcsweep.errors import InputError
+from hpcsweep.quantities import counted
 from hpcsweep.records import Status
 
 # An axis whose values are positive and span at least this ratio gets a logarithmic scale; on a
@@ -169,7 +170,7 @@ class Points:
         """How many cases the points have, like `2 to 4 cases a point`."""
         points = chain.from_iterable(line.points.values() for line in self.lines.values())
         counts = {len(point.values) for point in points}
-        most = f"{max(counts)} case{'s' if max(counts) > 1 else ''} a {what}"
+        most = f"{counted(max(counts), 'case')} a {what}"
         return most if len(counts) == 1 else f"{min(counts)} to {most}"
 
 

@@ -55,7 +55,7 @@ def _threads() -> list[str]:
         return []
     threading = sys.modules.get("threading")
     named = [thread.name for thread in threading.enumerate()[1:]] if threading else []
-    return [f"thread {name!r}" for name in named] or [f"{count} threads of a library"]
+    return [f"thread {name!r}" for name in named] or [f"threads of a library: {count}"]
 
 
 def _count_threads() -> int:

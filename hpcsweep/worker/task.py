@@ -290,7 +290,7 @@ def _cases_of(version: Version, assignment: Assignment) -> Cases:
     if last >= cases.count:
         fingerprint = assignment.plan.manifest
         raise SweepError(
-            f"the plan names index {last}, the manifest has {cases.count} cases",
+            f"the plan names index {last}, the last one of the manifest is {cases.count - 1}",
             where=str(assignment.sweep.manifest_dir(fingerprint)),
         )
     return cases

@@ -807,7 +807,7 @@ def test_a_record_of_another_sweep_is_named(here: Here, sweep: Path) -> None:
         stream.write(encode(record | {"index": 7}) + b"half of a line\n")
     # Nobody looks again at a journal whose task is over.
     told = here.cli("ingest", "s", "--rebuild", code=0).output
-    holds(here.does("status", "s"), "2 journal lines were passed over, in 1 journals")
+    holds(here.does("status", "s"), "2 journal lines were passed over, in 1 journal")
     holds(told, "2 cases in the index, 2 journal lines passed over", f"{journal.name}, line")
     holds(told, "it has index 7 of 2 of", "it is damaged")
     assert json.loads(here.does("status", "s", "--json"))["torn_lines"] == 2
@@ -821,7 +821,7 @@ def test_derived_files_may_have_any_content(here: Here, sweep: Path) -> None:
                 assert here.cli(*command).exit_code == 0, (name, content, command)
     here.write("outputs/s/journal/0001/stray", "x")
     here.write("outputs/s/journal/0001/0/9.0.0123456789abcdef.jsonl", "not a record\n")
-    assert "1 journal lines were passed over" in here.cli("status", "s").stdout
+    assert "1 journal line was passed over" in here.cli("status", "s").stdout
 
 
 SELECTIONS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {

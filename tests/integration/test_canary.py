@@ -72,7 +72,7 @@ def test_when_all_of_it_fails_nothing_more_is_sent_and_a_digest_says_why(site: S
 def test_a_command_that_crashes_at_once_costs_one_case(site: Site) -> None:
     """Of a command one case goes first, unless nobody could send the others."""
     said = site.hpcsweep("submit", site.manifest(COMMAND))
-    assert "submission 1, 1 cases in 1 array tasks" in said
+    assert "submission 1, 1 case in 1 array task" in said
     assert "19 more cases are sent when the canary is over" in said
     assert "(`submit --canary 0` sends them now)" in said
     wait_until(lambda: "is stopped" in site.hpcsweep("status", "s"), 60, "the closing job's word")
@@ -87,7 +87,7 @@ def test_a_command_that_crashes_at_once_costs_one_case(site: Site) -> None:
     # A corrected command mixes no results, since none exist.
     mended = site.manifest(COMMAND.replace("good", "right"))
     (site.root / "right").touch()
-    assert "submission 2, 1 cases" in site.hpcsweep("submit", mended)
+    assert "submission 2, 1 case " in site.hpcsweep("submit", mended)
     site.wait_for(complete=19, failed=1)
     refused = site.hpcsweep("submit", site.manifest(COMMAND), code=5)
     assert "old and new results would be mixed" in refused

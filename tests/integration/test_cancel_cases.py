@@ -32,7 +32,7 @@ def test_some_cases_are_cancelled(cluster: Cluster, tmp_path: Path) -> None:
     assert "cancelled: 6 cases" in said
     assert f"cancelled array tasks: {project.job()}_[1]" in said
     assert "2 of them share an array task with others, which passes over them" in said
-    assert "1 of them run beside others, and run to their end" in said
+    assert "1 of them runs beside others, to the end" in said
     assert (
         "nothing to cancel"
         in project.cli("cancel", "sweep", "--cases", "6", "--status", "failed").stdout

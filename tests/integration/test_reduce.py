@@ -142,7 +142,7 @@ def test_one_that_failed_is_named_with_its_log_and_runs_again(site: Site) -> Non
     assert "s/reduce: submission 2" in site.hpcsweep("submit", changed, "--wait", code=9)
     (site.root / "broken").unlink()
     said = site.hpcsweep("retry", "s", "--wait")
-    assert "s/reduce: submission 3, 1 cases" in said
+    assert "s/reduce: submission 3, 1 case " in said
     assert metrics(site)["total"] == 55
 
 

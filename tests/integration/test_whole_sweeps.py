@@ -48,7 +48,7 @@ def test_a_sweep_goes_on_under_its_new_name_and_as_a_copy(
     project.cli("rename", "sweep", "new")
     (tmp_path / "good").touch()
     said = project.cli("retry", "new", "--wait").stdout
-    assert "new: submission 2, 1 cases in 1 array tasks" in said
+    assert "new: submission 2, 1 case in 1 array task" in said
     assert "new: 3 complete of 3" in said
     project.write(name="new")
     assert project.submit().stdout == "new: nothing to submit, 3 complete\n"
@@ -56,7 +56,7 @@ def test_a_sweep_goes_on_under_its_new_name_and_as_a_copy(
 
     # The copy lacks what was computed since, and computes it by itself.
     said = project.cli("retry", "copies/sweep", "--wait").stdout
-    assert "sweep: submission 2, 1 cases in 1 array tasks" in said
+    assert "sweep: submission 2, 1 case in 1 array task" in said
     assert "sweep: 3 complete of 3" in said
     rows = project.cli("collect", "new", "--format", "csv", "--columns", "x,square").stdout
     assert (

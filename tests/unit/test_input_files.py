@@ -205,7 +205,7 @@ def test_a_cell_outside_of_the_key_makes_a_case_stale(made: MadeSweep) -> None:
 def test_missing_files_are_counted_and_named(made: MadeSweep) -> None:
     version = Version.of(made.manifest, made.source)
     refuse_missing(version, IndexSet.all(2))
-    with pytest.raises(InputError, match=r"1 input files of 1 cases are missing\n  - c\.fa"):
+    with pytest.raises(InputError, match=r"1 input file of 1 case is missing\n  - c\.fa"):
         refuse_missing(version, IndexSet.all(3))
     rows = "".join(f"s{n},no/{n // 2}.fa\n" for n in range(30))
     (made.root / "sheet.csv").write_text(f"sample,fasta\n{rows}")

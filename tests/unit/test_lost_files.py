@@ -127,7 +127,7 @@ def test_cases_without_a_file_that_they_need_not_have_are_counted(
     shutil.rmtree(made.run_dir(2))
     done = cli(made, "files", "artifacts/note.txt", *paths)
     assert (done.exit_code, len(done.stdout.split())) == (1, 2)
-    assert "1 of 4 cases that were begun have no file artifacts/note.txt\n" in done.stderr
+    assert "1 of 4 cases that were begun has no file artifacts/note.txt\n" in done.stderr
     assert "files of complete cases: 1 gone" in done.stderr
     done = cli(made, "files", "artifacts/note.txt", "--cases", "0,3", *paths)
     assert (done.exit_code, done.stderr) == (0, "")

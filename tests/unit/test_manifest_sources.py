@@ -78,7 +78,7 @@ RANDOM_MISTAKES = """
         ),
         (
             "\n  type: GridSource\n  spec: {a: [1]}\n  total_cases: 3",
-            ["6: source.total_cases: it is 3, but the source has 1 cases."],
+            ["6: source.total_cases: it is 3, but the source has 1."],
         ),
         (
             "\n  type: GirdSource\n  spec: {a: [1]}",

@@ -71,7 +71,7 @@ def test_events(tmp_path: Path) -> None:
         (done(sweep, *failed, without_room=IndexSet.parse("3")), None),
         (
             done(sweep, *failed, stopped=stopped),
-            (Event.STOPPED, "s is stopped: 1 cases failed (stop_after)"),
+            (Event.STOPPED, "s is stopped: 1 case failed (stop_after)"),
         ),
     ]
     assert [event_of(found) for found, _ in table] == [expected for _, expected in table]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpcsweep.quantities import (
+    counted,
     memory_bytes,
     memory_text,
     requested_memory,
@@ -76,3 +77,12 @@ def test_a_time_limit_reads_back_as_it_was_written(seconds: float, text: str) ->
 )
 def test_requested_memory(options: dict[str, str], number: int | None) -> None:
     assert requested_memory(options) == number
+
+
+def test_a_count_agrees_with_its_noun() -> None:
+    assert [counted(n, "array task") for n in (0, 1, 2)] == [
+        "0 array tasks",
+        "1 array task",
+        "2 array tasks",
+    ]
+    assert [counted(n, "case is", "cases are") for n in (1, 12)] == ["1 case is", "12 cases are"]

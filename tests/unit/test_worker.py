@@ -210,7 +210,7 @@ def test_a_manifest_that_was_changed(tmp_path: Path) -> None:
 def test_an_index_that_the_manifest_does_not_have(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[0]))
     made.plan(IndexSet([(0, 5)]))
-    assert "names index 4, the manifest has 1 cases" in made.run(code=5).stderr
+    assert "names index 4, the last one of the manifest is 0" in made.run(code=5).stderr
     assert no_journal(made)
 
 

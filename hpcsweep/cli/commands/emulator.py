@@ -16,6 +16,7 @@ from hpcsweep.cli.options import json_option
 from hpcsweep.cli.render.console import print_document, print_facts
 from hpcsweep.emulator.versions import DEFAULT, VERSIONS
 from hpcsweep.errors import ClusterError, InputError
+from hpcsweep.quantities import counted
 
 directory_option = click.option(
     "--dir",
@@ -83,7 +84,8 @@ def start(
         settings = dataclasses.replace(stored, **given)
     emulator.ensure(place, settings)
     now = emulator.load(place)
-    click.echo(f"{now.cluster_name} is up: {now.nodes} nodes of {now.cpus} CPUs, {place}")
+    size = f"{counted(now.nodes, 'node')} of {counted(now.cpus, 'CPU')}"
+    click.echo(f"{now.cluster_name} is up: {size}, {place}")
     option = "" if directory is None else f" --dir {shlex.quote(str(directory))}"
     click.echo(f'Next: eval "$(hpcsweep emulator env{option})"')
 

@@ -9,6 +9,7 @@ import click
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, selection_options, sweep_argument
+from hpcsweep.quantities import counted
 
 if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
@@ -51,5 +52,7 @@ def command(sweep: str, name: str, paths: bool, selection: Selection, **shared: 
             streams.write_bytes(data if data.endswith(b"\n") else data + b"\n")
     if report.without:
         of_them = report.without + count + report.lost.total()
-        notify(f"{report.without} of {of_them} cases that were begun have no file {name}")
+        of_cases = counted(of_them, "case that was", "cases that were")
+        has = "has" if report.without == 1 else "have"
+        notify(f"{report.without} of {of_cases} begun {has} no file {name}")
     report_lost_files(report)

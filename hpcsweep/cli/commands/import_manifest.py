@@ -9,6 +9,7 @@ import click
 
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import file_option
+from hpcsweep.quantities import counted
 
 # The names of `foreign.registry.TOOLS`, which a help text does not load.
 TOOLS = ("hydra", "wandb", "optuna", "snakemake", "csv")
@@ -71,7 +72,7 @@ def command(
         raise SweepError(
             "is there already", where=str(output), next_step="Name another file: -o FILE."
         ) from error
-    click.echo(f"written: {output}, {cases} cases")
+    click.echo(f"written: {output}, {counted(cases, 'case')}")
     click.echo(f"Next: hpcsweep plan {output}")
 
 

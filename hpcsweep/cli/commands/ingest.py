@@ -9,6 +9,7 @@ import click
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, sweep_argument
+from hpcsweep.quantities import counted
 
 
 @click.command(
@@ -38,5 +39,6 @@ def command(sweep: str, rebuild: bool, **shared: Any) -> None:
         total, torn = sum(sweep_index.counts().values()), sweep_index.torn()
     notices.fill_cache_table(directory)
     count = sum(torn.values())
-    click.echo(f"{directory.name}: {total} cases in the index, {count} journal lines passed over")
+    cases, lines = counted(total, "case"), counted(count, "journal line")
+    click.echo(f"{directory.name}: {cases} in the index, {lines} passed over")
     notices.report_passed_over(directory, torn)

@@ -10,6 +10,7 @@ import click
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option, manifest_argument
+from hpcsweep.quantities import counted
 from hpcsweep.terminal_text import one_line
 
 
@@ -32,7 +33,8 @@ def command(manifest: Path, as_json: bool, **shared: Any) -> None:
     if as_json:
         print_document(found.to_json())
         return
-    click.echo(f"{manifest}: {found.name}, {found.n_cases} cases, target {found.target}")
+    cases = counted(found.n_cases, "case")
+    click.echo(f"{manifest}: {found.name}, {cases}, target {found.target}")
     for note in found.column_notes:
         click.echo(f"  columns of {one_line(note)}")
     for note in found.filter_notes:

@@ -6,6 +6,7 @@ from collections import Counter
 
 from hpcsweep.chaos import Report
 from hpcsweep.cli.render.console import print_facts, print_line
+from hpcsweep.quantities import counted
 
 
 def print_report(report: Report) -> None:
@@ -24,5 +25,6 @@ def print_report(report: Report) -> None:
         ]
     )
     missing = report.summary.without_outcome
-    print_line(f"LOST: {missing} cases have no outcome" if missing else "nothing was lost")
+    lost = f"LOST: {counted(missing, 'case has', 'cases have')} no outcome"
+    print_line(lost if missing else "nothing was lost")
     print_line(report.accepted.line())

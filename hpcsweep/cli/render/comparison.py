@@ -6,6 +6,7 @@ from collections import Counter
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
+from hpcsweep.quantities import counted
 from hpcsweep.state.code_counts import DIGEST_DIGITS
 from hpcsweep.tables.compare import MetricDifference, Side, SweepComparison
 from hpcsweep.tables.formats import cell
@@ -21,8 +22,8 @@ def print_comparison(comparison: SweepComparison) -> None:
     both = comparison.both
     print_facts(
         [
-            ("A", f"{a.label}, {a.cases} cases"),
-            ("B", f"{b.label}, {b.cases} cases"),
+            ("A", f"{a.label}, {counted(a.cases, 'case')}"),
+            ("B", f"{b.label}, {counted(b.cases, 'case')}"),
             ("cases", f"{both} in both, {a.cases - both} only in A, {b.cases - both} only in B"),
             ("status", _statuses(comparison.statuses)),
             ("code", _code(a, b)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hpcsweep.cli.render.console import print_facts, print_line
-from hpcsweep.quantities import duration, size_text, time_limit_text
+from hpcsweep.quantities import counted, duration, size_text, time_limit_text
 from hpcsweep.records import Reason
 from hpcsweep.state.advice import CASES_MIN, advice_for
 from hpcsweep.state.efficiency import Efficiency, histogram
@@ -35,7 +35,8 @@ def _facts(use: ResourceUse) -> Iterator[tuple[str, str]]:
     asked = ", ".join(f"{name} {value}" for name, value in options.items())
     yield "asked for", asked or "nothing: the cluster's defaults"
     at_once = f", {use.at_once} at once" if use.at_once > 1 else ""
-    yield "attempts", f"{use.attempts} in {use.tasks} tasks{at_once}; {use.complete} complete"
+    tasks = f"{counted(use.tasks, 'task')}{at_once}"
+    yield "attempts", f"{use.attempts} in {tasks}; {use.complete} complete"
     for reason, count in use.ran_out.items():
         yield "", f"{count} ended by {'memory' if reason is Reason.OUT_OF_MEMORY else 'time'}"
     yield "CPU", _cpu_text(use)

@@ -12,7 +12,7 @@ from hpcsweep.cluster.ceilings import CPUS, MEMORY
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
-from hpcsweep.quantities import duration, time_limit_seconds
+from hpcsweep.quantities import counted, duration, time_limit_seconds
 from hpcsweep.records import CaseNeeds, ParamCase
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
@@ -46,7 +46,7 @@ def print_plan(plan: Plan, version: Version, held: int, complete: int, limits: L
         ("later", _later(plan, manifest)),
         ("core-hours", "" if _nodes(plan) else _core_hours(plan, manifest)),
         ("node-hours", _node_hours(plan, manifest) if _nodes(plan) else ""),
-        ("files", f"about {files}, {inodes} inodes with directories"),
+        ("files", f"about {files}, {counted(inodes, 'inode')} with directories"),
         ("runs", plan.layout.runs),
         ("reduce", _reduce(manifest)),
     ]
@@ -67,7 +67,7 @@ def _first(plan: Plan) -> str:
 
 def tasks_text(plan: Plan) -> str:
     """What runs the cases of a plan: `12 array tasks`, or `60 chunks` that whole nodes take."""
-    return f"{plan.chunks} {'chunks' if _nodes(plan) else 'array tasks'}"
+    return counted(plan.chunks, "chunk" if _nodes(plan) else "array task")
 
 
 def _nodes(plan: Plan) -> int:
@@ -77,10 +77,10 @@ def _nodes(plan: Plan) -> int:
 
 def _arrays(plan: Plan) -> str:
     if _nodes(plan):
-        nodes = _counted(plan.parts[0].nodes, "whole node")
-        return f"none: {_counted(len(plan.parts), 'job')} of {nodes}"
+        nodes = counted(plan.parts[0].nodes, "whole node")
+        return f"none: {counted(len(plan.parts), 'job')} of {nodes}"
     if not all(part.is_array for part in plan.parts):
-        return f"none: {len(plan.parts)} single jobs"
+        return f"none: {counted(len(plan.parts), 'single job')}"
     arrays = (f"0-{p.chunks - 1}" + (f"%{p.throttle}" if p.throttle else "") for p in plan.parts)
     return f"{len(plan.parts)}: {', '.join(islice(arrays, 5))}"
 
@@ -91,7 +91,7 @@ def _later(plan: Plan, manifest: FrozenManifest) -> str:
     left = plan.goal.count - plan.indices.count
     has_jobs = Policies.from_json(manifest.policies).closing is not None
     how = "by closing jobs" if has_jobs else "by `hpcsweep advance`"
-    return f"{left} cases, {how}, when {what_goes_before(plan)}"
+    return f"{counted(left, 'case')}, {how}, when {what_goes_before(plan)}"
 
 
 def what_goes_before(plan: Plan) -> str:
@@ -152,11 +152,11 @@ def _slots(plan: Plan, manifest: FrozenManifest, limits: Limits) -> str:
     if needs.slots is None or _nodes(plan):
         return _slots_of_node(plan, needs, options, limits)
     cpus_of_case = allocation.cpus_of_case(needs, has.cpus or needs.slots)
-    text = f"{needs.slots} cases at once, {_counted(cpus_of_case, 'CPU')}"
-    text += f" and {_counted(needs.gpus, 'GPU')} each" if needs.gpus else " each"
+    text = f"{counted(needs.slots, 'case')} at once, {counted(cpus_of_case, 'CPU')}"
+    text += f" and {counted(needs.gpus, 'GPU')} each" if needs.gpus else " each"
     cpus = (has.cpus or 0) - needs.slots * cpus_of_case
     gpus = (has.gpus or 0) - needs.slots * (needs.gpus or 0) if needs.gpus else 0
-    idle = [_counted(count, what) for count, what in ((cpus, "CPU"), (gpus, "GPU")) if count > 0]
+    idle = [counted(count, what) for count, what in ((cpus, "CPU"), (gpus, "GPU")) if count > 0]
     text += f"; {' and '.join(idle)} of a task idle" if idle else ""
     if plan.chunk_size < needs.slots:
         text += f"; a chunk has only {plan.chunk_size}"
@@ -180,11 +180,8 @@ def _slots_of_node(plan: Plan, needs: CaseNeeds, options: Mapping[str, str], lim
     if count is None or node.cpus is None:
         return "as many as a whole node has room for"
     nodes = f"each of {_nodes(plan)} nodes" if _nodes(plan) > 1 else "a node"
-    return f"up to {count} cases at once on {nodes}, {_counted(needs.cpus or 1, 'CPU')} each"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    cpus = counted(needs.cpus or 1, "CPU")
+    return f"up to {counted(count, 'case')} at once on {nodes}, {cpus} each"
 
 
 def _case(case: ParamCase) -> str:
@@ -197,7 +194,7 @@ def _case(case: ParamCase) -> str:
         shown = more
     text = f"index {case.index}, {case.case_id}: {json.dumps(shown, ensure_ascii=False)}"
     left = len(case.params) - len(shown)
-    return f"{text} and {left} more params" if left else text
+    return f"{text} and {counted(left, 'more param')}" if left else text
 
 
 def _core_hours(plan: Plan, manifest: FrozenManifest) -> str:

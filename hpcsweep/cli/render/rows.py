@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
+from hpcsweep.quantities import counted
 from hpcsweep.tables.batches import TableRows, batches_of
 from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow
 from hpcsweep.tables.formats import cell
@@ -67,7 +68,7 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = "f
     count = rows.count if isinstance(rows, TableRows) else len(taken) + sum(1 for _ in stream)
     more = count - TABLE_ROWS
     if more > 0:
-        print_line(f"… and {more} more rows: --format csv has them all.")
+        print_line(f"… and {counted(more, 'more row')}: --format csv has them all.")
 
 
 def _print_fitted(columns: TableColumns, rows: Sequence[TableRow]) -> None:
