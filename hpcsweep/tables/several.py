@@ -10,6 +10,7 @@ from itertools import islice
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError
+from hpcsweep.logbook.json_values import without_surrogates
 from hpcsweep.settings import Settings
 from hpcsweep.store.column_kinds import ColumnKinds, joined_kind
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -31,7 +32,11 @@ def labels_of(sweeps: Sequence[SweepDirectory]) -> list[str]:
         if paths.count(path) > 1:
             raise InputError("is named twice", where=path, next_step="Name each sweep once.")
     names = [sweep.name for sweep in sweeps]
-    return [str(sweep.path) if names.count(sweep.name) > 1 else sweep.name for sweep in sweeps]
+    return [
+        # A cell of the table, which UTF-8 has to encode.
+        without_surrogates(sweep.shown_path) if names.count(sweep.name) > 1 else sweep.name
+        for sweep in sweeps
+    ]
 
 
 def collect_several(

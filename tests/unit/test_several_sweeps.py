@@ -110,6 +110,17 @@ def test_sweeps_side_by_side_in_a_pivot(sweeps: list[MadeSweep]) -> None:
     ]
 
 
+def test_sweeps_in_a_directory_whose_name_is_not_utf_8(
+    sweeps: list[MadeSweep], tmp_path: Path
+) -> None:
+    place = tmp_path / "caf\udce9"
+    moved = sweeps[0].copy(place)
+    both = hs.collect([moved.path, sweeps[1].path])
+    label = f"{tmp_path}/caf\\udce9/s"
+    assert both.to_arrow()["sweep"][0].as_py() == both.query()[0]["sweep"] == label
+    assert both.to_dataframe()["sweep"][0] == label
+
+
 def test_several_in_the_order_of_columns(sweeps: list[MadeSweep]) -> None:
     """As one table of all is ordered; ties in the order of sweeps, missing values last."""
     _, everything, _ = collected(sweeps)
