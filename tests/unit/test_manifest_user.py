@@ -213,14 +213,18 @@ def test_the_known_keys_of_a_mapping_are_listed_once(mistakes: Callable[..., lis
         ),
         (
             "cluster: slurm",
-            "cluster: is no key of a manifest. A manifest is for any cluster. Name it when you "
-            "submit (--cluster), or write `cluster:` into a profile in",
+            (
+                "cluster: is no key of a manifest. A manifest is for any cluster. Name it when you "
+                "submit (--cluster), or write `cluster:` into a profile in"
+            ),
         ),
         ("profile: site", "profile: is no key of a manifest. Name a profile on the command line"),
         (
             "partition: short",
-            "partition: is no key of a manifest. It is an option of sbatch: write it below "
-            "`slurm:`, as in slurm: {partition: …}.",
+            (
+                "partition: is no key of a manifest. It is an option of sbatch: write it below "
+                "`slurm:`, as in slurm: {partition: …}."
+            ),
         ),
         ("replicates: 0", "replicates: is 0. It must be 1 or more."),
         ("replicates: 1.0", "replicates: is the number 1.0, not a whole number."),
