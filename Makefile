@@ -18,8 +18,8 @@ BIN := $(VENV)/bin
 SWEEP := examples/oscillator/outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak docs lint format clean system-packages \
-	lint-types lint-task-types lint-style lint-imports
+.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak docs lint format clean \
+	system-packages bytecode lint-types lint-task-types lint-style lint-imports
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
 
@@ -34,14 +34,14 @@ demo: $(VENV)/package.stamp ## sweep examples/oscillator on the emulated cluster
 	@echo "The table:            $(SWEEP).csv"
 	@echo "The run directories:  $(SWEEP)/runs/log_*"
 
-quick: $(VENV)/dev.stamp ## run the unit and property tests
+quick: $(VENV)/dev.stamp bytecode ## run the unit and property tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup tests/unit tests/property $(PYTEST_ARGS)
 
 test: WORKERS = 6
-test: $(VENV)/dev.stamp system-packages lint ## check the code and run every test
+test: $(VENV)/dev.stamp system-packages lint bytecode ## check the code and run every test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
-docker-test: $(VENV)/dev.stamp system-packages ## run the tests that need containers: three Slurms, real nodes
+docker-test: $(VENV)/dev.stamp system-packages bytecode ## run the tests that need containers: three Slurms, real nodes
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --timeout 2700 tests/docker $(PYTEST_ARGS)
 
 cluster: ## start a Slurm cluster in containers (SLURM=22.05|24.11|26.05)
@@ -101,6 +101,11 @@ clean: ## remove the virtual environment and the caches; results in outputs/ sta
 
 system-packages:
 	@$(PYTHON) tests/support/packages.py
+
+# Where Python shall write no bytecode, each of the thousands of processes of a test run would compile
+# what it imports.
+bytecode: $(VENV)/dev.stamp
+	@$(BIN)/python -m compileall -q -j 2 hpcsweep tests
 
 $(VENV)/venv.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def ends(project: Project) -> Counter[tuple[int, str]]:
 
 @pytest.mark.parametrize("keys", [{"stop_after": 100}, {}], ids=["closing jobs", "by hand"])
 def test_a_full_disk_pauses_a_sweep_until_there_is_room(
-    slow_requeues: EmulatedCluster, tmp_path: Path, keys: dict[str, int]
+    slow_requeues: EmulatedCluster, tmp_path: Path, keys: dict[str, Any]
 ) -> None:
     """A case in two, at most: the room that is left is too little for all of them."""
     outputs = tmp_path / "outputs"

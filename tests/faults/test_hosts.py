@@ -39,7 +39,7 @@ def on_host(project: Project, name: str, log: Path, **more: Any) -> dict[str, An
 def test_locks_that_do_not_see_each_other(
     emulated: EmulatedCluster, tmp_path: Path, scale: Scale
 ) -> None:
-    project = Project(emulated, tmp_path / "project", CASES, chunk=2)
+    project = Project(emulated, tmp_path / "project", CASES, tasks_ingest=True, chunk=2)
     count, log = scale(2, 4), tmp_path / "log"
     hosts = [on_host(project, f"h{n}", log, local_locks=True) for n in range(count)]
     started = [project.start("submit", "manifest.json", **host) for host in hosts]
@@ -57,7 +57,10 @@ def test_locks_that_do_not_see_each_other(
 
 
 def test_a_view_that_is_stale_for_a_while(emulated: EmulatedCluster, tmp_path: Path) -> None:
-    project, log = Project(emulated, tmp_path / "project", CASES, chunk=2), tmp_path / "log"
+    project, log = (
+        Project(emulated, tmp_path / "project", CASES, tasks_ingest=True, chunk=2),
+        tmp_path / "log",
+    )
     here = on_host(project, "here", log)
     refreshed = tmp_path / "refreshed"
     there = on_host(project, "there", log, fresh_at=refreshed)
@@ -88,7 +91,7 @@ def test_a_view_that_is_stale_for_a_while(emulated: EmulatedCluster, tmp_path: P
 @pytest.mark.parametrize("clock_s", [-7200, 7200])
 def test_clocks_apart(emulated: EmulatedCluster, tmp_path: Path, clock_s: int) -> None:
     """Of the host that submits and asks, against those of the tasks and the controller."""
-    project = Project(emulated, tmp_path / "project", CASES, chunk=2)
+    project = Project(emulated, tmp_path / "project", CASES, tasks_ingest=True, chunk=2)
     apart = Fault(
         roots=(project.root,), calls=(), clock_s=clock_s, program="*hpcsweep [!-]*sweep*"
     ).variables(tmp_path / "log")
@@ -138,7 +141,9 @@ def test_a_second_user_in_a_shared_sweep(emulated: EmulatedCluster, tmp_path: Pa
     """A reader of the group: root without its privileges over files that are somebody else's."""
     if shutil.which("setpriv") is None or os.geteuid():
         pytest.skip("needs root and setpriv")
-    project = Project(emulated, tmp_path / "project", CASES, chunk=2, share="group")
+    project = Project(
+        emulated, tmp_path / "project", CASES, tasks_ingest=True, chunk=2, share="group"
+    )
     project.submit("--wait")
     project.collect()
     owned = [project.root, *project.root.rglob("*")]

@@ -97,7 +97,14 @@ def test_complete_cases_stay_and_the_rest_runs(
     cluster: Cluster, then: Callable[[Project], None], tmp_path: Path
 ) -> None:
     cases = CHUNK * (len(STEPS) + 1)
-    project = Project(cluster, tmp_path / "project", cases, chunk=CHUNK, target=KILLS_ITS_WORKER)
+    project = Project(
+        cluster,
+        tmp_path / "project",
+        cases,
+        tasks_ingest=True,
+        chunk=CHUNK,
+        target=KILLS_ITS_WORKER,
+    )
     marks = tmp_path / "marks"
     points = [replace(point, task=str(task)) for task, (point, _) in enumerate(STEPS.values())]
 

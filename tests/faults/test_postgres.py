@@ -81,7 +81,9 @@ def test_a_database_that_is_away(
 ) -> None:
     place = own_postgres.database()
     passfile.write_text(place.passfile_line)
-    project = Impatient(emulated, tmp_path / "project", 6, chunk=2, store=place.public_url)
+    project = Impatient(
+        emulated, tmp_path / "project", 6, tasks_ingest=True, chunk=2, store=place.public_url
+    )
 
     own_postgres.kill()
     said = project.submit(code=8).stderr
@@ -131,7 +133,13 @@ def test_a_database_that_is_killed_again_and_again(
     place = own_postgres.database()
     passfile.write_text(place.passfile_line)
     project = Project(
-        own_emulated, tmp_path / "project", cases, chunk=20, store=place.public_url, runs="none"
+        own_emulated,
+        tmp_path / "project",
+        cases,
+        tasks_ingest=True,
+        chunk=20,
+        store=place.public_url,
+        runs="none",
     )
     project.submit()
     for number in range(kills):
@@ -226,7 +234,7 @@ def test_a_password_stays_where_it_was_put(
     place = canary_of(postgres)
     store = planted(way, place, tmp_path / "mine", monkeypatch)
     monkeypatch.setenv("HPCSWEEP_INGEST_INTERVAL_S", "0")
-    project = Impatient(emulated, tmp_path / "project", 2, chunk=1, store=store)
+    project = Impatient(emulated, tmp_path / "project", 2, tasks_ingest=True, chunk=1, store=store)
     said = watched(project.start("submit", "manifest.json", "--wait"), place.password)
     assert "2 complete" in said
     # Its tasks ingested, so they knew the way.

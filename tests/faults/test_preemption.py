@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,7 +231,7 @@ def test_preemption_in_every_mode(preempting: Cluster, tmp_path: Path) -> None:
 def test_a_preempted_job_of_a_whole_node(preempting: Cluster, tmp_path: Path) -> None:
     """Its cases save their state, and it has itself requeued."""
     slurm = {"time": "01:00:00", "partition": "notice", "nodes": 1}
-    keys = {"mode": "node", "slots": 2, "chunk": 1, "slurm": slurm}
+    keys: dict[str, Any] = {"mode": "node", "slots": 2, "chunk": 1, "slurm": slurm}
     project = Project(preempting, tmp_path / "node", 3, target=STEPS, **keys)
     project.submit()
     wait_started(project, 0, 1)

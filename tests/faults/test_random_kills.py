@@ -54,7 +54,7 @@ def test_a_sweep_with_random_kills_completes(
     cluster: Cluster, tmp_path: Path, scale: Scale
 ) -> None:
     for seed in range(scale(1, 40)):
-        project = Project(cluster, tmp_path / str(seed), CASES, chunk=CHUNK)
+        project = Project(cluster, tmp_path / str(seed), CASES, tasks_ingest=True, chunk=CHUNK)
         marks = project.root / "marks"
         kills = kill_at(points(random.Random(f"{cluster.kind} {seed}")), marks)
         for _ in range(TRIES):

@@ -39,7 +39,7 @@ def swept(project: Project) -> list[dict[str, Any]]:
 def test_both_clusters_give_the_same(
     emulated: EmulatedCluster, slurm: PrivateSlurm, tmp_path: Path
 ) -> None:
-    one = Project(emulated, tmp_path / "one", CASES, chunk=CHUNK)
+    one = Project(emulated, tmp_path / "one", CASES, tasks_ingest=True, chunk=CHUNK)
     other = Project(RealCluster(slurm), tmp_path / "other", CASES, chunk=CHUNK)
 
     tables = swept(one), swept(other)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.clusters import INGEST_LATER, started_emulated
+from tests.support.clusters import started_emulated
 from tests.support.project import TARGET, Project
 
 # Case 1 needs more than the first 150 MB and holds them until that is seen, case 2 does not end in
@@ -51,7 +51,7 @@ def test_what_ran_out_is_raised_until_it_is_enough_or_given_up(tmp_path: Path) -
                 "scale": {"mem": 4.0, "time": 20.0},
             },
         )
-        project.submit(**INGEST_LATER)
+        project.submit()
         cluster.emulated.wait_empty()
         seen = project.status()
         assert (seen["counts"]["complete"], seen["reasons"]) == (3, {"error": 1})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import preloaded
-from tests.support.clusters import HPCSWEEP, Cluster
+from tests.support.clusters import HPCSWEEP, INGEST_LATER, Cluster
 from tests.support.wait import wait_until
 
 CLI_S = 120.0
@@ -40,12 +40,24 @@ ACCIDENTAL = frozenset(
 
 
 class Project:
-    """One sweep of `cases` cases x = 0, 1, 2, …; `more` are further keys of its manifest."""
+    """One sweep of `cases` cases x = 0, 1, 2, …; `more` are further keys of its manifest.
+
+    Its tasks ingest their journals on a real Slurm, and on the emulated one where they are asked
+    to: see `INGEST_LATER`.
+    """
 
     def __init__(
-        self, cluster: Cluster, root: Path, cases: int, *, target: str = TARGET, **more: Any
+        self,
+        cluster: Cluster,
+        root: Path,
+        cases: int,
+        *,
+        target: str = TARGET,
+        tasks_ingest: bool = False,
+        **more: Any,
     ) -> None:
         self.cluster = cluster
+        self._settings = {} if tasks_ingest or cluster.kind != "emulated" else INGEST_LATER
         self.root = root
         self.name = "sweep"
         self.manifest: dict[str, Any] = {
@@ -106,12 +118,16 @@ class Project:
 
     # -- hpcsweep -------------------------------------------------------------------------------
 
+    def env(self, **more: str) -> dict[str, str]:
+        """The whole environment of a command in the project."""
+        return self.cluster.env(**self._settings | more)
+
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start `hpcsweep` in the project."""
         return subprocess.Popen(
             [HPCSWEEP, *arguments],
             cwd=self.root,
-            env=self.cluster.env(**more),
+            env=self.env(**more),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -131,7 +147,7 @@ class Project:
 
         It is a fork, see `preloaded`, unless a variable is set that Python reads at its start.
         """
-        done = self.run(arguments, self.cluster.env(**more))
+        done = self.run(arguments, self.env(**more))
         outcome = f"hpcsweep {' '.join(arguments)} ended with {done.returncode}"
         assert code is None or done.returncode == code, f"{outcome}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, f"{outcome}\n{done.stdout}{done.stderr}"
