@@ -20,6 +20,8 @@ from hpcsweep.report.source import ReportSource
 
 ASSETS = Path(__file__).parent / "assets"
 VENDOR = Path(__file__).parent / "vendor"
+# Scripts of all pages, in their order.
+SHARED = ("frame", "columns", "parallel")
 # In the order in which they are loaded.
 LIBRARIES = ("vega", "vega-lite", "vega-embed")
 
@@ -33,7 +35,7 @@ def document(source: ReportSource, pages: Iterable[tuple[Page, dict[str, Any]]])
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made, scripts = [], ["frame"]
+    made, scripts = [], list(SHARED)
     for page, data in pages:
         has_script = (ASSETS / f"{page.name}.js").is_file()
         scripts += [page.name] if has_script else []

@@ -17,6 +17,7 @@ from hpcsweep.sources import grid
 from tests.support.browser import Browser, browser
 from tests.support.fixtures import require_browser
 from tests.support.sweeps import MadeSweep
+from tests.support.wait import wait_until
 
 PYTHON = """
 def run(omega, dt, method):
@@ -64,7 +65,60 @@ def test_a_report_shows_the_counts_of_status_and_its_figures_and_loads_nothing(
     assert dict(shown) == {name: count for name, count in counts["counts"].items() if count}
     assert "diverges at step" in page.text()
     page.go("results")
-    assert set(page.figures().values()) == {counts["counts"]["complete"]}
+    # A mean for each omega and dt, and the line through those of one dt.
+    assert page.figures() == {"energy over omega": 12 + 12}
+    assert "Averaged over method: 1 to 2 cases a point." in page.text()
+    assert page.problems() == []
+
+
+def choose(page: Browser, label: str, option: str) -> None:
+    assert page.run(CHOOSE, label, option), f"{label}: {option}"
+
+
+CHOOSE = """
+for (const label of document.querySelectorAll('.controls label')) {
+  const select = label.querySelector('select');
+  const option = [...select.options].find((one) => one.text === arguments[1]);
+  if (label.firstChild.textContent === arguments[0] && option) {
+    select.value = option.value;
+    select.dispatchEvent(new Event('change'));
+    return true;
+  }
+}
+return false;
+"""
+
+
+def listed(page: Browser) -> str:
+    return str(page.run("return document.querySelector('.cases').innerText"))
+
+
+def test_figures_are_chosen_and_brushing_selects_cases_with_their_run_directories(
+    made: MadeSweep, page: Browser
+) -> None:
+    page.open(report_of(made), "results")
+    page.figures()
+    assert "All 20 complete cases" in listed(page)
+    # The two largest omegas, of all that is drawn.
+    page.drag(".canvas canvas", (0.5, 0.05), (0.97, 0.75))
+    wait_until(lambda: "selected cases" in listed(page), 60, "the selection")
+    chosen = listed(page)
+    assert "10 selected cases" in chosen
+    assert "hpcsweep collect s --cases 2-3,10-11,14-15,18-19,22-23" in chosen
+    assert "runs/log_" in chosen
+    assert "10 of 20 cases are selected" in page.text()
+    choose(page, "Figure", "Heat map")
+    assert page.figures() == {"energy over omega and dt": 12}
+    assert "Averaged over method: 1 to 2 cases a cell." in page.text()
+    choose(page, "Figure", "Every case")
+    choose(page, "facet", "method")
+    wait_until(lambda: page.figures() == {"energy over omega": 20}, 60, "a point for each case")
+    # The keys of the first axis, dt, take its lower part.
+    page.run(
+        "const button = document.querySelector('.axes button');"
+        "button.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowUp'}));"
+    )
+    wait_until(lambda: "selected cases" in listed(page), 60, "the selection of an axis")
     assert page.problems() == []
 
 

@@ -26,12 +26,21 @@ FLAGS = (
 ANSWER_S = 120.0
 # What a page may name without asking the network.
 LOCAL = ("file://", "data:", "blob:", "about:", "chrome://")
+# Where an element is, after scrolling to it.
+BOX = """
+const element = document.querySelector(arguments[0]);
+element.scrollIntoView({block: "center"});
+const box = element.getBoundingClientRect();
+return [box.left, box.top, box.width, box.height];
+"""
 # Of each figure on the page its description, and the count of its marks: of data, not of axes.
 MARKS = """
-const marks = (group) => group.items.reduce((sum, item) => sum +
-  (item.role === 'mark' && item.marktype !== 'group' ? item.items.length
-    : /^(mark|scope|frame)$/.test(item.role)
-      ? item.items.reduce((inner, one) => inner + marks(one), 0) : 0), 0);
+const isBrush = (item) => /brush/.test(item.name);
+const count = (item) =>
+  item.role === 'mark' && item.marktype !== 'group' ? (isBrush(item) ? 0 : item.items.length)
+    : /^(mark|scope|frame)$/.test(item.role) ? item.items.map(marks).reduce((a, b) => a + b, 0)
+    : 0;
+const marks = (group) => group.items.map(count).reduce((a, b) => a + b, 0);
 return [...report.views].map((view) =>
   [view.description(), marks({items: [view.scenegraph().root]})]);
 """
@@ -81,6 +90,28 @@ class Browser:
     def command(self, name: str, **params: object) -> Any:
         """Call a method of the DevTools protocol."""
         return self._post("goog/cdp/execute", cmd=name, params=params)
+
+    def drag(self, selector: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag the pointer over an element, from and to shares of its width and height."""
+        left, top, width, height = self.run(BOX, selector)
+        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+        for kind, at, buttons in (
+            ("mouseMoved", start, 0),
+            ("mousePressed", start, 1),
+            ("mouseMoved", middle, 1),
+            ("mouseMoved", end, 1),
+            ("mouseReleased", end, 0),
+        ):
+            x, y = left + at[0] * width, top + at[1] * height
+            self.command(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=x,
+                y=y,
+                buttons=buttons,
+                button="left" if buttons or kind == "mouseReleased" else "none",
+                clickCount=int(kind != "mouseMoved"),
+            )
 
     def text(self) -> str:
         """The text that is shown."""

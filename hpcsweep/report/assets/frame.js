@@ -96,7 +96,7 @@ const report = (() => {
     return {
       font: getComputedStyle(document.body).fontFamily, background: null, padding: 4,
       view: { stroke: null },
-      axis: { ...text, domainColor: line, tickColor: line, gridColor: line, gridOpacity: 0.6, labelLimit: 140, titleLimit: 320, titlePadding: 8 },
+      axis: { ...text, domainColor: line, tickColor: line, gridColor: line, gridOpacity: 0.6, labelLimit: 140, labelSeparation: 5, titleLimit: 320, titlePadding: 8 },
       legend: { ...text, symbolSize: 70, labelLimit: 160, titleLimit: 200, gradientLength: 160 },
       header: { labelColor: soft, titleColor: ink, labelFontSize: 12, titleFontSize: 12.5, titleFontWeight: 500, labelLimit: 200 },
       range: { category: COLOURS[isDark() ? "dark" : "light"], ramp: { scheme: "viridis" }, heatmap: { scheme: "viridis" } },
@@ -113,7 +113,7 @@ const report = (() => {
   const tip = element("div", { id: "tip", role: "status" });
   document.body.append(tip);
 
-  function showTip(_, event, item, value) {
+  function showTip(event, value) {
     tip.classList.toggle("shown", value != null && value !== "");
     if (value == null) return;
     tip.textContent = typeof value === "object"
@@ -132,15 +132,19 @@ const report = (() => {
   }
 
   // Draw a Vega-Lite specification below `root`. `title` is read aloud; `note` stands below.
-  async function chart(root, { title, note = "", spec }) {
+  // `tip` makes what a tooltip shows of a datum: a mapping or a text.
+  async function chart(root, { title, note = "", spec, tip: shown = (datum) => datum }) {
     const canvas = element("div", { class: "canvas" });
     const caption = element("figcaption", {}, element("span", { class: "text", text: note }));
     const figure = element("figure", { "aria-label": title }, canvas, caption);
     root.append(figure);
+    for (const view of views) if (!view.container()?.isConnected) { view.finalize(); views.delete(view); }
     await libraries();
     const whole = { $schema: "https://vega.github.io/schema/vega-lite/v6.json", description: title, width: width() - 12, autosize: { type: "fit-x", contains: "padding" }, ...spec };
     const { view } = await vegaEmbed(canvas, whole, {
-      ast: true, renderer: "canvas", actions: false, defaultStyle: false, config: theme(), tooltip: showTip, mode: "vega-lite",
+      ast: true, renderer: "canvas", actions: false, defaultStyle: false, config: theme(),
+      tooltip: (handler, event, item, value) => showTip(event, value == null || !item.datum ? null : shown(item.datum)),
+      mode: "vega-lite",
     });
     caption.append(element("span", { class: "save" }, "Save as ", saveButton(view, "png", title), " ", saveButton(view, "svg", title)));
     views.add(view);
@@ -158,7 +162,6 @@ const report = (() => {
         if (!("DecompressionStream" in window)) throw new Error("this browser cannot unpack the data; a newer one can");
         given.set(name, JSON.parse(await unpack(`data-${name}`)));
       }
-      for (const view of views) if (root.contains(view.container())) { view.finalize(); views.delete(view); }
       root.replaceChildren();
       await draws.get(name)(root, given.get(name));
     } catch (error) {
@@ -203,5 +206,5 @@ const report = (() => {
   }
   document.addEventListener("DOMContentLoaded", start);
 
-  return { page: (name, of) => draws.set(name, of), receive, redraw, draw, element, number, table, select, copyButton, chart, width, colour, views };
+  return { page: (name, of) => draws.set(name, of), receive, redraw, draw, libraries, element, number, table, select, copyButton, chart, width, colour, isDark, views };
 })();

@@ -1,0 +1,65 @@
+"use strict";
+// Columns of cases: their values, and cases that are put together where a figure shows one point for several.
+report.columns = (() => {
+  // Values above which a param is not on a grid.
+  const GRID_MAX = 60;
+
+  const value = (column, at) => (column.levels ? column.levels[column.values[at]] ?? null : column.values[at]);
+  const isNumber = (column) => !column.levels;
+
+  // The different values of a column, sorted.
+  function different(column) {
+    if (!column.different) {
+      const found = [...new Set(column.values)].filter((one) => one != null && (isNumber(column) || one >= 0));
+      column.different = isNumber(column) ? found.sort((a, b) => a - b) : found.map((one) => column.levels[one]).sort();
+    }
+    return column.different;
+  }
+
+  const isGridded = (column) => different(column).length <= GRID_MAX;
+
+  // A logarithmic axis where values are positive and span three decades.
+  function isLogarithmic(column) {
+    if (!isNumber(column)) return false;
+    const all = different(column);
+    return all.length > 1 && all[0] > 0 && all[all.length - 1] / all[0] >= 1000;
+  }
+
+  // One point for all cases with the same values of `by` (x, colour and so on): the mean of `of`.
+  function means(count, by, of) {
+    const groups = new Map();
+    for (let at = 0; at < count; at++) {
+      const number = of.values[at];
+      if (number == null) continue;
+      const keys = by.map((column) => value(column, at));
+      if (keys.some((key) => key == null)) continue;
+      const key = JSON.stringify(keys);
+      let group = groups.get(key);
+      if (!group) groups.set(key, group = { keys, rows: [], sum: 0, squares: 0 });
+      group.rows.push(at); group.sum += number;
+    }
+    for (const group of groups.values()) {
+      group.n = group.rows.length; group.mean = group.sum / group.n;
+      for (const at of group.rows) group.squares += (of.values[at] - group.mean) ** 2;
+      group.sd = group.n > 1 ? Math.sqrt(group.squares / (group.n - 1)) : null;
+    }
+    return [...groups.values()];
+  }
+
+  // The columns in which cases of one point differ.
+  function pooled(columns, groups) {
+    return columns.filter((column) => groups.some(({ rows }) => rows.some((at) => column.values[at] !== column.values[rows[0]])));
+  }
+
+  // "averaged over b, n: 18 cases a point"; always said.
+  function meansText(groups, over, what = "point") {
+    const counts = groups.map((one) => one.n), low = Math.min(...counts), high = Math.max(...counts);
+    if (!groups.length) return "No case has all of these values.";
+    if (high === 1) return `One case a ${what}.`;
+    const names = over.map((one) => one.name).join(", ");
+    const number = low === high ? `${high} cases a ${what}` : `${low} to ${high} cases a ${what}`;
+    return names ? `Averaged over ${names}: ${number}.` : `The mean of ${number}.`;
+  }
+
+  return { value, isNumber, different, isGridded, isLogarithmic, means, pooled, meansText };
+})();
