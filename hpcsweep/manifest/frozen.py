@@ -197,6 +197,16 @@ class FrozenManifest:
             and ids.canonical(self.source) == ids.canonical(other.source)
         )
 
+    def extends(self, other: FrozenManifest) -> bool:
+        """Whether every case of `other` has the same index here, before others that were appended.
+
+        As far as is known without the cases.
+        """
+        if self.orders_like(other):
+            return True
+        is_listed = other.cases_sha256 in self.source.get("extends", ())
+        return is_listed and self.replicates == other.replicates
+
 
 def to_json(manifest: FrozenManifest) -> dict[str, Any]:
     """The document in `sweep.json`."""

@@ -21,6 +21,7 @@ from hpcsweep.manifest import (
     notify_keys,
     policy_keys,
     requeue_keys,
+    search_keys,
     slurm_options,
     source_schema,
     stop_keys,
@@ -81,6 +82,13 @@ class UserManifest(BaseModel):
         ),
     ] = None
     source: Annotated[Any, _key("The cases.")]
+    search: Annotated[
+        search_keys.SearchValue,
+        _key(
+            "Cases that are found batch by batch in the space of the source, by an objective of "
+            "earlier ones."
+        ),
+    ] = None
     inputs: Annotated[
         input_keys.Inputs,
         _key(
@@ -324,10 +332,13 @@ _NESTED: dict[tuple[str | int, ...], type[BaseModel]] = {
     **policy_keys.NESTED,
     ("stop_after",): stop_keys.StopKeys,
     ("limits",): limit_keys.LimitKeys,
+    ("search",): search_keys.SearchKeys,
 }
 _MISSING = {
     "failures": "Write, for example, failures: 20.",
+    "n": "Write how many trials it has, for example n: 100.",
     "name": "Write, for example, name: oscillator.",
+    "objective": "Write the name of a metric, for example objective: energy.",
     "source": "Write, for example, source: {grid: {omega: [1.0, 2.0]}}.",
 }
 

@@ -83,6 +83,45 @@ class Notify:
     mail: str = ""
 
 
+# Which values of its objective a search prefers.
+DIRECTIONS = MINIMIZE, MAXIMIZE = ("minimize", "maximize")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """How the cases of a sweep are found, batch by batch, from the results of earlier ones."""
+
+    # The metric whose values are compared.
+    objective: str
+    # The distribution of each parameter, as its manifest dict.
+    space: Mapping[str, Any]
+    # Count of trials; with replicates a trial is several cases.
+    n: int
+    # How many of them are asked at once.
+    batch: int
+    # One of DIRECTIONS.
+    direction: str = MINIMIZE
+    # What makes the sampler: one of the known names, or "" where a target does.
+    sampler: str = "tpe"
+    target: Target | None = None
+    # Keyword arguments of the sampler, besides its seed.
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in the frozen manifest."""
+        return asdict(self) | {
+            "target": None if self.target is None else target_json(self.target),
+            "space": dict(self.space),
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Search:
+        """Parse `to_json`'s form. *Raises* KeyError, TypeError if it is damaged."""
+        target = document["target"]
+        return cls(**{**document, "target": None if target is None else target_of(dict(target))})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policies:
     """What a sweep does by itself after a submission."""
@@ -100,6 +139,8 @@ class Policies:
     case_seconds: float | None = None
     # None: nothing runs when the cases are complete.
     reduce: Reduce | None = None
+    # None: the cases are those of the source.
+    search: Search | None = None
     # Whether this is the manifest of a reduce: its target takes which parameters it wants.
     is_reduce: bool = False
     # How many cases go first, before all others; 0 for none, None where the manifest does not say.
@@ -114,7 +155,7 @@ class Policies:
     @property
     def closes(self) -> bool:
         """Whether something is to be decided when an array is over."""
-        return any((self.retry, self.stop_after, self.notify, self.reduce))
+        return any((self.retry, self.stop_after, self.notify, self.reduce, self.search))
 
     def to_json(self) -> dict[str, Any]:
         """The form in the frozen manifest: only what differs from the defaults."""
@@ -148,6 +189,8 @@ class Policies:
                 "when": self.reduce.when,
                 "slurm": dict(self.reduce.options),
             }
+        if self.search is not None:
+            document["search"] = self.search.to_json()
         if self.is_reduce:
             document["is_reduce"] = True
         if self.limits:
@@ -158,7 +201,7 @@ class Policies:
     def from_json(cls, document: Mapping[str, Any]) -> Policies:
         """Parse `to_json`'s form. *Raises* KeyError, TypeError, ValueError if it is damaged."""
         retry, stop, reduce = (document.get(key) for key in ("retry", "stop_after", "reduce"))
-        tell = document.get("notify")
+        tell, search = document.get("notify"), document.get("search")
         closing = document.get("closing", {})
         return cls(
             retry=None
@@ -182,6 +225,7 @@ class Policies:
                 when=reduce["when"],
                 options=dict(reduce["slurm"]),
             ),
+            search=None if search is None else Search.from_json(search),
             is_reduce=bool(document.get("is_reduce")),
             canary=document.get("canary"),
             requeue=document.get("requeue"),

@@ -63,6 +63,8 @@ _SWEEP: Schema = {
         "description": "The columns that become parameters.",
     },
 }
+# What a search finds its cases in; no kind of source either.
+_SPACE = "space"
 
 
 def definitions() -> dict[str, Schema]:
@@ -139,11 +141,17 @@ def _short() -> Schema:
     }
     return {
         "type": "object",
-        "properties": keys | {BRANCHES: _branches()} | _SWEEP,
+        "properties": keys | {BRANCHES: _branches(), _SPACE: _space()} | _SWEEP,
         "additionalProperties": False,
-        "oneOf": [{"required": [form]} for form in (*forms_written(), "sweep")],
+        "oneOf": [{"required": [form]} for form in (*forms_written(), "sweep", _SPACE)],
         "dependentRequired": {key: ["sweep"] for key in _SWEEP if key != "sweep"},
     }
+
+
+def _space() -> Schema:
+    """The schema of a space without a rule how often it is drawn."""
+    what = "The distribution of each parameter; `search` finds the cases in it."
+    return {"description": what, **_ref("Space")}
 
 
 def _branches() -> Schema:

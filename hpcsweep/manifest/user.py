@@ -23,6 +23,7 @@ from hpcsweep.manifest import (
     policy_keys,
     reduce_spec,
     requeue_keys,
+    search_keys,
     source_spec,
     stop_keys,
     target_spec,
@@ -84,7 +85,9 @@ def resolve(
     fields = model.validate(raw, mistakes, plugin_options)
     spec = source_spec.Spec()
     if "source" in raw:
-        source = raw["source"] if expand is None else expand(raw["source"], mistakes)
+        source = search_keys.stand_in(raw, mistakes)
+        if expand is not None and source is not None:
+            source = expand(source, mistakes)
         if source is not None or raw["source"] is None:
             spec = source_spec.build(source, mistakes, root, target_spec.used_names(raw))
     if fields is not None:
@@ -104,7 +107,10 @@ def resolve(
         needs, options = case_needs.read(mode.needs, mode.options, mistakes)
         options |= mode.own
         cache = cache_spec.read(fields, root, spec, target, mistakes)
-        policies = _policies(fields, root, target, options, mistakes)
+        policies = replace(
+            _policies(fields, root, target, options, mistakes),
+            search=search_keys.read(fields.search, spec.source, root, mistakes),
+        )
         environment = environment_keys.read(fields, root, target, layers.where, mistakes)
     if mistakes or fields is None or spec.source is None or target is None:
         raise mistakes.error(path)

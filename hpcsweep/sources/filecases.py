@@ -36,6 +36,8 @@ class LineCases(ParameterSource):
     _carried_names: frozenset[str] = frozenset()
     # Whether lines also have the original text of table cells; those of older sweeps do not.
     _has_written: bool
+    # The digests of the files of cases of which this one is a continuation, the oldest first.
+    extends: tuple[str, ...] = ()
 
     @abstractmethod
     def _line(self, index: int) -> CaseLine:
@@ -98,6 +100,8 @@ class LineCases(ParameterSource):
             frozen["key"] = ids.in_order(self._key)
         if self._carried_names:
             frozen["carried"] = ids.in_order(self._carried_names)
+        if self.extends:
+            frozen["extends"] = list(self.extends)
         return frozen
 
 
@@ -110,7 +114,7 @@ class FileCases(LineCases):
 
     def __init__(self, directory: Path, frozen: Mapping[str, Any], where: str = "source") -> None:
         required = ("type", "file", "names", "total_cases")
-        optional = ("tags", "first", "written", "key", "carried")
+        optional = ("tags", "first", "written", "key", "carried", "extends")
         fields = checked_keys(frozen, required, optional, where)
         if fields["file"] != CASES_FILE:
             raise SourceError(
@@ -128,6 +132,7 @@ class FileCases(LineCases):
         self._has_written = fields.get("written") is True
         self._key = None if "key" not in fields else frozenset(checked_tags(fields["key"]))
         self._carried_names = frozenset(checked_tags(fields.get("carried")))
+        self.extends = checked_tags(fields.get("extends"))
         # Cache of one page of offsets, the one read last, by its number.
         self._page: dict[int, bytes] = {}
         self._check_sizes()

@@ -60,6 +60,13 @@ class ManualSource(ParameterSource):
         self._names = frozenset(name for case in self._cases for name in case)
         self._own_tags = checked_tags(tags)
 
+    def append(self, cases: Sequence[Mapping[str, Any]]) -> ManualSource:
+        """These cases and then those: a sweep that grows computes the new ones alone.
+
+        *Raises* SourceError for one that is there already.
+        """
+        return ManualSource([*self._cases, *cases], self._own_tags)
+
     def to_manifest_dict(self) -> dict[str, Any]:
         return {
             "type": "ManualSource",

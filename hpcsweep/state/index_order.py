@@ -16,7 +16,7 @@ def in_order_of(
     if fingerprint == version.fingerprint or not any(sets):
         return list(sets)
     old = sweep.version(fingerprint)
-    if old.manifest.orders_like(version.manifest):
+    if version.manifest.extends(old.manifest):
         return list(sets)
     # It loads every kind of source, which a sweep whose manifest never changed has no use for.
     from hpcsweep.state.manifest_diff import remap  # noqa: PLC0415

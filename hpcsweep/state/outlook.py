@@ -157,8 +157,9 @@ class Outlook:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every index is complete."""
-        return self.complete.count == self.version.source.n_cases
+        """Whether every index is complete, and none is to come."""
+        is_whole = self.complete.count == self.version.source.n_cases
+        return is_whole and not self.version.cases_to_come
 
     @cached_property
     def complete(self) -> IndexSet:

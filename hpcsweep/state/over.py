@@ -15,12 +15,17 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 def is_over(outlook: Outlook, retry: Retry | None, when: str) -> bool:
     """Whether every case is complete; where `when` is SETTLED, or nothing more happens by itself.
 
-    `when` is one of `policies.WHEN`. Pure.
+    Not before a search has all of its trials. `when` is one of `policies.WHEN`. Pure.
     """
-    if outlook.is_complete:
-        return True
+    if outlook.version.cases_to_come:
+        return False
+    return outlook.is_complete or (when == SETTLED and has_settled(outlook, retry))
+
+
+def has_settled(outlook: Outlook, retry: Retry | None) -> bool:
+    """Whether nothing more happens by itself to the cases that there are. Pure."""
     waits = outlook.in_flight or outlook.indices(State.UNSUBMITTED)
-    return when == SETTLED and not (waits or to_send(outlook, retry))
+    return not (waits or to_send(outlook, retry))
 
 
 def is_sweep_over(

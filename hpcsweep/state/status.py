@@ -19,7 +19,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.changed_inputs import with_changed_inputs
 from hpcsweep.state.failures import FailureGroup, failure_groups
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
-from hpcsweep.state.over import is_over
+from hpcsweep.state.over import has_settled, is_over
 from hpcsweep.state.pace import pace
 from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import Reduced, current_reduce
@@ -28,6 +28,7 @@ from hpcsweep.state.scheduler import poll
 from hpcsweep.state.standstill import standstill
 from hpcsweep.state.stopped import stopped
 from hpcsweep.state.summary import Summary, summarise
+from hpcsweep.state.trials import SearchProgress, search_progress, trial_values
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -79,6 +80,7 @@ def _status(
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks)
+        policies = Policies.from_json(outlook.version.manifest.policies)
         if within is not None:
             outlook = outlook.within(within)
         summary = summarise(sweep, outlook, sweep_index.torn())
@@ -93,14 +95,14 @@ def _status(
             running=running_cases(sweep, sweep_index, outlook.indices(State.RUNNING)),
             followers=_followers(sweep),
             failures=_failures(sweep_index, outlook),
+            search=_search(sweep_index, outlook, policies) if within is None else None,
         )
-    policies = Policies.from_json(outlook.version.manifest.policies)
     if policies.reduce is not None:
         reduced = _reduced(sweep, policies.reduce.when, cluster, settings)
         summary = replace(summary, reduced=reduced)
     if within is not None or summary.stopped is not None or not summary.is_settled:
         return summary
-    due = partial(_due, sweep, outlook, policies)
+    due = partial(_due, sweep, outlook, policies, summary.search)
     return replace(summary, standstill=standstill(sweep, outlook, cluster, settings, due))
 
 
@@ -118,8 +120,23 @@ def _followers(sweep: SweepDirectory) -> dict[str, str]:
     return {Path(fact["sweep"]).name: fact.get("when", COMPLETE) for fact in followers(sweep.path)}
 
 
-def _due(sweep: SweepDirectory, outlook: Outlook, policies: Policies) -> tuple[str, ...]:
+def _search(sweep_index: SweepIndex, outlook: Outlook, policies: Policies) -> SearchProgress | None:
+    """See `Summary.search`."""
+    search, version = policies.search, outlook.version
+    if search is None:
+        return None
+    count, replicates = version.source.n_cases, version.manifest.replicates
+    values = trial_values(sweep_index, search, count, replicates)
+    return search_progress(search, outlook, sweep_index, values)
+
+
+def _due(
+    sweep: SweepDirectory, outlook: Outlook, policies: Policies, search: SearchProgress | None
+) -> tuple[str, ...]:
     """The names of the stages that are to be sent, and were not."""
+    if search is not None and outlook.version.cases_to_come:
+        waits = has_settled(outlook, policies.retry) and not search.problem
+        return ("the next batch of its search",) if waits else ()
     names = _followers(sweep)
     if policies.reduce is not None and current_reduce(sweep) is None:
         names = {"its reduce": policies.reduce.when, **names}

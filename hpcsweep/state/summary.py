@@ -25,6 +25,7 @@ from hpcsweep.state.reduced import Reduced
 from hpcsweep.state.running import RunningCase
 from hpcsweep.state.standstill import Standstill
 from hpcsweep.state.stopped import Stopped
+from hpcsweep.state.trials import SearchProgress
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import over_text
 from hpcsweep.sweepdir.nodes import NodeFact, node_facts
@@ -79,6 +80,8 @@ class Summary:
     excluded_nodes: tuple[NodeFact, ...] = ()
     # How far the reduce is; None without one.
     reduced: Reduced | None = None
+    # How far the search is that finds the cases; None without one.
+    search: SearchProgress | None = None
     # By the names of the sweeps that are sent after this one, when: one of `policies.WHEN`.
     followers: Mapping[str, str] = field(default_factory=dict)
     # The cases that go first; None if no others wait for them.
@@ -103,8 +106,9 @@ class Summary:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every case is complete."""
-        return self.counts.get(Status.COMPLETE, 0) == self.n_cases
+        """Whether every case is complete, and a search asks for no more."""
+        is_whole = self.counts.get(Status.COMPLETE, 0) == self.n_cases
+        return is_whole and (self.search is None or self.search.asked >= self.search.n)
 
     @property
     def is_finished(self) -> bool:
@@ -119,8 +123,9 @@ class Summary:
 
     @property
     def stage_lines(self) -> list[str]:
-        """How far the reduce is, and what follows the sweep, for people."""
-        lines = [self.reduced.line] if self.reduced else []
+        """How far the search and the reduce are, and what follows the sweep, for people."""
+        lines = [f"search: {self.search.line}"] if self.search else []
+        lines += [self.reduced.line] if self.reduced else []
         return lines + [
             f"then: {name}, when {over_text(when)}" for name, when in self.followers.items()
         ]
@@ -128,7 +133,8 @@ class Summary:
     @property
     def counts_text(self) -> str:
         """The counts in one line: `4 complete, 1 failed, 1 pending of 6`."""
-        return f"{counts_text(self.counts) or 'nothing'} of {self.n_cases}"
+        text = f"{counts_text(self.counts) or 'nothing'} of {self.n_cases}"
+        return text if self.search is None else f"{text}; {self.search.line}"
 
     @property
     def without_outcome(self) -> int:
@@ -194,6 +200,7 @@ class Summary:
             "standstill": self.standstill.to_json() if self.standstill else None,
             "excluded_nodes": list(self.excluded_nodes),
             "reduce": self.reduced.to_json() if self.reduced else None,
+            "search": self.search.to_json() if self.search else None,
             "canary": self.canary.to_json() if self.canary else None,
             "followers": list(self.followers),
             "slowest_s": self.slowest_s,

@@ -154,7 +154,7 @@ class Ingest:
         rows.cases = [line for line, _ in pending.best.values()]
         for fingerprint, seen in pending.seen.items():
             version = self._mapper.version(fingerprint)
-            if version.manifest.orders_like(self._newest.manifest):
+            if self._newest.manifest.extends(version.manifest):
                 rows.places |= seen
                 continue
             for index, case_id in seen.items():
@@ -196,7 +196,7 @@ class Ingest:
             if manifest is not None:
                 with contextlib.suppress(Damaged):  # then the params decide the position
                     older = self._mapper.version(manifest)
-            alike = older is not None and older.manifest.orders_like(self._newest.manifest)
+            alike = older is not None and self._newest.manifest.extends(older.manifest)
             to = None if alike else place
             done = self._sweep_index.reorder(manifest, newest, to, self._carried)
 

@@ -34,6 +34,7 @@ from hpcsweep.submission.canary_stop import stop_if_failed
 from hpcsweep.submission.followers import send_followers
 from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.limits import limits_for
+from hpcsweep.submission.next_batch import ask_next
 from hpcsweep.submission.notification import notify_once
 from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.preflight import Checked
@@ -115,6 +116,11 @@ def _advance_cases(
         stopped = _stop_if_due(request, done, cluster, notify)
         if stopped is not None:
             return replace(done, stopped=stopped)
+        asked = ask_next(request, outlook, sweep, made, notify)
+        if asked is not None:
+            request = asked
+            outlook = outlook_for(request, sweep, cluster, settings, checked.code_digest)
+            done = replace(done, outlook=outlook)
         batches = policy.decide(outlook, request.policy, limits)
         if not batches:
             left = policy.sendable(outlook, request.policy)

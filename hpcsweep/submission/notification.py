@@ -41,7 +41,7 @@ def event_of(done: Submitted) -> tuple[Event, str] | None:
     if done.paused is not None:
         return Event.PAUSED, done.paused.lines[0]
     n_cases = outlook.version.source.n_cases
-    if outlook.complete.count == n_cases:
+    if outlook.is_complete:
         names = ", ".join(stage.sweep.name for stage in done.stages)
         after = f"; sent after it: {names}" if names else ""
         return Event.COMPLETE, f"{name} is complete: {counted(n_cases, 'case')}{after}"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ClusterError, InputError
-from hpcsweep.files import names, remove_tree, token
+from hpcsweep.files import json_bytes, names, remove_tree, token
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.quantities import counted
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
@@ -27,6 +28,7 @@ from hpcsweep.submission.handing_in import Doubt, Submitter
 from hpcsweep.submission.hourly_calls import CALLS_MIN
 from hpcsweep.submission.limits import check_requests
 from hpcsweep.submission.missing_inputs import refuse_missing
+from hpcsweep.submission.next_batch import ask_next, with_trials
 from hpcsweep.submission.plans import make_plan, plan_of_nothing
 from hpcsweep.submission.policy import Batch
 from hpcsweep.submission.reconcile import resolve_unanswered
@@ -63,6 +65,7 @@ def submit(
     manifest = request.manifest
     created = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)
     with created as (sweep, lock, made):
+        request = with_trials(request)
         if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
         changed = difference(sweep, request.version)
@@ -103,6 +106,7 @@ def prepare(
     check_requests(cluster, manifest, request.throttle, notify)
     created = created_sweep(request.path, manifest.name, manifest.share, False, notify)
     with created as (sweep, _, made):
+        request = with_trials(request)
         if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
         request, _ = checked_request(request, sweep, cluster.environment, made, notify)
@@ -172,6 +176,11 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
         waiting = replaceable(sweep, request.manifest, outlook.tasks)
     breaker.resume(sweep, request.policies, outlook, submitter.cluster)
+    asked = ask_next(request, outlook, sweep, submitter.made, submitter.notify)
+    if asked is not None:
+        request, version = asked, asked.version
+        submitter = replace(submitter, manifest=version.manifest, n_cases=version.source.n_cases)
+        outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
     done = Submitted(
         sweep=sweep,
         outlook=outlook,
@@ -188,10 +197,16 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         notices.forget(sweep.path)
         nodes.forget(sweep.path)
     done = send_batches(request, submitter, done, batches)
-    if not batches and reorders(sweep, request.manifest):
-        # It says in which order the cases are from now on.
+    if not batches and _is_other(sweep, request.manifest):
+        # It says in which order the cases are from now on, and how a search goes on.
         submitter.submit(plan_of_nothing(request, sweep, outlook, submitter.limits))
     return done
+
+
+def _is_other(sweep: SweepDirectory, manifest: FrozenManifest) -> bool:
+    """Whether a manifest has its cases in another order, or another search, than the newest one."""
+    searches = (one.policies.get("search") for one in (manifest, sweep.newest().manifest))
+    return reorders(sweep, manifest) or len({json_bytes(search) for search in searches}) > 1
 
 
 def _put_behind_canary(request: SubmitRequest, submitter: Submitter, outlook: Outlook) -> IndexSet:

@@ -17,6 +17,7 @@ from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.user import resolve
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
+from hpcsweep.submission.next_batch import version_at
 from hpcsweep.sweep.base import SweepBase
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -116,7 +117,7 @@ class SweepDescription(SweepBase):
             with SweepCases(self._settings, self._root) as cases:
                 self._described = Version.of(*self._read(cases.expand))
             self._awaited = None
-        return self._described
+        return version_at(self._described, self.path)
 
     def __repr__(self) -> str:
         return f"<Sweep {self.name!r} in {self.path}>"

@@ -43,3 +43,12 @@ class Version:
         *Raises* Damaged, SweepError.
         """
         return self._open_source()
+
+    @property
+    def cases_to_come(self) -> int:
+        """Count of the cases that a search adds later; 0 without one."""
+        search = self.manifest.policies.get("search")  # parsing it would load what no task needs
+        if search is None:
+            return 0
+        whole: int = search["n"] * self.manifest.replicates
+        return max(0, whole - self.source.n_cases)

@@ -41,6 +41,7 @@ def command(
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.planning import print_planned
     from hpcsweep.cli.selecting import selected
+    from hpcsweep.submission.next_batch import version_at
     from hpcsweep.submission.planning import planned
     from hpcsweep.submission.request import SubmitRequest
     from hpcsweep.sweepdir.version import Version
@@ -48,7 +49,10 @@ def command(
     context = load_context(**shared)
     frozen, source = context.manifest(manifest)
     path = context.sweep_path(frozen, manifest)
-    chosen = selected(selection, Version.of(frozen, source), path)
-    request = SubmitRequest(manifest=frozen, source=source, path=path, selection=chosen)
+    version = version_at(Version.of(frozen, source), path)
+    chosen = selected(selection, version, path)
+    request = SubmitRequest(
+        manifest=version.manifest, source=version.source, path=path, selection=chosen
+    )
     found = planned(request, None, context.settings, notify, scripts=script)
     print_planned(found, script=script, as_json=as_json)

@@ -103,6 +103,7 @@ def command(
     from hpcsweep.cli.selecting import selected
     from hpcsweep.cli.sending import send
     from hpcsweep.cluster import registry
+    from hpcsweep.submission.next_batch import version_at
     from hpcsweep.submission.request import SubmitRequest
     from hpcsweep.sweepdir.version import Version
 
@@ -125,14 +126,15 @@ def command(
             return
     frozen, source = context.manifest(manifest)
     path = context.sweep_path(frozen, manifest)
+    version = version_at(Version.of(frozen, source), path)
     request = SubmitRequest(
-        manifest=frozen,
-        source=source,
+        manifest=version.manifest,
+        source=version.source,
         path=path,
         file=manifest,
         throttle=throttle,
         rerun=rerun,
-        selection=selected(selection, Version.of(frozen, source), path),
+        selection=selected(selection, version, path),
         allow_mixed=allow_mixed,
         replace=replace,
         at_once=parsable,  # jobs of the user's own shall wait for all of it

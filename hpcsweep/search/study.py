@@ -1,0 +1,136 @@
+"""A study of Optuna, made of the cases of a sweep and their values; and what it asks next."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hpcsweep.errors import HpcsweepError, TargetError
+from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Search
+from hpcsweep.manifest.search_keys import SAMPLERS
+from hpcsweep.search.distributions import constants, optuna_distributions
+from hpcsweep.tables.extras import import_extra
+from hpcsweep.target import load
+from hpcsweep.user_import import import_user_code
+
+_NEXT = (
+    "Nothing is lost: `hpcsweep advance` asks again, and `hpcsweep submit` with another sampler."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToldTrial:
+    """A trial whose cases are over."""
+
+    params: Mapping[str, Any]
+    # None for one that failed.
+    value: float | None
+
+
+def ask(
+    search: Search, manifest: FrozenManifest, told: Sequence[ToldTrial], count: int
+) -> list[dict[str, Any]]:
+    """The params of the next `count` trials. The same for the same arguments.
+
+    *Raises* ExtraMissing; TargetError, whatever the sampler raises.
+    """
+    optuna = import_optuna("a search")
+    distributions = optuna_distributions(optuna, search.space)
+    fixed = constants(search.space)
+    sampler = _sampler(optuna, search, manifest, len(told))
+    with _quiet(optuna), _sampler_errors(search):
+        study = study_of(optuna, search, told, sampler)
+        asked = [study.ask(distributions).params for _ in range(count)]
+    return [fixed | params for params in asked]
+
+
+def import_optuna(what: str) -> Any:
+    """Optuna. *Raises* ExtraMissing."""
+    return import_extra("optuna", "optuna", what)
+
+
+def study_of(optuna: Any, search: Search, told: Sequence[ToldTrial], sampler: Any = None) -> Any:
+    """A study in memory that is told these trials, in their order."""
+    study = optuna.create_study(direction=search.direction, sampler=sampler)
+    study.add_trials(trials_of(optuna, search, told))
+    return study
+
+
+def trials_of(optuna: Any, search: Search, told: Sequence[ToldTrial]) -> list[Any]:
+    """The trials as those of Optuna; one without a value failed."""
+    distributions = optuna_distributions(optuna, search.space)
+    states = optuna.trial.TrialState
+    return [
+        optuna.trial.create_trial(
+            state=states.FAIL if trial.value is None else states.COMPLETE,
+            value=trial.value,
+            params={name: trial.params[name] for name in distributions},
+            distributions=distributions,
+        )
+        for trial in told
+    ]
+
+
+def _sampler(optuna: Any, search: Search, manifest: FrozenManifest, trials: int) -> Any:
+    """The sampler of a batch. *Raises* TargetError."""
+    options = {**search.options, "seed": batch_seed(manifest.seed, trials)}
+    if search.target is None:
+        make = getattr(optuna.samplers, SAMPLERS[search.sampler])
+    else:
+        named = replace(manifest, target=search.target)
+        make = import_user_code(lambda: load(named), "the sampler", search.target, named)
+    with _quiet(optuna), _sampler_errors(search):
+        sampler = make(**options)
+    if not isinstance(sampler, optuna.samplers.BaseSampler):
+        raise TargetError(
+            f"returned a {type(sampler).__name__}, not a sampler of Optuna",
+            where=_place(search),
+            next_step="Return, for example, optuna.samplers.TPESampler(seed=seed).",
+        )
+    return sampler
+
+
+def batch_seed(seed: int, trials: int) -> int:
+    """The seed of the sampler behind so many trials, 32 bits.
+
+    With the same one a sampler would draw the same numbers for each batch.
+    """
+    text = f"hpcsweep search 1\n{seed:x}\n{trials}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+
+
+def _place(search: Search) -> str:
+    return f"search.sampler, {search.target.text if search.target else search.sampler}"
+
+
+@contextlib.contextmanager
+def _sampler_errors(search: Search) -> Iterator[None]:
+    """*Raises* TargetError for whatever a sampler raises in the block."""
+    try:
+        yield
+    except HpcsweepError:
+        raise
+    except Exception as error:  # a sampler may be the user's, or need a package
+        raise TargetError(
+            f"the sampler raised {type(error).__name__}: {error}",
+            where=_place(search),
+            next_step=_NEXT,
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet(optuna: Any) -> Iterator[None]:
+    """Without Optuna's lines about a study in memory, and its warnings of experimental features."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
