@@ -47,7 +47,7 @@ def import_file(request: ImportRequest) -> Draft:
     names = ParameterNames(draft)
     space: dict[str, Any] = {}
     for foreign, distribution in distributions.items():
-        drawn = _drawn(distribution)
+        drawn = rule_of(distribution)
         if drawn is None:
             draft.left_out.append(f"{foreign}: {distribution}; there is no such distribution")
         else:
@@ -113,8 +113,8 @@ def _of_storage(request: ImportRequest) -> tuple[str, dict[str, dict[str, Any]],
     return name, distributions, [f"the trials of the study, {len(trials)}, and their results"]
 
 
-def _drawn(distribution: Mapping[str, Any]) -> Any:
-    """The rule that draws a parameter; None for a distribution that does not exist here."""
+def rule_of(distribution: Mapping[str, Any]) -> Any:
+    """The rule of a distribution in Optuna's JSON; None for one that does not exist here."""
     attributes = distribution.get("attributes")
     if not isinstance(attributes, dict):
         return None

@@ -12,13 +12,21 @@ from hpcsweep.manifest import target_spec
 from hpcsweep.manifest.key_values import Count, one_of, refuse
 from hpcsweep.manifest.mistakes import Mistakes, described
 from hpcsweep.manifest.policies import DIRECTIONS, MINIMIZE, Search
+from hpcsweep.manifest.source_forms import SPACE
 from hpcsweep.sources.base import ParameterSource
 
 # Samplers by name: those whose proposals follow from the results alone, so that a study can be
 # rebuilt from these.
-SAMPLERS = {"tpe": "TPESampler", "gp": "GPSampler", "random": "RandomSampler"}
-# Optuna's samplers that keep a state of their own in the storage of a study.
-_WITH_STATE = {"cmaes", "qmc", "nsgaii", "nsgaiii", "grid", "bruteforce"}
+SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
+# Those of Optuna that keep a state of their own in the storage of a study: they would begin anew
+# with each batch.
+WITH_STATE = {
+    "cmaes": "CmaEsSampler",
+    "grid": "GridSampler",
+    "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "qmc": "QMCSampler",
+}
 # What Optuna has a distribution for; of the others it cannot propose a value.
 SEARCHED = ("Uniform", "LogUniform", "QUniform", "RandInt", "LogUniformInt", "Choice")
 _CONSTANT = "Constant"
@@ -43,7 +51,7 @@ def _sampler(value: Any) -> Any:
     name = keys.get("name")
     if not isinstance(name, str):
         refuse(f"has the name {name!r}", f"Write one of {', '.join(SAMPLERS)}, or file.py:make.")
-    if name in _WITH_STATE:
+    if name in WITH_STATE:
         refuse(
             f"is {name}, which keeps a state that the results of the cases do not have",
             f"Use one of {', '.join(SAMPLERS)}.",
@@ -111,7 +119,7 @@ def stand_in(raw: Mapping[str, Any], mistakes: Mistakes) -> Any:
     source, search = raw["source"], raw.get("search")
     if not isinstance(search, dict):
         return source
-    if not isinstance(source, dict) or source.keys() != {"space"}:
+    if not isinstance(source, dict) or source.keys() != {SPACE}:
         mistakes.add(
             ("source",),
             "is not a space alone, and a search finds the cases itself",

@@ -44,6 +44,9 @@ def _by_form(*, modifiers: bool) -> dict[str, str]:
 BRANCHES = "branches"
 BRANCHES_EXAMPLE = "branches: {model: {svm: {grid: {C: [1, 10]}}, forest: {grid: {depth: [3, 5]}}}}"
 
+# The distributions in which a `search` finds the cases, alone below `source:`: no kind of source.
+SPACE = "space"
+
 
 def forms_written() -> list[str]:
     """The forms that a `source:` may have, of which it has one, besides modifiers."""

@@ -10,7 +10,7 @@ from dataclasses import MISSING
 from typing import Any
 
 from hpcsweep.manifest.policies import WHEN
-from hpcsweep.manifest.source_forms import BRANCHES, forms, forms_written, modifiers
+from hpcsweep.manifest.source_forms import BRANCHES, SPACE, forms, forms_written, modifiers
 from hpcsweep.sources.distributions import given_fields
 from hpcsweep.sources.keys import RESERVED_NAMES, Key, Kind
 from hpcsweep.sources.ranges import RULES, AxisRule
@@ -63,8 +63,6 @@ _SWEEP: Schema = {
         "description": "The columns that become parameters.",
     },
 }
-# What a search finds its cases in; no kind of source either.
-_SPACE = "space"
 
 
 def definitions() -> dict[str, Schema]:
@@ -141,9 +139,9 @@ def _short() -> Schema:
     }
     return {
         "type": "object",
-        "properties": keys | {BRANCHES: _branches(), _SPACE: _space()} | _SWEEP,
+        "properties": keys | {BRANCHES: _branches(), SPACE: _space()} | _SWEEP,
         "additionalProperties": False,
-        "oneOf": [{"required": [form]} for form in (*forms_written(), "sweep", _SPACE)],
+        "oneOf": [{"required": [form]} for form in (*forms_written(), "sweep", SPACE)],
         "dependentRequired": {key: ["sweep"] for key in _SWEEP if key != "sweep"},
     }
 

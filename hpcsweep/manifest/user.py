@@ -83,13 +83,7 @@ def resolve(
 
     refuse_passwords(raw, mistakes)
     fields = model.validate(raw, mistakes, plugin_options)
-    spec = source_spec.Spec()
-    if "source" in raw:
-        source = search_keys.stand_in(raw, mistakes)
-        if expand is not None and source is not None:
-            source = expand(source, mistakes)
-        if source is not None or raw["source"] is None:
-            spec = source_spec.build(source, mistakes, root, target_spec.used_names(raw))
+    spec = _source(raw, root, expand, mistakes)
     if fields is not None:
         _check_source(fields, spec.source, mistakes)
     # With a cache, a command has one more placeholder.
@@ -136,6 +130,20 @@ def resolve(
             next_step="Rename or rewrite it, or use a UTF-8 locale: LC_ALL=C.UTF-8.",
         ) from error
     return manifest, spec.source.repeat(manifest.replicates)
+
+
+def _source(
+    raw: Mapping[str, Any], root: Path, expand: Expand | None, mistakes: Mistakes
+) -> source_spec.Spec:
+    """The source of a manifest's keys."""
+    if "source" not in raw:
+        return source_spec.Spec()
+    source = search_keys.stand_in(raw, mistakes)
+    if expand is not None and source is not None:
+        source = expand(source, mistakes)
+    if source is None and raw["source"] is not None:
+        return source_spec.Spec()
+    return source_spec.build(source, mistakes, root, target_spec.used_names(raw))
 
 
 def _check_source(

@@ -6,16 +6,17 @@ import contextlib
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Search
-from hpcsweep.manifest.search_keys import SAMPLERS
+from hpcsweep.manifest.search_keys import SAMPLERS, WITH_STATE
 from hpcsweep.search.distributions import constants, optuna_distributions
 from hpcsweep.tables.extras import import_extra
-from hpcsweep.target import load
+from hpcsweep.target import import_object
 from hpcsweep.user_import import import_user_code
 
 _NEXT = (
@@ -82,8 +83,8 @@ def _sampler(optuna: Any, search: Search, manifest: FrozenManifest, trials: int)
     if search.target is None:
         make = getattr(optuna.samplers, SAMPLERS[search.sampler])
     else:
-        named = replace(manifest, target=search.target)
-        make = import_user_code(lambda: load(named), "the sampler", search.target, named)
+        named, root = search.target, Path(manifest.root)
+        make = import_user_code(lambda: import_object(named, root), "the sampler", named, manifest)
     with _quiet(optuna), _sampler_errors(search):
         sampler = make(**options)
     if not isinstance(sampler, optuna.samplers.BaseSampler):
@@ -91,6 +92,12 @@ def _sampler(optuna: Any, search: Search, manifest: FrozenManifest, trials: int)
             f"returned a {type(sampler).__name__}, not a sampler of Optuna",
             where=_place(search),
             next_step="Return, for example, optuna.samplers.TPESampler(seed=seed).",
+        )
+    if type(sampler).__name__ in WITH_STATE.values():
+        raise TargetError(
+            f"{type(sampler).__name__} keeps a state that the results of the cases do not have",
+            where=_place(search),
+            next_step=f"Use one of {', '.join(SAMPLERS.values())}.",
         )
     return sampler
 

@@ -92,7 +92,7 @@ def test_the_schema_accepts_every_form_of_a_source() -> None:
     found = SCHEMA["$defs"]
     short = found["ShortSource"]["properties"]
     forms = {*source_forms.forms_written(), *source_forms.modifiers()}
-    assert set(short) == {*forms, *sweep_cases.KEYS}
+    assert set(short) == {*forms, *sweep_cases.KEYS, source_forms.SPACE}
     assert all(key["description"] for key in short.values())
     kinds = {one["properties"]["type"]["const"] for one in found["TypedSource"]["anyOf"]}
     assert kinds == set(registry.SOURCES)

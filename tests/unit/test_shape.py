@@ -76,6 +76,7 @@ CATCHES_ALL = (
     "sources/references.py",
     "logbook/json_values.py",
     "cache/bulk_runs.py",
+    "search/study.py",
 )
 SLEEPS = ("tests/support/wait.py",)
 

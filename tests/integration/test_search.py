@@ -1,0 +1,129 @@
+"""A search on an emulated cluster: batch after batch by closing jobs, and what stops it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hpcsweep.state.trials import SearchProgress
+from tests.support.small_site import Site, site
+from tests.support.wait import wait_until
+
+__all__ = ["site"]  # fixtures are found by their names
+
+# It counts its calls; where x is above 6, it has no result.
+TARGET = """\
+from pathlib import Path
+
+def run(x, k):
+    with (Path(__file__).parent / "calls").open("a") as stream:
+        stream.write(f"{x}\\n")
+    if x > 6:
+        raise ValueError("too far")
+    return {"energy": (x - 2.0) ** 2 + k, "steps": 3}
+"""
+MANIFEST = (
+    "target: t.py:run\n"
+    "source: {space: {x: {type: Uniform, low: -10, high: 10}, k: 1}}\n"
+    "search: {objective: energy, n: 8, batch: 4}\n"
+    "chunk: 4\n"
+)
+
+
+def progress(site: Site) -> SearchProgress:
+    document: dict[str, Any] = json.loads(site.hpcsweep("status", "s", "--json"))
+    return SearchProgress(**document["search"])
+
+
+def wait_over(site: Site, trials: int) -> SearchProgress:
+    def poll() -> SearchProgress | str:
+        seen = progress(site)
+        return seen if seen.over == trials else str(seen)
+
+    return wait_until(poll, 90, f"{trials} trials", poll_s=0.3)
+
+
+def rows(site: Site) -> list[dict[str, Any]]:
+    text = site.hpcsweep("collect", "s", "--format", "jsonl")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_closing_jobs_ask_batch_after_batch(site: Site) -> None:
+    (site.root / "t.py").write_text(TARGET)
+    manifest = site.manifest(MANIFEST)
+    assert "4 cases" in site.hpcsweep("plan", manifest)
+    assert "4 cases in 1 array tasks" in site.hpcsweep("submit", manifest)
+    seen = wait_over(site, 8)
+    found = rows(site)
+    energies = {row["index"]: row["energy"] for row in found if row["status"] == "complete"}
+    best = min(energies, key=energies.__getitem__)
+    assert (seen.best_case, seen.best) == (best, pytest.approx(energies[best]))
+    assert (seen.valued, seen.problem) == (len(energies), "")
+    assert f"search: 8 of 8 trials, best energy {energies[best]:.6g} at case {best}" in (
+        site.hpcsweep("status", "s")
+    )
+    assert len((site.root / "calls").read_text().splitlines()) == len(found) == 8
+    assert [plan["indices"] for plan in site.plans()] == [[[0, 4]], [[4, 8]]]
+    # More of them, by a user: the study is made of what is there.
+    grown = site.manifest(MANIFEST.replace("n: 8", "n: 10"))
+    site.hpcsweep("submit", grown, "--wait", code=0 if len(energies) == 8 else 9)
+    assert [row["x"] for row in rows(site)[:8]] == [row["x"] for row in found]
+    assert progress(site).over == 10
+    refused = site.hpcsweep("submit", site.manifest(MANIFEST), code=5)
+    assert "has 10 trials already, and n is 8" in refused
+    other = site.manifest(MANIFEST.replace("low: -10", "low: -9"))
+    assert "another one for its earlier trials: x" in site.hpcsweep("submit", other, code=5)
+    assert progress(site).over == 10
+
+
+def test_an_objective_that_no_case_has_stops_it_and_nothing_is_lost(site: Site) -> None:
+    """With replicates: the value of a trial is their mean."""
+    noisy = TARGET.replace("x > 6", "False").replace("(x, k)", "(x, k, rng)")
+    (site.root / "t.py").write_text(noisy.replace("+ k", "+ rng.normal()"))
+    of_two = MANIFEST.replace("n: 8, batch: 4", "n: 4, batch: 2") + "replicates: 2\n"
+    wrong = site.manifest(of_two.replace("objective: energy", "objective: enrgy"))
+    said = site.hpcsweep("submit", wrong, "--wait", code=9)
+    why = "none of the last 2 trials has a finite number as 'enrgy': case 0 has energy, steps"
+    assert why in said
+    assert progress(site).problem == why
+    assert f"s: {why}, so no more are sent" in site.hpcsweep("advance", "s")
+    assert len(site.plans()) == 1
+    said = site.hpcsweep("submit", site.manifest(of_two), "--wait")
+    assert "8 complete of 8; 4 of 4 trials, best energy" in said
+    assert len((site.root / "calls").read_text().splitlines()) == 8
+    energies = [row["energy"] for row in rows(site)]
+    means = [(one + other) / 2 for one, other in zip(energies[::2], energies[1::2], strict=True)]
+    assert progress(site).best == pytest.approx(min(means))
+    assert progress(site).best_case == 2 * means.index(min(means))
+
+
+def test_a_sampler_that_raises_is_said_and_the_search_goes_on_with_another(site: Site) -> None:
+    (site.root / "t.py").write_text(TARGET.replace("x > 6", "False"))
+    (site.root / "own.py").write_text(
+        "import optuna\nfrom pathlib import Path\n"
+        "class Sampler(optuna.samplers.RandomSampler):\n"
+        "    def sample_independent(self, study, *more):\n"
+        "        if (Path(__file__).parent / 'bad').exists():\n"
+        "            raise RuntimeError('no idea')\n"
+        "        return super().sample_independent(study, *more)\n"
+    )
+    own = MANIFEST.replace("batch: 4", "batch: 4, sampler: own.py:Sampler")
+    (site.root / "bad").touch()
+    said = site.hpcsweep("submit", site.manifest(own), code=4)
+    assert "search.sampler, own.py:Sampler: the sampler raised RuntimeError: no idea" in said
+    assert not (site.root / "outputs/s/submissions").exists()
+    (site.root / "bad").unlink()
+    site.hpcsweep("submit", site.manifest(f"{own}canary: 0\n"))
+    (site.root / "bad").touch()
+    closing = site.root / "outputs/s/logs/0001/closing-0.log"
+    wait_until(
+        lambda: (closing.exists() and "no idea" in closing.read_text()) or len(site.plans()) > 1,
+        90,
+        "a closing job that fails",
+    )
+    (site.root / "bad").unlink()
+    assert "cases in" in site.hpcsweep("advance", "s")
+    wait_over(site, 8)
+    assert len((site.root / "calls").read_text().splitlines()) == 8
