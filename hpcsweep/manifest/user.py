@@ -133,7 +133,7 @@ def resolve(
 
 
 def _source(
-    raw: Mapping[str, Any], root: Path, expand: Expand | None, mistakes: Mistakes
+    raw: dict[str, Any], root: Path, expand: Expand | None, mistakes: Mistakes
 ) -> source_spec.Spec:
     """The source of a manifest's keys."""
     if "source" not in raw:
