@@ -54,7 +54,7 @@ def test_closing_jobs_ask_batch_after_batch(site: Site) -> None:
     (site.root / "t.py").write_text(TARGET)
     manifest = site.manifest(MANIFEST)
     assert "4 cases" in site.hpcsweep("plan", manifest)
-    assert "4 cases in 1 array tasks" in site.hpcsweep("submit", manifest)
+    assert "4 cases in 1 array task" in site.hpcsweep("submit", manifest)
     seen = wait_over(site, 8)
     found = rows(site)
     energies = {row["index"]: row["energy"] for row in found if row["status"] == "complete"}

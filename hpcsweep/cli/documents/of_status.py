@@ -102,6 +102,23 @@ class ReducePart(JsonObject):
     under_way: bool
 
 
+class SearchPart(JsonObject):
+    """How far the search is that finds the cases."""
+
+    objective: str
+    direction: Literal["minimize", "maximize"]
+    n: int
+    """Count of trials; the next ones count those that are cases, are over, and have a value."""
+    asked: int
+    over: int
+    valued: int
+    best: float | None
+    best_case: int | None
+    """The index of its case, with replicates of the first."""
+    problem: str
+    """Why no further trial is asked for; empty if nothing prevents it."""
+
+
 class CanaryPart(JsonObject):
     """The cases that go first."""
 
@@ -201,6 +218,7 @@ class StatusDocument(JsonObject):
     standstill: StandstillPart | None
     excluded_nodes: list[ExcludedNodePart]
     reduce: ReducePart | None
+    search: SearchPart | None
     canary: CanaryPart | None
     followers: list[str]
     """The names of the sweeps that are sent after this one."""
