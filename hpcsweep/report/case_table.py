@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpcsweep.records import Status
+from hpcsweep.state.executions import STATUSES
 from hpcsweep.tables.begun_rows import begun_batches
 from hpcsweep.tables.collect import OpenSweep
 
@@ -67,7 +68,6 @@ class CaseTable:
         return [column for column in self.columns if column.role in roles]
 
 
-STATUSES = tuple(Status)
 _STATUS_CODES = {status.value: code for code, status in enumerate(STATUSES)}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep.redact import redact
-from hpcsweep.report import overview, results
+from hpcsweep.report import overview, resources, results, run, sensitivity
 from hpcsweep.report.source import ReportSource
 from hpcsweep.terminal_text import visible
 
@@ -29,6 +29,9 @@ class Page:
 PAGES = (
     Page(name="overview", title="Overview", data=overview.data),
     Page(name="results", title="Results", data=results.data),
+    Page(name="sensitivity", title="Sensitivity", data=sensitivity.data),
+    Page(name="run", title="Run", data=run.data),
+    Page(name="resources", title="Resources", data=resources.data),
 )
 
 

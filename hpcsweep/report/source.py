@@ -9,13 +9,18 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from hpcsweep.cluster.base import Cluster
+from hpcsweep.indexset import IndexSet
 from hpcsweep.report.case_table import CaseTable, read_cases
 from hpcsweep.settings import Settings
-from hpcsweep.state.efficiency import Efficiency, efficiency
+from hpcsweep.state.efficiency import Efficiency, resource_uses
+from hpcsweep.state.executions import Executions, read_executions, repeated_cases
 from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.collect import OpenSweep, opened
+
+# Cases with several attempts of which each attempt is read.
+REPEATED_MAX = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +36,28 @@ class ReportSource:
     @cached_property
     def efficiency(self) -> Efficiency:
         """What its tasks asked for, and its cases used."""
-        return efficiency(self.sweep)
+        uses = resource_uses(self.sweep, self.executions)
+        return Efficiency(name=self.sweep.name, uses=uses)
 
     @cached_property
     def cases(self) -> CaseTable:
         """The cases that were begun, column by column."""
         return read_cases(self.open_sweep)
+
+    @cached_property
+    def executions(self) -> Executions:
+        """The attempts that began; of `repeated_read` all of them, of other cases the last one."""
+        return read_executions(self.open_sweep.sweep_index, self.repeated_read)
+
+    @cached_property
+    def repeated(self) -> IndexSet:
+        """The cases with several attempts."""
+        return repeated_cases(self.open_sweep.sweep_index)
+
+    @property
+    def repeated_read(self) -> IndexSet:
+        """Those of them whose earlier attempts are read."""
+        return self.repeated.slice(0, min(REPEATED_MAX, self.repeated.count))
 
 
 @contextmanager

@@ -125,9 +125,9 @@ _STATUS_CODES = {status.value: code for code, status in enumerate(STATUSES)}
 _REASON_CODES = {reason and reason.value: code for code, reason in enumerate(REASONS)}
 
 
-def read_executions(sweep_index: SweepIndex) -> Executions:
-    """All executions of a sweep."""
-    reader = ExecutionReader(repeated_cases(sweep_index))
+def read_executions(sweep_index: SweepIndex, repeated: IndexSet | None = None) -> Executions:
+    """All executions of a sweep; of `repeated` cases alone, if given, the earlier ones as well."""
+    reader = ExecutionReader(repeated_cases(sweep_index) if repeated is None else repeated)
     pages = sweep_index.columns(COLUMNS)
     while True:
         with gc_paused():

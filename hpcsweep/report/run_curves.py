@@ -1,0 +1,47 @@
+"""How many cases ran, and waited, over time. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hpcsweep.state.executions import Floats
+
+# The steps of a curve; of one with more, that many moments at equal distances are kept.
+STEPS_MAX = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """A count that changes in steps: from each time on it has that value."""
+
+    times: list[float]
+    values: list[int]
+    # The largest value, wherever it was.
+    peak: int
+
+
+def step_curve(starts: Floats, ends: Floats, steps: int = STEPS_MAX) -> Curve:
+    """How many intervals are open at each time; `ends` are not before `starts`, and may be inf."""
+    begins = np.sort(starts)
+    stops = np.sort(ends[np.isfinite(ends)])
+    if not len(begins):
+        return Curve(times=[], values=[], peak=0)
+    times = np.unique(np.concatenate([begins, stops]))
+    values = _open_at(times, begins, stops)
+    peak = int(values.max())
+    if len(times) > steps:
+        at = np.linspace(times[0], times[-1], steps - 1)
+        # The moment of the peak stays.
+        times = np.unique(np.append(at, times[values.argmax()]))
+        values = _open_at(times, begins, stops)
+    changes = np.append(True, values[1:] != values[:-1])
+    changes[-1] = True
+    return Curve(times=times[changes].tolist(), values=values[changes].tolist(), peak=peak)
+
+
+def _open_at(times: Floats, begins: Floats, stops: Floats) -> npt.NDArray[np.int64]:
+    begun = np.searchsorted(begins, times, side="right")
+    return np.asarray(begun - np.searchsorted(stops, times, side="right"), dtype=np.int64)

@@ -1,0 +1,89 @@
+"""The pages Sensitivity, Run and Resources of a report, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from hpcsweep.cli import main
+from hpcsweep.records import Resources
+from hpcsweep.sources import grid
+from tests.support.browser import Browser, browser
+from tests.support.fixtures import require_browser
+from tests.support.past_runs import PastRun, write_past
+from tests.support.sweeps import MadeSweep
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Browser]:
+    require_browser()
+    with browser() as one:
+        yield one
+
+
+def report_of(root: Path, *runs: PastRun) -> Path:
+    """The report of a grid of 24 cases that ran like this."""
+    source = grid(omega=[0.001, 0.1, 10.0], n=[1, 2, 3, 4], method=["euler", HOSTILE])
+    options = {"mem": "8G", "time": "01:00:00"}
+    made = MadeSweep(root, source, resources=Resources(options=options))
+    made.plan(chunk_size=4)
+    write_past(made, runs)
+    done = CliRunner().invoke(main, ["report", str(made.path)])
+    assert done.exit_code == 0, done.output
+    return made.path / "report.html"
+
+
+def test_figures_have_marks_and_nothing_is_said_on_the_console(
+    tmp_path: Path, page: Browser
+) -> None:
+    runs = [
+        PastRun(
+            index=at,
+            begin=10 * at,
+            end=10 * at + 12,
+            host=f"n{at % 3}{HOSTILE}",
+            chunk=at // 4,
+            reason="error" if at < 8 and at % 2 else None,
+            error="diverges",
+            metrics={HOSTILE: at % 5, "steps": at // 8},
+        )
+        for at in range(24)
+    ]
+    runs[0] = PastRun(index=0, begin=0, end=5, reason="node_fail")
+    runs.append(PastRun(index=0, begin=9, end=30, restart=1, metrics={"steps": 0, HOSTILE: 1}))
+    path = report_of(tmp_path, *runs)
+    page.open(path, "sensitivity", width=800, dark=True)
+    figures = page.figures(3)
+    assert min(figures.values()) >= 6, figures
+    assert "4 of 24 cases that ended failed: 16.7 %" in page.text()
+    page.run("document.querySelector('select').value = 'steps'")
+    page.run("document.querySelector('select').dispatchEvent(new Event('change'))")
+    assert "Share of the variance of steps" in page.text()
+    page.open(path, "run")
+    figures = page.figures(2)
+    assert figures["Which node ran which case when"] == 25
+    assert "1 case had several attempts" in page.text()
+    assert "node fail" in page.text()
+    page.open(path, "resources", width=380)
+    figures = page.figures(3)
+    assert min(figures.values()) >= 2, figures
+    assert "mem: " in page.text()
+    assert page.run("return document.querySelectorAll('img').length") == 0
+    assert page.problems() == []
+
+
+def test_pages_of_a_sweep_that_has_not_begun_say_so(tmp_path: Path, page: Browser) -> None:
+    path = report_of(tmp_path)
+    for name, text in (
+        ("sensitivity", "No case is complete yet"),
+        ("run", "No case has begun yet"),
+        ("resources", "No attempt has ended yet"),
+    ):
+        page.open(path, name)
+        assert text in page.text()
+    assert page.problems() == []
