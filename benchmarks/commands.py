@@ -32,6 +32,11 @@ def main() -> None:
             "completion of a command": (START_S, [], _asked("hpcsweep st")),
             "completion of an option": (START_S, [], _asked("hpcsweep submit --re")),
             "completion of a sweep": (START_S, [], _asked(f"hpcsweep status {outputs} n")),
+            "completion of a column": (
+                START_S,
+                [],
+                _asked(f"hpcsweep collect {outputs} noop --where i"),
+            ),
             "completion of a cluster": (START_S, [], _asked("hpcsweep submit --cluster e")),
             "`status` of a small sweep": (STATUS_S, ["status", outputs, "noop"], {}),
         }

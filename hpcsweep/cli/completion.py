@@ -6,6 +6,7 @@ completes nothing and prints nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from hpcsweep.records import Status
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+_LAST_WORD = re.compile(r"[\w.]*$")
 # The kinds of `cluster.registry`, which is too slow to import here.
 CLUSTERS = ("auto", "slurm", "emulated", "submitit:local", "submitit:slurm")
 
@@ -53,6 +55,26 @@ def statuses(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[s
     """The last status of a list with commas."""
     before, comma, last = incomplete.rpartition(",")
     return [before + comma + status for status in _matching(map(str, Status), last)]
+
+
+def columns(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The last column of a list, a condition or a pivot, of the sweep that is named before it."""
+    start = _LAST_WORD.search(incomplete)
+    before, last = (incomplete[: start.start()], start[0]) if start else (incomplete, "")
+    return [before + name for name in _matching(_columns_of(ctx), last)]
+
+
+def _columns_of(ctx: click.Context) -> list[str]:
+    from hpcsweep.sweepdir.locate import locate
+    from hpcsweep.tables.column_names import known_names
+
+    # click leaves the arguments there, since the option that is completed has no value yet.
+    if not ctx.args:
+        return []
+    with suppress(HpcsweepError):
+        context = load_context(ctx.params.get("profile"), (), ctx.params.get("outputs"))
+        return known_names(locate(ctx.args[0], context.settings.outputs))
+    return []
 
 
 def _matching(names: Iterable[str], incomplete: str) -> list[str]:

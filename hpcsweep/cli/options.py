@@ -136,6 +136,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--where",
             metavar="CONDITION",
             help="Only the cases for which this holds: 'omega < 3'.",
+            shell_complete=completion.columns,
         ),
         click.option(
             "--cases",

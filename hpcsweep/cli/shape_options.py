@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hpcsweep.cli import completion
 from hpcsweep.cli.options import words
 
 
@@ -36,6 +37,7 @@ def shape_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--pivot",
             metavar="ROWS,COLUMNS:CELL",
             help="A table of one value over two params: 'omega,dt:energy'.",
+            shell_complete=completion.columns,
         ),
         click.option(
             "--stats",
@@ -46,11 +48,13 @@ def shape_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--group-by",
             metavar="COLUMN[,…]",
             help="Means of the complete cases that have the same values here.",
+            shell_complete=completion.columns,
         ),
         click.option(
             "--mean-over",
             metavar="PARAM[,…]",
             help="Means of the complete cases that differ only here: 'replicate'.",
+            shell_complete=completion.columns,
         ),
     ):
         with_shape = option(with_shape)

@@ -17,9 +17,9 @@ from hpcsweep.project.idle import Notify, resting_sweep
 from hpcsweep.settings import Settings
 from hpcsweep.state.overview import overview_of
 from hpcsweep.state.reduced import reduce_of
-from hpcsweep.store.ingest import INDEX_NAME, fresh_index
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.archive import BLOCK, FORMAT, HEAD, HEAD_SIZE, INDEX
-from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+from hpcsweep.sweepdir.directory import INDEX_NAME, MARKER, SweepDirectory
 from hpcsweep.sweepdir.removed import removed_name
 
 

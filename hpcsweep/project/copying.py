@@ -29,8 +29,7 @@ from hpcsweep.files import (
 from hpcsweep.project.idle import Notify, resting_sweep
 from hpcsweep.settings import Settings
 from hpcsweep.state.cluster_memory import FILE
-from hpcsweep.store.ingest import INDEX_NAME
-from hpcsweep.sweepdir.directory import CLAIMS, MARKER, SweepDirectory
+from hpcsweep.sweepdir.directory import CLAIMS, INDEX_NAME, MARKER, SweepDirectory
 from hpcsweep.sweepdir.removed import removed_path
 
 # What a copy makes again: the lock, the index, what the cluster last said; and what it gets last.

@@ -35,11 +35,10 @@ from hpcsweep.store.location import locate_database
 from hpcsweep.store.record_mapper import PendingBatch, RecordMapper
 from hpcsweep.store.record_rows import json_text, submission_row
 from hpcsweep.store.upsert import RowBatch
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
 
 _log = logging.getLogger(__name__)
 
-INDEX_NAME = "store.sqlite3"
 # Records, possibly of several journals, per transaction: more, and their rows take too much memory;
 # fewer, and each page of the indexes is written more often.
 BATCH_RECORDS = 50_000

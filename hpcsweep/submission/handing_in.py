@@ -31,7 +31,7 @@ from hpcsweep.records import Part
 from hpcsweep.settings import Settings
 from hpcsweep.state.standstill import by_hand
 from hpcsweep.store.filesystem import is_local
-from hpcsweep.store.ingest import INDEX_NAME, fresh_index
+from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.location import SQLITE
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, is_requeued, script_for
 from hpcsweep.submission.breaker import stop_rules
@@ -41,6 +41,7 @@ from hpcsweep.submission.limits import calls_on
 from hpcsweep.submission.preflight import Checked
 from hpcsweep.submission.sweep_lock import SweepLock
 from hpcsweep.sweepdir.directory import (
+    INDEX_NAME,
     ClosingFact,
     FactKind,
     IntentFact,

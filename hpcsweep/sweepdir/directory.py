@@ -48,8 +48,10 @@ MARKER = "sweep.json"
 LOCAL_SUFFIX = ".local"
 # Held by the process that changes the sweep.
 CLAIMS = ".claims"
+# The sweep index where the store is SQLite.
+INDEX_NAME = "store.sqlite3"
 # Entries that commands may leave in a directory where the first submit could not begin.
-_LEFTOVERS = {CLAIMS, "store.sqlite3", "store.sqlite3-journal", "cluster.json", ".cluster.lock"}
+_LEFTOVERS = {CLAIMS, INDEX_NAME, f"{INDEX_NAME}-journal", "cluster.json", ".cluster.lock"}
 _PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel|closing)\.json", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MARKER = schema(

@@ -11,7 +11,8 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import Keys, parse_documents
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.tables.batches import TableBatch, batched_rows, values_at
-from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow
+from hpcsweep.tables.column_names import FIRST, LAST
+from hpcsweep.tables.columns import TableColumns, TableRow
 
 # The column of the index where a table's column has another name.
 _SQL_NAMES = {"index": "idx"}

@@ -17,7 +17,8 @@ from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.store import SweepIndex
 from hpcsweep.tables.batches import ROWS_AT_ONCE, TableBatch, TableRows
 from hpcsweep.tables.begun_rows import begun_batches, merged_batches
-from hpcsweep.tables.columns import INPUTS_CHANGED, STALE, TableColumns, TableRow, fields, flatten
+from hpcsweep.tables.column_names import INPUTS_CHANGED, STALE, flatten
+from hpcsweep.tables.columns import TableColumns, TableRow, fields
 from hpcsweep.tables.named_cases import refuse_too_many
 from hpcsweep.tables.sorting import RowOrder, batches_in_order, sorted_indices
 from hpcsweep.tables.sql_columns import names_index, orderable

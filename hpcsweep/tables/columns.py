@@ -10,29 +10,8 @@ from typing import Any
 from hpcsweep.conditions.names import unknown_name
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import ColumnKinds, Keys, Kinds, learn, parse_documents
+from hpcsweep.tables.column_names import FIRST, LAST, ON_DEMAND, flatten
 from hpcsweep.tables.sql_columns import SqlColumn, stale_column
-
-# Columns before the params and after the metrics, with the kind of their values.
-FIRST = {"index": "int", "case_id": "str", "replicate": "int", "status": "str", "reason": "str"}
-LAST = {
-    "seed": "str",
-    "started": "str",
-    "ended": "str",
-    "wall_seconds": "float",
-    "cpu_seconds": "float",
-    "max_rss_bytes": "int",
-    "host": "str",
-    "job_id": "str",
-    "run_dir": "str",
-    "code_digest": "str",
-    "error": "str",
-}
-
-# Columns that are there if they are named: whether a case is complete and was computed with other
-# code than is there now, and whether its inputs have changed since.
-STALE = "stale"
-INPUTS_CHANGED = "inputs_changed"
-ON_DEMAND = {STALE: "bool", INPUTS_CHANGED: "bool"}
 
 TableRow = dict[str, Any]
 # Cases without a row in memory at once.
@@ -64,17 +43,6 @@ class TableColumns:
     def row_names(self) -> list[str]:
         """The columns of a row that is a dict: the default and the selected ones."""
         return list(dict.fromkeys([*self.default_names, *self.names]))
-
-
-def flatten(value: Mapping[str, Any], above: Keys = ()) -> dict[Keys, Any]:
-    """Flatten nested mappings to values by their keys; lists stay lists."""
-    flat: dict[Keys, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, Mapping) and item:
-            flat |= flatten(item, (*above, name))
-        else:
-            flat[(*above, name)] = item
-    return flat
 
 
 def all_columns(

@@ -17,7 +17,8 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables import attempts
 from hpcsweep.tables.batches import TableBatch, TableRows, batches_of
 from hpcsweep.tables.collect import Collected, OpenSweep, TableAndRows, answer, in_shape, opened
-from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow, all_columns, named
+from hpcsweep.tables.column_names import FIRST, LAST
+from hpcsweep.tables.columns import TableColumns, TableRow, all_columns, named
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.sorting import merged_rows
 

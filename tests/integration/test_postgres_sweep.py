@@ -18,6 +18,7 @@ from hpcsweep.sources import grid
 from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.submit import submit
+from hpcsweep.sweepdir.directory import INDEX_NAME
 from hpcsweep.sweepdir.plan import WorkerRules
 from tests.support.postgres import Place, database, postgres
 from tests.support.sweeps import MadeSweep
@@ -73,7 +74,7 @@ def test_on_a_network_file_system_tasks_write_postgresql_alone(
         done = submitted(tmp_path / name, store)
         assert rules(done)["ingest"] == (store != "sqlite")
         # The first reading command makes the table: a task must not (invariant 25).
-        assert not (done.sweep.path / ingest.INDEX_NAME).exists()
+        assert not (done.sweep.path / INDEX_NAME).exists()
 
 
 @pytest.mark.usefixtures("shared")
@@ -97,7 +98,7 @@ def test_a_tasks_own_ingest(
             query = "SELECT count(*) FROM places p JOIN cases c USING (sweep, case_id)"
             assert database.execute(query) == [(2,)]
         else:
-            counts[store] = SweepIndex(made.path / ingest.INDEX_NAME, made.directory.key).counts()
+            counts[store] = SweepIndex(made.path / INDEX_NAME, made.directory.key).counts()
     assert counts == {"sqlite": {}}
 
 

@@ -285,6 +285,7 @@ COMMANDS: list[tuple[list[str], int, bool]] = [
     (["rm", f"no {EVIL}"], 5, True),
     (["doctor", "--cluster", "emulated", "--outputs", f"other {EVIL}"], 0, False),
     (["doctor", "--cluster", EVIL], 1, True),
+    (["completion", "bash"], 0, False),
     (["emulator", "status"], 0, False),
     (["emulator", "env"], 0, False),
     (["emulator", "status", "--dir", EVIL], 0, True),

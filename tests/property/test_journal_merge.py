@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpcsweep import ids
-from hpcsweep.store.ingest import INDEX_NAME, Ingest
+from hpcsweep.store.ingest import Ingest
+from hpcsweep.sweepdir.directory import INDEX_NAME
 from tests.support.histories import World, histories, make_world
 from tests.support.journals import Record, rank
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hpcsweep.store.column_kinds import Kinds, learn, parse_documents
 from hpcsweep.tables.batches import TableBatch, TableRows, batched_rows, values_at
 from hpcsweep.tables.begun_rows import merged_batches
-from hpcsweep.tables.columns import TableColumns, flatten
+from hpcsweep.tables.column_names import flatten
+from hpcsweep.tables.columns import TableColumns
 from hpcsweep.tables.formats import cell, csv_lines, jsonl_lines
 
 numbers = st.one_of(

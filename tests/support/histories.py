@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from hpcsweep.indexset import IndexSet
 from hpcsweep.sources import ParameterSource, grid, randint, random
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.ingest import INDEX_NAME
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
 from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
 

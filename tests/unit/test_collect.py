@@ -25,7 +25,8 @@ from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables import arrow, formats
 from hpcsweep.tables.collect import collect
-from hpcsweep.tables.columns import TableColumns, columns_of, flatten
+from hpcsweep.tables.column_names import flatten
+from hpcsweep.tables.columns import TableColumns, columns_of
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.sorting import RowOrder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -97,6 +98,8 @@ COMPLETIONS = {
     "hpcsweep submit --cluster s": ["plain,slurm", "plain,submitit:local", "plain,submitit:slurm"],
     "hpcsweep collect --status complete,fa": ["plain,complete,failed"],
     "hpcsweep validate --profile ": ["plain,night"],
+    "hpcsweep completion z": ["plain,zsh"],
+    "hpcsweep collect alpha --where om": [],
     "hpcsweep emulator sta": ["plain,start", "plain,status"],
     "hpcsweep emulator fault c": ["plain,controller_down", "plain,controller_slow", "plain,clear"],
 }
@@ -112,6 +115,70 @@ def test_a_completion_prints_no_error_of_a_broken_configuration(project: Path) -
     (project / "hpcsweep/config.yaml").write_text("profiles: [")
     assert complete("hpcsweep validate --profile ") == []
     assert complete("hpcsweep status a") == ["file,a"]
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a sweep `s` of which an index knows the metrics."""
+    root = tmp_path_factory.mktemp("columns")
+    made = MadeSweep(root, grid(omega=[1, 2], dt=[0.1]), python=ENERGY)
+    made.plan()
+    made.handed_in()
+    made.run()
+    assert CliRunner().invoke(main, ["ingest", str(made.path)]).exit_code == 0
+    return root
+
+
+ENERGY = "def run(omega, dt):\n    return {'energy': omega * dt, 'final': {'drift': 0.5}}\n"
+COLUMN_COMPLETIONS = {
+    "collect s --where ome": ["omega"],
+    "collect s --where abs(ome": ["abs(omega"],
+    "collect s --columns index,en": ["index,energy", "index,ended"],
+    "collect s --sort final.": ["final.drift"],
+    "collect s --pivot dt,ome": ["dt,omega"],
+    "collect s --pivot dt,omega:fi": ["dt,omega:final.drift"],
+    "plot s --x omega --y ener": ["energy"],
+    "retry s --where wall": ["wall_seconds"],
+    "compare s s --on d": ["dt"],
+    "collect s --where st": ["status", "started", "stale"],
+    "collect nothing --where ome": [],
+    "collect --where ome": [],
+}
+
+
+@pytest.mark.parametrize("words", COLUMN_COMPLETIONS)
+def test_a_shell_completes_columns(
+    words: str, ingested: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ingested)
+    command, _, rest = words.partition(" ")
+    found = complete(f"hpcsweep {command} --outputs . {rest}")
+    assert found == [f"plain,{name}" for name in COLUMN_COMPLETIONS[words]]
+
+
+def test_a_damaged_index_completes_params(
+    ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ingested, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "s/store.sqlite3").write_bytes(b"no database" * 100)
+    monkeypatch.chdir(tmp_path)
+    assert complete("hpcsweep collect --outputs . s --columns ome") == ["plain,omega"]
+    assert complete("hpcsweep collect --outputs . s --columns ener") == []
+
+
+def test_a_completion_of_columns_loads_no_library(ingested: Path) -> None:
+    words = f"hpcsweep collect --outputs {ingested} s --where ome"
+    asked = {"_HPCSWEEP_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "6"}
+    assert loaded([], asked) & HEAVY == set()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell(shell: str) -> None:
+    done = CliRunner().invoke(main, ["completion", shell])
+    assert done.exit_code == 0
+    assert f"_HPCSWEEP_COMPLETE={shell}_complete" in done.output
+    if program := shutil.which(shell):
+        subprocess.run([program, "-n"], input=done.output, text=True, check=True)
 
 
 @pytest.mark.parametrize("words", ["hpcsweep st", "hpcsweep status ", "hpcsweep submit --re"])

@@ -285,5 +285,5 @@ def test_the_common_options_are_explained_once() -> None:
     assert set(re.findall(r"--[a-z][a-z-]*", before)) == MADE_BY_COMMON | {"--help", "--version"}
     for command in COMMANDS:
         names = {name for option in command.params for name in option.opts}
-        own = command.name in {"import", "init", "schema"} or id(command) in IN_GROUPS
+        own = command.name in {"completion", "import", "init", "schema"} or id(command) in IN_GROUPS
         assert names >= MADE_BY_COMMON or own

@@ -23,9 +23,10 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import all_journals
 from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
-from hpcsweep.store.ingest import INDEX_NAME, Ingest, fresh_index
+from hpcsweep.store.ingest import Ingest, fresh_index
 from hpcsweep.store.record_mapper import skipped_lines
 from hpcsweep.store.upsert import RowBatch
+from hpcsweep.sweepdir.directory import INDEX_NAME
 from tests.support.journals import write_journal
 from tests.support.rows import indices
 from tests.support.statements import statements

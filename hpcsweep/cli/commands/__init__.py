@@ -48,6 +48,10 @@ COMMANDS = {
     "rm": (".rm", "Remove sweeps with all of their results."),
     "ingest": (".ingest", "Bring the index up to date with the journals."),
     "doctor": (".doctor", "Check what sweeps need, here and on a compute node."),
+    "completion": (
+        ".completion",
+        "Print the script by which a shell completes the command line.",
+    ),
     "db": (".db", "A PostgreSQL of your own, here or on a compute node, for sweep indexes."),
     "emulator": (".emulator", "A Slurm on this machine, in a directory: for tests and laptops."),
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpcsweep.cli import completion
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, selection_options, sweeps_argument, words
@@ -28,9 +29,17 @@ if TYPE_CHECKING:
 )
 @sweeps_argument
 @selection_options
-@click.option("--columns", metavar="NAME[,…]", help="These columns, in this order.")
 @click.option(
-    "--sort", metavar="COLUMN[,…]", help="In the order of these columns, smallest values first."
+    "--columns",
+    metavar="NAME[,…]",
+    help="These columns, in this order.",
+    shell_complete=completion.columns,
+)
+@click.option(
+    "--sort",
+    metavar="COLUMN[,…]",
+    help="In the order of these columns, smallest values first.",
+    shell_complete=completion.columns,
 )
 @click.option("--desc", is_flag=True, help="With --sort: largest values first.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The first N rows alone.")

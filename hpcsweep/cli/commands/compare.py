@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     default="params",
     show_default=True,
     metavar="params|COLUMN[,…]",
+    shell_complete=completion.columns,
     help="What cases have in common that are compared: all params, or these columns.",
 )
 @selection_options

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpcsweep.cli import completion
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument, words
 
 if TYPE_CHECKING:
     from hpcsweep.tables.selection import Selection
+
+
+def _column_option(name: str, meaning: str) -> Callable[..., Any]:
+    return click.option(name, metavar="COLUMN", help=meaning, shell_complete=completion.columns)
 
 
 @click.command(
@@ -25,11 +31,9 @@ if TYPE_CHECKING:
     ),
 )
 @sweep_argument
-@click.option("--x", metavar="COLUMN", help="What is drawn to the right; not for parallel.")
-@click.option(
-    "--y", metavar="COLUMN", help="What is drawn upwards, a number; ecdf and hist count x instead."
-)
-@click.option("--by", metavar="COLUMN", help="A line for each of its values.")
+@_column_option("--x", "What is drawn to the right; not for parallel.")
+@_column_option("--y", "What is drawn upwards, a number; ecdf and hist count x instead.")
+@_column_option("--by", "A line for each of its values.")
 @click.option(
     "--kind",
     type=click.Choice(["line", "scatter", "heat", "box", "ecdf", "hist", "parallel"]),

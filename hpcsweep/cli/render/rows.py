@@ -11,7 +11,8 @@ from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
 from hpcsweep.quantities import counted
 from hpcsweep.tables.batches import TableRows, batches_of
-from hpcsweep.tables.columns import FIRST, LAST, TableColumns, TableRow
+from hpcsweep.tables.column_names import FIRST, LAST
+from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 from hpcsweep.tables.shape import STATS
 
