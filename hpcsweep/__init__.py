@@ -40,7 +40,12 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.experiment.writer import Experiment
     from hpcsweep.logbook.logbook import Logbook
     from hpcsweep.logbook.reader import LogReader
-    from hpcsweep.records import ParamCase
+    from hpcsweep.manifest.validated import Validated
+    from hpcsweep.project.cleaning import Removable
+    from hpcsweep.records import ParamCase, Status
+    from hpcsweep.runs.check import FileCheck
+    from hpcsweep.runs.files import CaseFile
+    from hpcsweep.runs.logs import CaseLogs
     from hpcsweep.several_sweeps import collect
     from hpcsweep.sources import (
         Choice,
@@ -91,14 +96,24 @@ if TYPE_CHECKING:
         weighted_choice,
         zip_,
     )
+    from hpcsweep.state.efficiency import Efficiency
+    from hpcsweep.state.overview import Overview
     from hpcsweep.state.summary import Summary
+    from hpcsweep.submission.doctor import Finding
+    from hpcsweep.submission.local_run import LocalRun
+    from hpcsweep.submission.planning import Planned
+    from hpcsweep.submission.request import Submitted
     from hpcsweep.sweep import Sweep
     from hpcsweep.sweep.whole import list_sweeps
+    from hpcsweep.tables.compare import SweepComparison
+    from hpcsweep.tables.sweep_figure import Figure
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Base",
+    "CaseFile",
+    "CaseLogs",
     "CasesFailed",
     "Choice",
     "ClusterError",
@@ -109,15 +124,20 @@ __all__ = [
     "Damaged",
     "DesignSource",
     "Distribution",
+    "Efficiency",
     "Experiment",
     "ExperimentReader",
     "ExtraMissing",
+    "Figure",
+    "FileCheck",
+    "Finding",
     "GridSource",
     "HpcsweepError",
     "IdentityError",
     "Incomplete",
     "InputError",
     "JournalError",
+    "LocalRun",
     "LogNormal",
     "LogReader",
     "LogUniform",
@@ -127,29 +147,36 @@ __all__ = [
     "ManualSource",
     "Mapped",
     "Normal",
+    "Overview",
     "ParamCase",
     "ParameterSource",
     "PartRefused",
+    "Planned",
     "Preempted",
     "QUniform",
     "RandInt",
     "RandomSource",
+    "Removable",
     "ResultMissing",
     "RunExists",
     "RunMissing",
     "SeedBundle",
     "SeedPlan",
     "SourceError",
+    "Status",
     "Store",
     "StoreError",
+    "Submitted",
     "Summary",
     "Sweep",
     "SweepBusy",
+    "SweepComparison",
     "SweepError",
     "TableSource",
     "TargetError",
     "TruncatedNormal",
     "Uniform",
+    "Validated",
     "WeightedChoice",
     "__version__",
     "arange",
@@ -186,15 +213,29 @@ __all__ = [
 
 _HOMES = {
     "Base": "hpcsweep.cache",
+    "CaseFile": "hpcsweep.runs.files",
+    "CaseLogs": "hpcsweep.runs.logs",
+    "Efficiency": "hpcsweep.state.efficiency",
     "Experiment": "hpcsweep.logbook.experiment.writer",
     "ExperimentReader": "hpcsweep.logbook.experiment.reader",
+    "Figure": "hpcsweep.tables.sweep_figure",
+    "FileCheck": "hpcsweep.runs.check",
+    "Finding": "hpcsweep.submission.doctor",
+    "LocalRun": "hpcsweep.submission.local_run",
     "LogReader": "hpcsweep.logbook.reader",
     "Logbook": "hpcsweep.logbook",
     "Mapped": "hpcsweep.cache",
+    "Overview": "hpcsweep.state.overview",
     "ParamCase": "hpcsweep.records",
+    "Planned": "hpcsweep.submission.planning",
+    "Removable": "hpcsweep.project.cleaning",
+    "Status": "hpcsweep.records",
     "Store": "hpcsweep.cache",
+    "Submitted": "hpcsweep.submission.request",
     "Summary": "hpcsweep.state.summary",
     "Sweep": "hpcsweep.sweep",
+    "SweepComparison": "hpcsweep.tables.compare",
+    "Validated": "hpcsweep.manifest.validated",
     "collect": "hpcsweep.several_sweeps",
     "expand_grid": "hpcsweep.cache",
     "list_sweeps": "hpcsweep.sweep.whole",

@@ -31,6 +31,13 @@ class HpcsweepError(Exception):
     """Base of all: *what* happened, *where* (file, line, key) and *what next*.
 
     `transient` means that the same call may succeed later.
+
+    Examples:
+        >>> try:
+        ...     hs.Sweep("never-submitted")
+        ... except hs.HpcsweepError as error:
+        ...     print(type(error).__name__, error.exit_code, error.transient)
+        SweepError 5 False
     """
 
     exit_code = 1
@@ -48,21 +55,47 @@ class HpcsweepError(Exception):
 
 
 class InputError(HpcsweepError, ValueError):
-    """Input that cannot be used."""
+    """Input that cannot be used.
+
+    Examples:
+        >>> sweep.query("enrgy < 1")
+        Traceback (most recent call last):
+        hpcsweep.errors.InputError: ...'enrgy' is not a column...
+    """
 
     exit_code = 3
 
 
 class IdentityError(InputError):
-    """A value that cannot be part of a case's identity; gives its path."""
+    """A value that cannot be part of a case's identity; gives its path.
+
+    Examples:
+        >>> hs.grid(omega=[float("nan")])
+        Traceback (most recent call last):
+        hpcsweep.errors.IdentityError: ...nan has no JSON form...
+    """
 
 
 class SourceError(InputError):
-    """An invalid parameter source or distribution."""
+    """An invalid parameter source or distribution.
+
+    Examples:
+        >>> hs.grid(omega=[1, 1.0])
+        Traceback (most recent call last):
+        hpcsweep.errors.SourceError: ...the values at 0 and 1 are the same: 1 and 1.0...
+    """
 
 
 class ManifestError(InputError):
-    """An invalid manifest; `mistakes` has one line for each mistake."""
+    """An invalid manifest; `mistakes` has one line for each mistake.
+
+    Examples:
+        >>> try:
+        ...     hs.Sweep("s", hs.grid(x=[1]), target="math:sqrt", chunk=-1)
+        ... except hs.ManifestError as error:
+        ...     print(len(error.mistakes))
+        1
+    """
 
     def __init__(
         self, what: str, *, where: str = "", next_step: str = "", mistakes: tuple[str, ...] = ()
@@ -75,13 +108,23 @@ class ManifestError(InputError):
 
 
 class ExtraMissing(InputError, RuntimeError, ImportError):
-    """An optional library that this call needs is not installed."""
+    """An optional library that this call needs is not installed.
+
+    Examples:
+        >>> issubclass(hs.ExtraMissing, hs.InputError), hs.ExtraMissing.exit_code
+        (True, 3)
+    """
 
 
 class TargetError(HpcsweepError):
     """The target or a setup line would fail in every task.
 
     `lacks_module` means that its interpreter does not have a module that it imports.
+
+    Examples:
+        >>> hs.Sweep("s", hs.grid(x=[1]), target="model.py:nothing", cluster="emulated").submit()
+        Traceback (most recent call last):
+        hpcsweep.errors.TargetError: ...
     """
 
     exit_code = 4
@@ -89,49 +132,104 @@ class TargetError(HpcsweepError):
 
 
 class ResultMissing(TargetError, RuntimeError, FileNotFoundError):
-    """A runner wrote no result, or the file to register is missing; or it is empty."""
+    """A runner wrote no result, or the file to register is missing; or it is empty.
+
+    Examples:
+        >>> issubclass(hs.ResultMissing, FileNotFoundError), hs.ResultMissing.exit_code
+        (True, 4)
+    """
 
 
 class SweepError(HpcsweepError):
-    """The sweep directory cannot be used as requested."""
+    """The sweep directory cannot be used as requested.
+
+    Examples:
+        >>> hs.Sweep("never-submitted")
+        Traceback (most recent call last):
+        hpcsweep.errors.SweepError: ...there is no sweep 'never-submitted'...
+    """
 
     exit_code = 5
 
 
 class SweepBusy(SweepError):
-    """Another submit is working in the sweep directory."""
+    """Another submit is working in the sweep directory.
+
+    Examples:
+        >>> hs.SweepBusy.exit_code, hs.SweepBusy.transient
+        (5, True)
+    """
 
     transient = True
 
 
 class JournalError(SweepError):
-    """A journal cannot be opened, read or written."""
+    """A journal cannot be opened, read or written.
+
+    Examples:
+        >>> issubclass(hs.JournalError, hs.SweepError)
+        True
+    """
 
 
 class Damaged(SweepError):
-    """A file of the sweep is missing, or differs from what was written."""
+    """A file of the sweep is missing, or differs from what was written.
+
+    Examples:
+        >>> issubclass(hs.Damaged, hs.SweepError)
+        True
+    """
 
 
 class RunExists(SweepError, FileExistsError):
-    """A run directory of this name already exists."""
+    """A run directory of this name already exists.
+
+    Examples:
+        >>> with hs.Logbook("taken") as log:
+        ...     pass
+        >>> hs.Logbook("taken")
+        Traceback (most recent call last):
+        hpcsweep.errors.RunExists: ...
+    """
 
 
 class RunMissing(SweepError, FileNotFoundError):
-    """A run, or a file of a run, does not exist."""
+    """A run, or a file of a run, does not exist.
+
+    Examples:
+        >>> hs.LogReader("outputs/log_none")
+        Traceback (most recent call last):
+        hpcsweep.errors.RunMissing: ...
+    """
 
 
 class ClusterError(HpcsweepError):
-    """The cluster refused, or it is not the recorded one."""
+    """The cluster refused, or it is not the recorded one.
+
+    Examples:
+        >>> hs.ClusterError.exit_code, hs.ClusterError.transient
+        (6, False)
+    """
 
     exit_code = 6
 
 
 class PartRefused(ClusterError):
-    """A part of a submission was refused; earlier parts were accepted and continue."""
+    """A part of a submission was refused; earlier parts were accepted and continue.
+
+    Examples:
+        >>> issubclass(hs.PartRefused, hs.ClusterError)
+        True
+    """
 
 
 class ClusterUnavailable(ClusterError):
-    """The cluster could not be asked: nothing is known, and no state may be derived from it."""
+    """The cluster could not be asked: nothing is known, and no state may be derived from it.
+
+    Examples:
+        >>> hs.ClusterUnavailable.exit_code, hs.ClusterUnavailable.transient
+        (7, True)
+    """
 
     exit_code = 7
     transient = True
@@ -141,6 +239,10 @@ class StoreError(HpcsweepError):
     """The database could not be read or written.
 
     `damaged` means that a rebuild from the journals is the remedy.
+
+    Examples:
+        >>> hs.StoreError.exit_code, hs.StoreError.transient
+        (8, False)
     """
 
     exit_code = 8
@@ -151,11 +253,21 @@ class Preempted(HpcsweepError):
     """The task of this case has to end, and the case has just saved its state.
 
     Let it pass: the next attempt of the case continues from that state.
+
+    Examples:
+        >>> issubclass(hs.Preempted, hs.HpcsweepError)
+        True
     """
 
 
 class Incomplete(HpcsweepError):
-    """Waiting ended before every case was complete."""
+    """Waiting ended before every case was complete.
+
+    Examples:
+        >>> sweep.wait()
+        Traceback (most recent call last):
+        hpcsweep.errors.Incomplete: ...not every case is complete: 2 complete, 1 failed of 3...
+    """
 
     exit_code = 9
 
@@ -165,6 +277,11 @@ class CasesFailed(Incomplete):
 
     `records` has the record of each case in input order, None for a failed one; `failures` the
     exceptions by position. The exceptions are also the cause of this error, as a group.
+
+    Examples:
+        >>> error = hs.CasesFailed("1 of 2 failed", failures={0: ValueError("no such frequency")})
+        >>> error.failures
+        {0: ValueError('no such frequency')}
     """
 
     def __init__(

@@ -29,7 +29,12 @@ RERUNS = ("stale", "failed", "lost", "all")
 
 
 class Status(str, Enum):
-    """The state of a case. `unknown` means that it could not be asked, never failed or complete."""
+    """The state of a case. `unknown` means that it could not be asked, never failed or complete.
+
+    Examples:
+        >>> sweep.status().counts[hs.Status.FAILED]
+        1
+    """
 
     PENDING = "pending"
     RUNNING = "running"
@@ -89,7 +94,13 @@ _FAILURES = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParamCase:
-    """One parameter set, as `source[index]` returns it."""
+    """One parameter set, as `source[index]` returns it.
+
+    Examples:
+        >>> case = hs.grid(omega=[1.0, 2.0])[1]
+        >>> isinstance(case, hs.ParamCase), case.index, case.params
+        (True, 1, {'omega': 2.0})
+    """
 
     # 0-based position in its source.
     index: int

@@ -18,6 +18,10 @@ def collect(sweeps: Sweep | str | Path | Iterable[Sweep | str | Path]) -> Severa
 
     Its `query`, `to_dataframe` and `to_arrow` have a column `sweep` before all others.
     *Raises* InputError for none, or for one that is named twice.
+
+    Examples:
+        >>> hs.collect(["swing"]).query(columns=["sweep", "omega"], limit=1)
+        [{'sweep': 'swing', 'omega': 1.0}]
     """
     if isinstance(sweeps, str | Path | Sweep):
         sweeps = [sweeps]

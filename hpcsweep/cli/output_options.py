@@ -53,18 +53,18 @@ class TableOutput:
         """Print the table, or write its file."""
         from hpcsweep.cli import streams
         from hpcsweep.cli.render.rows import print_table
-        from hpcsweep.tables import arrow, formats
+        from hpcsweep.tables import formats
+        from hpcsweep.tables.writing import table_writer
 
-        match self.form:
-            case "parquet" if self.path is not None:
-                arrow.write_parquet(columns, rows, self.path)
-            case "jsonl":
-                formats.write(formats.jsonl_lines(columns, rows), self.path, streams.document())
-            case "csv":
-                lines = formats.csv_lines(columns, rows, for_spreadsheets=self.safe_csv)
-                formats.write(lines, self.path, streams.document())
-            case _:
-                print_table(columns, rows, self.view)
+        if self.path is not None:
+            table_writer(self.path, self.form, safe_csv=self.safe_csv)(columns, rows)
+        elif self.form == "jsonl":
+            streams.document().writelines(formats.jsonl_lines(columns, rows))
+        elif self.form == "csv":
+            lines = formats.csv_lines(columns, rows, for_spreadsheets=self.safe_csv)
+            streams.document().writelines(lines)
+        else:
+            print_table(columns, rows, self.view)
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -47,6 +47,13 @@ class Logbook:
     *Raises* RunExists when the run exists and `overwrite` is false; of several processes that
     create one run, one wins. `overwrite` removes the earlier run. `capture` redirects what is
     printed in the `with` block to `stdout.txt` and `stderr.txt`; a task always does this.
+
+    Examples:
+        >>> with hs.Logbook("alone", params={"omega": 1.0}) as log:
+        ...     log.info("begins")
+        ...     log.json("metrics", {"energy": 0.5})
+        >>> hs.LogReader("outputs/log_alone").status
+        'complete'
     """
 
     # Called with the Logbook at the end of a standalone run.

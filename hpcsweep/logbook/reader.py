@@ -29,6 +29,12 @@ class LogReader:
     """One run: its metadata, params, metrics, arrays and files.
 
     *Raises* RunMissing if the directory does not exist, InputError if it is not a run.
+
+    Examples:
+        >>> with hs.Logbook("read", params={"omega": 1.0}) as log:
+        ...     log.json("metrics", {"energy": 0.5})
+        >>> hs.LogReader("outputs/log_read").metrics
+        {'energy': 0.5}
     """
 
     def __init__(self, path: str | os.PathLike[str] | FolderFiles | PackedFiles) -> None:

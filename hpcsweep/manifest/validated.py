@@ -11,7 +11,13 @@ from hpcsweep.sources import ParameterSource
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Validated:
-    """A manifest without mistakes."""
+    """A manifest without mistakes.
+
+    Examples:
+        >>> found = sweep.validate()
+        >>> isinstance(found, hs.Validated), found.name
+        (True, 'swing')
+    """
 
     name: str
     # The name of this version in plans and journals.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from hpcsweep.cluster import registry
 from hpcsweep.files import names
@@ -31,11 +32,21 @@ _UNENDED = frozenset({None, "initialized", "running"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Removable:
-    """Directories of one kind that nothing needs."""
+    """Directories of one kind that nothing needs.
+
+    Examples:
+        >>> all(isinstance(found, hs.Removable) for found in sweep.clean(dry_run=True))
+        True
+    """
 
     what: str
     paths: tuple[Path, ...]
     size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is, its paths and its size."""
+        paths = [str(path) for path in self.paths]
+        return {"what": self.what, "paths": paths, "size_bytes": self.size_bytes}
 
 
 def clean(

@@ -13,7 +13,13 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileCheck:
-    """Whether the files of complete cases are there and can be read. Counts are of cases."""
+    """Whether the files of complete cases are there and can be read. Counts are of cases.
+
+    Examples:
+        >>> found = sweep.check()
+        >>> isinstance(found, hs.FileCheck), found.text
+        (True, '2 complete cases have theirs')
+    """
 
     # Complete cases that have files, or should have.
     checked: int

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
@@ -11,6 +13,40 @@ from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.runs.find import DamageReport, has_file, kept_files
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseFile:
+    """A file of a case, in a run directory or in a pack.
+
+    Examples:
+        >>> one = next(sweep.files("artifacts/metrics.json"))
+        >>> isinstance(one, hs.CaseFile), one.index
+        (True, 0)
+    """
+
+    index: int
+    name: str
+    # All files of its run.
+    files: RunFiles
+
+    def __repr__(self) -> str:
+        return f"<CaseFile {self.name!r} of index {self.index}, {self.files.label}>"
+
+    @property
+    def path(self) -> Path | None:
+        """Its path; None if it is packed."""
+        return self.files.path(self.name)
+
+    def read(self) -> bytes:
+        """Its content. *Raises* RunMissing if it is gone."""
+        with self.files.open(self.name) as stream:
+            return stream.read()
+
+    def to_json(self) -> dict[str, Any]:
+        """Where it is."""
+        path = self.path
+        return {"index": self.index, "name": self.name, "path": None if path is None else str(path)}
 
 
 def case_files(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from hpcsweep.cluster.task_logs import task_logs
 from hpcsweep.errors import SourceError
@@ -26,7 +27,13 @@ FILES = ("log.txt", "stdout.txt", "stderr.txt")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseLogs:
-    """The log files of one case."""
+    """The log files of one case.
+
+    Examples:
+        >>> logs = sweep.logs(0)
+        >>> isinstance(logs, hs.CaseLogs), logs.state
+        (True, 'complete')
+    """
 
     index: int
     case_id: str
@@ -38,6 +45,33 @@ class CaseLogs:
     texts: Iterable[tuple[str, str]]
     # Of a complete case that used more memory than it asked for.
     memory: MemoryExcess | None = None
+
+    def __str__(self) -> str:
+        texts = [f"==> {where}\n{text}" for where, text in self.texts]
+        return f"case {self.case_id}, index {self.index}: {self.state}\n" + "".join(texts)
+
+    def __contains__(self, text: object) -> bool:
+        """Whether a text stands in them."""
+        return isinstance(text, str) and text in str(self)
+
+    def __repr__(self) -> str:
+        return f"<CaseLogs {self.index}, {self.case_id}: {self.state}>"
+
+    def read(self) -> CaseLogs:
+        """The same with all texts in memory."""
+        return replace(self, texts=tuple(self.texts))
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `logs --json`."""
+        return {
+            "schema": "hpcsweep.logs/1",
+            "index": self.index,
+            "case_id": self.case_id,
+            "state": self.state,
+            "memory_excess": self.memory.to_json() if self.memory else None,
+            "attempts": self.attempts,
+            "texts": [{"where": where, "text": text} for where, text in self.texts],
+        }
 
 
 def case_logs(sweep: SweepDirectory, indices: IndexSet, report: DamageReport) -> Iterator[CaseLogs]:

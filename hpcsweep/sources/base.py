@@ -47,6 +47,11 @@ class ParameterSource(ABC):
     `source[i]` is pure and gives fresh params each time; cases from the end have negative
     indices. No operation but iteration costs more for a longer source. What takes a source and
     gives another makes a view: no case is made for it.
+
+    Examples:
+        >>> source = hs.grid(a=[1, 2]) + hs.grid(a=[5])
+        >>> isinstance(source, hs.ParameterSource), [case.params["a"] for case in source]
+        (True, [1, 2, 5])
     """
 
     # Its keys in a manifest, and its documentation.

@@ -16,6 +16,11 @@ def branches(name: str, of: Mapping[str, ParameterSource]) -> ConcatSource:
 
     `branches("model", {"svm": grid(C=[1, 10]), "forest": grid(depth=[3, 5, 7])})` has 5 cases; a
     case has the parameters of its own branch alone. *Raises* SourceError.
+
+    Examples:
+        >>> models = hs.branches("model", {"svm": hs.grid(C=[1, 10]), "mean": hs.grid()})
+        >>> models[2].params
+        {'model': 'mean'}
     """
     if not isinstance(of, Mapping) or not of:
         raise SourceError(

@@ -349,7 +349,12 @@ class ConcatSource(Composed):
 
 
 def zip_(*sources: ParameterSource) -> ZipSource:
-    """Merge case i of all sources: `zip_(grid(x=[1, 2]), grid(y=[3, 4]))` has 2 cases."""
+    """Merge case i of all sources: `zip_(grid(x=[1, 2]), grid(y=[3, 4]))` has 2 cases.
+
+    Examples:
+        >>> hs.zip_(hs.grid(a=[1, 2]), hs.grid(b=[3, 4]))[1].params
+        {'a': 2, 'b': 4}
+    """
     return ZipSource(sources)
 
 

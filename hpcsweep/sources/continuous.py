@@ -26,7 +26,12 @@ _LEAST_PROBABILITY = 1e-290
 
 @dataclass(frozen=True)
 class Normal(Distribution):
-    """A normal float: mean + std * z, where z is the normal quantile of u + 2**-54."""
+    """A normal float: mean + std * z, where z is the normal quantile of u + 2**-54.
+
+    Examples:
+        >>> isinstance(hs.normal(0, 1), hs.Normal)
+        True
+    """
 
     mean: float
     std: float
@@ -52,7 +57,12 @@ class Normal(Distribution):
 
 @dataclass(frozen=True)
 class TruncatedNormal(Distribution):
-    """A normal float truncated to `[low, high)`; a bound of None is infinite."""
+    """A normal float truncated to `[low, high)`; a bound of None is infinite.
+
+    Examples:
+        >>> isinstance(hs.truncnormal(0, 1, -2, 2), hs.TruncatedNormal)
+        True
+    """
 
     mean: float
     std: float
@@ -102,7 +112,12 @@ class TruncatedNormal(Distribution):
 
 @dataclass(frozen=True)
 class LogNormal(Distribution):
-    """exp of a normal float; `mean` and `std` are those of the logarithm."""
+    """exp of a normal float; `mean` and `std` are those of the logarithm.
+
+    Examples:
+        >>> isinstance(hs.lognormal(0, 1), hs.LogNormal)
+        True
+    """
 
     mean: float
     std: float
@@ -132,6 +147,10 @@ class LogUniform(Distribution):
     """A float in `[low, high)` whose logarithm is uniform: low * exp(u * log(high / low)).
 
     Its relative error is below (log(high / low) + 4) * 2**-53.
+
+    Examples:
+        >>> isinstance(hs.loguniform(1e-4, 1), hs.LogUniform)
+        True
     """
 
     low: float
@@ -165,6 +184,10 @@ class LogUniformInt(Distribution):
     """An integer from `low` to `high`, both included: floor of loguniform(low, high + 1).
 
     The probability of i is log((i + 1) / i) / log((high + 1) / low), also at the ends.
+
+    Examples:
+        >>> isinstance(hs.loguniform_int(1, 1000), hs.LogUniformInt)
+        True
     """
 
     low: int
@@ -201,29 +224,56 @@ class LogUniformInt(Distribution):
 
 
 def normal(mean: float = 0.0, std: float = 1.0) -> Normal:
-    """A normally distributed float."""
+    """A normally distributed float.
+
+    Examples:
+        >>> type(hs.random({"a": hs.normal(0, 1)}, n_trials=1, seed=1)[0].params["a"])
+        <class 'float'>
+    """
     return Normal(mean, std)
 
 
 def truncnormal(
     mean: float, std: float, low: float | None = None, high: float | None = None
 ) -> TruncatedNormal:
-    """A normal float truncated to `[low, high)`; `mean` and `std` are those before truncation."""
+    """A normal float truncated to `[low, high)`; `mean` and `std` are those before truncation.
+
+    Examples:
+        >>> space = {"a": hs.truncnormal(0, 1, -2, 2)}
+        >>> -2 <= hs.random(space, n_trials=1, seed=1)[0].params["a"] <= 2
+        True
+    """
     return TruncatedNormal(mean, std, low, high)
 
 
 def lognormal(mean: float = 0.0, std: float = 1.0) -> LogNormal:
-    """A float whose logarithm is normally distributed with this mean and std."""
+    """A float whose logarithm is normally distributed with this mean and std.
+
+    Examples:
+        >>> hs.random({"a": hs.lognormal(0, 1)}, n_trials=1, seed=1)[0].params["a"] > 0
+        True
+    """
     return LogNormal(mean, std)
 
 
 def loguniform(low: float, high: float) -> LogUniform:
-    """A float in `[low, high)` whose logarithm is uniformly distributed."""
+    """A float in `[low, high)` whose logarithm is uniformly distributed.
+
+    Examples:
+        >>> 1e-4 <= hs.random({"a": hs.loguniform(1e-4, 1)}, n_trials=1, seed=1)[0].params["a"] <= 1
+        True
+    """
     return LogUniform(low, high)
 
 
 def loguniform_int(low: int, high: int) -> LogUniformInt:
-    """An integer from `low` to `high`, both included: floor of loguniform(low, high + 1)."""
+    """An integer from `low` to `high`, both included: floor of loguniform(low, high + 1).
+
+    Examples:
+        >>> space = {"a": hs.loguniform_int(1, 1000)}
+        >>> type(hs.random(space, n_trials=1, seed=1)[0].params["a"])
+        <class 'int'>
+    """
     return LogUniformInt(low, high)
 
 

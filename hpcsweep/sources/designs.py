@@ -212,7 +212,13 @@ _METHOD = KeyType(
 
 
 class DesignSource(ParameterSource):
-    """The points of a design over a space; constants take no dimension. *Raises* SourceError."""
+    """The points of a design over a space; constants take no dimension. *Raises* SourceError.
+
+    Examples:
+        >>> source = hs.design("sobol", {"a": hs.uniform(0, 1)}, n_trials=4, seed=1)
+        >>> isinstance(source, hs.DesignSource), source.n_cases
+        (True, 4)
+    """
 
     KIND = Kind(
         "points that fill the space evenly",
@@ -277,5 +283,10 @@ def design(method: str, space: Mapping[str, Any], n_trials: int, seed: int) -> D
     """Points that fill a space evenly: `design("sobol", {"x": uniform(0, 1)}, 1024, seed=1)`.
 
     Methods: sobol (best where the count is a power of two), halton, latin_hypercube.
+
+    Examples:
+        >>> source = hs.design("sobol", {"a": hs.uniform(0, 1)}, n_trials=4, seed=1)
+        >>> source.n_cases
+        4
     """
     return DesignSource(method, space, n_trials, seed)

@@ -25,6 +25,10 @@ class QUniform(Distribution):
     """One of low, low + step … as far as `high`, which may be one of them; decimal-exact.
 
     Each is the float next to what the decimals add up to.
+
+    Examples:
+        >>> isinstance(hs.quniform(0, 1, 0.25), hs.QUniform)
+        True
     """
 
     low: float
@@ -66,7 +70,12 @@ class QUniform(Distribution):
 
 @dataclass(frozen=True)
 class WeightedChoice(Distribution):
-    """One of the options, each as probable as its share of the weights, exact to 2**-53."""
+    """One of the options, each as probable as its share of the weights, exact to 2**-53.
+
+    Examples:
+        >>> isinstance(hs.weighted_choice(["a", "b"], [1, 3]), hs.WeightedChoice)
+        True
+    """
 
     options: Sequence[Any]
     weights: Sequence[float]
@@ -109,7 +118,12 @@ class WeightedChoice(Distribution):
 
 @dataclass(frozen=True)
 class Constant(Distribution):
-    """A constant."""
+    """A constant.
+
+    Examples:
+        >>> isinstance(hs.constant(5), hs.Constant)
+        True
+    """
 
     value: Any
 
@@ -129,17 +143,34 @@ class Constant(Distribution):
 
 
 def quniform(low: float, high: float, step: float) -> QUniform:
-    """A float of low, low + step, … up to `high`: `quniform(0, 1, 0.1)` has 11 values."""
+    """A float of low, low + step, … up to `high`: `quniform(0, 1, 0.1)` has 11 values.
+
+    Examples:
+        >>> space = {"a": hs.quniform(0, 1, 0.25)}
+        >>> hs.random(space, n_trials=1, seed=1)[0].params["a"] in (0.0, 0.25, 0.5, 0.75, 1.0)
+        True
+    """
     return QUniform(low, high, step)
 
 
 def weighted_choice(options: Sequence[Any], weights: Sequence[float]) -> WeightedChoice:
-    """One of the options, each with the probability of its share of the weights."""
+    """One of the options, each with the probability of its share of the weights.
+
+    Examples:
+        >>> space = {"a": hs.weighted_choice(["x", "y"], [1, 3])}
+        >>> hs.random(space, n_trials=1, seed=1)[0].params["a"] in ("x", "y")
+        True
+    """
     return WeightedChoice(options, weights)
 
 
 def constant(value: Any) -> Constant:
-    """The value itself, in a random space; a number or a text can stand there without it."""
+    """The value itself, in a random space; a number or a text can stand there without it.
+
+    Examples:
+        >>> hs.random({"a": hs.constant(5)}, n_trials=1, seed=1)[0].params
+        {'a': 5}
+    """
     return Constant(value)
 
 

@@ -29,6 +29,10 @@ class Distribution(ABC):
     """How one parameter is drawn: an immutable function from k to a plain value.
 
     Each subclass is a dataclass; its fields are the keys of its manifest dict.
+
+    Examples:
+        >>> isinstance(hs.uniform(0, 1), hs.Distribution)
+        True
     """
 
     # Whether the constructor runs the user's code.
@@ -64,7 +68,12 @@ class Distribution(ABC):
 
 @dataclass(frozen=True)
 class Uniform(Distribution):
-    """A float in `[low, high)`: low + (high - low) * u in binary64."""
+    """A float in `[low, high)`: low + (high - low) * u in binary64.
+
+    Examples:
+        >>> isinstance(hs.uniform(0, 1), hs.Uniform)
+        True
+    """
 
     low: float
     high: float
@@ -94,7 +103,12 @@ class Uniform(Distribution):
 
 @dataclass(frozen=True)
 class RandInt(Distribution):
-    """An integer from `low` to `high`, both included: low + floor(n * u) for n integers."""
+    """An integer from `low` to `high`, both included: low + floor(n * u) for n integers.
+
+    Examples:
+        >>> isinstance(hs.randint(0, 9), hs.RandInt)
+        True
+    """
 
     low: int
     high: int
@@ -129,7 +143,12 @@ class RandInt(Distribution):
 
 @dataclass(frozen=True)
 class Choice(Distribution):
-    """One of n options: option floor(n * u); an option listed twice is twice as probable."""
+    """One of n options: option floor(n * u); an option listed twice is twice as probable.
+
+    Examples:
+        >>> isinstance(hs.choice(["a", "b"]), hs.Choice)
+        True
+    """
 
     options: Sequence[Any]
 
@@ -147,17 +166,32 @@ class Choice(Distribution):
 
 
 def uniform(low: float, high: float) -> Uniform:
-    """A float in `[low, high)`."""
+    """A float in `[low, high)`.
+
+    Examples:
+        >>> 0 <= hs.random({"a": hs.uniform(0, 1)}, n_trials=1, seed=1)[0].params["a"] < 1
+        True
+    """
     return Uniform(low, high)
 
 
 def randint(low: int, high: int) -> RandInt:
-    """An integer from `low` to `high`, both included."""
+    """An integer from `low` to `high`, both included.
+
+    Examples:
+        >>> hs.random({"a": hs.randint(0, 9)}, n_trials=1, seed=1)[0].params["a"] in range(10)
+        True
+    """
     return RandInt(low, high)
 
 
 def choice(options: Sequence[Any]) -> Choice:
-    """One of the options."""
+    """One of the options.
+
+    Examples:
+        >>> hs.random({"a": hs.choice(["x", "y"])}, n_trials=1, seed=1)[0].params["a"] in ("x", "y")
+        True
+    """
     return Choice(options)
 
 

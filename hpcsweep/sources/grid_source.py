@@ -58,6 +58,11 @@ class GridSource(ParameterSource):
 
     A grid without axes has one case, `{}`. *Raises* SourceError for an axis that is not a list of
     distinct values, IdentityError for a value without a canonical form.
+
+    Examples:
+        >>> source = hs.grid(a=[1, 2], b=[3, 4])
+        >>> isinstance(source, hs.GridSource), source.n_cases
+        (True, 4)
     """
 
     KIND = Kind(
@@ -240,7 +245,12 @@ class _Members(Sequence[str]):
 
 
 def grid(**axes: Any) -> GridSource:
-    """Every combination of the values: `grid(omega=[1.0, 2.0], dt=[1e-3])`."""
+    """Every combination of the values: `grid(omega=[1.0, 2.0], dt=[1e-3])`.
+
+    Examples:
+        >>> [case.params for case in hs.grid(a=[1, 2], b=["x"])]
+        [{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'x'}]
+    """
     return GridSource(**axes)
 
 

@@ -42,6 +42,11 @@ class ManualSource(ParameterSource):
 
     *Raises* SourceError for cases that are not mappings or occur twice, IdentityError for a value
     without a canonical form.
+
+    Examples:
+        >>> source = hs.manual([{"a": 1}, {"b": 2}])
+        >>> isinstance(source, hs.ManualSource), source.n_cases
+        (True, 2)
     """
 
     KIND = Kind(
@@ -96,7 +101,12 @@ class ManualSource(ParameterSource):
 
 
 def manual(cases: Sequence[Mapping[str, Any]], tags: Sequence[str] | None = None) -> ManualSource:
-    """The given cases: `manual([{"x": 1}, {"x": 2, "y": 3}])`."""
+    """The given cases: `manual([{"x": 1}, {"x": 2, "y": 3}])`.
+
+    Examples:
+        >>> hs.manual([{"a": 1}, {"b": 2}])[1].params
+        {'b': 2}
+    """
     return ManualSource(cases, tags)
 
 

@@ -56,6 +56,11 @@ class RandomSource(ParameterSource):
     """`n_trials` independent draws; adding or removing a parameter changes no other parameter.
 
     *Raises* SourceError.
+
+    Examples:
+        >>> source = hs.random({"a": hs.uniform(0, 1)}, n_trials=4, seed=1)
+        >>> isinstance(source, hs.RandomSource), source.n_cases
+        (True, 4)
     """
 
     KIND = Kind(
@@ -126,7 +131,13 @@ class RandomSource(ParameterSource):
 
 
 def random(space: Mapping[str, Any], n_trials: int, seed: int) -> RandomSource:
-    """Independent draws: `random({"x": uniform(0, 1), "n": 5}, n_trials=100, seed=42)`."""
+    """Independent draws: `random({"x": uniform(0, 1), "n": 5}, n_trials=100, seed=42)`.
+
+    Examples:
+        >>> source = hs.random({"a": hs.uniform(0, 1)}, n_trials=4, seed=1)
+        >>> source[2] == hs.random({"a": hs.uniform(0, 1)}, n_trials=9, seed=1)[2]
+        True
+    """
     return RandomSource(space, n_trials, seed)
 
 

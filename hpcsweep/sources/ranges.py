@@ -154,7 +154,12 @@ class LogRange(Range):
 
 
 def linspace(start: float, stop: float, num: int, where: str = "linspace") -> Range:
-    """`num` evenly spaced values from `start` to `stop`, both included."""
+    """`num` evenly spaced values from `start` to `stop`, both included.
+
+    Examples:
+        >>> [case.params["a"] for case in hs.grid(a=hs.linspace(0, 1, 3))]
+        [0.0, 0.5, 1.0]
+    """
     values = _space_evenly(start, stop, num, where)
     return _with_spec(values, linspace=[start, stop, len(values)])
 
@@ -171,7 +176,12 @@ def _space_evenly(start: float, stop: float, num: int, where: str) -> LinearRang
 
 
 def arange(start: float, stop: float, step: float, where: str = "arange") -> Range:
-    """start, start + step … before `stop`; ints if all three arguments are ints."""
+    """start, start + step … before `stop`; ints if all three arguments are ints.
+
+    Examples:
+        >>> [case.params["a"] for case in hs.grid(a=hs.arange(0, 0.3, 0.1))]
+        [0.0, 0.1, 0.2]
+    """
     first, end, by = (_exact(value, f"{where}[{i}]") for i, value in enumerate((start, stop, step)))
     count = 0 if by == 0 else math.ceil((end - first) / by)
     if count < 1:
@@ -188,7 +198,12 @@ def arange(start: float, stop: float, step: float, where: str = "arange") -> Ran
 def logspace(
     start: float, stop: float, num: int, base: float = 10, where: str = "logspace"
 ) -> Range:
-    """`num` powers of `base`; their exponents are evenly spaced from `start` to `stop`."""
+    """`num` powers of `base`; their exponents are evenly spaced from `start` to `stop`.
+
+    Examples:
+        >>> [case.params["a"] for case in hs.grid(a=hs.logspace(0, 2, 3))]
+        [1.0, 10.0, 100.0]
+    """
     exact = _exact(base, f"{where}[3]")
     if exact <= 0 or exact == 1:
         raise _error(

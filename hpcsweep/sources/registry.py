@@ -84,6 +84,10 @@ def source_from_manifest_dict(
 
     `directory` holds the files of a frozen manifest.
     *Raises* SourceError; SweepError when files of a frozen manifest are missing or damaged.
+
+    Examples:
+        >>> hs.source_from_manifest_dict(hs.grid(a=[1, 2]).to_manifest_dict()).n_cases
+        2
     """
     if not isinstance(value, Mapping):
         raise SourceError(

@@ -23,6 +23,10 @@ class SeedBundle:
     """The random streams of one replicate: an independent stream for each name.
 
     A bundle with a case id has other streams than a bundle without one.
+
+    Examples:
+        >>> [isinstance(bundle, hs.SeedBundle) for bundle in hs.seeds(42, replicates=2)]
+        [True, True]
     """
 
     # Any integer.
@@ -82,7 +86,12 @@ class SeedBundle:
 
 @dataclass(frozen=True)
 class SeedPlan:
-    """A sequence of bundles, one for each replicate of a base seed."""
+    """A sequence of bundles, one for each replicate of a base seed.
+
+    Examples:
+        >>> isinstance(hs.seeds(42, replicates=3), hs.SeedPlan)
+        True
+    """
 
     # Any integer.
     base_seed: int
@@ -123,7 +132,12 @@ class SeedPlan:
 
 
 def seeds(base: int, replicates: int = 1) -> SeedPlan:
-    """The seeds of `replicates` repetitions: `for bundle in seeds(42, 5): bundle.rng("noise")`."""
+    """The seeds of `replicates` repetitions: `for bundle in seeds(42, 5): bundle.rng("noise")`.
+
+    Examples:
+        >>> len(list(hs.seeds(42, replicates=3)))
+        3
+    """
     return SeedPlan(base, replicates)
 
 

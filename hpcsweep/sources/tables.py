@@ -38,6 +38,11 @@ class TableSource(LineCases):
     All cells of a CSV column have one type, see `cells`; a command gets the text of the cell.
     *Raises* SourceError for an unreadable file or two rows of one identity, IdentityError for a
     value without canonical form; both name the row.
+
+    Examples:
+        >>> source = hs.table("cases.csv")
+        >>> isinstance(source, hs.TableSource), source[1].params
+        (True, {'a': 2, 'b': 'y'})
     """
 
     KIND = Kind(
@@ -185,5 +190,10 @@ class TableSource(LineCases):
 
 
 def table(file: str | Path, tags: Sequence[str] | None = None, **options: Any) -> TableSource:
-    """The rows of a file: `table("cases.csv")`, `table("plate.xlsx", sheet="day 2")`."""
+    """The rows of a file: `table("cases.csv")`, `table("plate.xlsx", sheet="day 2")`.
+
+    Examples:
+        >>> hs.table("cases.csv")[0].params
+        {'a': 1, 'b': 'x'}
+    """
     return TableSource(file, tags, **options)

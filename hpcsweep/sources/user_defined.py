@@ -32,6 +32,10 @@ class CustomDistribution(Distribution):
 
     `reference` names the object, or a callable that makes it from `arguments`. Whether another
     machine draws the same values depends on the arithmetic of `ppf`.
+
+    Examples:
+        >>> isinstance(hs.custom("mine:Triangle", high=2), hs.CustomDistribution)
+        True
     """
 
     runs_user_code = True
@@ -85,6 +89,11 @@ class CustomSource(ParameterSource):
     """A sequence `s` of yours: `len(s)` cases, `s[i]` the dict of parameters of case i.
 
     `reference` names it, or a callable that makes it from `arguments`. *Raises* SourceError.
+
+    Examples:
+        >>> source = hs.custom_source("mine:Squares", count=4)
+        >>> isinstance(source, hs.CustomSource), source.n_cases
+        (True, 4)
     """
 
     KIND = Kind(
@@ -156,10 +165,20 @@ def custom(reference: str, **arguments: Any) -> CustomDistribution:
     """A distribution of your own: `custom("shapes:Triangular", low=0, high=1)`.
 
     Without arguments, the reference names the object itself.
+
+    Examples:
+        >>> source = hs.random({"x": hs.custom("mine:Triangle", high=2)}, n_trials=3, seed=1)
+        >>> all(0 <= case.params["x"] <= 2 for case in source)
+        True
     """
     return CustomDistribution(reference, arguments or None)
 
 
 def custom_source(reference: str, **arguments: Any) -> CustomSource:
-    """A source of your own: `custom_source("cases:Measured", site="north")`."""
+    """A source of your own: `custom_source("cases:Measured", site="north")`.
+
+    Examples:
+        >>> hs.custom_source("mine:Squares", count=4)[3].params
+        {'x': 9}
+    """
     return CustomSource(reference, arguments or None)

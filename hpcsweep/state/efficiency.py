@@ -17,7 +17,13 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Efficiency:
-    """What a sweep used of what it asked for."""
+    """What a sweep used of what it asked for.
+
+    Examples:
+        >>> used = sweep.efficiency()
+        >>> isinstance(used, hs.Efficiency), used.to_json()["schema"]
+        (True, 'hpcsweep.efficiency/1')
+    """
 
     name: str
     # By what tasks asked for, those with most CPU seconds first.

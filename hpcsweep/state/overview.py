@@ -47,7 +47,12 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """One entry of a directory of sweeps."""
+    """One entry of a directory of sweeps.
+
+    Examples:
+        >>> all(isinstance(one, hs.Overview) for one in hs.list_sweeps())
+        True
+    """
 
     name: str
     path: str

@@ -33,7 +33,13 @@ from hpcsweep.sweepdir.nodes import NodeFact, node_facts
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """A sweep's state in numbers. Counts are of indices."""
+    """A sweep's state in numbers. Counts are of indices.
+
+    Examples:
+        >>> summary = sweep.status()
+        >>> isinstance(summary, hs.Summary), summary.n_cases
+        (True, 3)
+    """
 
     name: str
     path: str
@@ -232,7 +238,7 @@ def summarise(sweep: SweepDirectory, outlook: Outlook, torn: dict[str, int]) -> 
         path=sweep.shown_path,
         manifest=manifest.fingerprint,
         n_cases=sum(group.indices.count for group in outlook.groups),
-        counts=dict(counts) | {status: 0 for status in Status if status not in counts},
+        counts={status: counts[status] for status in Status},
         reasons=dict(reasons),
         unsubmitted=outlook.indices(State.UNSUBMITTED).count,
         tasks=dict(Counter(tasks.states())),

@@ -58,7 +58,12 @@ NODE_TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """The result of one check."""
+    """The result of one check.
+
+    Examples:
+        >>> all(isinstance(finding, hs.Finding) for finding in sweep.doctor())
+        True
+    """
 
     # Name of the host that was checked.
     host: str

@@ -32,7 +32,13 @@ LINES_SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalRun:
-    """One case that was run on this host."""
+    """One case that was run on this host.
+
+    Examples:
+        >>> done = sweep.run(0)
+        >>> isinstance(done, hs.LocalRun), done.metrics
+        (True, {'energy': 0.5})
+    """
 
     index: int
     case_id: str

@@ -84,7 +84,13 @@ class PlannedSubmission:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """What a submit would send."""
+    """What a submit would send.
+
+    Examples:
+        >>> planned = sweep.plan(notify=None)
+        >>> isinstance(planned, hs.Planned), planned.n_planned
+        (True, 0)
+    """
 
     name: str
     # The sweep directory, which may not exist yet.

@@ -99,7 +99,13 @@ class SubmitRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submitted:
-    """The result of a submit."""
+    """The result of a submit.
+
+    Examples:
+        >>> sent = sweep.submit()
+        >>> isinstance(sent, hs.Submitted), sent.job_ids
+        (True, [])
+    """
 
     sweep: SweepDirectory
     # The outlook before the submit.

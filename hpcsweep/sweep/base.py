@@ -8,7 +8,7 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.tables.selection import Selection, selected_cases
 
 
@@ -24,6 +24,16 @@ class SweepBase:
     def path(self) -> Path:
         """The sweep directory, which may not exist yet."""
         raise NotImplementedError
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether something was submitted.
+
+        Examples:
+            >>> sweep.is_submitted
+            True
+        """
+        return self._submitted is not None or (self.path / MARKER).is_file()
 
     def _open(self, sweep: SweepDirectory) -> None:
         """Be the sweep in a directory. *Raises* SweepError before its first submission."""

@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import settings as settings_module
 from hpcsweep import yamltext
 from hpcsweep.cluster import registry
+from hpcsweep.errors import InputError
 from hpcsweep.manifest.from_python import document_of
 from hpcsweep.manifest.frozen import named
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.user import resolve
+from hpcsweep.manifest.validated import Validated
+from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
+from hpcsweep.submission.local_run import LocalRun, run_here
 from hpcsweep.submission.next_batch import version_at
 from hpcsweep.sweep.base import SweepBase
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.sweep_cases import SweepCases
+from hpcsweep.worker.local import index_of
 
 if TYPE_CHECKING:
     from hpcsweep.tables.sweep_cases import Read
@@ -43,19 +48,30 @@ class SweepDescription(SweepBase):
         sets: Mapping[str, Any] | None = None,
         **keys: Any,
     ) -> None:
-        """Describe a sweep by `name`, `source` and the keys of a manifest, or by a `manifest`.
+        """Describe a sweep by its source and target, by a manifest, or by the name that it has.
 
-        The keys are target or command, replicates, seed, setup, slurm, chunk and so on; `target`
-        may be a function, and a source the mapping that a manifest has. `root` is what relative
-        paths of the target start from. `sets` are the dotted keys of `--set`. With a name alone
-        it is the sweep that was submitted before.
+        Args:
+            name: The name; alone it is that of a sweep that was submitted before, or its directory
+                or archive.
+            source: The cases: a parameter source, or the mapping that a manifest has.
+            manifest: A manifest, instead of all that a manifest says.
+            root: What relative paths of the target start from.
+            cluster: Which cluster, as `--cluster` names it.
+            profile: A profile of `~/.config/hpcsweep/config.yaml`.
+            sets: Dotted keys that override the manifest, or settings, as `--set`.
+            keys: Keys of a manifest: `target`, which may be a function, or `command`, `replicates`,
+                `seed`, `setup`, `slurm`, `chunk` and so on.
+
+        Raises:
+            ManifestError: For a manifest with mistakes.
+            SweepError: For a name that no sweep has.
         """
         values = dict(sets or {})
         self._settings, profile_keys = settings_module.load(
             profile, values, os.environ, registry.check_kind
         )
         plugins = self._settings.plugin_options
-        self._cluster = cluster
+        self._cluster, self._profile = cluster, profile_keys
         self._submitted = None
         # The sweep whose cases those of this one are, while it is not over.
         self._awaited: SweepDirectory | None = None
@@ -92,19 +108,83 @@ class SweepDescription(SweepBase):
 
     @property
     def n_cases(self) -> int:
-        """Count of cases with replicates."""
-        return self._version.source.n_cases
+        """Count of cases with replicates.
 
-    def case(self, index: int) -> SeededCase:
-        """A case as its target gets it: `sweep.case(3).stream("noise")`. *Raises* IndexError."""
-        return SeededCase.of(self._version.source[index], self._version.manifest.seed)
+        Examples:
+            >>> hs.Sweep("s", hs.grid(x=[1, 2]), target="math:sqrt", replicates=3).n_cases
+            6
+        """
+        return self._version.source.n_cases
 
     @property
     def path(self) -> Path:
-        """The sweep directory, which may not exist yet."""
+        """The sweep directory, which may not exist yet.
+
+        Examples:
+            >>> str(hs.Sweep("s", hs.grid(x=[1, 2]), target="math:sqrt").path)
+            'outputs/s'
+        """
         if self._submitted is not None:
             return self._submitted.path
         return self._place.path
+
+    def case(self, index: int) -> SeededCase:
+        """A case as its target gets it.
+
+        Raises:
+            IndexError: For an index that the source does not have.
+
+        Examples:
+            >>> case = sweep.case(1)
+            >>> case.params
+            {'dt': 0.01, 'omega': 2.0}
+            >>> case.stream("noise").random() == sweep.case(1).stream("noise").random()
+            True
+        """
+        return SeededCase.of(self._version.source[index], self._version.manifest.seed)
+
+    def validate(self) -> Validated:
+        """What the check of the manifest found, which the constructor has made.
+
+        Examples:
+            >>> found = sweep.validate()
+            >>> found.n_cases, found.target
+            (3, 'model.py:simulate')
+        """
+        version = self._version
+        return Validated.of(version.manifest, version.source)
+
+    def run(
+        self,
+        index: int | None = None,
+        *,
+        case: str | None = None,
+        notify: Notify | None = print_notice,
+    ) -> LocalRun:
+        """Run one case here, with the seed that it has on the cluster, in a child.
+
+        Journals and index do not change; the run directory is apart from those of the sweep.
+
+        Args:
+            index: Which case.
+            case: Which case, by the beginning of its case id.
+            notify: Is called with notices; None keeps it silent.
+
+        Raises:
+            InputError: For a case that the source does not have.
+            TargetError: If a setup line fails, or the child ends without an outcome.
+
+        Examples:
+            >>> done = sweep.run(1)
+            >>> done.is_complete, done.metrics
+            (True, {'energy': 2.0})
+            >>> sweep.run(2).outcome.error["message"]
+            'the step is too long for this frequency'
+        """
+        if (index is None) == (case is None):
+            raise InputError("a run is of one case", where="run", next_step="Give index or case.")
+        number = index_of(self._version.source, case) if case is not None else index or 0
+        return run_here(self._version, number, self.path.parent, logged(notify))
 
     @property
     def _place(self) -> locate.Place:

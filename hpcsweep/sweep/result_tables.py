@@ -29,7 +29,12 @@ class ResultTables:
     """Results that are read as rows, as a DataFrame or as an Arrow table."""
 
     def cases(self) -> Iterator[TableRow]:
-        """One dict per index, in index order: params, metrics and what is known."""
+        """One dict per index, in index order: params, metrics and what is known.
+
+        Examples:
+            >>> [(row["omega"], row["status"]) for row in sweep.cases()]
+            [(1.0, 'complete'), (2.0, 'complete'), (9.0, 'failed')]
+        """
         return iter(self.query())
 
     def query(
@@ -39,14 +44,24 @@ class ResultTables:
         notify: Notify | None = print_notice,
         **arguments: Unpack[TableArguments],
     ) -> list[TableRow]:
-        """The rows for which `where` holds, e.g. `"energy < 1 and omega == 2"`.
+        """The rows for which `where` holds, as dicts.
 
-        `cases`, `status` and `last` select cases, `columns` columns, as on the command line.
-        With `attempts` there is a row for each attempt: what it asked for and what it used.
-        `mean_over`, `group_by`, `stats` and `pivot` put complete cases together as on the command
-        line; `notify` is called with what is left out. `sort` names the columns that order the
-        rows, with `desc` from the largest values; `limit` is the largest count of rows. `sql`
-        is a SELECT over the rows as `cases`, and over `attempts`; needs DuckDB.
+        Args:
+            where: A condition over columns: `"energy < 1 and omega == 2"`.
+            notify: Is called with what is left out of means; None keeps it silent.
+            arguments: `cases`, `status` and `last` select cases, `columns` columns, as on the
+                command line. With `attempts` there is a row for each attempt: what it asked for and
+                used. `mean_over`, `group_by`, `stats` and `pivot` put complete cases together.
+                `sort` names the columns that order the rows, with `desc` from the largest values;
+                `limit` is the largest count of rows. `sql` is a SELECT over the rows as `cases`,
+                and over `attempts`; needs DuckDB.
+
+        Raises:
+            InputError: For cases or columns that are none.
+
+        Examples:
+            >>> sweep.query("energy > 1", columns=["omega", "energy"])
+            [{'omega': 2.0, 'energy': 2.0}]
         """
 
         def as_dicts(table: TableColumns, rows: Iterator[TableRow]) -> list[TableRow]:
@@ -62,9 +77,18 @@ class ResultTables:
         notify: Notify | None = print_notice,
         **arguments: Unpack[TableArguments],
     ) -> pd.DataFrame:
-        """The rows of `query` as a pandas DataFrame, with its arguments. Needs pandas.
+        """The rows of `query` as a pandas DataFrame, with its arguments.
 
         Where a case lacks an int, the column is of pandas' own Int64: ints stay exact.
+
+        Raises:
+            ExtraMissing: Without pandas.
+
+        Examples:
+            >>> sweep.to_dataframe(status="complete", columns=["omega", "energy"])
+               omega  energy
+            0    1.0     0.5
+            1    2.0     2.0
         """
         return self._collected(table_request(where, **arguments), data_frame, notify)
 
@@ -75,7 +99,15 @@ class ResultTables:
         notify: Notify | None = print_notice,
         **arguments: Unpack[TableArguments],
     ) -> pa.Table:
-        """The rows of `query` as a pyarrow Table, with its arguments. Needs pyarrow."""
+        """The rows of `query` as a pyarrow Table, with its arguments.
+
+        Raises:
+            ExtraMissing: Without pyarrow.
+
+        Examples:
+            >>> sweep.to_arrow(columns=["omega"]).column("omega").to_pylist()
+            [1.0, 2.0, 9.0]
+        """
         return self._collected(table_request(where, **arguments), arrow_table, notify)
 
     def _collected(

@@ -1,57 +1,71 @@
-"""The verbs that read what a sweep has: its state, logs, tables and use of resources."""
+"""The verbs that make something of results: tables, figures, a report, comparisons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcsweep.indexset import IndexSet
-from hpcsweep.runs.find import DamageReport
-from hpcsweep.runs.logs import case_logs
-from hpcsweep.state.log_following import LogPiece, follow_log
-from hpcsweep.state.status import status
-from hpcsweep.state.summary import Summary
+from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.sweep.base import SweepBase
 from hpcsweep.sweep.result_tables import ResultTables, Take
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.tables.collect import collect
+from hpcsweep.tables.collect import collect, opened
 from hpcsweep.tables.compare import PARAMS, SweepComparison, compare
+from hpcsweep.tables.points import Axes
 from hpcsweep.tables.request import (
     Cases,
+    TableArguments,
     TableRequest,
     selection_of,
+    table_request,
+    words,
 )
-from hpcsweep.tables.selection import Selection
+from hpcsweep.tables.sweep_figure import Figure, draw_sweep
+from hpcsweep.tables.writing import table_writer
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from hpcsweep.state.efficiency import Efficiency
 
 
 class ResultVerbs(ResultTables, SweepBase):
-    """A sweep whose logs, tables and use of resources are read."""
+    """A sweep whose results become tables, figures and comparisons."""
 
-    def status(self, *, check: bool = False) -> Summary:
-        """The counts of the sweep's cases by status.
+    def collect(
+        self,
+        output: str | Path,
+        *,
+        format: str | None = None,
+        safe_csv: bool = False,
+        where: str | None = None,
+        notify: Notify | None = print_notice,
+        **arguments: Unpack[TableArguments],
+    ) -> Path:
+        """Write the table of `query` to a file.
 
-        With `check` it looks for the files of every complete case, and at its inputs: it counts
-        what is `lost`, and whose inputs have `changed`.
+        Args:
+            output: The file.
+            format: "csv", "jsonl" or "parquet"; by default what the suffix says.
+            safe_csv: Whether a spreadsheet takes no text of the CSV for a formula.
+            where: See `query`, as for all others.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            InputError: For a format that is not known, and for columns or cases that are none.
+
+        Examples:
+            >>> path = sweep.collect("table.csv", columns=["omega", "energy"], status="complete")
+            >>> path.read_text().splitlines()
+            ['omega,energy', '1.0,0.5', '2.0,2.0']
         """
-        return status(self._directory, self._recorded_cluster, self._settings, check=check)
-
-    def logs(self, case: int | str) -> str:
-        """What a case logged and printed, by index or case id."""
-        selected = self._selected(Selection(cases=str(case)))
-        logs = next(case_logs(self._directory, selected or IndexSet(), DamageReport()))
-        texts = [f"==> {where}\n{text}" for where, text in logs.texts]
-        return f"case {logs.case_id}, index {logs.index}: {logs.state}\n" + "".join(texts)
-
-    def follow_log(self, case: int | str) -> Iterator[LogPiece]:
-        """What a case logs and prints, with the name of the file, until it has ended.
-
-        See `hpcsweep logs -f`. A piece whose `where` is empty is about the case itself.
-        """
-        for index in self._selected(Selection(cases=str(case))) or ():
-            yield from follow_log(self._directory, index, self._recorded_cluster, self._settings)
+        path = Path(output)
+        writes = table_writer(path, format or "", safe_csv=safe_csv)
+        self._collected(table_request(where, **arguments), writes, notify)
+        return path
 
     def compare(
         self,
@@ -63,16 +77,104 @@ class ResultVerbs(ResultTables, SweepBase):
         status: Sequence[str] = (),
         last: int | None = None,
     ) -> SweepComparison:
-        """In what the sweep and another one differ; see `hpcsweep compare`."""
+        """In what the sweep and another one differ.
+
+        Args:
+            other: The other sweep.
+            on: What cases have in common that are compared: all params, or these columns.
+            cases: Which cases; this and the others as for `submit`.
+
+        Examples:
+            >>> found = sweep.compare(hs.Sweep(str(sweep.copy("copies"))))
+            >>> found.both, found.to_json()["differences"]
+            (3, [])
+        """
         sweeps = [one._on_cluster for one in (self, other)]  # noqa: SLF001  # of our own
         return compare(sweeps, self._settings, on, selection_of(cases, where, status, last))
 
     def efficiency(self) -> Efficiency:
-        """What its tasks asked for and its cases used; see `hpcsweep efficiency`."""
+        """What its tasks asked for and its cases used, with the lines of a manifest that fit.
+
+        Examples:
+            >>> sweep.efficiency().uses[0].attempts
+            3
+        """
         # Not at the top: it loads numpy.
         from hpcsweep.state.efficiency import efficiency  # noqa: PLC0415
 
         return efficiency(self._directory)
+
+    def plot(
+        self,
+        x: str = "",
+        y: str | None = None,
+        by: str | None = None,
+        *,
+        kind: str = "line",
+        log: Sequence[str] | None = None,
+        band: str | None = None,
+        cases: Cases = None,
+        where: str | None = None,
+        status: Sequence[str] = (),
+        last: int | None = None,
+        output: str | Path | None = None,
+        notify: Notify | None = print_notice,
+    ) -> Figure:
+        """Draw one column over another, of the complete cases; a notebook shows the figure.
+
+        Args:
+            x: The column that is drawn to the right; not for "parallel".
+            y: The column that is drawn upwards; "ecdf" and "hist" count x instead.
+            by: A line for each of its values.
+            kind: "line", "scatter", "heat", "box", "ecdf", "hist" or "parallel".
+            log: Logarithmic axes, of "x", "y" and "by", or "none"; by default those whose values
+                need it.
+            band: "none", "sd", "sem" or "iqr": what is drawn around a mean.
+            cases: Which cases; this and the others as for `submit`.
+            output: The file: png, pdf or svg. By default it is in the sweep's directory.
+            notify: Is called with what is not drawn, and what was averaged.
+
+        Returns:
+            The path of the file, and the notes that stand below the figure.
+
+        Raises:
+            InputError: For a column that is none, or cannot be drawn.
+            ExtraMissing: Without matplotlib.
+
+        Examples:
+            >>> figure = sweep.plot("omega", "energy", output="energy.svg", notify=None)
+            >>> figure.notes[0]
+            '2 of 3 cases are drawn; not drawn: 1 failed'
+        """
+        log_notice = logged(notify)
+        axes = Axes(kind=kind, x=x, y=y, by=by, log=None if log is None else words(log), band=band)
+        selection = selection_of(cases, where, status, last)
+        request = TableRequest(selection=selection, notify=log_notice)
+        about, path = f"Sweep({self.name!r}).plot", None if output is None else Path(output)
+        with opened(*self._on_cluster, self._settings) as open_sweep:
+            figure = draw_sweep(open_sweep, axes, request, path=path, about=about)
+        for note in figure.lines:
+            log_notice(note)
+        return figure
+
+    def report(self, output: str | Path | None = None) -> Path:
+        """Write the sweep as one HTML file: state, figures, provenance.
+
+        Args:
+            output: The file; by default `report.html` in the sweep's directory.
+
+        Returns:
+            The path of the file.
+
+        Examples:
+            >>> sweep.report("swing.html").name
+            'swing.html'
+        """
+        # Not at the top: it loads numpy.
+        from hpcsweep.report.write import write_report  # noqa: PLC0415
+
+        path = None if output is None else Path(output)
+        return write_report(*self._on_cluster, self._settings, path)
 
     def _collect(self, take: Take, request: TableRequest) -> list[SweepDirectory]:
         collect(*self._on_cluster, self._settings, take, request)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from hpcsweep import settings as settings_module
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import Incomplete, InputError
 from hpcsweep.importing import refuse_while_importing
+from hpcsweep.manifest.frozen import sealed
+from hpcsweep.manifest.policies import Policies
 from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.progress import new_sentences, progress_bar
 from hpcsweep.records import RERUNS
@@ -23,26 +25,84 @@ from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.cancel_cases import cancel_cases
 from hpcsweep.submission.followers import Follower
 from hpcsweep.submission.notices import notices
+from hpcsweep.submission.planning import Planned, planned
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
 from hpcsweep.sweep.description import SweepDescription
 from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.tables.request import (
-    Cases,
-    selection_of,
-)
-from hpcsweep.tables.selection import selected_cases
+from hpcsweep.sweepdir.version import Version
+from hpcsweep.tables.request import Cases, selection_of
+from hpcsweep.tables.selection import Selection, selected_cases
 from hpcsweep.tables.sweep_cases import SweepCases
-
-if TYPE_CHECKING:
-    pass
 
 _log = logging.getLogger(__name__)
 
 
+def _refuse_unknown(rerun: str | None) -> None:
+    """*Raises* InputError for what is none of `RERUNS`."""
+    if rerun not in (None, *RERUNS):
+        raise InputError(
+            f"{rerun!r} is nothing that can be computed again",
+            where="rerun",
+            next_step=f"Known are {', '.join(RERUNS)} and None.",
+        )
+
+
+def _with_canary(version: Version, canary: int) -> Version:
+    """The same manifest with another size of its canary. *Raises* InputError."""
+    if not 0 <= canary <= version.source.n_cases:
+        raise InputError(
+            f"a canary of {canary} cases is none of {version.source.n_cases}",
+            where="canary",
+            next_step="Give how many cases go first, 0 for none.",
+        )
+    manifest = version.manifest
+    policies = dataclasses.replace(Policies.from_json(manifest.policies), canary=canary)
+    manifest = sealed(dataclasses.replace(manifest, policies=policies.to_json()))
+    return Version.of(manifest, version.source)
+
+
 class SubmitVerbs(SweepDescription):
     """A sweep whose cases are sent, awaited and cancelled."""
+
+    def plan(
+        self,
+        *,
+        ask: bool = False,
+        throttle: int = 0,
+        rerun: str | None = None,
+        cases: Cases = None,
+        where: str | None = None,
+        status: Sequence[str] = (),
+        last: int | None = None,
+        canary: int | None = None,
+        notify: Notify | None = print_notice,
+    ) -> Planned:
+        """What a submit with these arguments would send. Nothing is sent.
+
+        Args:
+            ask: Whether the target is checked and the cluster is asked what it would say, as by
+                `hpcsweep submit --dry-run`.
+            throttle: See `submit`, as for all others.
+
+        Returns:
+            The submissions that would be made, each with its batch script.
+
+        Examples:
+            >>> planned = hs.Sweep("s", hs.grid(x=[1, 4]), target="math:sqrt").plan(notify=None)
+            >>> planned.n_planned, planned.submissions[0].plan.chunks
+            (2, 2)
+            >>> planned.submissions[0].script.splitlines()[0]
+            '#!/bin/bash'
+        """
+        _refuse_unknown(rerun)
+        selection, log_notice = selection_of(cases, where, status, last), logged(notify)
+        request = dataclasses.replace(
+            self._request(selection, log_notice, canary), throttle=throttle, rerun=rerun
+        )
+        cluster = self._target_cluster(None) if ask else None
+        return planned(request, cluster, self._settings, log_notice, scripts=True)
 
     def submit(
         self,
@@ -55,28 +115,47 @@ class SubmitVerbs(SweepDescription):
         last: int | None = None,
         allow_mixed: bool = False,
         replace: bool = False,
+        canary: int | None = None,
         after: SweepDescription | str | None = None,
         notify: Notify | None = print_notice,
     ) -> Submitted:
-        """Submit the missing cases; see `hpcsweep submit`. *Safe to repeat.*
+        """Submit the missing cases, or the selected ones of them. Safe to repeat.
 
-        `cases`, `where`, `status` and `last` select cases as on the command line; `cases` may also
-        be a list of indices and case ids. `after` is another sweep: everything is sent when that is
-        over, and nothing now; of the others only `throttle` may stand beside it.
-        It may wait, up to 150 s for an sbatch that was never answered: `notify` is called with
-        what there is to say meanwhile and afterwards. None keeps it silent.
+        It may wait, up to 150 s for an sbatch that was never answered.
+
+        Args:
+            throttle: At most so many array tasks at once; 0 for any number.
+            rerun: What is computed again, too: "stale", "failed", "lost" or "all".
+            cases: Only these: indices, ranges and beginnings of case ids as on the command line,
+                or a list of indices and case ids.
+            where: Only the cases for which this condition holds: `"omega < 3"`.
+            status: Only the cases with these statuses.
+            last: Only the cases whose last submission has this number.
+            allow_mixed: Whether another target or seed under the same name is accepted.
+            replace: Whether queued tasks with other options are cancelled and sent anew.
+            canary: So many cases go first, the others when one of them is complete; 0 for none.
+            after: Another sweep: everything is sent when that is over, and nothing now. Of the
+                others only `throttle` may stand beside it.
+            notify: Is called with what there is to say meanwhile and afterwards; None keeps it
+                silent.
+
+        Raises:
+            HpcsweepError: Every branch of `errors`; after an error nothing of what it created
+                remains, unless the cluster may have accepted something.
+
+        Examples:
+            >>> sent = sweep.submit(cases=[0, 1])
+            >>> sent.plan is None, sent.outlook.complete.count
+            (True, 2)
+            >>> sent.to_json()["submissions"]
+            []
         """
-        if rerun not in (None, *RERUNS):
-            raise InputError(
-                f"{rerun!r} is nothing that can be computed again",
-                where="rerun",
-                next_step=f"Known are {', '.join(RERUNS)} and None.",
-            )
+        _refuse_unknown(rerun)
         refuse_while_importing("submit")  # before a cluster is looked for, or started
         selection, log_notice = selection_of(cases, where, status, last), logged(notify)
         other = None if after is None else self._before(after)
         if other is not None:
-            if rerun or selection or allow_mixed or replace:
+            if rerun or selection or allow_mixed or replace or canary is not None:
                 raise InputError(
                     "a whole sweep is sent later, as it is described",
                     where="after",
@@ -87,22 +166,14 @@ class SubmitVerbs(SweepDescription):
                 return awaiting
         if self._submitted is None and self._place.notice:
             log_notice(self._place.notice)
-        described = self._version
-        cluster = self._target_cluster(other)
-        selected = selected_cases(selection, described, self.path)
-        if selected is not None and not selected:
-            log_notice(selection.nothing_found)
-        request = SubmitRequest(
-            manifest=described.manifest,
-            source=described.source,
-            path=self.path,
+        request = dataclasses.replace(
+            self._request(selection, log_notice, canary),
             throttle=throttle,
             rerun=rerun,
-            selection=selected,
             allow_mixed=allow_mixed,
             replace=replace,
         )
-        done = submit_stages(request, cluster, self._settings, log_notice)
+        done = submit_stages(request, self._target_cluster(other), self._settings, log_notice)
         for notice in notices(done, request):
             log_notice(notice)
         self._submitted = done.sweep
@@ -111,15 +182,29 @@ class SubmitVerbs(SweepDescription):
     def retry(
         self,
         *,
+        throttle: int = 0,
         cases: Cases = None,
         where: str | None = None,
         status: Sequence[str] = (),
         last: int | None = None,
         notify: Notify | None = print_notice,
     ) -> Submitted:
-        """Submit the missing and the failed cases, or the selected ones of them."""
+        """Submit the missing and the failed cases, or the selected ones of them.
+
+        The arguments are those of `submit`.
+
+        Examples:
+            >>> sweep.retry(cases=[0, 1]).plan is None
+            True
+        """
         return self.submit(
-            rerun="failed", cases=cases, where=where, status=status, last=last, notify=notify
+            rerun="failed",
+            throttle=throttle,
+            cases=cases,
+            where=where,
+            status=status,
+            last=last,
+            notify=notify,
         )
 
     def wait(
@@ -129,10 +214,26 @@ class SubmitVerbs(SweepDescription):
         on_change: Callable[[Summary], None] | None = None,
         notify: Notify | None = print_notice,
     ) -> Summary:
-        """Wait until nothing more will happen by itself. *Raises* Incomplete.
+        """Wait until nothing more will happen by itself; the sweep is advanced meanwhile.
 
-        `progress` shows a bar; `on_change` is called with every look. `notify` is called with what
-        keeps tasks in the queue and does not pass by itself, which the bar shows, too.
+        Args:
+            progress: Whether a bar is shown, on a terminal or in a notebook.
+            on_change: Is called with every summary.
+            notify: Is called with what keeps tasks in the queue and does not pass by itself, which
+                the bar shows, too.
+
+        Returns:
+            The last summary.
+
+        Raises:
+            Incomplete: If not every case is complete then.
+
+        Examples:
+            >>> try:
+            ...     sweep.wait()
+            ... except hs.Incomplete as problem:
+            ...     print(problem.what)
+            not every case is complete: 2 complete, 1 failed of 3
         """
         log_notice, seen = logged(None if progress else notify), set[str]()
         with progress_bar(show=progress) as update:
@@ -163,7 +264,15 @@ class SubmitVerbs(SweepDescription):
         return follow(self._directory, cluster, self._settings, show, log_notice)
 
     def advance(self, *, notify: Notify | None = print_notice) -> Submitted:
-        """Send what did not fit, and what `retry` repeats; see `hpcsweep advance`."""
+        """Send what did not fit, and what the key `retry` of the manifest repeats.
+
+        Any number of them at once send nothing twice. When the cases are complete it sends the
+        reduce, and the sweeps that follow.
+
+        Examples:
+            >>> sweep.advance().plans
+            ()
+        """
         cluster = registry.require_recorded(self._directory, self._settings)
         return advance(self._directory, cluster, self._settings, logged(notify))
 
@@ -176,10 +285,20 @@ class SubmitVerbs(SweepDescription):
         last: int | None = None,
         notify: Notify | None = print_notice,
     ) -> list[str]:
-        """Cancel what the sweep has on its cluster. Returns the job ids, or those of array tasks.
+        """Cancel what the sweep has on its cluster; results stay.
 
         Selected cases alone are cancelled in whole array tasks; a task that holds other cases, too,
-        passes over them.
+        passes over them. The arguments are those of `submit`.
+
+        Returns:
+            The job ids, or the names of array tasks.
+
+        Raises:
+            ClusterUnavailable: If the cluster could not be asked.
+
+        Examples:
+            >>> sweep.cancel()
+            []
         """
         sweep, log_notice = self._directory, logged(notify)
         selection = selection_of(cases, where, status, last)
@@ -190,6 +309,21 @@ class SubmitVerbs(SweepDescription):
         for line in done.lines if selected else [selection.nothing_found]:
             log_notice(line)
         return done.tasks
+
+    def _request(self, selection: Selection, notify: Notify, canary: int | None) -> SubmitRequest:
+        """What to submit of the described cases; `canary` is another size than the manifest's."""
+        described = self._version
+        if canary is not None:
+            described = _with_canary(described, canary)
+        selected = selected_cases(selection, described, self.path)
+        if selected is not None and not selected:
+            notify(selection.nothing_found)
+        return SubmitRequest(
+            manifest=described.manifest,
+            source=described.source,
+            path=self.path,
+            selection=selected,
+        )
 
     def _before(self, after: SweepDescription | str) -> SweepDirectory:
         """The sweep after which this one is sent."""

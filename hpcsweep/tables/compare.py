@@ -124,7 +124,13 @@ class Side:
 
 @dataclass(kw_only=True, slots=True)
 class SweepComparison:
-    """What two sweeps have in common, and in what they differ."""
+    """What two sweeps have in common, and in what they differ.
+
+    Examples:
+        >>> found = sweep.compare(hs.Sweep(sweep.copy("compared")))
+        >>> isinstance(found, hs.SweepComparison), found.both
+        (True, 3)
+    """
 
     a: Side
     b: Side

@@ -8,6 +8,7 @@ from typing import Any
 
 from hpcsweep.ids import slug
 from hpcsweep.state.code_counts import CodeCounts
+from hpcsweep.state.remarks import changed_inputs, other_code
 from hpcsweep.tables import plot
 from hpcsweep.tables.collect import OpenSweep
 from hpcsweep.tables.points import Axes
@@ -16,8 +17,16 @@ from hpcsweep.tables.request import TableRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A figure that was drawn into a file."""
+    """A figure that was drawn into a file.
 
+    Examples:
+        >>> figure = sweep.plot("omega", "energy", output="drawn.png", notify=None)
+        >>> isinstance(figure, hs.Figure), str(figure.path)
+        (True, 'drawn.png')
+    """
+
+    # Of the sweep.
+    name: str
     path: Path
     # Which cases are drawn, and what was averaged.
     notes: tuple[str, ...]
@@ -25,6 +34,16 @@ class Figure:
     # "" for none.
     code: CodeCounts = field(default_factory=CodeCounts, repr=False)
     changed: str = field(default="", repr=False)
+
+    @property
+    def lines(self) -> list[str]:
+        """The notes, and which results are outdated, for people."""
+        lines = [*self.notes]
+        if self.code.stale:
+            lines.append(other_code(self.code, self.name))
+        if self.changed:
+            lines.append(changed_inputs(self.changed))
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """The path and the notes."""
@@ -63,4 +82,6 @@ def draw_sweep(
         remarks=tuple(filter(None, (done.code.text(sweep.name), done.changed))),
     )
     notes = plot.draw(rows, axes, path, columns.params.values(), origin)
-    return Figure(path=path, notes=tuple(notes), code=done.code, changed=done.changed)
+    return Figure(
+        name=sweep.name, path=path, notes=tuple(notes), code=done.code, changed=done.changed
+    )

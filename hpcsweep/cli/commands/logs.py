@@ -69,7 +69,7 @@ def command(
         return
     logs = case_logs(directory, indices, report)
     if as_json:
-        documents = [_document(of_case) for of_case in logs]
+        documents = [of_case.to_json() for of_case in logs]
         print_document(documents if case is None else documents[0])
     else:
         for of_case in logs:
@@ -92,14 +92,6 @@ def _follow(context: Context, sweep: SweepDirectory, indices: IndexSet) -> None:
                 click.echo(text, nl=False)
     except KeyboardInterrupt:
         raise click.exceptions.Exit(130) from None  # as in a shell: 128 + SIGINT
-
-
-def _document(logs: CaseLogs) -> dict[str, Any]:
-    texts = [{"where": where, "text": text} for where, text in logs.texts]
-    excess = logs.memory.to_json() if logs.memory else None
-    schema = {"schema": "hpcsweep.logs/1"}
-    head = schema | {"index": logs.index, "case_id": logs.case_id, "state": logs.state}
-    return head | {"memory_excess": excess, "attempts": logs.attempts, "texts": texts}
 
 
 def _print(logs: CaseLogs) -> None:

@@ -73,7 +73,6 @@ def command(
     """
     from hpcsweep.cli.notices import notify
     from hpcsweep.redact import redact
-    from hpcsweep.state.remarks import changed_inputs, other_code
     from hpcsweep.tables.collect import opened
     from hpcsweep.tables.points import NEEDED, Axes
     from hpcsweep.tables.request import TableRequest
@@ -95,10 +94,6 @@ def command(
     about = redact(shlex.join(["hpcsweep", *sys.argv[1:]]))
     with opened(directory, context.cluster_of(directory), context.settings) as open_sweep:
         figure = draw_sweep(open_sweep, axes, request, path=output, about=about)
-    for note in figure.notes:
-        notify(note)
-    if figure.code.stale:
-        notify(other_code(figure.code, directory.name))
-    if figure.changed:
-        notify(changed_inputs(figure.changed))
+    for line in figure.lines:
+        notify(line)
     click.echo(f"written: {figure.path}")

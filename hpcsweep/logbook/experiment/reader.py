@@ -22,6 +22,10 @@ class ExperimentReader:
 
     Reading one run by id costs the same, however many runs there are. Numbers count in natural
     order of the ids: 1, 2, 10. *Raises* RunMissing if there is no `runs/`.
+
+    Examples:
+        >>> [run.params["omega"] for run in hs.ExperimentReader("outputs/swing")]
+        [1.0, 2.0, 9.0]
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -42,7 +42,15 @@ TAKES_MAX = 100
 
 
 class Experiment:
-    """`<base_dir>/<name>/` with `runs/log_<run id>/` and `index.csv`."""
+    """`<base_dir>/<name>/` with `runs/log_<run id>/` and `index.csv`.
+
+    Examples:
+        >>> tried = hs.Experiment("tried")
+        >>> with tried.add(omega=1.0) as log:
+        ...     log.json("metrics", {"energy": 0.5})
+        >>> [run.params for run in hs.ExperimentReader("outputs/tried")]
+        [{'omega': 1.0}]
+    """
 
     # What a run gets.
     logbook_class: type[Logbook] = Logbook

@@ -1,0 +1,64 @@
+"""The examples in the docstrings of public names run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.docstrings import documented
+
+__all__ = ["emulated"]
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = REPOSITORY / "docs" / "reference" / "python.md"
+PREPARE = """\
+import hpcsweep as hs
+cases = hs.grid(omega=[1.0, 2.0, 9.0], dt=[0.01])
+sweep = hs.Sweep("swing", cases, target="model.py:simulate", seed=42, cluster="emulated")
+sweep.submit()
+try:
+    sweep.wait()
+except hs.Incomplete:
+    pass
+"""
+
+
+def test_examples_of_docstrings_run(emulated: EmulatedCluster, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    for name, text in (("model.py", "def simulate("), ("mine.py", "class Squares:")):
+        (block,) = (block for block in blocks if block.startswith(text))
+        (tmp_path / name).write_text(block)
+    (tmp_path / "cases.csv").write_text("a,b\n1,x\n2,y\n")
+    env = emulated.env() | {"PYTHONPATH": str(REPOSITORY)}
+    for argv in (["-c", PREPARE], ["-m", "tests.support.docstrings"]):
+        done = subprocess.run(
+            [sys.executable, *argv],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\d\d+ examples, 0 failures$", done.stdout, re.MULTILINE)
+
+
+# SQLAlchemy's own.
+FOREIGN = {"Mapped", "mapped_column"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (name, text)
+        for name, text in documented()
+        if name.startswith("Sweep.") or ("." not in name and name not in FOREIGN)
+    ],
+)
+def test_every_name_and_every_verb_has_an_example(name: str, text: str) -> None:
+    assert ">>> " in text, name

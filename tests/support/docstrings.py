@@ -1,0 +1,66 @@
+"""The examples in docstrings of public names; a program that runs them in the working directory.
+
+The directory has the page's `model.py`, and the sweep `swing`, which is over; examples know it as
+`sweep`. A cluster is emulated.
+"""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import hpcsweep as hs
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def public_values() -> Iterator[tuple[str, Any]]:
+    """Classes and functions by their public names."""
+    for name in hs.__all__:
+        value = getattr(hs, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            yield name, value
+
+
+def members(kind: type) -> Iterator[tuple[str, Any]]:
+    """Public methods and properties that hpcsweep defines of a class, also of its bases."""
+    seen = set[str]()
+    for owner in kind.__mro__:
+        if not owner.__module__.startswith("hpcsweep"):
+            continue
+        for name, value in vars(owner).items():
+            if name.startswith("_") or name in seen:
+                continue
+            seen.add(name)
+            if isinstance(value, (property, classmethod, staticmethod)) or inspect.isfunction(
+                value
+            ):
+                yield name, value
+
+
+def documented() -> Iterator[tuple[str, str]]:
+    """All docstrings of public names, and of the members of public classes."""
+    for name, value in public_values():
+        yield name, inspect.getdoc(value) or ""
+        if inspect.isclass(value):
+            for member, what in members(value):
+                yield f"{name}.{member}", inspect.getdoc(what) or ""
+
+
+def main() -> int:
+    """Run the examples of all docstrings, each with names of its own. Returns the failures."""
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=FLAGS)
+    for name, text in documented():
+        if ">>>" in text:
+            names = {"hs": hs, "sweep": hs.Sweep("swing")}
+            runner.run(parser.get_doctest(text, names, name, None, 0))
+    tried, failed = runner.tries, runner.failures
+    sys.stdout.write(f"{tried} examples, {failed} failures\n")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
