@@ -51,6 +51,11 @@ class Limits:
     notes: tuple[str, ...] = ()
 
     @property
+    def slurm_version(self) -> str:
+        """The controller's, such as `22.05.8`; empty if it is not known."""
+        return self.configuration.get("SLURM_VERSION", "")
+
+    @property
     def room(self) -> int | None:
         """How many more jobs and array tasks the queue takes; None for any number."""
         return None if self.max_jobs is None else max(0, self.max_jobs - self.jobs)

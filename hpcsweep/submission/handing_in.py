@@ -165,6 +165,8 @@ class Submitter:
         }
         if self.limits.caps:
             around["caps"] = self.limits.caps
+        if version := self.limits.slurm_version:
+            around["slurm_version"] = version
         if self.checked.snapshot is not None:
             around["snapshot"] = self.checked.snapshot
         return around

@@ -178,6 +178,8 @@ class _Origin(TypedDict, total=False):
     python: str
     # The most that the cluster gave to a retry: seconds of "time", bytes of "mem".
     caps: dict[str, int]
+    # As the controller reported it; absent if it did not.
+    slurm_version: str
 
 
 class Circumstances(_Origin):
@@ -367,7 +369,8 @@ _DOCUMENT = schema(
     },
     {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH}
     | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM), "canary": TRUTH}
-    | {"caps": by_name(integer()), "snapshot": HEX16, "longest_first": LIST},
+    | {"caps": by_name(integer()), "snapshot": HEX16, "longest_first": LIST}
+    | {"slurm_version": TEXT},
 )
 _PART = schema(
     dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.clusters import RealCluster
 from tests.support.fixtures import require_slurm
 from tests.support.project import Project
@@ -62,6 +63,8 @@ def test_without_arrays_each_task_is_a_job(project: Project) -> None:
     logs = sorted(path.name for path in (project.sweep / "logs/0001").iterdir())
     assert logs == [f"0.{project.job(part=0)}_0.log", f"1.{project.job(part=1)}_0.log"]
     assert "none: 2 single jobs" in project.submit("--dry-run", "--rerun", "all").stdout
+    version = SweepDirectory.open(project.sweep).plan(1)[1]["slurm_version"]
+    assert project.cluster.run("sinfo", "--version").split()[-1] == version
 
 
 def test_a_single_job_that_is_cancelled_is_judged_as_any_task(project: Project) -> None:

@@ -115,6 +115,7 @@ def test_what_a_task_can_get(site: LimitedSite) -> None:
     usual = site.limits()
     assert usual.unread == ()
     assert usual.impossible == ()
+    assert site.run("sinfo", "--version").split()[-1] == usual.slurm_version
     assert most(usual) == sizes
     assert most(site.limits(partition="short")) == sizes | {"time": 3600}
     assert most(site.limits(partition="short", qos="big")) == sizes | {"time": 1800}
