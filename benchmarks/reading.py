@@ -10,6 +10,7 @@ the csv module; of a DataFrame `pandas.read_parquet` of the result.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import sys
 import tempfile
@@ -84,6 +85,7 @@ def main(arguments: list[str]) -> None:
         print(f"{measuring.machine()}; {cases:,} cases; processor time, best of {ROUNDS}")
         large, small = _ingested(root / "large", cases), _ingested(root / "small", SMALL)
         show_tables(root, large, cases)
+        show_aggregates(large, cases)
         show_single_cases(root, {SMALL: small, cases: large})
 
 
@@ -115,6 +117,38 @@ def show_tables(root: Path, sweep: Path, cases: int) -> None:
         )
     names = ("what", "time", "rows/s", "peak", "floor", "ratio", "budget")
     measuring.show("Tables", names, rows)
+
+
+def show_aggregates(sweep: Path, cases: int) -> None:
+    """Print what tables of the whole sweep that put cases together take, and a comparison."""
+    collect = (*HPCSWEEP, "collect", str(sweep), "--format", "csv")
+    by_dt = ["--group-by", "dt"]
+    rows = []
+    for name, argv in (
+        ("`--mean-over order`", [*collect, "--mean-over", "order"]),
+        ("`--group-by dt`", [*collect, *by_dt]),
+        ("the same, `--stats median,q1,q3`", [*collect, *by_dt, "--stats", "median,q1,q3"]),
+        (
+            "`--mean-over omega --pivot dt,order:energy`",
+            [*collect, "--mean-over", "omega", "--pivot", "dt,order:energy"],
+        ),
+        ("`--pivot omega,dt,order:energy`", [*collect, "--pivot", "omega,dt,order:energy"]),
+        ("`compare`, a quarter differs", [*HPCSWEEP, "compare", str(sweep), str(_other(sweep))]),
+    ):
+        used = measuring.processor_time(argv)
+        figures = f"{used.seconds:.1f} s", f"{used.peak_bytes / 1e6:.0f} MB"
+        rows.append((name, figures[0], f"{cases / used.seconds:,.0f}", figures[1]))
+    measuring.show("Aggregates and comparisons", ("what", "time", "cases/s", "peak"), rows)
+
+
+def _other(sweep: Path) -> Path:
+    """A copy of a sweep in whose index a quarter of the cases has another energy."""
+    other = shutil.copytree(sweep, sweep.with_name("other"))
+    change = "json_set(metrics, '$.energy', json_extract(metrics, '$.energy') + 0.5)"
+    with closing(sqlite3.connect(other / INDEX_NAME)) as connection:
+        connection.execute(f"UPDATE cases SET metrics = {change} WHERE case_id < '4'")  # noqa: S608
+        connection.commit()
+    return other
 
 
 def _selections(root: Path, sweep: Path, cases: int) -> Iterator[Reading]:

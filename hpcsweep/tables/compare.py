@@ -24,6 +24,8 @@ from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import labels_of, union
 from hpcsweep.tables.value_marks import marks_of
 
+# Index, status and the metrics of a case, None for each that it lacks.
+_ComparedCase = tuple[Any, ...]
 # The value of `--on` that stands for the identity of a case: its params and replicate.
 PARAMS = "params"
 
@@ -195,30 +197,25 @@ def compare(
         first = dict(read[0])
         for key, case in read[1]:
             if key in first:
-                _compare(comparison, first[key], case)
+                _compare(comparison, columns.metrics.values(), first[key], case)
     comparison.differences.sort(key=lambda one: (-one.size, one.index_a, one.metric))
     return comparison
 
 
-@dataclass(frozen=True, slots=True)
-class _ComparedCase:
-    index: int
-    status: str
-    metrics: dict[str, Any]
-
-
 def _cases(
     side: Side, columns: TableColumns, rows: Iterable[TableRow], on: Sequence[str]
-) -> Iterator[tuple[tuple[Any, ...], _ComparedCase]]:
+) -> Iterator[tuple[Any, _ComparedCase]]:
     """The cases of a sweep with what identifies them; of equal ones the first."""
     metrics = list(columns.metrics.values())
-    needed = dict.fromkeys([*on, "index", "case_id", "status", "code_digest", *metrics])
-    seen: dict[tuple[Any, ...], str] = {}
-    for batch in batches_of(replace(columns, names=list(needed)), rows):
-        marks = [marks_of(batch, name) for name in on]
+    names = list(dict.fromkeys([*on, "index", "case_id", "status", "code_digest", *metrics]))
+    seen: dict[Any, str] = {}
+    for batch in batches_of(replace(columns, names=names), rows):
         values = batch.values
-        for at, status in enumerate(values["status"]):
-            key = tuple(column[at] for column in marks)
+        keys = zip(*(marks_of(batch, name) for name in on), strict=True)
+        compared = zip(values["index"], values["status"], *map(values.get, metrics), strict=True)
+        for at, (marks, case) in enumerate(zip(keys, compared, strict=True)):
+            # Of a million cases every tuple counts.
+            key = marks[0] if len(marks) == 1 else marks
             case_id = values["case_id"][at]
             first = seen.setdefault(key, case_id)
             if first != case_id:
@@ -230,29 +227,33 @@ def _cases(
             if len(seen) == side.cases:  # an equal case, at another index
                 continue
             side.cases += 1
-            if status == Status.COMPLETE.value:
+            if case[1] == Status.COMPLETE.value:
                 side.code[values["code_digest"][at] or "unknown"] += 1
-            own = {name: values[name][at] for name in metrics if values[name][at] is not None}
-            yield key, _ComparedCase(values["index"][at], status, own)
+            yield key, case
 
 
-def _compare(comparison: SweepComparison, a: _ComparedCase, b: _ComparedCase) -> None:
+def _compare(
+    comparison: SweepComparison, metrics: Iterable[str], a: _ComparedCase, b: _ComparedCase
+) -> None:
     """Compare a case in both sweeps."""
+    (index_a, status_a, *values_a), (index_b, status_b, *values_b) = a, b
     comparison.both += 1
-    comparison.statuses[a.status, b.status] += 1
-    if {a.status, b.status} != {Status.COMPLETE.value}:
+    comparison.statuses[status_a, status_b] += 1
+    if {status_a, status_b} != {Status.COMPLETE.value}:
         return
-    for name in sorted(a.metrics.keys() | b.metrics.keys()):
+    for name, in_a, in_b in zip(metrics, values_a, values_b, strict=True):
+        if in_a is None and in_b is None:
+            continue
         counts = comparison.metrics.setdefault(name, MetricCounts())
-        if name not in b.metrics:
+        if in_b is None:
             counts.only_a += 1
-        elif name not in a.metrics:
+        elif in_a is None:
             counts.only_b += 1
-        elif _is_same(a.metrics[name], b.metrics[name]):
+        elif _is_same(in_a, in_b):
             counts.equal += 1
         else:
             difference = MetricDifference(
-                metric=name, index_a=a.index, index_b=b.index, a=a.metrics[name], b=b.metrics[name]
+                metric=name, index_a=index_a, index_b=index_b, a=in_a, b=in_b
             )
             counts.add(difference)
             comparison.differences.append(difference)

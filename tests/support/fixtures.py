@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -24,6 +25,14 @@ def require_slurm() -> None:
 def require_browser() -> None:
     """Skip where no browser is; in CI that is a failure."""
     _require("a browser", "" if browser.is_installed() else "needs chromium and chromium-driver")
+
+
+def require_mpi() -> None:
+    """Skip where no MPI is; in CI that is a failure."""
+    programs = ("mpicc", "mpirun")
+    missing = [name for name in programs if shutil.which(name) is None]
+    reason = f"needs {' and '.join(missing)}: apt-get install libopenmpi-dev openmpi-bin"
+    _require("MPI", reason if missing else "")
 
 
 def _require(what: str, reason: str | None) -> None:

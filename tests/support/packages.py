@@ -20,6 +20,7 @@ PACKAGES = (
     *("slurm-wlm", "slurmdbd", "munge", "mariadb-server"),
     *("postgresql", "pgbouncer", "strace", "gcc", "libc6-dev", "libfaketime"),
     *("chromium", "chromium-driver"),
+    *("libopenmpi-dev", "openmpi-bin"),
 )
 # Packages by the program that they bring; other packages than Debian's bring it, too.
 PROGRAMS = {

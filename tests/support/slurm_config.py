@@ -79,6 +79,8 @@ def slurm_conf(directory: Path, options: SlurmOptions, ports: Ports) -> str:
         f"SlurmctldPidFile={directory}/slurmctld.pid",
         f"SlurmctldLogFile={directory}/slurmctld.log",
         f"SlurmdSpoolDir={directory}/spool/%n",
+        # PMIx makes a directory for each step there; in /tmp, nodes on one host would share it.
+        f"TmpFS={directory}/spool/%n",
         f"SlurmdPidFile={directory}/slurmd.%n.pid",
         f"SlurmdLogFile={directory}/slurmd.%n.log",
         "MailProg=/bin/true",
