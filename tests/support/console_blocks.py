@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# Also in a list, where it is indented.
+_FENCED = re.compile(
+    r'^(?P<indent> *)```(?P<language>\w+)(?: title="(?P<name>[^"]+)")?\n'
+    r"(?P<content>.*?)^(?P=indent)```$",
+    re.DOTALL | re.MULTILINE,
+)
 # Longer than any command of a page takes on a loaded machine.
 COMMAND_S = 120
 
@@ -54,18 +61,16 @@ class Page:
     @property
     def has_commands(self) -> bool:
         """Whether there is something to type."""
-        return "\n```console\n" in self.text
+        return "```console\n" in self.text
 
     def steps(self) -> Iterator[tuple[str, str]]:
         """Name and content of each file, and "" with each block of commands.
 
         A block whose first line ends with `title="NAME"` is a file that the reader writes.
         """
-        for language, name, content in re.findall(
-            r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', self.text, re.DOTALL | re.MULTILINE
-        ):
-            if name or language == "console":
-                yield name, content
+        for block in _FENCED.finditer(self.text):
+            if block["name"] or block["language"] == "console":
+                yield block["name"] or "", textwrap.dedent(block["content"])
 
     def follow(self, directory: Path, env: Mapping[str, str]) -> None:
         """Write its files into a directory, type its commands there and compare what they print."""

@@ -287,3 +287,25 @@ def test_the_common_options_are_explained_once() -> None:
         names = {name for option in command.params for name in option.opts}
         own = command.name in {"completion", "import", "init", "schema"} or id(command) in IN_GROUPS
         assert names >= MADE_BY_COMMON or own
+
+
+# --- agents.md -----------------------------------------------------------------------------------
+
+
+def test_agents_are_told_what_every_command_changes_and_which_have_a_document() -> None:
+    told: dict[str, bool] = {}
+    for names, effect, document in rows(page("agents.md"), "command", "effect", "with `--json`"):
+        assert re.match(r"reads|writes files|sends|takes away", effect)
+        told |= dict.fromkeys(re.findall(r"`([a-z ]+)`", names), bool(document))
+    assert told == {
+        IN_GROUPS.get(id(command), command.name or ""): any(
+            "--json" in option.opts for option in command.params
+        )
+        for command in COMMANDS
+    }
+
+
+def test_agents_know_every_exit_code() -> None:
+    codes = [int(row[0]) for row in rows(page("agents.md"), "code", "meaning", "try again?")]
+    known = {one.exit_code for one in vars(errors).values() if hasattr(one, "exit_code")}
+    assert codes == sorted(known | {0, 2})
