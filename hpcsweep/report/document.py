@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 import hpcsweep
-from hpcsweep.report.pages import Page
-from hpcsweep.report.source import ReportSource
+from hpcsweep.report.pages import PageData, shown_text
 
 ASSETS = Path(__file__).parent / "assets"
 VENDOR = Path(__file__).parent / "vendor"
@@ -26,7 +26,7 @@ SHARED = ("frame", "columns", "parallel")
 LIBRARIES = ("vega", "vega-lite", "vega-embed")
 
 
-def document(source: ReportSource, pages: Iterable[tuple[Page, dict[str, Any]]]) -> str:
+def document(name: str, made: datetime, pages: Iterable[PageData]) -> str:
     """The whole file. Its data is packed page by page: a browser unpacks what it shows."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),
@@ -35,26 +35,29 @@ def document(source: ReportSource, pages: Iterable[tuple[Page, dict[str, Any]]])
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made, scripts = [], list(SHARED)
-    for page, data in pages:
-        has_script = (ASSETS / f"{page.name}.js").is_file()
-        scripts += [page.name] if has_script else []
-        plain = f"{page.name}.html.j2"
-        body = environment.get_template(plain).render(data) if (ASSETS / plain).is_file() else ""
-        packed = _packed(_json(data)) if has_script else ""
-        made.append({"page": page, "body": Markup(body), "packed": packed})  # noqa: S704  # escaped by its own template
+    sections, scripts = [], list(SHARED)
+    for one in pages:
+        section = {"page": one.page, "problem": one.problem, "body": "", "packed": ""}
+        plain, script = f"{one.page.name}.html.j2", f"{one.page.name}.js"
+        if one.data is not None and (ASSETS / plain).is_file():
+            # Escaped by its own template.
+            section["body"] = Markup(environment.get_template(plain).render(one.data))  # noqa: S704
+        if one.data is not None and (ASSETS / script).is_file():
+            section["packed"] = _packed(_json(one.data))
+            scripts.append(one.page.name)
+        sections.append(section)
     sources = [_asset(f"{name}.js") for name in scripts]
     style = _asset("report.css")
     libraries = {name: _library(name) for name in LIBRARIES}
     return environment.get_template("report.html.j2").render(
-        name=source.summary.name,
-        made=f"{source.made:%Y-%m-%d %H:%M} UTC",
+        name=shown_text(name),
+        made=f"{made:%Y-%m-%d %H:%M} UTC",
         version=hpcsweep.__version__,
         policy=policy([*sources, *(text for text, _ in libraries.values())], style),
         style=Markup(style),  # noqa: S704  # a file of this package, as are the scripts
         scripts=[Markup(text) for text in sources],  # noqa: S704
         libraries={name: packed for name, (_, packed) in libraries.items()},
-        pages=made,
+        sections=sections,
     )
 
 

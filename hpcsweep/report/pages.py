@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hpcsweep.errors import HpcsweepError
 from hpcsweep.redact import redact
-from hpcsweep.report import overview, resources, results, run, sensitivity
+from hpcsweep.report import overview, provenance, resources, results, run, sensitivity
 from hpcsweep.report.source import ReportSource
 from hpcsweep.terminal_text import visible
 
@@ -32,13 +33,32 @@ PAGES = (
     Page(name="sensitivity", title="Sensitivity", data=sensitivity.data),
     Page(name="run", title="Run", data=run.data),
     Page(name="resources", title="Resources", data=resources.data),
+    Page(name="provenance", title="Provenance", data=provenance.data),
 )
 
 
-def page_data(source: ReportSource) -> Iterator[tuple[Page, dict[str, Any]]]:
-    """Each page with its data, safe to show."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageData:
+    """A page with its data, safe to show."""
+
+    page: Page
+    # None for a page that could not be made, and why.
+    data: dict[str, Any] | None
+    problem: str = ""
+
+
+def page_data(source: ReportSource) -> Iterator[PageData]:
+    """Each page with its data; an error of one costs that page alone."""
     for page in PAGES:
-        yield page, shown(page.data(source))
+        try:
+            yield PageData(page=page, data=shown(page.data(source)))
+        except HpcsweepError as error:
+            yield without_data(page, error)
+
+
+def without_data(page: Page, error: HpcsweepError) -> PageData:
+    """A page that says why it has no data."""
+    return PageData(page=page, data=None, problem=shown_text(str(error)))
 
 
 def shown(value: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import StoreError
 from hpcsweep.files import replace
 from hpcsweep.report.document import document
-from hpcsweep.report.pages import page_data
+from hpcsweep.report.pages import PAGES, page_data, without_data
 from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -18,11 +20,17 @@ def write_report(
 ) -> Path:
     """Write the report of a sweep, by default `report.html` in its directory. Returns the path.
 
-    *Raises* SweepError, StoreError. *Writes* the file, and as `status`. *Safe to repeat.*
+    *Raises* SweepError; StoreError after a report that says so. *Writes* the file, and as `status`.
+    *Safe to repeat.*
     """
     place = Path() if sweep.archive else sweep.path
     path = output or place / "report.html"
-    with report_source(sweep, cluster, settings) as source:
-        text = document(source, page_data(source))
+    try:
+        with report_source(sweep, cluster, settings) as source:
+            text = document(sweep.name, source.made, page_data(source))
+    except StoreError as error:  # the index is damaged: the report tells how to make it again
+        text = document(sweep.name, datetime.now(UTC), [without_data(PAGES[0], error)])
+        replace(path, text.encode())
+        raise
     replace(path, text.encode())
     return path

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from hpcsweep.cli import main
+from hpcsweep.errors import StoreError
 from hpcsweep.report.document import VENDOR
-from hpcsweep.sources import grid
+from hpcsweep.sources import grid, manual
 from tests.support.browser import Browser, browser
 from tests.support.fixtures import require_browser
 from tests.support.sweeps import MadeSweep
@@ -120,6 +121,104 @@ def test_figures_are_chosen_and_brushing_selects_cases_with_their_run_directorie
     )
     wait_until(lambda: "selected cases" in listed(page), 60, "the selection of an axis")
     assert page.problems() == []
+
+
+EVIL = "</script><img src=x onerror='document.title=1'>\x1b]0;owned\x07\u202egnp\"`{{7*7}}"
+EVIL_PYTHON = f"""
+EVIL = {EVIL!r}
+
+def run(**params):
+    if params["n"] == 2:
+        raise ValueError(EVIL + "x" * 1_000_000)
+    return {{EVIL: 1.5 * params["n"], "text": "<b>" + "y" * 1_000_000, "plain": params["n"]}}
+"""
+# What an image, a style or a handler of another's making would leave in the page.
+FOREIGN = "return document.querySelectorAll('img, b b, iframe, object, main [style*=url]').length"
+
+
+def test_hostile_names_values_and_messages_are_shown_as_text(tmp_path: Path, page: Browser) -> None:
+    params = [{"n": n, EVIL: EVIL * (1 + n), "long": "z" * 10_000} for n in range(5)]
+    made = MadeSweep(tmp_path, manual(params), python=EVIL_PYTHON)
+    made.plan(chunk_size=5)
+    made.handed_in()
+    made.run()
+    path = report_of(made)
+    assert path.stat().st_size < 1 << 20
+    page.open(path)
+    title = page.run("return document.title")
+    assert "<img src=x onerror" in page.text()
+    page.go("results")
+    page.figures()
+    for option in ("Every case", "Heat map", "Means"):
+        choose(page, "Figure", option)
+    wait_until(lambda: "5 cases" in page.text() or "4 complete" in page.text(), 60, "the cases")
+    shown = page.text()
+    assert "<img src=x onerror" in shown
+    assert "\\x1b]0;owned" in shown
+    assert "\u202e" not in page.run("return document.documentElement.outerHTML")
+    page.go("provenance")
+    assert page.run(FOREIGN) == 0
+    assert page.run("return document.title") == title
+    assert page.problems() == []
+
+
+def test_a_page_says_so_where_there_is_nothing_to_show(tmp_path: Path, page: Browser) -> None:
+    pages = {
+        "def run(n): raise ValueError(n)": "No case is complete yet",
+        "def run(n): return {'word': 'yes' * n}": "No metric is a number",
+        "def run(n): return {'y': float('nan') if n else float('inf')}": "which no figure shows",
+        "def run(n): return {'y': 1.0}": "2 of 2 cases are complete",
+    }
+    for number, (python, sentence) in enumerate(pages.items()):
+        root = tmp_path / str(number)
+        root.mkdir()
+        made = MadeSweep(root, grid(n=[0, 1]), python=python)
+        made.plan()
+        made.handed_in()
+        made.run()
+        page.open(report_of(made), "results")
+        wait_until(lambda sentence=sentence: sentence in page.text(), 60, sentence)  # type: ignore[misc]
+        assert page.problems() == []
+
+
+def test_one_case_and_forty_params(tmp_path: Path, page: Browser) -> None:
+    source = manual([{f"p{number}": number for number in range(40)}])
+    made = MadeSweep(tmp_path, source, python="def run(**params): return {'y': 1}")
+    made.plan()
+    made.handed_in()
+    page.open(report_of(made), "results")
+    wait_until(lambda: "No case is complete yet" in page.text(), 60, "nothing yet")
+    made.run()
+    page.open(report_of(made), "results")
+    assert list(page.figures().values()) == [1]
+    assert page.problems() == []
+
+
+def test_a_damaged_index_gives_a_page_that_says_so(
+    made: MadeSweep, tmp_path: Path, page: Browser
+) -> None:
+    copy = made.copy(tmp_path)
+    report_of(copy)
+    (copy.path / "store.sqlite3").write_bytes(b"no database" * 500)
+    done = CliRunner().invoke(main, ["report", str(copy.path)])
+    assert done.exit_code == StoreError.exit_code
+    page.open(copy.path / "report.html")
+    assert "hpcsweep ingest SWEEP --rebuild" in page.text()
+    assert page.problems() == []
+
+
+def test_without_javascript_the_overview_and_the_provenance_are_there(
+    made: MadeSweep, page: Browser
+) -> None:
+    page.command("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open(report_of(made), "provenance")
+        tree = page.command("Accessibility.getFullAXTree")["nodes"]
+    finally:
+        page.command("Emulation.setScriptExecutionDisabled", value=False)
+    texts = {str(node.get("name", {}).get("value", "")).strip() for node in tree}
+    assert {"20", "24", "cases are complete.", "target.py:run"} <= texts
+    assert "The figures of this page need JavaScript." in texts
 
 
 def test_the_vendored_files_are_those_that_were_published() -> None:

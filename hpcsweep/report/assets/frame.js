@@ -202,6 +202,11 @@ const report = (() => {
       if (innerWidth === last) return;
       last = innerWidth; clearTimeout(timer); timer = setTimeout(() => redraw(), 200);
     });
+    addEventListener("beforeprint", () => {
+      for (const one of document.querySelectorAll("details:not(.choice)")) one.open = true;
+    });
+    const print = async () => { for (const name of draws.keys()) await draw(name); window.print(); };
+    document.querySelector("footer").append(" ", element("button", { type: "button", class: "copy", text: "Print all pages", click: print }));
     open();
   }
   document.addEventListener("DOMContentLoaded", start);
