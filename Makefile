@@ -9,6 +9,8 @@ WORKERS ?= 4
 # More arguments for pytest: make test PYTEST_ARGS="-k journal"
 PYTEST_ARGS ?=
 
+# A file of versions: make test CONSTRAINTS=packaging/dev-requirements.txt
+CONSTRAINTS ?=
 # What a task may import; it runs in the interpreter that a manifest names.
 TASK_FILES := $(addprefix hpcsweep/,cache/files conditions logbook manifest/frozen.py manifest/policies.py sources \
 	submission/check.py sweepdir worker) $(wildcard hpcsweep/*.py)
@@ -18,7 +20,7 @@ BIN := $(VENV)/bin
 SWEEP := examples/oscillator/outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak docs lint format clean \
+.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak docs package lint format clean \
 	system-packages bytecode lint-types lint-task-types lint-style lint-imports
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
@@ -71,6 +73,13 @@ soak: $(VENV)/dev.stamp system-packages ## full figures, the campaign, an hour o
 # The theme prints an advertisement of its successor unless told otherwise.
 docs: $(VENV)/dev.stamp ## build the documentation site in build/site, and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+package: $(VENV)/dev.stamp ## build sdist and wheel in dist/, and check them
+	$(BIN)/python -m pip install --quiet --group package
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 
 # Two checks at once: mypy, which takes longest, uses one core.
 lint: $(VENV)/dev.stamp ## check style, types and the direction of imports
@@ -130,5 +139,5 @@ $(VENV)-clients/clients.stamp: tests/clients/requirements.txt
 
 # pip knows --group since 25.1.
 $(VENV)/dev.stamp: pyproject.toml $(VENV)/venv.stamp
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable . --group dev $(addprefix --constraint ,$(CONSTRAINTS))
 	@touch $(VENV)/package.stamp $@
