@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hpcsweep.records import Status
-from hpcsweep.state.executions import STATUSES
-from hpcsweep.tables.begun_rows import begun_batches
+from hpcsweep.state.executions import COLUMNS, STATUS_CODES, STATUSES, ExecutionReader
+from hpcsweep.state.growing_array import GrowingArray
+from hpcsweep.tables.begun_rows import begun_pages
 from hpcsweep.tables.collect import OpenSweep
 
 # Cases above which a page gets bins instead of each case.
@@ -68,11 +69,8 @@ class CaseTable:
         return [column for column in self.columns if column.role in roles]
 
 
-_STATUS_CODES = {status.value: code for code, status in enumerate(STATUSES)}
-
-
-def read_cases(open_sweep: OpenSweep) -> CaseTable:
-    """Read the begun cases of a sweep."""
+def read_cases(open_sweep: OpenSweep, executions: ExecutionReader) -> CaseTable:
+    """Read the begun cases of a sweep, and in the same walk what `executions` needs."""
     columns = open_sweep.columns
     is_small = open_sweep.outlook.begun.count <= CASES_MAX
     params, metrics = list(columns.params.values()), list(columns.metrics.values())
@@ -82,18 +80,19 @@ def read_cases(open_sweep: OpenSweep) -> CaseTable:
     for name in left_out:
         del roles[name]
     read = {name: _column(name, role, columns.kinds) for name, role in roles.items()}
-    indices, statuses, run_dirs = [np.empty(0, np.int64)], [np.empty(0, np.int8)], []
+    indices, statuses, run_dirs = GrowingArray(np.int64), GrowingArray(np.int8), []
     names = ["status", *read, *(["run_dir"] if is_small else [])]
-    for batch in begun_batches(open_sweep.sweep_index, columns, names, None):
-        indices.append(np.array(batch.values["index"], np.int64))
-        codes = [_STATUS_CODES[status] for status in batch.values["status"]]
-        statuses.append(np.array(codes, np.int8))
+    for page, batch in begun_pages(open_sweep.sweep_index, columns, names, more=COLUMNS):
+        executions.add(page)
+        indices.add(np.array(batch.values["index"], np.int64))
+        codes = [STATUS_CODES[status] for status in batch.values["status"]]
+        statuses.add(np.array(codes, np.int8))
         run_dirs.append([text or "" for text in batch.values.get("run_dir", ())])
         for name, column in read.items():
             column.add(batch.values[name])
     return CaseTable(
-        indices=np.concatenate(indices),
-        status=np.concatenate(statuses),
+        indices=indices.values(),
+        status=statuses.values(),
         columns=tuple(column.made() for column in read.values()),
         run_dirs=tuple(chain.from_iterable(run_dirs)),
         left_out=left_out,
@@ -111,7 +110,7 @@ class _NumberColumn:
 
     name: str
     role: str
-    _parts: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    _values: GrowingArray = field(default_factory=lambda: GrowingArray(np.float64))
     _not_finite: int = 0
 
     def add(self, values: Sequence[Any]) -> None:
@@ -123,11 +122,11 @@ class _NumberColumn:
         missing = np.array([value is None for value in values])
         self._not_finite += int((~np.isfinite(part) & ~missing).sum())
         part[~np.isfinite(part)] = np.nan
-        self._parts.append(part)
+        self._values.add(part)
 
     def made(self) -> CaseColumn:
         """The column."""
-        values = np.concatenate([np.empty(0), *self._parts])
+        values = self._values.values()
         return CaseColumn(
             name=self.name, role=self.role, values=values, not_finite=self._not_finite
         )
@@ -147,12 +146,12 @@ class _TextColumn:
     name: str
     role: str
     _codes: dict[str, int] = field(default_factory=dict)
-    _parts: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    _values: GrowingArray = field(default_factory=lambda: GrowingArray(np.int32))
 
     def add(self, values: Sequence[Any]) -> None:
         """Append the values of some cases."""
         codes = [-1 if value is None else self._code(value) for value in values]
-        self._parts.append(np.array(codes, np.int32))
+        self._values.add(np.array(codes, np.int32))
 
     def _code(self, value: Any) -> int:
         text = value if isinstance(value, str) else json.dumps(value)
@@ -161,5 +160,5 @@ class _TextColumn:
 
     def made(self) -> CaseColumn:
         """The column."""
-        values = np.concatenate([np.empty(0, np.int32), *self._parts])
+        values = self._values.values()
         return CaseColumn(name=self.name, role=self.role, values=values, levels=tuple(self._codes))

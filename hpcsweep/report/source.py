@@ -13,7 +13,12 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.report.case_table import CaseTable, read_cases
 from hpcsweep.settings import Settings
 from hpcsweep.state.efficiency import Efficiency, resource_uses
-from hpcsweep.state.executions import Executions, read_executions, repeated_cases
+from hpcsweep.state.executions import (
+    ExecutionReader,
+    Executions,
+    all_executions,
+    repeated_cases,
+)
 from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -39,15 +44,21 @@ class ReportSource:
         uses = resource_uses(self.sweep, self.executions)
         return Efficiency(name=self.sweep.name, uses=uses)
 
-    @cached_property
+    @property
     def cases(self) -> CaseTable:
         """The cases that were begun, column by column."""
-        return read_cases(self.open_sweep)
+        return self._read[0]
 
-    @cached_property
+    @property
     def executions(self) -> Executions:
         """The attempts that began; of `repeated_read` all of them, of other cases the last one."""
-        return read_executions(self.open_sweep.sweep_index, self.repeated_read)
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[CaseTable, Executions]:
+        reader = ExecutionReader(self.repeated_read)
+        cases = read_cases(self.open_sweep, reader)
+        return cases, all_executions(reader, self.open_sweep.sweep_index)
 
     @cached_property
     def repeated(self) -> IndexSet:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
+from hpcsweep.state.growing_array import GrowingArray
 from hpcsweep.state.moments import epoch_s
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.gc_control import gc_paused
@@ -21,20 +22,29 @@ Ints = npt.NDArray[np.int64]
 # A status, and a reason or None, are numbers in the arrays: positions in these.
 STATUSES = tuple(Status)
 REASONS = (None, *Reason)
+STATUS_CODES = {status.value: code for code, status in enumerate(STATUSES)}
+_REASON_CODES = {reason and reason.value: code for code, reason in enumerate(REASONS)}
 # How `journal.now` ends a time.
 _UTC = "+00:00"
-# The columns of the index, and what of them are plain numbers, by name in `Executions`.
+# The columns of the index; what of them are plain numbers, by name in `Executions`; and the type of
+# each array.
 COLUMNS = (
     *("idx", "status", "reason", "started", "ended", "wall_seconds", "cpu_seconds"),
     *("max_rss_bytes", "host", "job_id", "submission", "restart"),
 )
 _NUMBERS = {
-    "index": ("idx", np.int64),
-    "wall": ("wall_seconds", np.float64),
-    "cpu": ("cpu_seconds", np.float64),
-    "peak": ("max_rss_bytes", np.float64),
-    "submission": ("submission", np.int32),
-    "restart": ("restart", np.int32),
+    "index": "idx",
+    "wall": "wall_seconds",
+    "cpu": "cpu_seconds",
+    "peak": "max_rss_bytes",
+    "submission": "submission",
+    "restart": "restart",
+}
+_DTYPES: dict[str, npt.DTypeLike] = {
+    **dict.fromkeys(("start", "end", "wall", "cpu", "peak"), np.float64),
+    **dict.fromkeys(("host", "task", "submission", "restart"), np.int32),
+    **dict.fromkeys(("status", "reason"), np.int8),
+    "index": np.int64,
 }
 
 
@@ -65,13 +75,17 @@ class Executions:
         return len(self.index)
 
 
+def _new_columns() -> dict[str, GrowingArray]:
+    return {name: GrowingArray(dtype) for name, dtype in _DTYPES.items()}
+
+
 @dataclass(slots=True)
 class ExecutionReader:
     """Executions as rows of the index come in, column by column; see `COLUMNS`."""
 
     # The cases whose rows are passed over: all of their attempts come by `add_attempts`.
     repeated: IndexSet = field(default_factory=IndexSet)
-    _parts: dict[str, list[npt.NDArray[Any]]] = field(default_factory=dict)
+    _columns: dict[str, GrowingArray] = field(default_factory=_new_columns)
     _hosts: dict[str, int] = field(default_factory=dict)
     _tasks: dict[tuple[int, str], int] = field(default_factory=dict)
 
@@ -96,45 +110,41 @@ class ExecutionReader:
             page = {name: [page[name][at] for at in began] for name in COLUMNS}
         hosts, tasks = self._hosts, self._tasks
         named = zip(page["submission"], page["job_id"], strict=True)
-        made: dict[str, npt.NDArray[Any]] = {
+        made = {
             "start": _seconds(page["started"]),
             "end": _seconds(page["ended"]),
-            "status": np.array([_STATUS_CODES[one] for one in page["status"]], np.int8),
-            "reason": np.array([_REASON_CODES[one] for one in page["reason"]], np.int8),
-            "host": np.array(
-                [hosts.setdefault(one or "", len(hosts)) for one in page["host"]], np.int32
-            ),
-            "task": np.array([tasks.setdefault(one, len(tasks)) for one in named], np.int32),
+            "status": [STATUS_CODES[one] for one in page["status"]],
+            "reason": [_REASON_CODES[one] for one in page["reason"]],
+            "host": [hosts.setdefault(one or "", len(hosts)) for one in page["host"]],
+            "task": [tasks.setdefault(one, len(tasks)) for one in named],
         }
-        made |= {name: np.array(page[of], dtype) for name, (of, dtype) in _NUMBERS.items()}
-        for name, column in made.items():
-            self._parts.setdefault(name, []).append(column)
+        made |= {name: page[of] for name, of in _NUMBERS.items()}
+        for name, dtype in _DTYPES.items():
+            self._columns[name].add(np.asarray(made[name], dtype))
 
     def made(self) -> Executions:
         """All of them."""
-        if not self._parts:
-            self._add(dict.fromkeys(COLUMNS, ()))
-        columns = {name: np.concatenate(self._parts.pop(name)) for name in list(self._parts)}
+        columns = {name: column.values() for name, column in self._columns.items()}
         if self.repeated:
             order = np.argsort(columns["index"], kind="stable")
             columns = {name: column[order] for name, column in columns.items()}
         return Executions(**columns, hosts=list(self._hosts))
 
 
-_STATUS_CODES = {status.value: code for code, status in enumerate(STATUSES)}
-_REASON_CODES = {reason and reason.value: code for code, reason in enumerate(REASONS)}
-
-
-def read_executions(sweep_index: SweepIndex, repeated: IndexSet | None = None) -> Executions:
-    """All executions of a sweep; of `repeated` cases alone, if given, the earlier ones as well."""
-    reader = ExecutionReader(repeated_cases(sweep_index) if repeated is None else repeated)
+def read_executions(sweep_index: SweepIndex) -> Executions:
+    """All executions of a sweep."""
+    reader = ExecutionReader(repeated_cases(sweep_index))
     pages = sweep_index.columns(COLUMNS)
     while True:
         with gc_paused():
             page = next(pages, None)
             if page is None:
-                break
+                return all_executions(reader, sweep_index)
             reader.add(page)
+
+
+def all_executions(reader: ExecutionReader, sweep_index: SweepIndex) -> Executions:
+    """What was read, with all attempts of the cases that were passed over."""
     if reader.repeated:
         reader.add_attempts(sweep_index.attempts(reader.repeated))
     return reader.made()

@@ -104,8 +104,8 @@ def covering(values: Floats) -> float | None:
 def resource_use(resources: Resources, ended: Executions) -> ResourceUse:
     """What these executions used, which ended, and whose tasks asked for this."""
     complete = ended.status == STATUSES.index(Status.COMPLETE)
-    wall, cpu, peak = ended.wall[complete], ended.cpu[complete], ended.peak[complete]
-    has_cpus = (wall > 0) & ~np.isnan(cpu)
+    has_cpus = complete & (ended.wall > 0) & ~np.isnan(ended.cpu)
+    has_peak = complete & ~np.isnan(ended.peak)
     seconds, at_once = _tasks(ended)
     counts = {one: int((ended.reason == REASONS.index(one)).sum()) for one in _RAN_OUT}
     return ResourceUse(
@@ -117,8 +117,8 @@ def resource_use(resources: Resources, ended: Executions) -> ResourceUse:
         at_once=at_once,
         cpu_asked_s=float(seconds.sum()) * resources.cpus,
         cpu_used_s=float(np.nansum(ended.cpu)),
-        cpus=np.sort(cpu[has_cpus] / wall[has_cpus]),
-        peaks=np.sort(peak[~np.isnan(peak)]),
+        cpus=np.sort(ended.cpu[has_cpus] / ended.wall[has_cpus]),
+        peaks=np.sort(ended.peak[has_peak]),
         task_seconds=np.sort(seconds),
     )
 

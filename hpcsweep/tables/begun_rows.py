@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
@@ -22,6 +22,20 @@ def begun_batches(
     sweep_index: SweepIndex, columns: TableColumns, names: Sequence[str], within: IndexSet | None
 ) -> Iterator[TableBatch]:
     """The rows of begun cases with the index and these columns, in index order."""
+    return (batch for _, batch in begun_pages(sweep_index, columns, names, within))
+
+
+def begun_pages(
+    sweep_index: SweepIndex,
+    columns: TableColumns,
+    names: Sequence[str],
+    within: IndexSet | None = None,
+    more: Iterable[str] = (),
+) -> Iterator[tuple[Mapping[str, Sequence[Any]], TableBatch]]:
+    """The batches of `begun_batches`, each with its page of the index.
+
+    `more` are columns of the index that a page has besides.
+    """
     plain = {name: _SQL_NAMES.get(name, name) for name in names if name in FIRST or name in LAST}
     plain["index"] = "idx"
     documents = {
@@ -30,14 +44,14 @@ def begun_batches(
         "carried": {name: keys for keys, name in columns.carried.items() if name in names},
     }
     selected = [*plain.values(), *(column for column, members in documents.items() if members)]
-    pages = sweep_index.columns(selected, within=within)
+    pages = sweep_index.columns([*dict.fromkeys([*selected, *more])], within=within)
     while True:
         with gc_paused():
             page = next(pages, None)
-            batch = _batch(page, plain, documents) if page else None
-        if batch is None:
-            return
-        yield batch
+            if page is None:
+                return
+            batch = _batch(page, plain, documents)
+        yield page, batch
 
 
 def _batch(
