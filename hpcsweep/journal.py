@@ -322,15 +322,14 @@ def all_journals(root: Path, *, but: frozenset[str] = frozenset()) -> Iterator[s
     for submission in names(root):
         for shard in sorted(names(root / submission), key=_by_number):
             prefix = f"{submission}/{shard}/"
-            for name in sorted(names(root / submission / shard), key=_by_number):
-                relative = prefix + name
-                # As all our names are.
-                if name.endswith(".jsonl") and relative.isascii() and relative not in but:
+            found = {prefix + name for name in names(root / submission / shard)}
+            for relative in sorted(found - but, key=_by_number):
+                if relative.endswith(".jsonl") and relative.isascii():  # as all our names are
                     yield relative
 
 
 def _by_number(name: str) -> tuple[int, str]:
-    """Sorts names that begin with a number, up to a dot, by that number."""
+    """Sorts names that begin alike, and then with a number up to a dot, by that number."""
     return len(name.partition(".")[0]), name
 
 

@@ -1,8 +1,9 @@
 """What is known of each block of indices, so that a command does not read every row.
 
-A merge of new rows adds them to their blocks, in its own transaction. A merge that changes rows
-marks their blocks; the next command that needs them reads the rows of these blocks, and of no
-other. Tasks that use PostgreSQL only mark: to add, their merges would wait for each other.
+A merge adds cases that are new, or whose only attempt has ended, to their blocks, in its own
+transaction. Of all other changes it marks the blocks; the next command that needs them reads the
+rows of these blocks, and of no other. Tasks that use PostgreSQL only mark: to add, their merges
+would wait for each other.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Digest:
     columns: tuple[ColumnElement[Any], ...]
     # Makes it, as JSON values, from rows of the index and these columns, in index order.
     make: Callable[[Sequence[Sequence[Any]]], Any]
-    # That of all rows, from those of two parts of them.
+    # That of all rows, from one as it was kept and that of new rows. Some of these may have been
+    # there as cases that had only begun.
     join: Callable[[Any, Any], Any]
     # The names of `columns`.
     names: tuple[str, ...]
@@ -60,9 +62,9 @@ def add(
     digests: Sequence[Digest],
     new: Mapping[int, NewCase | None],
 ) -> None:
-    """Add new indices to the digests of their blocks. Marks the block of an index without a case.
+    """Add cases to the digests of their blocks, each by all its indices.
 
-    Their cases have no other indices yet.
+    They are new, or had only begun. Marks the block of an index without a case.
     """
     of_blocks: dict[int, list[tuple[int, NewCase | None]]] = {}
     for index in sorted(new):
@@ -131,6 +133,18 @@ def mark(
     # First: it waits for a merge that adds the same block, so that the update sees its digests.
     connection.execute(insert.on_conflict_do_nothing(), rows)
     connection.execute(table.update().where(of_block, is_kept).values(nothing), rows)
+
+
+def places_of(connection: Connection, sweep: str, cases: Iterable[str]) -> dict[int, str]:
+    """The ids of these cases by all their indices."""
+    table = schema.places.c
+    query = select(table.idx, table.case_id).where(table.sweep == sweep)
+    found: dict[int, str] = {}
+    ids = sorted(cases)
+    for start in range(0, len(ids), NAMES_AT_ONCE):
+        some = table.case_id.in_(ids[start : start + NAMES_AT_ONCE])
+        found |= {row.idx: row.case_id for row in connection.execute(query.where(some))}
+    return found
 
 
 def _blocks_of(connection: Connection, sweep: str, cases: Sequence[str]) -> Iterator[int]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, or_, select
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.records import Reason
+from hpcsweep.records import Reason, Status
 from hpcsweep.store import schema
 from hpcsweep.store.blocks import Digest
 
@@ -73,12 +73,19 @@ def _outcomes(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return list(groups.values())
 
 
-def _join(one: Sequence[Any], other: Sequence[Any]) -> list[list[Any]]:
-    """The sets of a block, from those of two parts of it."""
-    groups = {tuple(key): [key, pairs, *used] for key, pairs, *used in one}
-    for key, pairs, *used in other:
+def _join(kept: Sequence[Any], new: Sequence[Any]) -> list[list[Any]]:
+    """The sets of a block, with those of new rows and without what these were while running."""
+    indices = IndexSet(tuple(pair) for _, pairs, *_ in new for pair in pairs)
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for key, pairs, *used in kept:
+        own = IndexSet(map(tuple, pairs))
+        if key[0] == Status.RUNNING.value:
+            own -= indices
+        if own:
+            groups[tuple(key)] = [key, own.to_json(), *used]
+    for key, pairs, *used in new:
         of = groups.setdefault(tuple(key), [key, [], None, None])
-        ranges = IndexSet((start, stop) for start, stop in (*of[1], *pairs)).to_json()
+        ranges = IndexSet(map(tuple, (*of[1], *pairs))).to_json()
         groups[tuple(key)] = [key, ranges, *map(_larger, of[2:], used)]
     return list(groups.values())
 

@@ -30,6 +30,7 @@ from sqlalchemy import (
 
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
+from hpcsweep.records import Status
 from hpcsweep.sources.base import within_key
 from hpcsweep.store import schema
 from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY, CASE_COLUMNS, CaseRow
@@ -79,13 +80,13 @@ def insert_into(connection: Connection, table: Table) -> Any:
 
 def insert_missing(
     connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[CaseRow]
-) -> bool:
-    """Insert the rows whose keys are new. Returns whether any key already existed.
+) -> int:
+    """Insert the rows whose keys are new. Returns the count of these.
 
     Each row has the values of `names`, which begin with the key.
     """
     if not rows:
-        return False
+        return 0
     if connection.dialect.name == "sqlite":
         # In the order of the journals, which is nearly that of indices: a reader in index order
         # then finds the rows of a page of the file together.
@@ -102,13 +103,15 @@ def insert_missing(
         keys = [staged.c[column.name] for column in table.primary_key if column.name != "sweep"]
         source = select(literal(sweep), *staged.c).order_by(*keys)
         insert = insert_into(connection, table).from_select(["sweep", *names], source)
-        done = connection.execute(insert.on_conflict_do_nothing())
-    return done.rowcount < len(rows)
+        # psycopg forgets the count when SQLAlchemy closes its cursor.
+        options = {"preserve_rowcount": True}
+        done = connection.execute(insert.on_conflict_do_nothing(), execution_options=options)
+    return done.rowcount
 
 
 def insert_first(
     connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[CaseRow]
-) -> bool:
+) -> int:
     """Like `insert_missing`; on PostgreSQL at half the cost if all rows are new, as expected."""
     if rows and connection.dialect.name == "postgresql":
         try:
@@ -117,46 +120,64 @@ def insert_first(
         except connection.dialect.loaded_dbapi.IntegrityError:
             pass  # a conflict with another process: nothing was inserted
         else:
-            return False
+            return len(rows)
     return insert_missing(connection, sweep, table, names, rows)
 
 
-def merge_cases(
-    connection: Connection, sweep: str, batch: RowBatch, where: str
-) -> tuple[set[str], bool]:
-    """Merge the cases of a batch. Returns whether all rows are new, and the ids of some cases:
-    of those whose rows were there and changed, and of those with several attempts.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownCases:
+    """The ids of the cases of a batch that are not new, or have several attempts."""
+
+    # Those whose only attempt had begun, and has ended now.
+    ended: set[str]
+    # All others.
+    others: set[str]
+
+
+def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str) -> KnownCases:
+    """Merge the cases of a batch.
 
     *Raises* StoreError if a case id has other params than its row.
     """
     rows, several = batch.cases, list(batch.attempts)
-    replaced: set[str] = set()
+    ended: set[str] = set()
+    others: set[str] = set()
     in_batch = {line[0] for line in several}
     insert = insert_first if batch.is_first else insert_missing
-    are_new = not insert(connection, sweep, schema.cases, CASE_COLUMNS, rows)
-    if not are_new:
+    inserted = insert(connection, sweep, schema.cases, CASE_COLUMNS, rows)
+    if inserted < len(rows):
         staged = _staged(schema.cases, CASE_COLUMNS)
         if connection.dialect.name == "sqlite":
             _stage(connection, schema.cases, CASE_COLUMNS, rows)
         # Concurrent merges of the same cases have ended: what is read now stays until the commit.
         changed = _changed_cases(connection, sweep, staged)
+        if inserted + len(changed) < len(rows):  # others came again, and it is not known which
+            others.update(line[0] for line in rows)
         for row in changed:
             if not is_same_identity(row.params, row.other_params, batch.key):
                 raise shared_id_error(row.case_id, row.params, row.other_params, where)
-            several += _several_attempts(row, has_more=row.case_id in in_batch)
-            replaced.add(row.case_id)
+            attempts = _several_attempts(row, has_more=row.case_id in in_batch)
+            several += attempts
+            (ended if _ends(row) and not attempts else others).add(row.case_id)
         if any(row.wins for row in changed):
             _replace_lower(connection, sweep, staged)
     _count_attempts(connection, sweep, several)
-    return replaced | {line[0] for line in several}, are_new
+    others.update(line[0] for line in several)
+    return KnownCases(ended=ended - others, others=others)
 
 
-def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> bool:
-    """Upsert the index positions of the batch's cases. Returns whether all are new."""
+def _ends(row: Row[Any]) -> bool:
+    """Whether a row that said nothing but that a case had begun is replaced."""
+    said = (row.status, row.metrics, row.params, row.wall_seconds, row.max_rss_bytes)
+    return row.wins and said == (Status.RUNNING.value, "{}", row.other_params, None, None)
+
+
+def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> None:
+    """Upsert the index positions of the batch's cases."""
     insert = insert_first if batch.is_first else insert_missing
     carried = batch.carried.get
     rows = [(index, case_id, carried(index)) for index, case_id in batch.places.items()]
-    return not insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
+    insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
 
 
 def merge_inputs(connection: Connection, sweep: str, batch: RowBatch) -> None:
@@ -286,7 +307,8 @@ def _changed_cases(connection: Connection, sweep: str, staged: Table) -> list[Ro
     of_case = and_(attempts.sweep == sweep, attempts.case_id == staged.c.case_id)
     has_several = select(schema.attempts).where(of_case).exists()
     query = (
-        select(cases.case_id, cases.params, _staged_column(staged, "params"), *columns)
+        select(cases.case_id, cases.params, cases.metrics, _staged_column(staged, "params"))
+        .add_columns(*columns)
         .add_columns((staged.c.rank > cases.rank).label("wins"))
         .add_columns(has_several.label("has_several"))
         .join_from(staged, schema.cases, same_case)

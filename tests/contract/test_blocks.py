@@ -75,9 +75,31 @@ def test_a_first_ingest_marks_what_its_rows_do_not_say(
     sweep_index.merge(new)
     assert backend.raw(MARKED) == [(0,), (2,)]
     sweep_index.merge(batch(better(case(5), status="failed"), case(13), is_first=True))
-    assert backend.raw(MARKED) == [(0,), (1,), (2,), (3,)]
+    assert backend.raw(MARKED) == [(0,), (1,), (2,)]
     groups = {(one.status, one.attempt): list(one.indices) for one in sweep_index.case_groups()}
     assert groups == {("running", 2): [1], ("running", 1): [13], ("failed", 2): [5]}
+
+
+def test_a_case_that_ends_is_moved_in_what_is_kept(
+    sweep_index: SweepIndex, backend: Backend
+) -> None:
+    """At all its indices, without reading the others of their blocks."""
+    begun = [case(number, started="2026-11-20T12:00:00.000+00:00") for number in range(8)]
+    places = {int(row["case_id"], 16): row["case_id"] for row in begun} | {20: begun[3]["case_id"]}
+    sweep_index.merge(batch(*begun, is_first=True, places=places))
+    ended = [
+        row | {"rank": f"{row['rank'][:-10]}3.{number:08x}", "status": status, "metrics": metrics}
+        for number, (row, status, metrics) in enumerate(
+            zip(begun[2:5], ["complete", "failed", "complete"], METRICS, strict=True)
+        )
+    ]
+    sweep_index.merge(batch(*ended, case(9), is_first=True))
+    assert backend.raw(MARKED) == []
+    groups = {one.status: list(one.indices) for one in sweep_index.case_groups()}
+    assert groups == {"running": [0, 1, 5, 6, 7, 9], "complete": [2, 4], "failed": [3, 20]}
+    kept = known(sweep_index)
+    backend.raw("UPDATE blocks SET outcomes = NULL, kinds = NULL")
+    assert known(sweep_index) == kept
 
 
 @pytest.mark.postgres
