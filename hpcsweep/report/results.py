@@ -15,6 +15,10 @@ from hpcsweep.report.source import ReportSource
 
 # Of more cases than `CASES_MAX`, so many are in the page one by one, evenly spaced.
 SAMPLE = 2000
+# Digits of numbers, unless they are values of a grid of at most so many: one more of ten columns
+# of 10,000 cases is 50 kB.
+DIGITS = {"param": 6, "metric": 6, "used": 4}
+GRID_MAX = 60
 # Numbers above this are not exact in JavaScript.
 EXACT_MAX = 1 << 53
 
@@ -64,18 +68,19 @@ def _notes(table: CaseTable) -> Iterator[str]:
 
 
 def _column(column: CaseColumn, chosen: npt.NDArray[np.intp]) -> dict[str, Any]:
-    """A column with its values: params exact, other numbers in 7 digits."""
-    values = column.values[chosen].tolist()
+    """A column with its values; numbers in as many digits as a figure can show."""
+    values = column.values[chosen]
     made: dict[str, Any] = {"name": column.name, "role": column.role}
     if column.levels is not None:
-        return made | {"levels": list(column.levels), "values": values}
-    exact = column.role == "param"
-    return made | {"values": [json_number(value, exact=exact) for value in values]}
+        return made | {"levels": list(column.levels), "values": values.tolist()}
+    is_exact = column.role == "param" and len(np.unique(values)) <= GRID_MAX
+    digits = None if is_exact else DIGITS[column.role]
+    return made | {"values": [json_number(value, digits) for value in values.tolist()]}
 
 
-def json_number(value: float, *, exact: bool = False) -> float | int | None:
-    """A number for JSON, in 7 digits unless `exact`; None for NaN."""
+def json_number(value: float, digits: int | None) -> float | int | None:
+    """A number for JSON, in so many digits or exact; None for NaN."""
     if not math.isfinite(value):
         return None
-    rounded = value if exact else float(f"{value:.7g}")
+    rounded = value if digits is None else float(f"{value:.{digits}g}")
     return int(rounded) if rounded.is_integer() and abs(rounded) < EXACT_MAX else rounded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hpcsweep.cli import main
 from hpcsweep.errors import StoreError
 from hpcsweep.report.document import VENDOR
 from hpcsweep.sources import grid, manual
+from tests.support import report_pictures
 from tests.support.browser import Browser, browser
 from tests.support.fixtures import require_browser
 from tests.support.sweeps import MadeSweep
@@ -219,6 +221,19 @@ def test_without_javascript_the_overview_and_the_provenance_are_there(
     texts = {str(node.get("name", {}).get("value", "")).strip() for node in tree}
     assert {"20", "24", "cases are complete.", "target.py:run"} <= texts
     assert "The figures of this page need JavaScript." in texts
+
+
+def test_the_pictures_of_the_docs_are_of_this_report(tmp_path: Path, page: Browser) -> None:
+    report_pictures.take(report_pictures.oscillator(tmp_path), page, tmp_path)
+    text = (report_pictures.PICTURES.parent / "report.md").read_text()
+    for name, (_, width, _) in report_pictures.VIEWS.items():
+        kept = (report_pictures.PICTURES / name).read_bytes()
+        # The width in the header of a PNG.
+        assert struct.unpack(">I", kept[16:20])[0] == width
+        assert (tmp_path / name).read_bytes()[16:20] == kept[16:20]
+        assert f"(report/{name})" in text
+    assert "Averaged over method, replicate: 3 to 6 cases a point." in text
+    assert "Averaged over replicate, method: 3 to 6 cases a point." in page.text()
 
 
 def test_the_vendored_files_are_those_that_were_published() -> None:

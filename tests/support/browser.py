@@ -141,10 +141,10 @@ class Browser:
         ]
         return said + [url for url in asked if not url.startswith(LOCAL)]
 
-    def screenshot(self, path: Path) -> None:
-        """Write a picture of the whole page."""
-        width, height = self.run("return [innerWidth, document.documentElement.scrollHeight]")
-        self.resize(width, min(height, 6000))
+    def screenshot(self, path: Path, height: int | None = None) -> None:
+        """Write a picture of the page, whole or so high."""
+        width, whole = self.run("return [innerWidth, document.documentElement.scrollHeight]")
+        self.resize(width, height or min(whole, 6000))
         path.write_bytes(base64.b64decode(_ask(f"{self.session}/screenshot")))
 
     def _post(self, what: str, **content: object) -> Any:

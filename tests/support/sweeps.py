@@ -37,7 +37,7 @@ TARGET = Target(file="target.py", function="run")
 
 
 class MadeSweep:
-    """One sweep `s` in `root`, whose target is `root/target.py:run`, or an argv."""
+    """One sweep in `root`, by default `s`, whose target is `root/target.py:run`, or an argv."""
 
     def __init__(
         self,
@@ -46,27 +46,29 @@ class MadeSweep:
         *,
         python: str = "def run(**params):\n    return dict(params)\n",
         argv: Sequence[str] = (),
+        name: str = "s",
         **fields: Any,
     ) -> None:
         self.root = root
+        self.name = name
         (root / "target.py").write_text(python)
         self.target = Target(argv=tuple(argv)) if argv else TARGET
-        self.directory = SweepDirectory.create(root / "s", "s")
+        self.directory = SweepDirectory.create(root / name, name)
         self.freeze(source, **fields)
 
     def copy(self, root: Path) -> Self:
         """The same sweep in another directory; its target stays where it is."""
         copy = type(self).__new__(type(self))
         copy.__dict__ |= self.__dict__
-        shutil.copytree(self.path, root / "s")
-        copy.directory = SweepDirectory.open(root / "s")
+        shutil.copytree(self.path, root / self.name)
+        copy.directory = SweepDirectory.open(root / self.name)
         return copy
 
     def freeze(self, source: ParameterSource, **fields: Any) -> None:
         """Write a manifest, the newest one from the next `plan` on."""
         replicates = fields.get("replicates", 1)
         manifest = FrozenManifest(
-            name="s",
+            name=self.name,
             root=str(self.root),
             target=self.target,
             source=source.to_frozen_dict(),

@@ -18,11 +18,11 @@ report.columns = (() => {
 
   const isGridded = (column) => different(column).length <= GRID_MAX;
 
-  // A logarithmic axis where values are positive and span three decades.
+  // A logarithmic axis where values are positive, span three decades, and are not all but a few in the last.
   function isLogarithmic(column) {
     if (!isNumber(column)) return false;
-    const all = different(column);
-    return all.length > 1 && all[0] > 0 && all[all.length - 1] / all[0] >= 1000;
+    const all = different(column), at = (share) => all[Math.min(all.length - 1, Math.floor(share * all.length))];
+    return all.length > 1 && all[0] > 0 && all[all.length - 1] / all[0] >= 1000 && at(0.9) / at(0.1) >= 50;
   }
 
   // One point for all cases with the same values of `by` (x, colour and so on): the mean of `of`.

@@ -79,8 +79,8 @@ report.parallel = (() => {
       pen.font = `11px ${getComputedStyle(document.body).fontFamily}`;
       made.forEach(drawAxis);
       const drawn = Math.min(rows.length, Math.ceil(rows.length / Math.max(1, Math.ceil(rows.length / LINES_MAX))));
-      note.textContent = (chosen ? `${chosen.size} of ${count} cases are selected` : `All ${count} cases`) +
-        (drawn < rows.length ? `, of which ${drawn} are drawn` : "") +
+      note.textContent = (chosen ? `${number(chosen.size)} of ${number(count)} cases are selected` : `All ${number(count)} cases`) +
+        (drawn < rows.length ? `, of which ${number(drawn)} are drawn` : "") +
         `. Lines have the colour of ${painted.name}. Drag along an axis to select; a click removes it. By keyboard: the arrow keys at an axis name.`;
     }
 
