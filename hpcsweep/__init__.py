@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hpcsweep import sources
     from hpcsweep.cache import Base, Mapped, Store, expand_grid, mapped_column
     from hpcsweep.errors import (
+        CallFailed,
         CasesFailed,
         ClusterError,
         ClusterUnavailable,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         SweepError,
         TargetError,
     )
+    from hpcsweep.executor.executor import Executor
     from hpcsweep.logbook.experiment.reader import ExperimentReader
     from hpcsweep.logbook.experiment.writer import Experiment
     from hpcsweep.logbook.logbook import Logbook
@@ -112,6 +114,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Base",
+    "CallFailed",
     "CaseFile",
     "CaseLogs",
     "CasesFailed",
@@ -125,6 +128,7 @@ __all__ = [
     "DesignSource",
     "Distribution",
     "Efficiency",
+    "Executor",
     "Experiment",
     "ExperimentReader",
     "ExtraMissing",
@@ -216,6 +220,7 @@ _HOMES = {
     "CaseFile": "hpcsweep.runs.files",
     "CaseLogs": "hpcsweep.runs.logs",
     "Efficiency": "hpcsweep.state.efficiency",
+    "Executor": "hpcsweep.executor.executor",
     "Experiment": "hpcsweep.logbook.experiment.writer",
     "ExperimentReader": "hpcsweep.logbook.experiment.reader",
     "Figure": "hpcsweep.tables.sweep_figure",

@@ -10,6 +10,7 @@
     │   └── ResultMissing (RuntimeError, FileNotFoundError) no result where the cache needs one
     ├── SweepError                         5   the sweep directory
     │   ├── SweepBusy                          another submit is at work in it
+    │   ├── CallFailed (RuntimeError)          a call of an executor ended without an answer
     │   ├── JournalError                       a journal cannot be opened, read or written
     │   ├── Damaged                            a file of the sweep is gone, or not as it was written
     │   ├── RunExists (FileExistsError)        a run directory is already there
@@ -161,6 +162,10 @@ class SweepBusy(SweepError):
     """
 
     transient = True
+
+
+class CallFailed(SweepError, RuntimeError):
+    """A call of an executor ended without an answer: its process died, or its task was ended."""
 
 
 class JournalError(SweepError):

@@ -19,7 +19,7 @@ ALONE, NODE = "--alone", "--node"
 # How the chunks of a submission are run: each by an array task; by jobs of one whole node each; by
 # one job of several whole nodes.
 MODES = ARRAY, NODE_JOBS, SINGLE_JOB = "array", "node", "single"
-# Environment variable of every process in an array task.
+# Environment variable of every process in an array task: the path of its sweep directory.
 IN_TASK = "HPCSWEEP_IN_TASK"
 # EX_TEMPFAIL: the exit code of a worker that was asked to end, as there is more to do.
 EXIT_STOPPED = 75

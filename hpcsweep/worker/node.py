@@ -284,7 +284,7 @@ def main(arguments: list[str]) -> int:
     """Run the worker of a node. Returns the exit code."""
     sweep, submission, part, _, *rest = arguments
     start = Start.from_environment(os.environ, alone=True)
-    os.environ[IN_TASK] = "1"
+    os.environ[IN_TASK] = os.path.abspath(sweep)  # noqa: PTH100
     node = NodeWorker(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
     if not rest:
         return node.run()

@@ -397,7 +397,7 @@ def _run(arguments: list[str]) -> int:
         del rest[0]
     else:
         start = Start.from_environment(os.environ)
-    os.environ[IN_TASK] = "1"
+    os.environ[IN_TASK] = os.path.abspath(sweep)  # noqa: PTH100
     task = Task(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
     if rest:
         _, where, exit_code = rest

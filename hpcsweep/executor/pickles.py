@@ -1,0 +1,81 @@
+"""Pickle what a call takes and gives, and load it from private files alone (invariant 22).
+
+The standard library suffices for functions of modules. Functions of a script or notebook, lambdas
+and closures need cloudpickle, here and in the tasks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+from hpcsweep.errors import Damaged, InputError, SweepError
+from hpcsweep.files import open_regular, unreadable
+
+try:
+    from cloudpickle import dumps as _dumps
+except ImportError:  # in the interpreter of a task
+    _dumps = pickle.dumps
+
+# Besides what the user's own __reduce__ and __getstate__ raise.
+_NEXT = "Give plain objects, arrays or paths; open files and connections inside the function."
+# Others can neither read nor write.
+_OF_OTHERS = 0o077
+
+
+def dump(value: Any, what: str) -> bytes:
+    """Pickle a value; `what` names it. *Raises* InputError, whatever the value raises."""
+    try:
+        return bytes(_dumps(value))
+    except Exception as error:  # a user's class may raise anything
+        raise InputError(
+            f"{what} cannot be pickled: {type(error).__name__}: {error}", next_step=_NEXT
+        ) from error
+
+
+def digest_of(data: bytes) -> str:
+    """32 hex digits that name a pickle file, and that are checked before it is loaded."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def read_pickle(path: Path) -> bytes:
+    """The content of a pickle file, whose name is its digest. *Raises* SweepError, Damaged."""
+    try:
+        with open_regular(path) as stream:
+            data = stream.read()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return checked(data, path.name.partition(".")[0], str(path))
+
+
+def checked(data: bytes, digest: str, where: str) -> bytes:
+    """The same data. *Raises* Damaged if it has another digest than the journal or params say."""
+    if digest_of(data) != digest:
+        raise Damaged(
+            "is not what was pickled, and is not loaded",
+            where=where,
+            next_step="Call the function again.",
+        )
+    return data
+
+
+def load(data: bytes) -> Any:
+    """Load a pickle whose digest and place were checked. Runs code that is in it."""
+    return pickle.loads(data)  # noqa: S301  # of a private directory, with the digest of a journal
+
+
+def refuse_shared(sweep: Path) -> None:
+    """*Raises* SweepError for a directory that others may enter: they could have put a pickle."""
+    try:
+        status = os.lstat(sweep)
+    except OSError as error:
+        raise unreadable(sweep, error) from error
+    if status.st_uid != os.geteuid() or status.st_mode & _OF_OTHERS:
+        raise SweepError(
+            "is another user's, or open to others: no pickle is loaded from it",
+            where=str(sweep),
+            next_step="Calls are in directories of mode 0700 that are your own.",
+        )

@@ -1,0 +1,95 @@
+"""The target of the cases of an executor: call a function with its arguments, in an array task."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from hpcsweep.errors import InputError, Preempted
+from hpcsweep.executor import pickles
+from hpcsweep.records import IN_TASK
+
+if TYPE_CHECKING:
+    from hpcsweep.logbook import Logbook
+
+# The file of a run with the answer, and the metric with its digest.
+ANSWER, ANSWER_DIGEST = "answer.pickle", "answer"
+CALLS = "calls"
+
+
+class Function(TypedDict):
+    """The content of the pickle of a function."""
+
+    # Of the caller's `sys.path`, what another process of this interpreter does not have.
+    search: list[str]
+    function: bytes
+
+
+class Answer(TypedDict):
+    """The content of the pickle of an answer: a value, or what was raised with its traceback."""
+
+    value: Any
+    error: BaseException | None
+    traceback: str
+
+
+def run_call(params: dict[str, Any], log: Logbook) -> None:
+    """Call the function of a case. *Raises* what it raises. *Writes* its answer into the run."""
+    sweep = os.environ.get(IN_TASK)
+    if sweep is None:
+        raise InputError("a call of an executor runs in an array task alone")
+    answer: Answer = {"value": None, "error": None, "traceback": ""}
+    try:
+        answer["value"] = _call(Path(sweep), params)
+    except Preempted:  # the task has to end: another attempt gives the answer
+        raise
+    # Catch everything: an error of the user's function is its answer.
+    except BaseException as error:
+        _save({**answer, "error": error, "traceback": _traceback_text(error)}, log)
+        raise
+    _save(answer, log)
+
+
+def _call(sweep: Path, params: dict[str, Any]) -> Any:
+    pickles.refuse_shared(sweep)
+    code, arguments = (
+        pickles.read_pickle(sweep / CALLS / f"{params[name]}.pickle")
+        for name in ("code", "arguments")
+    )
+    wrapped: Function = pickles.load(code)
+    sys.path += [path for path in wrapped["search"] if path not in sys.path]
+    function = pickles.load(wrapped["function"])
+    positional, by_name = pickles.load(arguments)
+    return function(*positional, **by_name)
+
+
+def _traceback_text(error: BaseException) -> str:
+    """The traceback of an exception from the user's first frame on."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace))
+
+
+def _save(answer: Answer, log: Logbook) -> None:
+    """Write an answer. *Raises* InputError for a value that cannot be pickled."""
+    try:
+        data = pickles.dump(answer, "what the function returned")
+        if answer["error"] is not None:
+            pickles.load(data)  # some exceptions can be pickled, and not be made again
+    # Catch everything: as above.
+    except Exception as problem:
+        if answer["error"] is not None:  # the text of the traceback is what is left
+            _write(pickles.dump({**answer, "error": None}, "a traceback"), log)
+            return
+        _write(pickles.dump({**answer, "value": None, "error": problem}, "a problem"), log)
+        raise
+    _write(data, log)
+
+
+def _write(data: bytes, log: Logbook) -> None:
+    log.bytes(ANSWER, data)
+    log.metric(ANSWER_DIGEST, pickles.digest_of(data))
