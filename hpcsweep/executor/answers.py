@@ -99,7 +99,7 @@ def _answer(directory: SweepDirectory, row: IndexRow) -> Answer | CallFailed:
     except (RunMissing, Damaged) as error:
         return CallFailed(error.what, where=error.where, next_step=_AGAIN)
     # Catch everything: loading imports the user's modules, which may raise anything.
-    except Exception as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         return CallFailed(
             f"the answer cannot be loaded here: {type(error).__name__}: {error}", where=where
         )

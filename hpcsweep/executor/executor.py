@@ -56,7 +56,7 @@ class Executor(BaseExecutor):
         (`time`, `mem`, `cpus_per_task`). Calls run in `root`. *Raises* InputError, ManifestError.
         """
         if max_workers is not None and max_workers < 1:
-            raise ValueError("max_workers must be at least 1")
+            raise ValueError("max_workers must be greater than 0")
         stamp = time.strftime("%Y%m%d-%H%M%S")
         self._calls = CallSweep(
             name or f"executor-{stamp}-{token()[:6]}",
