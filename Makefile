@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 CONSTRAINTS ?=
 # What a task may import; it runs in the interpreter that a manifest names.
 TASK_FILES := $(addprefix hpcsweep/,cache/files conditions logbook manifest/frozen.py manifest/policies.py sources \
-	submission/check.py sweepdir worker) $(wildcard hpcsweep/*.py)
+	submission/check.py sweepdir worker executor/pickles.py executor/task.py) $(wildcard hpcsweep/*.py)
 
 VENV := .venv
 BIN := $(VENV)/bin

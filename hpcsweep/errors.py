@@ -165,7 +165,14 @@ class SweepBusy(SweepError):
 
 
 class CallFailed(SweepError, RuntimeError):
-    """A call of an executor ended without an answer: its process died, or its task was ended."""
+    """A call of an executor ended without an answer: its process died, or its task was ended.
+
+    Examples:
+        >>> import os
+        >>> with hs.Executor(cluster="emulated") as executor:
+        ...     print(type(executor.submit(os._exit, 3).exception()).__name__)
+        CallFailed
+    """
 
 
 class JournalError(SweepError):

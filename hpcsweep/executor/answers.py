@@ -9,7 +9,7 @@ from typing import cast
 
 from hpcsweep.errors import CallFailed, Damaged, RunMissing
 from hpcsweep.executor import pickles
-from hpcsweep.executor.task import ANSWER, ANSWER_DIGEST, Answer
+from hpcsweep.executor.task import ANSWER, ANSWER_DIGEST, CallAnswer
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.runs.find import run_files
@@ -37,7 +37,7 @@ class CallStates:
     # In no array task, and without an outcome.
     unsent: IndexSet
     # By index, of calls with a final outcome; the error says why there is no answer.
-    answers: dict[int, Answer | CallFailed] = field(default_factory=dict)
+    answers: dict[int, CallAnswer | CallFailed] = field(default_factory=dict)
 
 
 def call_states(sweep: Sweep, awaited: Iterable[int]) -> CallStates:
@@ -69,7 +69,7 @@ def call_states(sweep: Sweep, awaited: Iterable[int]) -> CallStates:
     )
 
 
-def last_answers(sweep: Sweep, indices: Iterable[int]) -> dict[int, Answer | CallFailed]:
+def last_answers(sweep: Sweep, indices: Iterable[int]) -> dict[int, CallAnswer | CallFailed]:
     """The answers of calls of which nothing more will happen. *Raises* like `call_states`."""
     directory, indices = sweep._directory, IndexSet.of(indices)  # noqa: SLF001  # of our own
     with fresh_index(directory) as sweep_index:
@@ -78,7 +78,7 @@ def last_answers(sweep: Sweep, indices: Iterable[int]) -> dict[int, Answer | Cal
     return {index: answers.get(index, unknown) for index in indices}
 
 
-def _answer(directory: SweepDirectory, row: IndexRow) -> Answer | CallFailed:
+def _answer(directory: SweepDirectory, row: IndexRow) -> CallAnswer | CallFailed:
     """The answer of a row. A failed case without one has an error instead."""
     digest = json.loads(row["metrics"] or "{}").get(ANSWER_DIGEST)
     where = f"{directory.path}, index {row['idx']}"
@@ -95,11 +95,8 @@ def _answer(directory: SweepDirectory, row: IndexRow) -> Answer | CallFailed:
         data = None if files is None else files.read(f"artifacts/{ANSWER}")
         if data is None:
             return CallFailed("its answer is gone", where=where, next_step=_AGAIN)
-        return cast("Answer", pickles.load(pickles.checked(data, digest, where)))
+        return cast("CallAnswer", pickles.load(pickles.checked(data, digest, where), "the answer"))
     except (RunMissing, Damaged) as error:
         return CallFailed(error.what, where=error.where, next_step=_AGAIN)
-    # Catch everything: loading imports the user's modules, which may raise anything.
-    except (Exception, SystemExit) as error:  # noqa: BLE001
-        return CallFailed(
-            f"the answer cannot be loaded here: {type(error).__name__}: {error}", where=where
-        )
+    except CallFailed as error:
+        return error

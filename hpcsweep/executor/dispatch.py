@@ -15,7 +15,7 @@ from hpcsweep.errors import CallFailed, HpcsweepError, SweepBusy, SweepError
 from hpcsweep.executor.answers import CallStates, call_states, last_answers
 from hpcsweep.executor.calls import CallPickles, CallSweep
 from hpcsweep.executor.futures import CallFuture
-from hpcsweep.executor.task import Answer
+from hpcsweep.executor.task import CallAnswer
 from hpcsweep.files import make_directory
 from hpcsweep.liveness import HEARTBEAT
 from hpcsweep.state.status import poll_pause
@@ -55,6 +55,7 @@ class Dispatcher:
         self._thread: threading.Thread | None = None
         # Held by the thread while it works: one that ends still has the claim of the sweep.
         self._at_work = threading.Lock()
+        self._batch: list[_New] = []
         self._sent: dict[int, list[CallFuture]] = {}
         # Calls of earlier processes, which these may not have sent.
         self._unsure: set[int] = set()
@@ -145,15 +146,18 @@ class Dispatcher:
     # --- the thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
+        """Work; whoever waits for a future that nobody settles would wait for ever."""
+        problem: HpcsweepError | None = CallFailed("the executor failed; please report this")
         try:
             with self._claimed():
                 self._calls.load()
                 self._work()
-        # Catch everything: whoever waits for a future that nobody settles waits for ever.
-        except BaseException as error:
-            self._give_up(error)
-            if not isinstance(error, HpcsweepError):
-                raise
+            problem = None
+        except HpcsweepError as error:
+            problem = error
+        finally:
+            if problem is not None:
+                self._give_up(problem)
 
     def _work(self) -> None:
         pause_s, tries = 0.0, 0
@@ -202,10 +206,10 @@ class Dispatcher:
 
     def _popped(self) -> list[_New]:
         """Take the calls that wait and have the same chunk."""
-        batch = [self._new.popleft()]
-        while self._new and self._new[0].chunk == batch[0].chunk:
-            batch.append(self._new.popleft())
-        return batch
+        self._batch = [self._new.popleft()]
+        while self._new and self._new[0].chunk == self._batch[0].chunk:
+            self._batch.append(self._new.popleft())
+        return self._batch
 
     def _send(self, batch: Sequence[_New]) -> None:
         """Send calls as one array. An error becomes that of their futures."""
@@ -221,13 +225,10 @@ class Dispatcher:
                     new.future.begin()
             if indices:
                 self._submit(indices, batch[0].chunk)
-        # Catch everything, as `_run`.
-        except BaseException as error:
+        except HpcsweepError as error:
             for new in batch:
                 new.future.fail(error)
             self._drop_settled()
-            if not isinstance(error, HpcsweepError):
-                raise
 
     def _submit(self, indices: Iterable[int], chunk: int | None = None) -> None:
         rerun = "failed" if self._cache else None
@@ -284,7 +285,7 @@ class Dispatcher:
             self._submit(unsure)
         return bool(unsure)
 
-    def _set(self, answers: Mapping[int, Answer | CallFailed]) -> None:
+    def _set(self, answers: Mapping[int, CallAnswer | CallFailed]) -> None:
         for index, answer in answers.items():
             for future in self._sent.pop(index, ()):
                 if isinstance(answer, CallFailed):
@@ -292,10 +293,10 @@ class Dispatcher:
                 else:
                     future.settle(answer, self._calls.function_of(index))
 
-    def _give_up(self, error: BaseException) -> None:
+    def _give_up(self, error: HpcsweepError) -> None:
         """Set an error for all futures that have no answer."""
         with self._changed:
-            waiting = [new.future for new in self._new]
+            waiting = [new.future for new in (*self._batch, *self._new)]
             self._new.clear()
             self._thread = None
         for future in (*waiting, *(each for several in self._sent.values() for each in several)):

@@ -30,10 +30,10 @@ T = TypeVar("T")
 class Executor(BaseExecutor):
     """Calls functions on a cluster; calls that come together are one job array.
 
-    >>> import hpcsweep as hs
-    >>> with hs.Executor(cluster="emulated") as executor:
-    ...     list(executor.map(pow, [2, 3], [5, 2]))
-    [32, 9]
+    Examples:
+        >>> with hs.Executor(cluster="emulated") as executor:
+        ...     print(list(executor.map(pow, [2, 3], [5, 2])))
+        [32, 9]
     """
 
     def __init__(  # noqa: PLR0913  # keywords
@@ -49,11 +49,19 @@ class Executor(BaseExecutor):
     ) -> None:
         """Describe what calls ask for; nothing is written before the first call.
 
-        `name` is that of the sweep: with it another process finds the calls again. `max_workers`
-        is the largest count of array tasks at once. With `cache` a call of equal function,
-        arguments and modules is computed once; one that failed is computed again. `options` are
-        keys of a manifest (`retry`, `setup`, `chunk`, `isolation`), and options of sbatch
-        (`time`, `mem`, `cpus_per_task`). Calls run in `root`. *Raises* InputError, ManifestError.
+        Args:
+            name: Name of the sweep; with it another process finds the calls again.
+            cluster: Kind of cluster, as in `Sweep`.
+            profile: Profile of the settings.
+            root: The directory in which calls run.
+            max_workers: The most array tasks at once.
+            cache: Compute a call of equal function, arguments and modules once. One that failed
+                is computed again.
+            options: Keys of a manifest (`retry`, `setup`, `chunk`, `isolation`), and options of
+                sbatch (`time`, `mem`, `cpus_per_task`).
+
+        Raises:
+            ManifestError: An option is not known, or its value is wrong.
         """
         if max_workers is not None and max_workers < 1:
             raise ValueError("max_workers must be greater than 0")
@@ -74,7 +82,11 @@ class Executor(BaseExecutor):
         return self._calls.sweep
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> CallFuture:
-        """Call a function on the cluster. *Raises* InputError for what cannot be pickled."""
+        """Call a function on the cluster.
+
+        Raises:
+            InputError: The function or an argument cannot be pickled.
+        """
         self._refuse_call()
         return self._dispatcher.add(pickled(fn, args, kwargs), self._chunk)
 
@@ -88,8 +100,16 @@ class Executor(BaseExecutor):
     ) -> Iterator[T]:
         """The results of calls with the elements of iterables, in order; one job array.
 
-        `chunksize` above 1 is how many calls an array task makes; by default as many as take some
-        minutes. *Raises* what a call raises, at its place; TimeoutError after `timeout` seconds.
+        Args:
+            fn: The function.
+            iterables: One for each of its arguments.
+            timeout: Seconds until TimeoutError.
+            chunksize: If above 1, how many calls an array task makes; by default as many as take
+                some minutes.
+            more: Further keywords of the standard library's `map`.
+
+        Raises:
+            InputError: The function or an argument cannot be pickled.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be at least 1")
@@ -112,13 +132,16 @@ class Executor(BaseExecutor):
     def futures(self) -> list[CallFuture]:
         """The futures of all calls of this name, also of processes that have ended, in order.
 
-        Calls that were not sent then are sent now. *Raises* SweepBusy while another process uses
-        the name.
+        Calls that were not sent then are sent now.
+
+        Raises:
+            SweepBusy: Another process uses the name.
+            SweepError: There are no calls of this name.
         """
         return self._dispatcher.recover()
 
     def results(self, timeout: float | None = None) -> Iterator[Any]:
-        """The results of `futures`. *Raises* what a call raises, at its place; TimeoutError."""
+        """The results of `futures`; what a call raised is raised at its place."""
         end = None if timeout is None else time.monotonic() + timeout
         for future in self.futures():
             yield future.result(None if end is None else max(0.0, end - time.monotonic()))

@@ -10,7 +10,7 @@ from hpcsweep.errors import CallFailed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hpcsweep.executor.task import Answer
+    from hpcsweep.executor.task import CallAnswer
 
 
 class RemoteTraceback(Exception):
@@ -47,7 +47,7 @@ class CallFuture(Future[Any]):
             return self.set_running_or_notify_cancel()
         return not self.done()
 
-    def settle(self, answer: Answer, what: str) -> None:
+    def settle(self, answer: CallAnswer, what: str) -> None:
         """Set what its function returned or raised; `what` names the call."""
         if not self.begin():
             return

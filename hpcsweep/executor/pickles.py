@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import Damaged, InputError, SweepError
+from hpcsweep.errors import CallFailed, Damaged, InputError, SweepError
 from hpcsweep.files import open_regular, unreadable
 
 try:
@@ -62,9 +63,18 @@ def checked(data: bytes, digest: str, where: str) -> bytes:
     return data
 
 
-def load(data: bytes) -> Any:
-    """Load a pickle whose digest and place were checked. Runs code that is in it."""
-    return pickle.loads(data)  # noqa: S301  # of a private directory, with the digest of a journal
+def load(data: bytes, what: str) -> Any:
+    """Load a pickle whose digest and place were checked; `what` names it. Runs code that is in it.
+
+    *Raises* CallFailed, whatever that code raises: it imports the user's modules.
+    """
+    try:
+        return pickle.loads(data)  # noqa: S301  # of a private directory, with a known digest
+    except (Exception, SystemExit) as error:
+        raise CallFailed(
+            f"{what} cannot be loaded: {type(error).__name__}: {error}",
+            next_step=f"Its modules must be there for {sys.executable}, too.",
+        ) from error
 
 
 def refuse_shared(sweep: Path) -> None:

@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from hpcsweep.errors import InputError, Preempted
+from hpcsweep.errors import CallFailed, InputError, Preempted
 from hpcsweep.executor import pickles
 from hpcsweep.records import IN_TASK
 
@@ -28,7 +28,7 @@ class Function(TypedDict):
     function: bytes
 
 
-class Answer(TypedDict):
+class CallAnswer(TypedDict):
     """The content of the pickle of an answer: a value, or what was raised with its traceback."""
 
     value: Any
@@ -41,7 +41,7 @@ def run_call(params: dict[str, Any], log: Logbook) -> None:
     sweep = os.environ.get(IN_TASK)
     if sweep is None:
         raise InputError("a call of an executor runs in an array task alone")
-    answer: Answer = {"value": None, "error": None, "traceback": ""}
+    answer: CallAnswer = {"value": None, "error": None, "traceback": ""}
     try:
         answer["value"] = _call(Path(sweep), params)
     except Preempted:  # the task has to end: another attempt gives the answer
@@ -59,10 +59,10 @@ def _call(sweep: Path, params: dict[str, Any]) -> Any:
         pickles.read_pickle(sweep / CALLS / f"{params[name]}.pickle")
         for name in ("code", "arguments")
     )
-    wrapped: Function = pickles.load(code)
+    wrapped: Function = pickles.load(code, "the function")
     sys.path += [path for path in wrapped["search"] if path not in sys.path]
-    function = pickles.load(wrapped["function"])
-    positional, by_name = pickles.load(arguments)
+    function = pickles.load(wrapped["function"], "the function")
+    positional, by_name = pickles.load(arguments, "its arguments")
     return function(*positional, **by_name)
 
 
@@ -74,14 +74,13 @@ def _traceback_text(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, trace))
 
 
-def _save(answer: Answer, log: Logbook) -> None:
+def _save(answer: CallAnswer, log: Logbook) -> None:
     """Write an answer. *Raises* InputError for a value that cannot be pickled."""
     try:
         data = pickles.dump(answer, "what the function returned")
         if answer["error"] is not None:
-            pickles.load(data)  # some exceptions can be pickled, and not be made again
-    # Catch everything: as above.
-    except Exception as problem:
+            pickles.load(data, "what it raised")  # some exceptions cannot be made again
+    except (InputError, CallFailed) as problem:
         if answer["error"] is not None:  # the text of the traceback is what is left
             _write(pickles.dump({**answer, "error": None}, "a traceback"), log)
             return

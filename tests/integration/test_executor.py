@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import signal
 import subprocess
 import sys
@@ -219,3 +220,21 @@ def test_what_an_executor_does_not_take(place: Path) -> None:
     with pytest.raises(ValueError, match="max_workers"):
         executor(max_workers=0)
     assert not (place / "outputs").exists()
+
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/executor.md"
+RUN = """\
+import doctest, sys, warnings
+flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+failed, tried = doctest.testfile(sys.argv[1], module_relative=False, optionflags=flags)
+sys.exit(failed or tried < 10)
+"""
+
+
+def test_the_page_shows_what_happens_with_programs_for_other_executors(place: Path) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (place / "work.py").write_text(block)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(PAGE)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

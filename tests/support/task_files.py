@@ -9,11 +9,13 @@ PACKAGE = Path(__file__).parents[2] / "hpcsweep"
 OWN = {"__main__", "chaos", "notify", "progress", "settings", "several_sweeps"}
 WINGS = ("cache/files", "conditions", "logbook", "sources", "sweepdir", "worker")
 FURTHER = ("manifest/frozen.py", "manifest/policies.py", "submission/check.py")
+# Of an executor, what its tasks import.
+CALLS = ("executor/pickles.py", "executor/task.py")
 
 TASK_FILES = sorted(
     [
         *(path for path in PACKAGE.glob("*.py") if path.stem not in OWN),
         *(path for wing in WINGS for path in (PACKAGE / wing).rglob("*.py")),
-        *(PACKAGE / name for name in FURTHER),
+        *(PACKAGE / name for name in (*FURTHER, *CALLS)),
     ]
 )

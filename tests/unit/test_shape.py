@@ -57,6 +57,8 @@ READS_ENVIRONMENT = (
     "shadowed_modules.py",
     # In a task a cache writes no table.
     "cache/store.py",
+    # Only in a task is there a call to make.
+    "executor/task.py",
     # Only in a task does a case survive TERM, to save its state.
     "logbook/stop_request.py",
     # What is started while a user's module is imported.
@@ -77,6 +79,7 @@ CATCHES_ALL = (
     "logbook/json_values.py",
     "cache/bulk_runs.py",
     "search/study.py",
+    "executor/pickles.py",
 )
 SLEEPS = ("tests/support/wait.py",)
 
