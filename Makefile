@@ -20,7 +20,7 @@ BIN := $(VENV)/bin
 SWEEP := examples/oscillator/outputs/oscillator
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test docker-test cluster cluster-down coverage clients soak docs package lint format clean \
+.PHONY: help demo quick test docker-test cluster cluster-down coverage clients public-types soak docs package lint format clean \
 	system-packages bytecode lint-types lint-task-types lint-style lint-imports
 # A recipe that is interrupted leaves no stamp behind.
 .DELETE_ON_ERROR:
@@ -60,9 +60,14 @@ clients: $(VENV)/dev.stamp $(VENV)-clients/clients.stamp ## run other people's S
 	$(BIN)/pytest tests/clients $(PYTEST_ARGS)
 	$(BIN)/python -m tests.support.idioms
 
+public-types: $(VENV)/dev.stamp ## check that the type of every public name is known
+	$(BIN)/python -m pip install --quiet --group types
+	$(BIN)/python -m tests.support.public_types
+
 soak: $(VENV)/dev.stamp system-packages ## full figures, the campaign, an hour of fuzzing, the benchmarks (long)
 	$(BIN)/pytest -n 2 --dist loadgroup --soak --timeout 7200 $(PYTEST_ARGS)
 	$(BIN)/python -m tests.faults.campaign
+	@$(MAKE) --no-print-directory public-types
 	-$(BIN)/python -m pip install --quiet --group fuzz
 	$(BIN)/python -m tests.fuzz --seconds 3600
 	@set -e; for script in $(wildcard benchmarks/*.py); do \

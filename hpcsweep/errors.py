@@ -307,4 +307,4 @@ class CasesFailed(Incomplete):
     ) -> None:
         super().__init__(what, where=where, next_step=next_step)
         self.records = records
-        self.failures = failures or {}
+        self.failures: dict[int, BaseException] = failures or {}

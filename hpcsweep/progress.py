@@ -1,10 +1,11 @@
-"""Draw the progress of a wait: a bar on a terminal; elsewhere a line per change of the counts."""
+"""Draw the progress of a wait: a bar on a terminal and in a notebook, else lines of changes."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from hpcsweep.html_table import bar_html
 from hpcsweep.records import Status
 from hpcsweep.state.summary import Summary
 from hpcsweep.terminal_text import visible
@@ -34,6 +36,8 @@ def progress_bar(
     console = console or Console(stderr=True, highlight=False)
     if not show:
         yield lambda _: None
+    elif console.is_jupyter:
+        yield _notebook_bar()
     elif not console.is_terminal:
         yield print_changes()
     else:
@@ -42,7 +46,7 @@ def progress_bar(
             seen: set[str] = set()
 
             def update(summary: Summary) -> None:
-                done = sum(summary.counts.get(status, 0) for status in Status if status.is_final)
+                done = _done(summary)
                 text = summary.counts_text
                 # Again for each summary: the window may have another width by now.
                 bar.columns = _columns(text, f"{done}/{summary.n_cases}", console.width)
@@ -51,6 +55,25 @@ def progress_bar(
                     bar.console.print(Text(sentence), soft_wrap=True)
 
             yield update
+
+
+def _notebook_bar() -> Callable[[Summary], None]:
+    """A function that shows each summary in one output of a notebook's cell.
+
+    In HTML: the bar of rich needs ipywidgets there, which few kernels have.
+    """
+    display = import_module("IPython.display")  # there, where a notebook is
+    shown = display.display(display.HTML(""), display_id=True)
+
+    def update(summary: Summary) -> None:
+        text = "; ".join([summary.counts_text, *summary.stuck])
+        shown.update(display.HTML(bar_html(_done(summary), summary.n_cases, text)))
+
+    return update
+
+
+def _done(summary: Summary) -> int:
+    return sum(summary.counts.get(status, 0) for status in Status if status.is_final)
 
 
 def _columns(text: str, done: str, width: int) -> tuple[ProgressColumn, ...]:

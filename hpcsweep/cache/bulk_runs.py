@@ -28,9 +28,10 @@ Sweepable = ParameterSource | Mapping[str, Any] | Iterable[Mapping[str, Any]]
 def expand_grid(grid: Mapping[str, Iterable[Any]]) -> Iterator[dict[str, Any]]:
     """All combinations of a grid's values; keys in their order, the last one fastest.
 
-    >>> from hpcsweep import expand_grid
-    >>> list(expand_grid({"n": [1, 2], "dt": [0.5]}))
-    [{'n': 1, 'dt': 0.5}, {'n': 2, 'dt': 0.5}]
+    Examples:
+        >>> from hpcsweep import expand_grid
+        >>> list(expand_grid({"n": [1, 2], "dt": [0.5]}))
+        [{'n': 1, 'dt': 0.5}, {'n': 2, 'dt': 0.5}]
     """
     axes = {name: _axis(name, values) for name, values in grid.items()}
     for values in itertools.product(*axes.values()):

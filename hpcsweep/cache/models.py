@@ -46,12 +46,13 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Base:
     """The base class of models of results. Their other columns are the parameters.
 
-    >>> from hpcsweep import Base, Mapped
-    >>> class Example(Base):
-    ...     __tablename__ = "example"
-    ...     n: Mapped[int]
-    >>> Example(n=1).n
-    1
+    Examples:
+        >>> from hpcsweep import Base, Mapped
+        >>> class Example(Base):
+        ...     __tablename__ = "example"
+        ...     n: Mapped[int]
+        >>> Example(n=1).n
+        1
     """
 
     # The case id of the params: 16 hex digits.

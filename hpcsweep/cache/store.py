@@ -52,17 +52,18 @@ class Store(Generic[R]):
       directory is as good as the original.
     * Returned objects of `result_cls` are detached: changing them changes nothing stored.
 
-    >>> import tempfile, pathlib
-    >>> from hpcsweep import Base, Mapped, Store
-    >>> class Square(Base):
-    ...     __tablename__ = "squares"
-    ...     x: Mapped[int]
-    >>> def square(params):
-    ...     pathlib.Path(params["result_file"]).write_text(str(params["x"] ** 2))
-    >>> place = tempfile.mkdtemp()
-    >>> store = Store(square, Square, place, ".txt", f"sqlite:///{place}/squares.sqlite3")
-    >>> pathlib.Path(store.run_or_retrieve({"x": 3}).result_file).read_text()
-    '9'
+    Examples:
+        >>> import tempfile, pathlib
+        >>> from hpcsweep import Base, Mapped, Store
+        >>> class Square(Base):
+        ...     __tablename__ = "squares"
+        ...     x: Mapped[int]
+        >>> def square(params):
+        ...     pathlib.Path(params["result_file"]).write_text(str(params["x"] ** 2))
+        >>> place = tempfile.mkdtemp()
+        >>> store = Store(square, Square, place, ".txt", f"sqlite:///{place}/squares.sqlite3")
+        >>> pathlib.Path(store.run_or_retrieve({"x": 3}).result_file).read_text()
+        '9'
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class FolderFiles:
 
     def __init__(self, root: Path, run_id: str | None = None) -> None:
         self.root = root
-        self.run_id = root.name.removeprefix("log_") if run_id is None else run_id
+        self.run_id: str = root.name.removeprefix("log_") if run_id is None else run_id
 
     @property
     def label(self) -> str:

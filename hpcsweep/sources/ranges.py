@@ -72,12 +72,12 @@ class LinearRange(Range):
             raise _error(f"{count} values are too many", where, "Give fewer values.")
         denominator = math.lcm(start.denominator, step.denominator)
         # Numerators over one denominator: a value is then one division, which rounds once.
-        self.first = start.numerator * (denominator // start.denominator)
-        self.step = step.numerator * (denominator // step.denominator)
+        self.first: int = start.numerator * (denominator // start.denominator)
+        self.step: int = step.numerator * (denominator // step.denominator)
         self.denominator = denominator
         self.whole = whole
         self._count = count
-        self.spec = {}
+        self.spec: dict[str, list[Any]] = {}
         last = start + (count - 1) * step
         largest = max(abs(start), abs(last))
         if not whole and largest > Fraction(math.nextafter(math.inf, 0)):
@@ -120,7 +120,7 @@ class LogRange(Range):
         self.base = base
         self._context = Context(prec=_DIGITS)
         self._log = self._context.ln(self._decimal(base.numerator, base.denominator))
-        self.spec = {}
+        self.spec: dict[str, list[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.exponents)

@@ -105,6 +105,19 @@ class Summary:
     def __repr__(self) -> str:
         return f"<Summary of {self.name!r}: {self.counts_text}>"
 
+    def _repr_html_(self) -> str:
+        from hpcsweep.html_table import facts_html  # noqa: PLC0415  # for notebooks alone
+
+        facts = [
+            (status.value, self.counts[status]) for status in Status if self.counts.get(status)
+        ]
+        reasons = [f"{count} {reason}" for reason, count in sorted(self.reasons.items())]
+        return facts_html(
+            f"{self.name}: {self.n_cases} cases",
+            [*facts, ("reasons", ", ".join(reasons)), ("path", self.path)],
+            [*self.stuck, *self.stage_lines],
+        )
+
     @property
     def other_code(self) -> int:
         """Count of complete cases that were computed with other code."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -115,6 +116,23 @@ class Planned:
 
     def __repr__(self) -> str:
         return f"<Planned {self.name!r}: {self.n_planned} of {self.n_cases} cases>"
+
+    def _repr_html_(self) -> str:
+        from hpcsweep.html_table import facts_html  # noqa: PLC0415  # for notebooks alone
+
+        plans = [one.plan for one in self.submissions]
+        first = self.version.source[plans[0].indices.select(0)] if plans else None
+        return facts_html(
+            f"{self.name}: {self.n_planned} of {self.n_cases} cases would be submitted",
+            [
+                ("array tasks", sum(plan.chunks for plan in plans) or ""),
+                ("first case", "" if first is None else json.dumps(first.params)),
+                ("under way", self.under_way or ""),
+                ("behind the canary", self.behind_canary or ""),
+                ("path", self.path),
+            ],
+            self.notices,
+        )
 
     @property
     def n_cases(self) -> int:

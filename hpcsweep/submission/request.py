@@ -138,6 +138,20 @@ class Submitted:
         what = f"{counted(cases, 'case')} {in_jobs}" if self.plans else "nothing"
         return f"<Submitted {self.sweep.name!r}: {what}>"
 
+    def _repr_html_(self) -> str:
+        from hpcsweep.html_table import facts_html  # noqa: PLC0415  # for notebooks alone
+
+        return facts_html(
+            f"{self.sweep.name}: {sum(plan.indices.count for plan in self.plans)} cases submitted",
+            [
+                ("jobs", ", ".join(self.job_ids)),
+                ("under way", self.under_way.count or ""),
+                ("without room", self.without_room.count or ""),
+                ("behind the canary", self.behind_canary.count or ""),
+                ("path", self.sweep.shown_path),
+            ],
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The document of `submit --json`."""
         job_ids = iter(self.job_ids)

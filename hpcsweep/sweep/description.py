@@ -12,6 +12,7 @@ from hpcsweep import settings as settings_module
 from hpcsweep import yamltext
 from hpcsweep.cluster import registry
 from hpcsweep.errors import InputError
+from hpcsweep.html_table import facts_html
 from hpcsweep.manifest.from_python import document_of
 from hpcsweep.manifest.frozen import named
 from hpcsweep.manifest.mistakes import Mistakes
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 class SweepDescription(SweepBase):
     """A sweep with its manifest and its cases. *Writes* nothing."""
+
+    name: str
 
     def __init__(
         self,
@@ -198,6 +201,20 @@ class SweepDescription(SweepBase):
                 self._described = Version.of(*self._read(cases.expand))
             self._awaited = None
         return version_at(self._described, self.path)
+
+    def _repr_html_(self) -> str:
+        # Of the described cases: a notebook shows it without a query to any cluster.
+        version = self._version
+        return facts_html(
+            f"Sweep {self.name}",
+            [
+                ("cases", version.source.n_cases),
+                ("target", version.manifest.target.text),
+                ("seed", version.manifest.seed),
+                ("path", self.path),
+                ("submitted", "yes" if self.is_submitted else "no"),
+            ],
+        )
 
     def __repr__(self) -> str:
         return f"<Sweep {self.name!r} in {self.path}>"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clusters import EmulatedCluster, emulated
-from tests.support.docstrings import documented
+from tests.support.docstrings import FOREIGN, documented
 
 __all__ = ["emulated"]
 
@@ -46,10 +46,6 @@ def test_examples_of_docstrings_run(emulated: EmulatedCluster, tmp_path: Path) -
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\d\d+ examples, 0 failures$", done.stdout, re.MULTILINE)
-
-
-# SQLAlchemy's own.
-FOREIGN = {"Mapped", "mapped_column"}
 
 
 @pytest.mark.parametrize(

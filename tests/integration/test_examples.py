@@ -46,8 +46,8 @@ def results(cluster: Cluster, directory: Path, manifest: str, name: str) -> list
 
 
 def test_every_example_is_tested_here() -> None:
-    # `starters` is what `init` writes: tests/integration/test_starters.py.
-    elsewhere = {"__pycache__", "outputs", "starters"}
+    # tests/integration/test_starters.py and test_notebook.py
+    elsewhere = {"__pycache__", "outputs", "starters", "notebook"}
     found = {
         str(path.relative_to(EXAMPLES))
         for path in EXAMPLES.rglob("*")

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import hpcsweep
+from tests.support.docstrings import FOREIGN
+
 REPOSITORY = Path(__file__).parents[2]
-# Building takes 2 s, the start of a browser as long.
+# Building takes 6 s, the start of a browser 2 s.
 BUILD_S = 120
 # What a browser loads by itself; `<a href>` is for the reader.
 LOADED = re.compile(
@@ -44,6 +47,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_page_is_there(site: Path) -> None:
     pages = {path.relative_to(REPOSITORY / "docs") for path in (REPOSITORY / "docs").rglob("*.md")}
     assert [page for page in pages if not (site / page.with_suffix(".html")).exists()] == []
+
+
+def test_every_public_name_is_described(site: Path) -> None:
+    shown = (site / "reference" / "names.html").read_text()
+    names = {*hpcsweep.__all__, "Sweep.submit", "Sweep.query"} - FOREIGN - {"sources"}
+    assert {name for name in names if f'id="hpcsweep.{name}"' not in shown} == set()
+    assert ">>>" not in re.sub(r"<(pre|code)\b.*?</\1>", "", shown, flags=re.DOTALL)
 
 
 def test_reading_needs_no_network(site: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
+import hpcsweep
 from hpcsweep.cli.manual import CommandEntry, entries
+from tests.support.docstrings import FOREIGN
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCE_URL = "https://github.com/hpcsweep/hpcsweep/blob/main/"
@@ -23,9 +25,10 @@ CODE_WITH_PIPES = re.compile(r"`[^`\n]*\\\|[^`\n]*`")
 
 
 def on_files(files: Any, config: Any) -> None:
-    """Add the page of commands."""
-    text = "\n".join(_commands())
-    files.append(File.generated(config, "reference/commands.md", content=text))
+    """Add the pages of commands and of public names."""
+    for name, lines in (("commands", _commands()), ("names", _names())):
+        text = "\n".join(lines)
+        files.append(File.generated(config, f"reference/{name}.md", content=text))
 
 
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
@@ -68,3 +71,16 @@ def _command(entry: CommandEntry) -> Iterator[str]:
 def _cell(text: str) -> str:
     """Text for a table, in which a star, an underscore or a bracket is only itself."""
     return re.sub(r"([*_|`\[\]])", r"\\\1", html.escape(text, quote=False))
+
+
+def _names() -> Iterator[str]:
+    """All public names, which mkdocstrings describes from their docstrings."""
+    yield "# Public names\n"
+    yield (
+        "What the docstrings say; [Python](python.md) shows the names at work. In the examples "
+        "`hs` is `hpcsweep`, and `sweep` is the one of that page.\n"
+    )
+    for name in sorted(set(hpcsweep.__all__) - FOREIGN - {"sources"}, key=str.lower):
+        yield f"::: hpcsweep.{name}"
+        # Its verbs are in classes of their own.
+        yield "    options: { inherited_members: true }\n" if name == "Sweep" else ""

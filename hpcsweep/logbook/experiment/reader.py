@@ -29,15 +29,15 @@ class ExperimentReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.runs_path = self.path / "runs"
+        self.path: Path = Path(path)
+        self.runs_path: Path = self.path / "runs"
         if not self.runs_path.is_dir():
             raise RunMissing(
                 "holds no runs",
                 where=str(self.path),
                 next_step="Name the directory of an Experiment or of a sweep.",
             )
-        self.index_path = self.path / "index.csv"
+        self.index_path: Path = self.path / "index.csv"
         self._runs = Runs(self.path)
 
     # --- one run ---------------------------------------------------------------------------------

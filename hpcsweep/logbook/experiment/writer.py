@@ -58,13 +58,13 @@ class Experiment:
     def __init__(
         self, name: str, base_dir: str | os.PathLike[str] = "outputs", *, capture: bool = False
     ) -> None:
-        self.name = str(name)
+        self.name: str = str(name)
         # Whether runs capture their output.
         self.capture = capture
         # Absolute: the program may change its directory.
-        self.base_dir = Path(base_dir).absolute()
-        self.exp_dir = self.base_dir / checked_name(self.name)
-        self.runs_dir = make_directory(self.exp_dir / "runs")
+        self.base_dir: Path = Path(base_dir).absolute()
+        self.exp_dir: Path = self.base_dir / checked_name(self.name)
+        self.runs_dir: Path = make_directory(self.exp_dir / "runs")
         self._index = Index(self.exp_dir)
 
     @property
