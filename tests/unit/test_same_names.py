@@ -14,7 +14,7 @@ from hpcsweep.cli import commands, main
 from hpcsweep.tables.request import TableArguments
 
 # Commands that are no verbs of a sweep.
-NOT_OF_A_SWEEP = {"db", "emulator", "import", "init", "schema"}
+NOT_OF_A_SWEEP = {"completion", "db", "emulator", "import", "init", "schema"}
 # Verbs of another name: `list` is a type, and `rm` no word.
 OTHERWISE_NAMED: dict[str, Callable[..., Any]] = {"list": hs.list_sweeps, "rm": hs.Sweep.remove}
 # Options of every command: the constructor has them, or Python's logging.
