@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.clusters import EmulatedCluster, own_emulated
 from tests.support.console_blocks import Page
 
-__all__ = ["emulated"]
+__all__ = ["own_emulated"]
 
 DOCS = Path(__file__).parents[2] / "docs"
 # Tests of their own run these.
@@ -27,12 +27,12 @@ FOLLOWED = {name: page for name, page in PAGES.items() if page.has_commands}
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_a_page_shows_the_real_output(
     name: str,
-    emulated: EmulatedCluster,
+    own_emulated: EmulatedCluster,
     tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{emulated.env()['PATH']}"
-    env = emulated.env() | {"PATH": programs, "COLUMNS": "80"}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{own_emulated.env()['PATH']}"
+    env = own_emulated.env() | {"PATH": programs, "COLUMNS": "80"}
     # A command that finds no bytecode takes half a second longer, and a page has many commands.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     env["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.getbasetemp() / "bytecode")

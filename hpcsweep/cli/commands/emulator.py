@@ -126,9 +126,11 @@ def env(directory: Path | None) -> None:
 
 @command.command(
     "shell",
+    # Options behind the first word are the command's own.
+    context_settings={"allow_interspersed_args": False},
     epilog=examples(
         "hpcsweep emulator shell",
-        "hpcsweep emulator shell sbatch job.sh",
+        "hpcsweep emulator shell sbatch --wait job.sh",
     ),
 )
 @click.argument("command", nargs=-1)
