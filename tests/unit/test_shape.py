@@ -32,6 +32,8 @@ STARTS_PROCESSES = (
     "logbook/programs.py",
     # Git is asked which code it is, once per submission.
     "provenance.py",
+    # Slurm's programs, for other people's tests.
+    "testing/slurm.py",
     # A private PostgreSQL: initdb, the server, pg_dump.
     "database/programs.py",
     # rsync, to copy a sweep to another host.

@@ -139,7 +139,11 @@ def shell(command: tuple[str, ...], directory: Path | None) -> None:
     """Open a shell, or run COMMAND, where Slurm is the emulated one."""
     place = _place(directory)
     emulator.ensure(place)
-    raise click.exceptions.Exit(emulator.run(place, list(command)))
+    words = list(command)
+    # `shell squeue -- -h` was the way to give options.
+    if words[1:2] == ["--"]:
+        del words[1]
+    raise click.exceptions.Exit(emulator.run(place, words))
 
 
 def _fault_kinds(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
