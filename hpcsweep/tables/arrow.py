@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.files import atomic_output
+from hpcsweep.tables.arrow_arrays import arrow_array
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.extras import import_extra
@@ -41,7 +42,7 @@ def arrow_batches(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[p
     schema = arrow_schema(columns)
     for batch in batches_of(columns, rows):
         arrays = [
-            pa.array(_typed(batch.values[name], columns.kinds[name]), schema.field(name).type)
+            arrow_array(_typed(batch.values[name], columns.kinds[name]), schema.field(name).type)
             for name in columns.names
         ]
         yield pa.record_batch(arrays, schema=schema)
