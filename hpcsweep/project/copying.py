@@ -82,7 +82,9 @@ def _copy_here(sweep: SweepDirectory, target: Path) -> Path:
 def _copy_to_host(sweep: SweepDirectory, to: str) -> str:
     host, _, directory = to.partition(":")
     target = f"{host}:{PurePosixPath(directory, sweep.path.name)}"
-    if _rsync("--list-only", "--", f"{target}/{MARKER}", accepts=MISSING) == 0:
+    by_hand = f"Try `ssh {host} rsync --version` first."
+    look = ("--list-only", "--", f"{target}/{MARKER}")
+    if _rsync(*look, accepts=MISSING, next_step=by_hand) == 0:
         raise _exists(target)
     left_out = [f"--exclude=/{part / name}" for part in _parts(sweep) for name in LEFT_OUT]
     _rsync("--archive", "--partial", *left_out, "--", f"{sweep.path}/", f"{target}/")
@@ -114,7 +116,11 @@ def _write_marker(original: Path, copy: Path) -> Path:
     return made
 
 
-def _rsync(*arguments: str, accepts: int = 0) -> int:
+def _rsync(
+    *arguments: str,
+    accepts: int = 0,
+    next_step: str = "The same command goes on where it stopped.",
+) -> int:
     """Run rsync; returns its exit code: 0, or the one that the caller accepts. *Raises* SweepError.
 
     `--protect-args`: the shell of the other host must not read names as commands.
@@ -131,7 +137,7 @@ def _rsync(*arguments: str, accepts: int = 0) -> int:
         raise SweepError(
             f"rsync ended with {done.returncode}: {done.stderr.strip()}",
             where=arguments[-1],
-            next_step="The same command goes on where it stopped.",
+            next_step=next_step,
         )
     return done.returncode
 

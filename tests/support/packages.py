@@ -21,6 +21,7 @@ PACKAGES = (
     *("postgresql", "pgbouncer", "strace", "gcc", "libc6-dev", "libfaketime"),
     *("chromium", "chromium-driver"),
     *("libopenmpi-dev", "openmpi-bin"),
+    *("openssh-server", "openssh-client", "rsync"),
 )
 # Packages by the program that they bring; other packages than Debian's bring it, too.
 PROGRAMS = {
