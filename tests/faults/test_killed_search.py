@@ -1,0 +1,140 @@
+"""A search whose driver, closing jobs and workers are killed asks what an undisturbed one asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from hpcsweep.journal import all_journals, read
+from hpcsweep.manifest.policies import Policies
+from hpcsweep.search.study import ToldTrial, ask
+from hpcsweep.search.versions import trial_params
+from hpcsweep.sweepdir.directory import SweepDirectory
+from tests.faults.killing import Point, kill_at, struck
+from tests.support.clusters import EmulatedCluster
+from tests.support.emulated import LONG_S
+from tests.support.fixtures import Scale
+from tests.support.project import CLI_S, Project
+from tests.support.wait import wait_until
+
+ADVANCE, WORKER = "*hpcsweep advance *", "*-m hpcsweep.worker *"
+TARGET = """\
+def run(x, y, kind):
+    return {"energy": (x - 2.0) ** 2 + 10 * (y - x * x / 4) ** 2 + (kind != "b")}
+"""
+SPACE = {
+    "x": {"type": "Uniform", "low": -5, "high": 5},
+    "y": {"type": "Uniform", "low": -5, "high": 5},
+    "kind": {"type": "Choice", "options": ["a", "b", "c"]},
+}
+# In the order in which they strike: a worker between its outcomes, and closing jobs before the new
+# version of the manifest, between the version and the submission, and before and after sbatch.
+POINTS = [
+    Point(event="os.rename", matching="* */manifests/*", program=ADVANCE),
+    Point(event="os.rename", matching="* */submissions/0004*", program=ADVANCE),
+    Point(event="os.link", matching="*/0006/*.job.json", program=ADVANCE),
+    Point(event="os.rename", matching="* */runs/log_*", program=WORKER, nth=2),
+]
+
+
+def energy(params: dict[str, Any]) -> float:
+    scope: dict[str, Any] = {}
+    exec(TARGET, scope)  # noqa: S102  # the target of the sweep, as it stands there
+    return float(scope["run"](**params)["energy"])
+
+
+def undisturbed(sweep: SweepDirectory) -> list[dict[str, Any]]:
+    """The params of all trials, asked in memory without a sweep."""
+    manifest = sweep.newest().manifest
+    search = Policies.from_json(manifest.policies).search
+    assert search is not None
+    told: list[ToldTrial] = []
+    while len(told) < search.n:
+        asked = ask(search, manifest, told, min(search.batch, search.n - len(told)))
+        told += [ToldTrial(params=params, value=energy(params)) for params in asked]
+    return [dict(trial.params) for trial in told]
+
+
+def completions(sweep: SweepDirectory) -> Counter[str]:
+    """How often each case completed, by the journals."""
+    return Counter(
+        record["case_id"]
+        for name in all_journals(sweep.journal_root)
+        for reading in read(sweep.journal_root / name)
+        for record in reading.records
+        if record["kind"] == "end" and record.get("status") == "complete" and "index" in record
+    )
+
+
+def kill_driver(project: Project, marks: Path, strikes: int, **more: str) -> None:
+    """Submit and wait, until a further process was killed; then kill that driver, too."""
+    driver = project.start("submit", "manifest.json", "--wait", **more)
+    try:
+        wait_until(
+            lambda: len(struck(marks)) >= strikes or driver.poll() is not None,
+            CLI_S,
+            f"kill number {strikes}",
+        )
+    finally:
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.communicate()
+
+
+def test_it_asks_what_an_undisturbed_one_asks(
+    emulated: EmulatedCluster, tmp_path: Path, scale: Scale
+) -> None:
+    trials, drivers = scale(40, 300), scale(1, 2)
+    points = POINTS[: scale(1, len(POINTS))]
+    project = Project(
+        emulated,
+        tmp_path / "project",
+        0,
+        target=TARGET,
+        source={"space": SPACE},
+        search={"objective": "energy", "n": trials, "batch": scale(20, 10)},
+        chunk=5,
+        retry=3,
+    )
+    marks = tmp_path / "marks"
+    more = kill_at(points, marks)
+    for number in range(1, drivers + 1):
+        kill_driver(project, marks, number, **more)
+    last = project.start("submit", "manifest.json", "--wait", **more)
+    said = last.communicate(timeout=LONG_S)
+    assert last.returncode == 0, said
+
+    seen = project.status()
+    assert len(struck(marks)) == len(points)
+    assert (seen["search"]["over"], seen["search"]["valued"]) == (trials, trials)
+    assert seen["complete"] is True
+    sweep = SweepDirectory.open(project.sweep)
+    newest = sweep.newest()
+    cases = trial_params(newest)
+    assert json.dumps(cases) == json.dumps(undisturbed(sweep))  # so none was told twice
+    assert len(cases) == len(project.rows()) == trials
+    # A case completes once, if two trials are the same case too; but for what a killed worker did.
+    assert set(completions(sweep)) == {case.case_id for case in newest.source}
+    assert completions(sweep).total() - len(completions(sweep)) <= len(points)
+    best = min(map(energy, cases))
+    assert seen["search"]["best"] == best
+    if trials == 300:
+        assert best <= max(_best_in_memory(trials, seed) for seed in range(5))
+
+
+def _best_in_memory(trials: int, seed: int) -> float:
+    """What Optuna alone finds, one trial after another."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+
+    def objective(trial: Any) -> float:
+        x, y = trial.suggest_float("x", -5, 5), trial.suggest_float("y", -5, 5)
+        return energy({"x": x, "y": y, "kind": trial.suggest_categorical("kind", ["a", "b", "c"])})
+
+    study.optimize(objective, n_trials=trials)
+    return float(study.best_value)
