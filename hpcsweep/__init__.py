@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook
     from hpcsweep.logbook.reader import LogReader
     from hpcsweep.manifest.validated import Validated
+    from hpcsweep.optimizing import Optimum, optimize, to_optuna
     from hpcsweep.project.cleaning import Removable
     from hpcsweep.records import ParamCase, Status
     from hpcsweep.runs.check import FileCheck
@@ -151,6 +152,7 @@ __all__ = [
     "ManualSource",
     "Mapped",
     "Normal",
+    "Optimum",
     "Overview",
     "ParamCase",
     "ParameterSource",
@@ -202,6 +204,7 @@ __all__ = [
     "manual",
     "mapped_column",
     "normal",
+    "optimize",
     "quniform",
     "randint",
     "random",
@@ -209,6 +212,7 @@ __all__ = [
     "source_from_manifest_dict",
     "sources",
     "table",
+    "to_optuna",
     "truncnormal",
     "uniform",
     "weighted_choice",
@@ -230,6 +234,7 @@ _HOMES = {
     "LogReader": "hpcsweep.logbook.reader",
     "Logbook": "hpcsweep.logbook",
     "Mapped": "hpcsweep.cache",
+    "Optimum": "hpcsweep.optimizing",
     "Overview": "hpcsweep.state.overview",
     "ParamCase": "hpcsweep.records",
     "Planned": "hpcsweep.submission.planning",
@@ -245,6 +250,8 @@ _HOMES = {
     "expand_grid": "hpcsweep.cache",
     "list_sweeps": "hpcsweep.sweep.whole",
     "mapped_column": "hpcsweep.cache",
+    "optimize": "hpcsweep.optimizing",
+    "to_optuna": "hpcsweep.optimizing",
 }
 
 

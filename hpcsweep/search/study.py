@@ -44,7 +44,7 @@ def ask(
     distributions = optuna_distributions(optuna, search.space)
     fixed = constants(search.space)
     sampler = _sampler(optuna, search, manifest, len(told))
-    with _quiet(optuna), _sampler_errors(search):
+    with quiet(optuna), _sampler_errors(search):
         study = study_of(optuna, search, told, sampler)
         asked = [study.ask(distributions).params for _ in range(count)]
     return [fixed | params for params in asked]
@@ -85,7 +85,7 @@ def _sampler(optuna: Any, search: Search, manifest: FrozenManifest, trials: int)
     else:
         named, root = search.target, Path(manifest.root)
         make = import_user_code(lambda: import_object(named, root), "the sampler", named, manifest)
-    with _quiet(optuna), _sampler_errors(search):
+    with quiet(optuna), _sampler_errors(search):
         sampler = make(**options)
     if not isinstance(sampler, optuna.samplers.BaseSampler):
         raise TargetError(
@@ -131,7 +131,7 @@ def _sampler_errors(search: Search) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet(optuna: Any) -> Iterator[None]:
+def quiet(optuna: Any) -> Iterator[None]:
     """Without Optuna's lines about a study in memory, and its warnings of experimental features."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

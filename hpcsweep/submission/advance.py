@@ -253,6 +253,7 @@ def follow(
     is_paused = False
     tells = Policies.from_json(sweep.newest().manifest.policies).notify is not None
     while True:
+        before = sweep.submissions()
         summary = wait(sweep, cluster, settings, show)
         closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
         is_over = summary.is_complete and not summary.awaits_stages
@@ -272,7 +273,9 @@ def follow(
             return wait(sweep, cluster, settings, show)  # with why it is stopped
         if not done.plans and not done.stages:
             summary = status(sweep, cluster, settings)
-            if summary.is_settled and not done.without_room:  # otherwise a closing job was faster
+            # A closing job was faster if there are more of them; theirs may be over, too.
+            is_last = sweep.submissions() == before
+            if summary.is_settled and is_last and not done.without_room:
                 return summary
             if done.without_room:  # of the queue, or of the calls of sbatch in an hour
                 time.sleep(max(POLL_S, settings.query_interval_s))

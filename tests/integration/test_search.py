@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
+import hpcsweep as hs
 from hpcsweep.state.trials import SearchProgress
 from tests.support.small_site import Site, site
 from tests.support.wait import wait_until
@@ -50,6 +53,32 @@ def rows(site: Site) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def check_export(root: Path, energies: dict[int, float]) -> None:
+    """A study has the trials once, however often it is made; another study is refused."""
+    url, path = f"sqlite:///{root}/study.db", root / "outputs" / "s"
+    for _ in range(2):
+        hs.to_optuna(path, url)
+    study = optuna.load_study(study_name="s", storage=url)
+    assert [trial.user_attrs["hpcsweep case"] for trial in study.trials] == list(range(8))
+    told = {n: trial.value for n, trial in enumerate(study.trials) if trial.value is not None}
+    assert told == energies
+    assert set(study.best_trial.params) == {"x"}
+    assert study.trials[0].distributions["x"] == optuna.distributions.FloatDistribution(-10, 10)
+    assert len(hs.to_optuna(path, str(root / "log"), objective="steps").trials) == 8
+    with pytest.raises(hs.InputError, match="'s' does not maximize"):
+        hs.to_optuna(path, url, direction="maximize")
+    for attributes, what in (
+        ({"hpcsweep case": 1}, "case 1 has other parameters there"),
+        ({}, "it has trials that are not of this sweep"),
+    ):
+        other = optuna.create_study(study_name=what, storage=url)
+        other.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=attributes))
+        with pytest.raises(hs.InputError, match=what):
+            hs.to_optuna(path, url, study_name=what)
+    with pytest.raises(hs.InputError, match="cannot be used as an Optuna storage"):
+        hs.to_optuna(path, "sqlite:////nowhere/study.db")
+
+
 def test_closing_jobs_ask_batch_after_batch(site: Site) -> None:
     (site.root / "t.py").write_text(TARGET)
     manifest = site.manifest(MANIFEST)
@@ -67,6 +96,7 @@ def test_closing_jobs_ask_batch_after_batch(site: Site) -> None:
     )
     assert len((site.root / "calls").read_text().splitlines()) == len(found) == 8
     assert [plan["indices"] for plan in site.plans()] == [[[0, 4]], [[4, 8]]]
+    check_export(site.root, energies)
     # More of them, by a user: the study is made of what is there.
     grown = site.manifest(MANIFEST.replace("n: 8", "n: 10"))
     site.hpcsweep("submit", grown, "--wait", code=0 if len(energies) == 8 else 9)

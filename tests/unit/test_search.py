@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 import pytest
 
+import hpcsweep as hs
 from hpcsweep.errors import ExtraMissing, SweepError, TargetError
 from hpcsweep.foreign.optuna_studies import rule_of
 from hpcsweep.indexset import IndexSet
@@ -21,6 +22,7 @@ from hpcsweep.manifest.frozen import Target
 from hpcsweep.manifest.policies import Policies, Search
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.search.distributions import optuna_distributions
+from hpcsweep.search.export import space_of
 from hpcsweep.search.study import ToldTrial, ask, batch_seed
 from hpcsweep.search.versions import current_version, next_version, trial_params
 from hpcsweep.state.index_order import in_order_of
@@ -216,3 +218,37 @@ def test_a_target_of_a_sampler_survives_the_freeze() -> None:
         objective="e", space={}, n=2, batch=1, sampler="", target=Target(module="m", function="f")
     )
     assert Search.from_json(json.loads(json.dumps(search.to_json()))) == search
+
+
+# --- the Python door ----------------------------------------------------------------------------
+
+
+def test_the_smallest_space_that_has_some_cases() -> None:
+    cases = [{"a": 1, "b": 1, "c": "x", "d": [1]}, {"a": 3, "b": 2.5, "c": True, "d": [2]}]
+    assert space_of(cases) == {
+        "a": {"type": "RandInt", "low": 1, "high": 3},
+        "b": {"type": "Uniform", "low": 1, "high": 2.5},
+        "c": {"type": "Choice", "options": ["x", True]},
+        "d": {"type": "Choice", "options": ["[1]", "[2]"]},
+    }
+
+
+def test_a_sampler_object_is_refused(tmp_path: Path) -> None:
+    sampler = optuna.samplers.TPESampler(seed=1)
+    space = {"x": hs.uniform(0, 1)}
+    with pytest.raises(hs.InputError, match="is an object of this process"):
+        hs.optimize("s", space, objective="e", n=2, sampler=sampler, target="m:f", root=tmp_path)
+
+
+def test_a_distribution_of_optuna_that_is_unknown_here_is_refused(tmp_path: Path) -> None:
+    space = {"n": optuna.distributions.IntDistribution(0, 1_000_000, step=2)}
+    with pytest.raises(hs.InputError, match="there is no such distribution: IntDistribution"):
+        hs.optimize("s", space, objective="e", n=2, target="m:f", root=tmp_path)
+
+
+def test_explicit_cases_grow_at_their_end() -> None:
+    grown = hs.manual([{"a": 1}], tags=["t"]).append([{"a": 2}])
+    assert [case.params["a"] for case in grown] == [1, 2]
+    assert grown[1].tags[0] == "t"
+    with pytest.raises(hs.SourceError, match="are the same"):
+        grown.append([{"a": 1}])
