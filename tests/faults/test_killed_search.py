@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +70,20 @@ def completions(sweep: SweepDirectory) -> Counter[str]:
     )
 
 
-def kill_driver(project: Project, has_come: Callable[[], bool], **more: str) -> None:
-    """Submit and wait, until something has come; then kill that driver."""
+def kill_driver(project: Project, submissions: int, **more: str) -> None:
+    """Submit and wait, until there are so many submissions; then kill that driver."""
     driver = project.start("submit", "manifest.json", "--wait", **more)
     try:
-        wait_until(lambda: has_come() or driver.poll() is not None, CLI_S, "a driver's end")
+        wait_until(
+            lambda: (
+                len(SweepDirectory.open(project.sweep).submissions()) >= submissions
+                or driver.poll() is not None
+            ),
+            CLI_S,
+            f"{submissions} submissions",
+        )
     finally:
-        os.kill(driver.pid, signal.SIGKILL)
+        driver.kill()
         driver.communicate()
 
 
@@ -104,13 +108,15 @@ def test_it_asks_what_an_undisturbed_one_asks(
     )
     marks = tmp_path / "marks"
     more = kill_at(points, marks)
-    kill_driver(project, lambda: bool(struck(marks)), **more)
+    project.submit(code=0, **more)
+    wait_struck(marks, 1)
+    kill_driver(project, 2, **more)
     for count in range(2, len(points) + 1):
         # Where a closing job was killed nobody goes on; this one may be killed, too.
         project.cli("advance", project.name, code=None, **more)
         wait_struck(marks, count)
     if trials == 300:
-        kill_driver(project, lambda: project.status()["search"]["over"] >= 100, **more)
+        kill_driver(project, 12, **more)
     last = project.start("submit", "manifest.json", "--wait", **more)
     said = last.communicate(timeout=LONG_S)
     assert last.returncode == 0, "".join(said)
