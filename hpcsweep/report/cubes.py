@@ -26,24 +26,28 @@ class Binned:
     # Texts, numbers, or the middles of bins; and whether they are those.
     centres: list[Any]
     is_binned: bool
-    # Of each case its position in `centres`; that of no value is their count.
-    codes: npt.NDArray[np.int64]
+    # Of each case its position in `centres`; that of no value is their count. A byte each.
+    codes: npt.NDArray[np.uint8]
 
 
 def cubes(columns: Sequence[CaseColumn], complete: npt.NDArray[np.intp]) -> dict[str, Any]:
     """For each pair of params the means of all metrics; for each pair with a metric the counts."""
     params = [_binned(column, complete) for column in columns if column.role == "param"]
     metrics = [column for column in columns if column.role == "metric" and column.is_number]
-    values = [column.values[complete] for column in metrics]
     binned = [_binned(column, complete) for column in metrics]
     # A sweep of one param has means, too.
     pairs = list(combinations(params, 2)) or [(one, one) for one in params]
+    means: list[dict[str, Any]] = [_counts(one, other) | {"mean": []} for one, other in pairs]
+    for column in metrics:  # the outer loop: the values of one metric at a time are copied
+        values = column.values[complete]
+        for (one, other), made in zip(pairs, means, strict=True):
+            made["mean"].append(_means(one, other, values))
     return {
         "axes": [
             {"name": one.name, "centres": one.centres, "is_binned": one.is_binned}
             for one in (*params, *binned)
         ],
-        "means": [_means(one, other, values) for one, other in pairs],
+        "means": means,
         "metrics": [column.name for column in metrics],
         "counts": [
             _counts(one, other)
@@ -62,14 +66,14 @@ def _binned(column: CaseColumn, complete: npt.NDArray[np.intp]) -> Binned:
     present = np.isfinite(values)
     different = _few_numbers(values[present])
     if different is not None:
-        codes = np.searchsorted(different, values)
+        codes = np.searchsorted(different, values).astype(np.uint8)
         codes[~present] = len(different)
         return Binned(name=column.name, centres=different.tolist(), is_binned=False, codes=codes)
     low, high = float(values[present].min()), float(values[present].max())
     # Divided first: the range of floats may be beyond floats.
     width = high / BINS - low / BINS
-    codes = np.full(len(values), BINS)
-    codes[present] = np.minimum(values[present] / width - low / width, BINS - 1).astype(np.int64)
+    codes = np.full(len(values), BINS, np.uint8)
+    codes[present] = np.clip(values[present] / width - low / width, 0, BINS - 1).astype(np.uint8)
     centres = [float(f"{low + (at + 0.5) * width:.4g}") for at in range(BINS)]
     return Binned(name=column.name, centres=centres, is_binned=True, codes=codes)
 
@@ -88,38 +92,29 @@ def _few_texts(name: str, levels: Sequence[str], values: npt.NDArray[Any]) -> Bi
     shown = list(levels[:BINS])
     if len(levels) > BINS:
         shown[-1] = f"{len(levels) - BINS + 1} others"
-    codes = np.minimum(values.astype(np.int64), len(shown) - 1)
+    codes = np.minimum(values, len(shown) - 1).astype(np.uint8)
     codes[values < 0] = len(shown)
     return Binned(name=name, centres=shown, is_binned=len(levels) > BINS, codes=codes)
 
 
-def _means(one: Binned, other: Binned, values: Sequence[npt.NDArray[np.float64]]) -> dict[str, Any]:
-    """Of each cell that has a case its place, count, and mean of each metric."""
+def _means(one: Binned, other: Binned, values: npt.NDArray[np.float64]) -> list[float | None]:
+    """The mean of a metric in each cell that has a case; None where none has a value."""
     cell, size = _cells(one, other)
-    count = np.bincount(cell, minlength=size)
-    places = _places(one, other, count)
-    means = []
-    for of_metric in values:
-        present = np.isfinite(of_metric)
-        number, total = (
-            np.bincount(cell[present], weights, minlength=size)[places]
-            for weights in (None, of_metric[present])
-        )
-        mean = np.divide(total, number, out=np.full(len(places), np.nan), where=number > 0)
-        means.append([float(f"{m:.{DIGITS}g}") if np.isfinite(m) else None for m in mean.tolist()])
-    return _pair(one, other, places, count) | {"mean": means}
+    places = _places(one, other, np.bincount(cell, minlength=size))
+    present = np.isfinite(values)
+    number, total = (
+        np.bincount(cell[present], weights, minlength=size)[places]
+        for weights in (None, values[present])
+    )
+    mean = np.divide(total, number, out=np.full(len(places), np.nan), where=number > 0)
+    return [float(f"{m:.{DIGITS}g}") if np.isfinite(m) else None for m in mean.tolist()]
 
 
 def _counts(one: Binned, other: Binned) -> dict[str, Any]:
+    """The place and count of each cell that has a case."""
     cell, size = _cells(one, other)
     count = np.bincount(cell, minlength=size)
-    return _pair(one, other, _places(one, other, count), count)
-
-
-def _pair(
-    one: Binned, other: Binned, places: npt.NDArray[np.intp], count: npt.NDArray[np.intp]
-) -> dict[str, Any]:
-    width = len(other.centres) + 1
+    places, width = _places(one, other, count), len(other.centres) + 1
     return {
         "a": one.name,
         "b": other.name,
@@ -129,10 +124,10 @@ def _pair(
     }
 
 
-def _cells(one: Binned, other: Binned) -> tuple[npt.NDArray[np.int64], int]:
+def _cells(one: Binned, other: Binned) -> tuple[npt.NDArray[np.int16], int]:
     """The cell of each case, and the count of cells."""
     width = len(other.centres) + 1
-    return one.codes * width + other.codes, (len(one.centres) + 1) * width
+    return one.codes.astype(np.int16) * width + other.codes, (len(one.centres) + 1) * width
 
 
 def _places(one: Binned, other: Binned, count: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
