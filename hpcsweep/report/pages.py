@@ -23,18 +23,25 @@ class Page:
     # A word in lower case: the page's place in the file, and the names of its assets.
     name: str
     title: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepPage(Page):
+    """A page about one sweep."""
+
     # Plain JSON-able data: dicts, lists, texts, numbers without NaN and infinities.
     data: Callable[[ReportSource], dict[str, Any]]
 
 
 PAGES = (
-    Page(name="overview", title="Overview", data=overview.data),
-    Page(name="results", title="Results", data=results.data),
-    Page(name="sensitivity", title="Sensitivity", data=sensitivity.data),
-    Page(name="run", title="Run", data=run.data),
-    Page(name="resources", title="Resources", data=resources.data),
-    Page(name="provenance", title="Provenance", data=provenance.data),
+    SweepPage(name="overview", title="Overview", data=overview.data),
+    SweepPage(name="results", title="Results", data=results.data),
+    SweepPage(name="sensitivity", title="Sensitivity", data=sensitivity.data),
+    SweepPage(name="run", title="Run", data=run.data),
+    SweepPage(name="resources", title="Resources", data=resources.data),
+    SweepPage(name="provenance", title="Provenance", data=provenance.data),
 )
+DIFFERENCES = Page(name="differences", title="Differences")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -67,7 +67,9 @@ def _cluster(document: PlanDocument) -> str:
     """The cluster of a submission, in words."""
     cluster: Mapping[str, Any] = document.get("cluster", {})
     kind, name = cluster.get("kind", ""), cluster.get("name", "")
-    return kind if name in ("", kind) else f"{name} ({kind})"
+    version = document.get("slurm_version", "")
+    what = f"{kind}, Slurm {version}" if version else kind
+    return what if name in ("", kind) else f"{name} ({what})"
 
 
 def _origin(

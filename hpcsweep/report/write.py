@@ -8,11 +8,13 @@ from pathlib import Path
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import StoreError
 from hpcsweep.files import replace
+from hpcsweep.report.differences import differences
 from hpcsweep.report.document import document
-from hpcsweep.report.pages import PAGES, page_data, without_data
+from hpcsweep.report.pages import DIFFERENCES, PAGES, PageData, page_data, shown, without_data
 from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.tables.compare import SweepComparison
 
 
 def write_report(
@@ -33,4 +35,16 @@ def write_report(
         replace(path, text.encode())
         raise
     replace(path, text.encode())
+    return path
+
+
+def write_differences(comparison: SweepComparison, output: Path | None = None) -> Path:
+    """Write in what two sweeps or submissions differ, by default into `differences.html` here.
+
+    Returns the path. *Writes* the file.
+    """
+    path = output or Path("differences.html")
+    page = PageData(page=DIFFERENCES, data=shown(differences(comparison)))
+    name = f"{comparison.a.label} → {comparison.b.label}"
+    replace(path, document(name, datetime.now(UTC), [page]).encode())
     return path

@@ -17,7 +17,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import provenance_of
 from hpcsweep.tables.batches import batches_of
-from hpcsweep.tables.collect import OpenSweep, opened
+from hpcsweep.tables.collect import opened
 from hpcsweep.tables.columns import TableColumns, TableRow, check_columns
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
@@ -25,7 +25,7 @@ from hpcsweep.tables.several import labels_of, union
 from hpcsweep.tables.value_marks import marks_of
 
 # Index, status and the metrics of a case, None for each that it lacks.
-_ComparedCase = tuple[Any, ...]
+ComparedCase = tuple[Any, ...]
 # The value of `--on` that stands for the identity of a case: its params and replicate.
 PARAMS = "params"
 
@@ -186,25 +186,34 @@ def compare(
         names = ["case_id" if name == PARAMS else name for name in on]
         check_columns(names, columns.kinds, "--on")
         sides = [
-            Side(label=label, path=str(one.sweep.path), environment=_environment(one))
+            Side(label=label, path=str(one.sweep.path), environment=_newest_environment(one.sweep))
             for label, one in zip(labels, both, strict=True)
         ]
-        comparison = SweepComparison(a=sides[0], b=sides[1])
-        read = [
+        cases = [
             _cases(side, columns, one.rows(columns, columns, request), names)
             for side, one in zip(sides, both, strict=True)
         ]
-        first = dict(read[0])
-        for key, case in read[1]:
-            if key in first:
-                _compare(comparison, columns.metrics.values(), first[key], case)
+        return compare_cases(sides, list(columns.metrics.values()), cases)
+
+
+def compare_cases(
+    sides: Sequence[Side],
+    metrics: Sequence[str],
+    cases: Sequence[Iterator[tuple[Any, ComparedCase]]],
+) -> SweepComparison:
+    """Compare the cases of two sides that have the same key."""
+    comparison = SweepComparison(a=sides[0], b=sides[1])
+    first = dict(cases[0])
+    for key, case in cases[1]:
+        if key in first:
+            _compare(comparison, metrics, first[key], case)
     comparison.differences.sort(key=lambda one: (-one.size, one.index_a, one.metric))
     return comparison
 
 
 def _cases(
     side: Side, columns: TableColumns, rows: Iterable[TableRow], on: Sequence[str]
-) -> Iterator[tuple[Any, _ComparedCase]]:
+) -> Iterator[tuple[Any, ComparedCase]]:
     """The cases of a sweep with what identifies them; of equal ones the first."""
     metrics = list(columns.metrics.values())
     names = list(dict.fromkeys([*on, "index", "case_id", "status", "code_digest", *metrics]))
@@ -233,7 +242,7 @@ def _cases(
 
 
 def _compare(
-    comparison: SweepComparison, metrics: Iterable[str], a: _ComparedCase, b: _ComparedCase
+    comparison: SweepComparison, metrics: Iterable[str], a: ComparedCase, b: ComparedCase
 ) -> None:
     """Compare a case in both sweeps."""
     (index_a, status_a, *values_a), (index_b, status_b, *values_b) = a, b
@@ -269,11 +278,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _environment(one: OpenSweep) -> dict[str, str]:
-    """What the last submission ran with; empty if it is not known."""
-    numbers = one.sweep.submissions()
+def _newest_environment(sweep: SweepDirectory) -> dict[str, str]:
+    numbers = sweep.submissions()
+    return environment(sweep, numbers[-1]) if numbers else {}
+
+
+def environment(sweep: SweepDirectory, submission: int) -> dict[str, str]:
+    """What a submission ran with; empty if it is not known."""
     try:
-        origin = read_json(one.sweep.path / provenance_of(numbers[-1])) if numbers else {}
+        origin = read_json(sweep.path / provenance_of(submission))
         facts = {"python": origin["python"]["version"], "system": origin["system"]}
         git, packages = origin["git"] or {}, origin["packages"]
         if git.get("commit"):

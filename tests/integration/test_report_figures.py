@@ -87,3 +87,43 @@ def test_pages_of_a_sweep_that_has_not_begun_say_so(tmp_path: Path, page: Browse
         page.open(path, name)
         assert text in page.text()
     assert page.problems() == []
+
+
+def test_differences_of_two_submissions_and_of_two_sweeps(tmp_path: Path, page: Browser) -> None:
+    made = MadeSweep(tmp_path, grid(n=[1, 2, 3, 4]))
+    made.plan(chunk_size=4)
+    made.plan(chunk_size=4, generation=1)
+    first = [PastRun(index=at, begin=0, end=9, metrics={"m": at, HOSTILE: 1}) for at in range(4)]
+    second = [
+        PastRun(index=at, begin=20, end=29, submission=2, metrics={"m": at + at // 2, HOSTILE: 1})
+        for at in range(3)
+    ]
+    write_past(made, [*first, *second])
+    path = tmp_path / "d.html"
+    call = ["report", "--diff", f"{made.path}@1", f"{made.path}@2", "--output", str(path)]
+    done = CliRunner().invoke(main, call)
+    assert done.exit_code == 0, done.output
+    page.open(path)
+    assert page.figures() == {"m in B over m in A": 2}
+    shown = page.text()
+    assert "3 cases are in both; 1 only in A, 0 only in B" in shown
+    rows = page.run(
+        "return [...document.querySelectorAll('.drawn tbody tr')]"
+        ".map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    assert rows == [["2", "2", "2", "3", "1", "0.5"]]
+    # The index has the outcome that counts: with itself a sweep is compared by submissions alone.
+    other = made.copy(tmp_path / "other")
+    call = ["report", "--diff", str(made.path), str(other.path), "--output", str(path)]
+    done = CliRunner().invoke(main, call)
+    assert done.exit_code == 0, done.output
+    page.open(path)
+    assert "No metric has two values" in page.text()
+    assert page.run("return document.querySelectorAll('img').length") == 0
+    assert page.problems() == []
+    done = CliRunner().invoke(main, ["report", "--diff", str(made.path), f"{made.path}@2"])
+    assert done.exit_code == 3
+    assert "Name submissions of both" in done.output
+    done = CliRunner().invoke(main, ["report", "--diff", f"{made.path}@1", f"{made.path}@7"])
+    assert "has no submission 7" in done.output
+    assert "Its submissions: 1, 2." in done.output

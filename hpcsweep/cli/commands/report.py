@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpcsweep.cli.context import load_context
+from hpcsweep.cli import completion
+from hpcsweep.cli.context import Context, load_context
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, file_option, sweep_argument
+from hpcsweep.errors import InputError
+
+if TYPE_CHECKING:
+    from hpcsweep.tables.compare import SweepComparison
 
 
 @click.command(
@@ -17,20 +22,62 @@ from hpcsweep.cli.options import common, file_option, sweep_argument
     epilog=examples(
         "hpcsweep report demo",
         "hpcsweep report demo -o demo.html",
+        "hpcsweep report --diff demo finer",
     ),
 )
 @sweep_argument
 @click.option("-o", "--output", type=file_option, help="The file, instead of report.html.")
+@click.option(
+    "--diff",
+    "before",
+    metavar="A",
+    shell_complete=completion.sweeps,
+    help="Write instead in what SWEEP differs from the sweep A, or SWEEP@2 from A@1.",
+)
 @common
-def command(sweep: str, output: Path | None, **shared: Any) -> None:
+def command(sweep: str, output: Path | None, before: str | None, **shared: Any) -> None:
     """Write a sweep as one HTML file: state, figures, provenance.
 
     The file is report.html in the sweep's directory unless --output names one. It opens in any
     browser and loads nothing: neither a server nor a network is needed.
+
+    With --diff it is differences.html, here, about the cases that two sweeps have in common. NAME@2
+    is what submission 2 of a sweep made of them, whatever came later.
     """
-    from hpcsweep.report.write import write_report
+    from hpcsweep.report.write import write_differences, write_report
 
     context = load_context(**shared)
+    if before is not None:
+        click.echo(f"written: {write_differences(_comparison(context, before, sweep), output)}")
+        return
     directory = context.sweep(sweep)
     path = write_report(directory, context.cluster_of(directory), context.settings, output)
     click.echo(f"written: {path}")
+
+
+def _comparison(context: Context, a: str, b: str) -> SweepComparison:
+    """The comparison of two sweeps, or of two submissions. *Raises* InputError."""
+    from hpcsweep.tables.compare import compare
+    from hpcsweep.tables.compare_submissions import compare_submissions
+
+    (sweep_a, number_a), (sweep_b, number_b) = (
+        (context.sweep(name), number) for name, number in map(_submission_of, (a, b))
+    )
+    if number_a is not None and number_b is not None:
+        return compare_submissions((sweep_a, number_a), (sweep_b, number_b))
+    if number_a is None and number_b is None:
+        pairs = [(sweep, context.cluster_of(sweep)) for sweep in (sweep_a, sweep_b)]
+        return compare(pairs, context.settings)
+    raise InputError(
+        "one of them is a submission, the other a whole sweep",
+        where="--diff",
+        next_step="Name submissions of both, like demo@1 and demo@2, or of none.",
+    )
+
+
+def _submission_of(text: str) -> tuple[str, int | None]:
+    """A SWEEP argument, and the number of a submission after an `@`."""
+    name, at, number = text.rpartition("@")
+    if at and number.isdecimal() and not Path(text).exists():
+        return name, int(number)
+    return text, None
