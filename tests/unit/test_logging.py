@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 import hpcsweep as hs
-from hpcsweep import sweep as door
 from hpcsweep.cli import commands, main
 from hpcsweep.cluster.process import run
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.state.outlook import Group, Outlook, State
 from hpcsweep.submission.request import Submitted
+from hpcsweep.sweep import submitting as door
 from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.scripted import World
 
