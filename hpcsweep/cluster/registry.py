@@ -14,7 +14,7 @@ from pathlib import Path
 from hpcsweep.cluster.base import Cluster, Opening
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 from hpcsweep.settings import AUTO, Settings
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.plan import ClusterRecord
 
 # What makes a cluster of each kind, without starting or querying anything: `module:name`, imported
@@ -36,6 +36,8 @@ def check_kind(kind: object, where: str) -> None:
 def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
     """The cluster that the user named, for a sweep directory that may not exist yet.
 
+    AUTO is Slurm; without its programs, the cluster that the sweep was submitted to before.
+
     *Raises* ClusterError if it is not reachable from here, InputError for an unknown kind. Starts
     the emulated cluster if that is named, and *writes* its state directory.
     """
@@ -43,6 +45,11 @@ def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
     if kind == AUTO:
         kind = "slurm"
         if shutil.which("sbatch") is None:
+            known = (sweep / MARKER).is_file() and open_recorded(
+                SweepDirectory.open(sweep), settings
+            )
+            if known:  # as on a laptop, where the first submission named it
+                return known
             raise ClusterError(
                 "there is no sbatch on PATH, so this is not a Slurm cluster",
                 next_step="Run this on a login node, or use --cluster emulated to run here.",

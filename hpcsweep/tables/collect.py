@@ -39,6 +39,8 @@ class Collected:
     code: CodeCounts
     # How many of them have inputs that changed since; empty without any.
     changed: str
+    # Whether any case has a metric.
+    has_metrics: bool
 
 
 def collect(
@@ -153,6 +155,7 @@ class OpenSweep:
             changed=changed_text(
                 self.outlook.changed.count, self.outlook.complete.count, self.sweep.name
             ),
+            has_metrics=bool(self.columns.metrics),
         )
 
 

@@ -470,6 +470,9 @@ def test_no_sbatch_on_path(here: Here) -> None:
     holds(message, "there is no sbatch on PATH", "--cluster emulated")
     message = here.refuses(REFUSED, "submit", "m.yaml", "--cluster", "slurm")
     holds(message, "on PATH", "--cluster emulated")
+    # A sweep that was submitted before goes on where it is.
+    here.does("submit", "m.yaml", "--cluster", "emulated", "--wait")
+    assert "nothing to submit, 2 complete" in here.does("submit", "m.yaml")
 
 
 def test_an_array_that_is_refused(there: Here) -> None:

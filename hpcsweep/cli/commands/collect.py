@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from hpcsweep.tables.shape import Shape
 
 
+# What a table of complete cases lacks that has no column of a metric.
+NO_METRICS = (
+    "No case has a metric: a function returns them as a dict, a program writes them to "
+    "{run_dir}/metrics.json."
+)
+
+
 @click.command(
     "collect",
     epilog=examples(
@@ -102,6 +109,8 @@ def command(
             click.echo(line, err=not output.is_screen)
         if facts.changed:
             click.echo(changed_inputs(facts.changed, mark), err=not output.is_screen)
+        if output.is_screen and facts.code.complete and not facts.has_metrics:
+            click.echo(NO_METRICS)
         notices.fill_cache_table(directory)
         notices.report_passed_over(directory, facts.torn)
     if output.path is not None:
