@@ -36,6 +36,8 @@ class CallStates:
     cancelled: IndexSet
     # In no array task, and without an outcome.
     unsent: IndexSet
+    # Whether the cluster is the user's own, and may be polled often.
+    is_own: bool
     # By index, of calls with a final outcome; the error says why there is no answer.
     answers: dict[int, CallAnswer | CallFailed] = field(default_factory=dict)
 
@@ -64,6 +66,7 @@ def call_states(sweep: Sweep, awaited: Iterable[int]) -> CallStates:
         running=of(State.RUNNING),
         under_way=of(*UNDER_WAY),
         cancelled=(outlook.withdrawn & indices) - of(*UNDER_WAY) - final,
+        is_own=cluster is not None and cluster.is_own,
         unsent=of(State.UNSUBMITTED, State.INTERRUPTED),
         answers=answers,
     )

@@ -57,6 +57,8 @@ class Dispatcher:
         self._at_work = threading.Lock()
         self._batch: list[_New] = []
         self._sent: dict[int, list[CallFuture]] = {}
+        # Whether the cluster is the user's own, and may be polled often.
+        self._is_own = True
         # Calls of earlier processes, which these may not have sent.
         self._unsure: set[int] = set()
 
@@ -175,7 +177,7 @@ class Dispatcher:
                 if not error.transient or tries > TRIES:
                     raise
                 _log.warning("%s; trying again", error.what)
-            pause_s = poll_pause(time.monotonic() - begun, is_own=True)
+            pause_s = poll_pause(time.monotonic() - begun, is_own=self._is_own)
 
     def _next_batch(self, pause_s: float) -> list[_New] | None:
         """The calls to send next, none after `pause_s`; None when there is nothing more to do."""
@@ -262,6 +264,7 @@ class Dispatcher:
         """Settle the futures of calls that have ended; send what an earlier process did not."""
         sweep = self._calls.sweep
         states = call_states(sweep, self._sent)
+        self._is_own = states.is_own
         self._set(states.answers)
         for index in states.running:
             for future in self._sent.get(index, ()):

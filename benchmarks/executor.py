@@ -1,0 +1,146 @@
+"""What a call of a function costs by an executor: hpcsweep, and what people use in its place.
+
+    python benchmarks/executor.py [PYTHON]
+
+PYTHON has the peers: `pip install submitit executorlib` (default: the one that runs this); one that
+is missing is left out. All run in turns; a figure is that of many calls less the time of one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import measuring
+
+ROUNDS = 3
+# Calls of a way that starts no process for each, and of one that does.
+MANY, FEW = 200, 20
+WORK = "def twice(x):\n    return 2 * x\n"
+CHECK = "\nassert list(found) == [2 * x for x in range(n)]\n"
+HEAD = "import sys\nfrom work import twice\nn = int(sys.argv[1])\n"
+OURS = """\
+import hpcsweep as hs
+if __name__ == "__main__":
+    with hs.Executor(cluster="emulated", isolation=sys.argv[2], max_workers=2) as pool:
+        found = list(pool.map(twice, range(n), chunksize=max(2, n // 2)))
+"""
+POOL = """\
+from concurrent.futures import ProcessPoolExecutor
+with ProcessPoolExecutor(2) as pool:
+    found = list(pool.map(twice, range(n)))
+"""
+SUBMITIT = """\
+import submitit
+executor = submitit.LocalExecutor("logs")
+executor.update_parameters(timeout_min=60)
+found = [job.result() for job in executor.map_array(twice, range(n))]
+"""
+EXECUTORLIB = """\
+from executorlib import SingleNodeExecutor
+with SingleNodeExecutor(max_workers=2, block_allocation=sys.argv[2] == "block") as executor:
+    calls = [executor.submit(twice, x) for x in range(n)]
+    found = [call.result() for call in calls]
+"""
+
+
+class Way(NamedTuple):
+    """One way to call functions."""
+
+    name: str
+    # Where a call runs, and what is left of it.
+    process: str
+    record: str
+    # Enough for seconds.
+    calls: int
+    run: Callable[[int], None]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print."""
+    peers = arguments[0] if arguments else sys.executable
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
+        root = Path(temporary)
+        (root / "work.py").write_text(WORK)
+        ways = _ways(root, peers)
+        actions = [
+            partial(measuring.seconds, partial(way.run, count))
+            for way in ways
+            for count in (1, way.calls)
+        ]
+        took = measuring.medians(ROUNDS, *actions)
+    rows = []
+    for way, first, many in zip(ways, took[::2], took[1::2], strict=True):
+        each = (many - first) / (way.calls - 1)
+        rows.append((way.name, way.process, way.record, f"{first:.2f} s", f"{each * 1e3:.1f} ms"))
+    print(f"{measuring.machine()}; median of {ROUNDS} interleaved rounds")
+    measuring.show(
+        "What a call costs by an executor",
+        ("", "a process for", "what is left of a call", "one call", "each further call"),
+        rows,
+    )
+
+
+def _ways(root: Path, peers: str) -> list[Way]:
+    own = sys.executable
+    record = "journal, logs, answer"
+    return [
+        Way(
+            "hpcsweep, `isolation: case`",
+            "each call",
+            record,
+            500,
+            _runner(root, own, OURS, "case"),
+        ),
+        Way(
+            "hpcsweep, `isolation: task`",
+            "each task",
+            record,
+            500,
+            _runner(root, own, OURS, "task"),
+        ),
+        Way("ProcessPoolExecutor", "all calls", "nothing", 500, _runner(root, own, POOL)),
+        *_others(root, peers),
+    ]
+
+
+def _others(root: Path, python: str) -> list[Way]:
+    ways = []
+    if _has(python, "submitit"):
+        run = _runner(root, python, SUBMITIT)
+        ways.append(Way("submitit, local", "each call", "pickles, logs", FEW, run))
+    if _has(python, "executorlib"):
+        run = _runner(root, python, EXECUTORLIB, "call")
+        ways.append(Way("executorlib, single node", "each call", "nothing", FEW, run))
+        run = _runner(root, python, EXECUTORLIB, "block")
+        ways.append(Way("executorlib, `block_allocation`", "all calls", "nothing", MANY, run))
+    return ways
+
+
+def _has(python: str, module: str) -> bool:
+    return (
+        subprocess.run([python, "-c", f"import {module}"], stderr=-3, check=False).returncode == 0
+    )
+
+
+def _runner(root: Path, python: str, program: str, *arguments: str) -> Callable[[int], None]:
+    here = str(Path(__file__).parents[1])
+    paths = [str(root), here] if program is OURS else [str(root)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+
+    def run(count: int) -> None:
+        argv = [python, "-c", HEAD + program + CHECK, str(count), *arguments]
+        with tempfile.TemporaryDirectory(dir=root) as directory:
+            subprocess.run(argv, cwd=directory, env=env, check=True)
+
+    return run
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
