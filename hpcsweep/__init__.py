@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hpcsweep.logbook.logbook import Logbook
     from hpcsweep.logbook.reader import LogReader
     from hpcsweep.manifest.validated import Validated
+    from hpcsweep.opening import OtherResults, open  # noqa: A004
     from hpcsweep.optimizing import Optimum, optimize, to_optuna
     from hpcsweep.project.cleaning import Removable
     from hpcsweep.records import ParamCase, Status
@@ -153,6 +154,7 @@ __all__ = [
     "Mapped",
     "Normal",
     "Optimum",
+    "OtherResults",
     "Overview",
     "ParamCase",
     "ParameterSource",
@@ -204,6 +206,7 @@ __all__ = [
     "manual",
     "mapped_column",
     "normal",
+    "open",
     "optimize",
     "quniform",
     "randint",
@@ -235,6 +238,7 @@ _HOMES = {
     "Logbook": "hpcsweep.logbook",
     "Mapped": "hpcsweep.cache",
     "Optimum": "hpcsweep.optimizing",
+    "OtherResults": "hpcsweep.opening",
     "Overview": "hpcsweep.state.overview",
     "ParamCase": "hpcsweep.records",
     "Planned": "hpcsweep.submission.planning",
@@ -250,6 +254,7 @@ _HOMES = {
     "expand_grid": "hpcsweep.cache",
     "list_sweeps": "hpcsweep.sweep.whole",
     "mapped_column": "hpcsweep.cache",
+    "open": "hpcsweep.opening",
     "optimize": "hpcsweep.optimizing",
     "to_optuna": "hpcsweep.optimizing",
 }

@@ -49,7 +49,7 @@ def test_console_blocks_of_the_readme_show_the_real_output(
         text=True,
         check=False,
     )
-    assert re.search(r"^TestResults\(failed=0, attempted=\d{2}\)$", done.stdout, re.MULTILINE), (
+    assert re.search(r"^TestResults\(failed=0, attempted=\d{2,}\)$", done.stdout, re.MULTILINE), (
         done.stdout + done.stderr
     )
 

@@ -6,8 +6,16 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "hpcsweep"
 # What of the ground is for hpcsweep's own interpreter alone.
-OWN = {"__main__", "chaos", "html_table", "notify", "optimizing", "progress", "settings"} | {
-    "several_sweeps"
+OWN = {
+    "__main__",
+    "chaos",
+    "html_table",
+    "notify",
+    "opening",
+    "optimizing",
+    "progress",
+    "settings",
+    "several_sweeps",
 }
 WINGS = ("cache/files", "conditions", "logbook", "sources", "sweepdir", "worker")
 FURTHER = ("manifest/frozen.py", "manifest/policies.py", "submission/check.py")

@@ -33,6 +33,7 @@ FUNCTIONS = {
     "mapped_column",
     "normal",
     "optimize",
+    "open",
     "quniform",
     "randint",
     "random",
