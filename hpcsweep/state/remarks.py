@@ -67,6 +67,12 @@ def pace_text(pace: Pace) -> str:
     return f"{rate}; at this rate {left} {likely} ({least} to {most})"
 
 
+def core_hours_text(used: float, asked: float) -> str:
+    """How many core-hours were used of how many."""
+    share = f" ({100 * used / asked:.0f} %)" if asked else ""
+    return f"{used:.3g} of {asked:.3g} core-hours used{share}"
+
+
 def use_text(case: RunningCase) -> str:
     """How long a case runs, and what it uses; "" if that is not known."""
     if case.seconds is None:

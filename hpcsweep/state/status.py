@@ -17,6 +17,7 @@ from hpcsweep.records import Status
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state.changed_inputs import with_changed_inputs
+from hpcsweep.state.core_hours import core_hours
 from hpcsweep.state.failures import FailureGroup, failure_groups
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.state.over import has_settled, is_over
@@ -92,6 +93,7 @@ def _status(
             summary,
             stopped=stopped(sweep, sweep_index),
             pace=pace(sweep, outlook) if within is None else None,
+            core_hours=core_hours(sweep_index, outlook) if within is None else None,
             running=running_cases(sweep, sweep_index, outlook.indices(State.RUNNING)),
             followers=_followers(sweep),
             failures=_failures(sweep_index, outlook),

@@ -16,6 +16,7 @@ from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.canary import CanaryCounts, canary_counts
 from hpcsweep.state.code_counts import CodeCounts
+from hpcsweep.state.core_hours import CoreHours
 from hpcsweep.state.failures import FailureGroup
 from hpcsweep.state.given_up import given_up
 from hpcsweep.state.outlook import Outlook, State
@@ -99,6 +100,8 @@ class Summary:
     largest_bytes: int | None = None
     # How fast cases end; None if nothing is under way, or it is not known.
     pace: Pace | None = None
+    # Used and asked for by attempts that ended; None if none has, and of many cases.
+    core_hours: CoreHours | None = None
     # The largest groups of failed cases.
     failures: tuple[FailureGroup, ...] = ()
 
@@ -225,6 +228,7 @@ class Summary:
             "slowest_s": self.slowest_s,
             "largest_bytes": self.largest_bytes,
             "pace": self.pace.to_json() if self.pace else None,
+            "core_hours": self.core_hours.to_json() if self.core_hours else None,
             "running": [case.to_json() for case in self.running],
             "failures": [group.to_json() for group in self.failures],
             "complete": self.is_complete,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, text
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
@@ -55,6 +55,14 @@ def merged(outcomes: Iterable[Sequence[Sequence[Any]]]) -> list[CaseGroup]:
         )
         for of, pairs in ranges.items()
     ]
+
+
+def max_generation(connection: Connection, sweep: str) -> int:
+    """The highest generation of any known attempt."""
+    table = schema.cases.c
+    # The condition of the index `cases_of_reruns`.
+    of_sweep = and_(table.sweep == sweep, text("generation > 0"))
+    return int(connection.scalar(select(func.max(table.generation)).where(of_sweep)) or 0)
 
 
 def _outcomes(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

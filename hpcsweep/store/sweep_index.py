@@ -20,7 +20,6 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    text,
     true,
 )
 
@@ -41,6 +40,7 @@ from hpcsweep.store import (
     schema,
     searches,
     task_groups,
+    task_times,
     upsert,
 )
 from hpcsweep.store.case_groups import CaseGroup
@@ -52,6 +52,7 @@ from hpcsweep.store.merge import merge
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
 from hpcsweep.store.reordering import Placed
 from hpcsweep.store.task_groups import TaskGroup
+from hpcsweep.store.task_times import TaskTimes
 from hpcsweep.store.upsert import RowBatch
 
 IndexRow = dict[str, Any]
@@ -378,11 +379,7 @@ class SweepIndex:
 
     def max_generation(self) -> int:
         """The highest generation of any known attempt."""
-        table = schema.cases.c
-        # The condition of the index `cases_of_reruns`.
-        of_sweep = and_(table.sweep == self._sweep, text("generation > 0"))
-        query = select(func.max(table.generation)).where(of_sweep)
-        return int(self._all(query)[0][0] or 0)
+        return self._database.read(partial(case_groups.max_generation, sweep=self._sweep))
 
     def inputs(self) -> Iterator[tuple[int, str]]:
         """The index of each case that read input files, and what is known of them as JSON text."""
@@ -428,6 +425,10 @@ class SweepIndex:
     def task_groups(self) -> list[TaskGroup]:
         """What is known of the array tasks; each is in one set."""
         return self._database.read(partial(task_groups.read, sweep=self._sweep))
+
+    def task_times(self) -> list[TaskTimes]:
+        """How long each array task worked on cases, of attempts that ended."""
+        return self._database.read(partial(task_times.read, sweep=self._sweep))
 
     def reorder(
         self,

@@ -409,6 +409,24 @@ def test_what_complete_cases_took(sweep_index: SweepIndex) -> None:
     assert (every.cases, every.longest_s) == (3, 50.0)
 
 
+def test_the_times_of_a_task_are_those_of_its_attempts(sweep_index: SweepIndex) -> None:
+    assert sweep_index.task_times() == []
+    of_task = {
+        "status": "complete",
+        "job_id": "7",
+        "started": "b",
+        "ended": "c",
+        "cpu_seconds": 2.0,
+    }
+    first = case(0, **of_task)
+    sweep_index.merge(batch(first))
+    sweep_index.merge(batch(case(1, **of_task | {"started": "a", "cpu_seconds": None})))
+    sweep_index.merge(batch(case(2, **of_task | {"job_id": None})))
+    sweep_index.merge(batch(case(3, **of_task | {"ended": None})))
+    times = {(1, "a", "c", 2.0), (1, "b", "c", 2.0)}
+    assert set(map(tuple, sweep_index.task_times())) == times
+
+
 def test_what_is_known_follows_every_merge(
     sweep_index: SweepIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,3 +208,24 @@ def test_resources_show_what_efficiency_says(tmp_path: Path) -> None:
     assert shown["advice"][0]["text"].startswith("mem: 1300M  # instead of 8G")
     assert sum(one["count"] for one in shown["memory"]) == 6
     assert sum(one["count"] for one in shown["time"]) == 3
+
+
+def test_status_has_the_core_hours_of_efficiency(tmp_path: Path) -> None:
+    made = past(
+        tmp_path,
+        PastRun(index=0, begin=0, end=100, chunk=0, cpu=50),
+        PastRun(index=1, begin=100, end=400, chunk=0, cpu=200, reason="node_fail"),
+        PastRun(index=1, begin=500, end=700, chunk=0, cpu=90, restart=1),
+        PastRun(index=2, begin=10, end=50, chunk=1, cpu=30, reason="error", error="no"),
+        PastRun(index=3, begin=60, end=None, chunk=1),
+    )
+    runner = CliRunner()
+    used = runner.invoke(main, ["efficiency", str(made.path), "--json"]).stdout
+    (use,) = json.loads(used)["uses"]
+    told = json.loads(runner.invoke(main, ["status", str(made.path), "--json"]).stdout)
+    assert told["core_hours"] == {
+        name: pytest.approx(seconds / 3600) for name, seconds in use["cpu_seconds"].items()
+    }
+    assert told["core_hours"]["asked"] == pytest.approx(2 * (700 + 40) / 3600)
+    text = runner.invoke(main, ["status", str(made.path)]).stdout
+    assert "0.103 of 0.411 core-hours used (25 %)" in text

@@ -177,6 +177,14 @@ class FailureGroupPart(JsonObject):
     """The value of a param with which most fail."""
 
 
+class CoreHoursPart(JsonObject):
+    """The core-hours of attempts that ended."""
+
+    used: float
+    asked: float
+    """Of tasks, from the start of the first case to the end of the last one, times their CPUs."""
+
+
 class StatusDocument(JsonObject):
     """The state of a sweep. Counts are of cases."""
 
@@ -228,6 +236,8 @@ class StatusDocument(JsonObject):
     """Of complete cases."""
     pace: PacePart | None
     """Null if nothing is under way, or it is not known."""
+    core_hours: CoreHoursPart | None
+    """Null if no attempt has ended, and above 20,000 begun cases: `efficiency` has them."""
     running: list[RunningCasePart]
     """The first fifty, the one that began first before others."""
     failures: list[FailureGroupPart]

@@ -6,6 +6,7 @@ from hpcsweep.cli.render.console import print_facts, print_line
 from hpcsweep.records import Status
 from hpcsweep.state.failures import failure_lines
 from hpcsweep.state.remarks import (
+    core_hours_text,
     next_step,
     note_lines,
     problem_lines,
@@ -27,6 +28,8 @@ _COLOURS = {
 
 # Running cases that are printed.
 RUNNING_SHOWN = 10
+# Core-hours from which on they are printed.
+CORE_HOURS_MIN = 0.1
 
 
 def print_summary(summary: Summary) -> None:
@@ -41,6 +44,9 @@ def print_summary(summary: Summary) -> None:
     )
     for line in queue_lines(summary):
         print_line(line)
+    hours = summary.core_hours
+    if hours and hours.asked >= CORE_HOURS_MIN:
+        print_line(core_hours_text(hours.used, hours.asked))
     _print_running(summary)
     _print_failures(summary)
     for line in problem_lines(summary):
