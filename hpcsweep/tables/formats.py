@@ -80,14 +80,23 @@ class _EndingInLf:
 
 def jsonl_lines(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[str]:
     """One JSON object per line, without the keys of missing values."""
-    keys = [f"{_json(name)}: " for name in columns.names]
+    keys = {name: f"{_json(name)}: " for name in columns.names}
     for batch in batches_of(columns, rows):
-        members = [
-            _json_members(key, batch.values[name], batch.nulls.get(name, ()))
-            for key, name in zip(keys, columns.names, strict=True)
-        ]
+        # One form for all rows of a batch: to join the members of each row takes longer.
+        form = ""
+        members: list[Iterable[str]] = []
+        for name, key in keys.items():
+            values, nulls = batch.values[name], batch.nulls.get(name, ())
+            types = set(map(type, values))
+            encode = _encoder_of(values, types)
+            if type(None) in types:
+                form += "%s"
+                members.append(_with_keys(key, encode, values, nulls))
+            else:
+                form += f"{key.replace('%', '%%')}%s, "
+                members.append(map(encode, values))
         for line in zip(*members, strict=True):
-            yield f"{{{', '.join(filter(None, line))}}}\n"
+            yield f"{{{(form % line)[:-2]}}}\n"
 
 
 # What `_json` does with values of one type, without its tests of types.
@@ -98,15 +107,22 @@ _ENCODERS: dict[type, Callable[[Any], str]] = {
 }
 
 
-def _json_members(key: str, values: Sequence[Any], nulls: Sequence[int]) -> list[str]:
-    """A member of a JSON object for each value; "" for a missing one."""
-    types = set(map(type, values)) - {type(None)}
-    encode = _ENCODERS.get(types.pop(), _json) if len(types) == 1 else _json
+def _encoder_of(values: Sequence[Any], types: set[type]) -> Callable[[Any], str]:
+    """What makes JSON of all these values, of these types, but None."""
+    some = types - {type(None)}
+    encode = _ENCODERS.get(next(iter(some)), _json) if len(some) == 1 else _json
     if encode is float.__repr__ and not all(map(isfinite, filter(None, values))):
-        encode = _json
-    texts = ["" if value is None else key + encode(value) for value in values]
+        return _json
+    return encode
+
+
+def _with_keys(
+    key: str, encode: Callable[[Any], str], values: Sequence[Any], nulls: Sequence[int]
+) -> list[str]:
+    """A member of a JSON object for each value, with the comma after it; "" for a missing one."""
+    texts = ["" if value is None else f"{key}{encode(value)}, " for value in values]
     for at in nulls:
-        texts[at] = f"{key}null"
+        texts[at] = f"{key}null, "
     return texts
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpcsweep.store.column_kinds import Kinds, learn, parse_documents
@@ -77,6 +77,7 @@ def test_values_of_a_batch_are_those_of_each_document(found: list[dict[str, Any]
 
 
 @given(documents)
+@example([{"%s": 1}, {"": "%"}, {}])
 def test_text_of_a_batch_is_that_of_each_row(found: list[dict[str, Any]]) -> None:
     rows = [
         {".".join(keys): value for keys, value in flatten(document).items()} for document in found
