@@ -12,8 +12,9 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import ParamCase
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store import schema
+from hpcsweep.tables.column_names import INPUTS_CHANGED
 from hpcsweep.tables.named_cases import cases_made
-from hpcsweep.tables.sql_columns import SqlColumn
+from hpcsweep.tables.sql_columns import SqlColumn, among_column
 from hpcsweep.tables.where import parse
 
 # Cases in memory at a time.
@@ -32,6 +33,10 @@ def matching_new(
     A database in memory holds rows of them, a batch at a time: one meaning of conditions for all.
     *Raises* InputError.
     """
+    changed = columns.get(INPUTS_CHANGED)
+    if changed is not None and changed.truth is not None:
+        # It is in the dialect of the index; and no case without a row has changed inputs.
+        columns = {**columns, INPUTS_CHANGED: among_column(IndexSet(), "sqlite")}
     condition = parse(where, columns, "sqlite")
     if not never:
         return never

@@ -13,6 +13,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.settings import Settings
+from hpcsweep.state.changed_inputs import with_changed_inputs
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.outlook import Outlook, outlook_of, refused
 from hpcsweep.state.scheduler import poll
@@ -21,6 +22,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.batches import ROWS_AT_ONCE
+from hpcsweep.tables.column_names import INPUTS_CHANGED
 from hpcsweep.tables.columns import TableColumns, columns_of, fields
 from hpcsweep.tables.matching import matching_new
 from hpcsweep.tables.named_cases import (
@@ -32,7 +34,7 @@ from hpcsweep.tables.named_cases import (
     params_made,
     refuse_too_many,
 )
-from hpcsweep.tables.sql_columns import SqlColumn
+from hpcsweep.tables.sql_columns import SqlColumn, among_column
 from hpcsweep.tables.where import parse
 
 # To look up the row of one case takes as long as to read so many in a search of all.
@@ -200,7 +202,7 @@ class CaseSelector:
     def _matching(self, within: IndexSet, where: str, limit: int | None) -> IndexSet:
         never = within - self.outlook.begun
         refuse_too_many(never, "params", "--where")
-        sql_columns = self._sql_columns(never)
+        sql_columns = self._sql_columns(never, where)
         selected = matching_new(self.outlook, never, where, sql_columns, limit)
         if self.sweep_index is not None:
             condition = parse(where, sql_columns, self.sweep_index.dialect)
@@ -211,9 +213,9 @@ class CaseSelector:
         """A condition on rows of the index; None without one. *Raises* InputError."""
         if self.sweep_index is None:
             return None
-        return parse(where, self._sql_columns(IndexSet()), self.sweep_index.dialect)
+        return parse(where, self._sql_columns(IndexSet(), where), self.sweep_index.dialect)
 
-    def _sql_columns(self, never: IndexSet) -> dict[str, SqlColumn]:
+    def _sql_columns(self, never: IndexSet, where: str) -> dict[str, SqlColumn]:
         """The columns of a condition that is tried on rows of the index and these other cases."""
         columns = self.columns
         if columns is None:
@@ -222,7 +224,18 @@ class CaseSelector:
         sql_columns = fields(columns, self.outlook.code_digest)
         if not self._keeps_order:
             del sql_columns["index"]  # of a row, it is the one of another manifest
+        elif INPUTS_CHANGED in columns.on_demand:
+            sql_columns[INPUTS_CHANGED] = self._inputs_changed(where)
         return sql_columns
+
+    def _inputs_changed(self, where: str) -> SqlColumn:
+        """Whether the inputs of a case have changed: looked at if the condition may ask for it."""
+        if self.sweep is None or self.sweep_index is None:
+            return among_column(IndexSet(), "sqlite")
+        outlook = self.outlook
+        if INPUTS_CHANGED in where:
+            outlook = with_changed_inputs(outlook, self.sweep, self.sweep_index, asked=True)
+        return among_column(outlook.changed, self.sweep_index.dialect)
 
     def _matching_begun(
         self,

@@ -9,6 +9,8 @@ from math import inf, nan
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     Boolean,
     ColumnElement,
     Numeric,
@@ -18,11 +20,13 @@ from sqlalchemy import (
     cast,
     false,
     func,
+    literal,
     or_,
     select,
 )
 from sqlalchemy.sql import visitors
 
+from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.json_values import FLOAT
 from hpcsweep.records import Status
 from hpcsweep.store import schema
@@ -51,6 +55,16 @@ def stale_column(code_digest: str | None) -> SqlColumn:
             cases.code_digest != code_digest,
         )
     return SqlColumn("", truth=is_other)
+
+
+def among_column(indices: IndexSet, dialect: str) -> SqlColumn:
+    """Whether a case has one of these indices, which are one variable: there may be thousands."""
+    place, numbers = schema.places.c.idx, ",".join(map(str, indices))
+    if dialect == "postgresql":
+        listed = cast(literal(f"{{{numbers}}}", Text), ARRAY(BigInteger))
+        return SqlColumn("", truth=place == func.any(listed))
+    members = func.json_each(literal(f"[{numbers}]", Text)).table_valued("value")
+    return SqlColumn("", truth=place.in_(select(members.c.value)))
 
 
 def names_index(condition: ColumnElement[bool]) -> bool:

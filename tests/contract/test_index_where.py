@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex
-from hpcsweep.tables.sql_columns import SqlColumn, stale_column
+from hpcsweep.tables.sql_columns import SqlColumn, among_column, stale_column
 from hpcsweep.tables.where import parse
 from tests.support.backends import Backend, backend
 from tests.support.postgres import database, postgres
@@ -208,3 +209,17 @@ def test_conditions_mean_the_same_everywhere(sweep_index: SweepIndex) -> None:
         for text, _ in CONDITIONS
     }
     assert found == dict(CONDITIONS)
+
+
+def test_a_condition_on_a_set_of_indices(sweep_index: SweepIndex) -> None:
+    """Thousands of ranges, as where every other case has changed inputs, are one variable."""
+    changed = IndexSet.of(range(1, 20_000, 2))
+    fields = FIELDS | {"changed": among_column(changed, sweep_index.dialect)}
+
+    def indices(text: str) -> list[int]:
+        return list(sweep_index.indices(parse(text, fields, sweep_index.dialect)))
+
+    assert indices("changed and index < 6") == [1, 3, 5]
+    assert indices("not changed and index < 6") == [0, 2, 4]
+    none = FIELDS | {"changed": among_column(IndexSet(), sweep_index.dialect)}
+    assert not sweep_index.indices(parse("changed", none, sweep_index.dialect))

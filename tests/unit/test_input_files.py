@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import hpcsweep as hs
 from hpcsweep import input_files
 from hpcsweep.cli.render.rows import print_table
 from hpcsweep.cli.render.summary import print_summary
@@ -30,6 +31,7 @@ from hpcsweep.submission.policy import Policy, sendable
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.collect import collect
 from hpcsweep.tables.request import TableRequest
+from hpcsweep.tables.selection import Selection, selected_cases
 from hpcsweep.tables.sorting import RowOrder
 from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
@@ -164,6 +166,11 @@ def test_cases_whose_files_changed_are_stale(
     assert not changed(made).changed
 
 
+def where(made: MadeSweep, condition: str, **how: Any) -> list[int]:
+    rows = hs.Sweep(str(made.path)).query(condition, columns=["index"], **how)
+    return [row["index"] for row in rows]
+
+
 def test_a_table_marks_the_cases_whose_files_changed(
     made: MadeSweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +189,13 @@ def test_a_table_marks_the_cases_whose_files_changed(
         "    1  complete *            true  false",
         "    0  complete             false  false",
     ]
+    assert where(made, "inputs_changed") == [1]
+    assert where(made, "not inputs_changed and index < 2") == [0]
+    assert where(made, "not (inputs_changed or status == 'complete')") == [2]
+    assert where(made, "inputs_changed or n == 1", limit=1, sort="n") == [0]
+    chosen = Selection(where="inputs_changed")
+    version = Version.of(made.manifest, made.source)
+    assert str(selected_cases(chosen, version, made.path)) == "1"
     summary = status(made.directory, None, Settings(), check=True)
     assert summary.changed == 1
     print_summary(summary)
