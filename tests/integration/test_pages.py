@@ -22,18 +22,19 @@ PAGES = {
     if str(path.relative_to(DOCS)) not in ELSEWHERE
 }
 FOLLOWED = {name: page for name, page in PAGES.items() if page.has_commands}
+# Their commands have tests of their own.
+LONG = {"how-to/clean-up.md", "how-to/read-results.md", "how-to/sample-sheet.md"}
 
 
-@pytest.mark.parametrize("name", FOLLOWED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.soak) if name in LONG else name for name in FOLLOWED],
+)
 def test_a_page_shows_the_real_output(
-    name: str,
-    own_emulated: EmulatedCluster,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    name: str, own_emulated: EmulatedCluster, tmp_path: Path
 ) -> None:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{own_emulated.env()['PATH']}"
     env = own_emulated.env() | {"PATH": programs, "COLUMNS": "80"}
     # A command that finds no bytecode takes half a second longer, and a page has many commands.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
-    env["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.getbasetemp() / "bytecode")
     FOLLOWED[name].follow(tmp_path, env)
