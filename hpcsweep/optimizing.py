@@ -59,24 +59,32 @@ def optimize(
     other `keys` are those of `Sweep`. *Safe to repeat*: a search of this name goes on.
     *Raises* the errors of `errors`; Incomplete if no trial has a value.
     """
-    root = Path(keys.get("root", "."))
-    search = {
-        "objective": objective,
-        "n": n,
-        "batch": batch,
-        "direction": direction,
-        "sampler": _sampler(sampler, root, name),
-    }
+    search = {"objective": objective, "n": n, "batch": batch, "direction": direction}
+    sweep = described(name, space, search, sampler, **keys)
+    run_search(sweep, progress=progress, notify=notify)
+    return _optimum(sweep)
+
+
+def described(
+    name: str, space: Mapping[str, Any], search: Mapping[str, Any], sampler: Any, **keys: Any
+) -> Sweep:
+    """The sweep of a search; arguments as of `optimize`."""
     rules = {parameter: _rule(value) for parameter, value in space.items()}
-    sweep = Sweep(name, {"space": rules}, search=search, **keys)
+    made = _sampler(sampler, Path(keys.get("root", ".")), name)
+    return Sweep(name, {"space": rules}, search={**search, "sampler": made}, **keys)
+
+
+def run_search(
+    sweep: Sweep, *, progress: bool = False, notify: Notify | None = print_notice
+) -> None:
+    """Submit a search and wait for its end. *Raises* Incomplete if trials are left."""
     sweep.submit(notify=notify)
     try:
         sweep.wait(progress=progress, notify=notify)
     except Incomplete:  # a failed trial is a result of a search
         found = sweep.status().search
-        if found is None or found.over < n or found.best is None:
+        if found is None or found.over < found.n or found.best is None:
             raise
-    return _optimum(sweep)
 
 
 def to_optuna(

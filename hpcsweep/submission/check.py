@@ -22,7 +22,7 @@ from hpcsweep.manifest.policies import GIVEN, Policies
 from hpcsweep.provenance import packages, this_python
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.user_import import import_user_code
-from hpcsweep.worker.function import fixed_values
+from hpcsweep.worker.function import fixed_values, load_function
 
 Check = Callable[[SweepDirectory, str, list[int]], dict[str, object]]
 
@@ -58,7 +58,7 @@ def check(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> dict[s
 def _usable(manifest: FrozenManifest, what: str) -> target.Function | None:
     """Import the function of a manifest; None for a command, whose program is checked."""
     if not manifest.target.is_command:
-        return import_user_code(lambda: target.load(manifest), what, manifest.target, manifest)
+        return import_user_code(lambda: load_function(manifest), what, manifest.target, manifest)
     _check_program(manifest)
     return None
 

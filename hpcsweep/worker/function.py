@@ -47,7 +47,7 @@ class FunctionCalls:
             self._begin(request)
         streams.reopen()
         try:
-            self._function = target.load(self._manifest)
+            self._function = load_function(self._manifest)
             _prepare(self._function)
             self._fixed = fixed_values(self._manifest)
             return {"code_digest": target.code_digest(self._manifest)}
@@ -71,6 +71,16 @@ class FunctionCalls:
         spool = request["spool"]
         streams.capture(request["run_dir"], (spool["out"], spool["err"]) if spool else self._output)
         os.chdir(self._manifest.root)  # commands start there, too
+
+
+def load_function(manifest: FrozenManifest) -> Function:
+    """Import the target's function; that of a search may take `trial`. *Raises* as `load`."""
+    function = target.load(manifest)
+    if "search" not in manifest.policies:
+        return function
+    from hpcsweep.worker.trial import with_trial  # noqa: PLC0415  # for searches alone
+
+    return with_trial(function)
 
 
 def _prepare(function: Function) -> None:

@@ -15,7 +15,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from hpcsweep import allocation, target
+from hpcsweep import allocation
 from hpcsweep.errors import InputError
 from hpcsweep.files import json_bytes, make_directory, token
 from hpcsweep.journal import now, outcome_json
@@ -35,7 +35,13 @@ from hpcsweep.worker.cgroup import MemoryCgroup
 from hpcsweep.worker.checked import Execute, checked
 from hpcsweep.worker.child import Server
 from hpcsweep.worker.command import Command
-from hpcsweep.worker.function import FunctionCalls, call_target, fixed_values, logbook
+from hpcsweep.worker.function import (
+    FunctionCalls,
+    call_target,
+    fixed_values,
+    load_function,
+    logbook,
+)
 from hpcsweep.worker.messages import Request
 from hpcsweep.worker.outputs import CaseFiles
 from hpcsweep.worker.process import Share
@@ -77,7 +83,7 @@ def debug_one(
     reason, error = None, None
     try:
         os.chdir(manifest.root)
-        call_target(target.load(manifest), request, log, fixed_values(manifest))
+        call_target(load_function(manifest), request, log, fixed_values(manifest))
         if log.marked_failed is not None:
             reason, error = Reason.ERROR, {"type": "MarkedFailed", "message": log.marked_failed}
     except Exception as raised:  # noqa: BLE001  # debug whatever the target raises

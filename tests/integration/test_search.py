@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 import hpcsweep as hs
 from hpcsweep.state.trials import SearchProgress
-from tests.support.small_site import Site, site
+from tests.support.small_site import CLI_S, GRACES, Site, site
 from tests.support.wait import wait_until
 
 __all__ = ["site"]  # fixtures are found by their names
@@ -158,3 +160,36 @@ def test_a_sampler_that_raises_is_said_and_the_search_goes_on_with_another(site:
     assert "cases in" in site.hpcsweep("advance", "s")
     wait_over(site, 8)
     assert len((site.root / "calls").read_text().splitlines()) == 8
+
+
+PROGRAM = """\
+import optuna
+
+def objective(trial):
+    x = trial.suggest_float("x", -10, 10)
+    kind = trial.suggest_categorical("kind", ["a", "b"])
+    return (x - 2) ** 2 + (kind == "a")
+
+if __name__ == "__main__":
+    study = optuna.create_study(study_name="s", sampler=optuna.samplers.TPESampler(seed=3))
+    study.optimize(objective, n_trials=6)
+    best = min(trial.value for trial in study.trials)
+    print(len(study.trials), sorted(study.best_params), study.best_value == best)
+"""
+
+
+@pytest.mark.parametrize("imported", ["optuna", "hpcsweep.optuna as optuna"])
+def test_a_program_for_optuna_runs_with_its_import_changed(site: Site, imported: str) -> None:
+    program = site.root / "program.py"
+    program.write_text(PROGRAM.replace("import optuna", f"import {imported}"))
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=site.root,
+        env=site.cluster.env(**GRACES),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=CLI_S,
+    )
+    assert done.stdout == "6 ['kind', 'x'] True\n", done.stderr
+    assert (site.root / "outputs" / "s").exists() == (imported != "optuna")

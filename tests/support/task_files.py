@@ -13,6 +13,7 @@ OWN = {
     "notify",
     "opening",
     "optimizing",
+    "optuna",
     "progress",
     "settings",
     "several_sweeps",

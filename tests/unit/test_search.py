@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
 
 import hpcsweep as hs
+import hpcsweep.optuna as ported
 from hpcsweep.errors import ExtraMissing, SweepError, TargetError
 from hpcsweep.foreign.optuna_studies import rule_of
 from hpcsweep.indexset import IndexSet
@@ -28,6 +31,7 @@ from hpcsweep.search.versions import current_version, next_version, trial_params
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
+from hpcsweep.worker.trial import with_trial
 from tests.support.manifests import Write, mistakes, write
 
 __all__ = ["mistakes", "write"]  # fixtures are found by their names
@@ -252,3 +256,36 @@ def test_explicit_cases_grow_at_their_end() -> None:
     assert grown[1].tags[0] == "t"
     with pytest.raises(hs.SourceError, match="are the same"):
         grown.append([{"a": 1}])
+
+
+# --- programs for Optuna ------------------------------------------------------------------------
+
+
+def test_a_target_with_a_trial_takes_its_parameters() -> None:
+    def objective(trial: Any, log: Any, y: int = 0) -> float:
+        trial.set_user_attr("seen", trial.number)
+        trial.report(1.0, step=1)
+        assert not trial.should_prune()
+        x = trial.suggest_float("x", 0, 1, log=False)
+        n, c = trial.suggest_int("n", 1, 3), trial.suggest_categorical("c", ["", "ab"])
+        return float(x + n + len(c) + y + (log is None))
+
+    run = with_trial(objective)
+    assert list(inspect.signature(run).parameters) == ["params", "case", "log", "y"]
+    given = {"params": {"x": 0.5, "n": 2, "c": "ab"}, "case": SimpleNamespace(index=7), "log": None}
+    assert run(**given) == {"seen": 7, "value": 5.5}
+    with pytest.raises(hs.InputError, match="suggests 'n', which is no parameter of this search"):
+        run(**{**given, "params": {"x": 0.5}})
+
+
+def test_a_target_without_a_trial_stays_as_it_is() -> None:
+    assert with_trial(space_of) is space_of
+
+
+def test_a_study_says_what_it_cannot_do() -> None:
+    with pytest.raises(hs.InputError, match="a study on a cluster takes no storage"):
+        ported.create_study(storage="sqlite:///x.db")
+    with pytest.raises(AttributeError, match="call optimize first"):
+        _ = ported.create_study().best_value
+    assert ported.samplers.TPESampler(seed=1) == {"name": "optuna.samplers:TPESampler", "seed": 1}
+    assert ported.TrialPruned is optuna.TrialPruned
