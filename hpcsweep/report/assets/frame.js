@@ -175,7 +175,9 @@ const report = (() => {
     const chosen = sections.find((one) => `#${one.id}` === location.hash) ?? sections[0];
     for (const one of sections) one.classList.toggle("open", one === chosen);
     for (const link of document.querySelectorAll("nav a")) {
-      if (link.hash === `#${chosen.id}`) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+      if (link.hash !== `#${chosen.id}`) { link.removeAttribute("aria-current"); continue; }
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
     }
     scrollTo(0, 0);
     return draw(chosen.id);
