@@ -74,7 +74,7 @@ def _binned(column: CaseColumn, complete: npt.NDArray[np.intp]) -> Binned:
     width = high / BINS - low / BINS
     codes = np.full(len(values), BINS, np.uint8)
     codes[present] = np.clip(values[present] / width - low / width, 0, BINS - 1).astype(np.uint8)
-    centres = [float(f"{low + (at + 0.5) * width:.4g}") for at in range(BINS)]
+    centres = [float(f"{low + (at + 0.5) * width:.7g}") for at in range(BINS)]
     return Binned(name=column.name, centres=centres, is_binned=True, codes=codes)
 
 

@@ -19,12 +19,12 @@ report.page("results", async (root, data) => {
 
   // --- what to draw -------------------------------------------------------------------------------
 
-  const gridded = params.filter(of.isGridded);
+  const gridded = cubes ? params : params.filter(of.isGridded);  // bins are a grid
   const inOrder = (some) => [...some].sort((a, b) => of.isNumber(b) - of.isNumber(a) || of.different(b).length - of.different(a).length);
   const isFew = (one) => of.different(one).length <= 12;
   const without = (some, ...others) => some.filter((one) => one && !others.includes(one));
   const first = inOrder(without(params, byName.get("replicate")))[0] ?? params[0] ?? drawable[0];
-  const second = inOrder(without(gridded, first, byName.get("replicate")).filter((one) => of.different(one).length <= 10))[0];
+  const second = inOrder(without(gridded, first, byName.get("replicate")).filter((one) => of.different(one).length <= (cubes ? 32 : 10)))[0];
   const chosen = { kind: gridded.includes(first) ? "means" : "cases", x: first, y: without(drawable, first)[0] ?? drawable[0], colour: second ?? null, facet: null };
   if (cubes && !cubes.axes.some((one) => one.name === chosen.y.name)) chosen.y = drawable.find((one) => cubes.metrics.includes(one.name)) ?? chosen.y;
 
@@ -146,7 +146,8 @@ report.page("results", async (root, data) => {
     const values = rows.map(({ x, y, c, f, n, sd }, id) => ({ x, y, ...(c != null && { c }), ...(f != null && { f }), n, ...(sd != null && { sd }), id }));
     const tooltip = { content: "data" };
     const order = (key) => [...new Set(rows.map((row) => row[key]))].sort((a, b) => (typeof a === "number" ? a - b : a < b ? -1 : 1));
-    const brush = { name: "brush", select: { type: "interval", clear: "dblclick" } };
+    // No condition on cases says which means of bins are in a range.
+    const brush = { name: "brush", select: { type: "interval", clear: "dblclick", ...(cubes && kind === "means" && { encodings: ["x"] }) } };
     let unit;
     if (isCell) {
       const ordinal = (field, one, sort) => ({ field, type: "ordinal", title: one.name, sort, axis: { labelAngle: 0, labelOverlap: true, grid: false, format: order(field).every((v) => typeof v === "number") ? ".4~g" : undefined } });
@@ -158,7 +159,7 @@ report.page("results", async (root, data) => {
         },
       };
     } else {
-      const line = kind === "means" && joined && of.different(x).length <= 200 && of.isNumber(x);
+      const line = kind === "means" && joined && (cubes || of.different(x).length <= 200) && of.isNumber(x);
       const encoding = { x: axisOf("x", x), y: axisOf("y", y), ...colourOf(colour) };
       const marks = { params: [brush], mark: { type: "point", filled: true, size: rows.length > 2000 ? 14 : 38, tooltip: true }, encoding: { ...encoding, opacity: faded } };
       unit = line ? { layer: [{ mark: { type: "line", strokeWidth: 1.6, tooltip: false, opacity: 0.75 }, encoding }, marks] } : marks;
@@ -205,7 +206,9 @@ report.page("results", async (root, data) => {
       const column = chosen[field], values = hit.map((row) => row[field]);
       if (!values.length) return null;
       if (!of.isNumber(column)) return `(${[...new Set(values)].map((value) => `${quoted(column.name)} == ${literal(value)}`).join(" or ")})`;
-      const low = Math.min(...values), high = Math.max(...values), name = quoted(column.name);
+      const axis = cubes?.axes.find((one) => one.name === column.name && one.is_binned);
+      const half = axis ? (axis.centres[1] - axis.centres[0]) / 2 : 0, name = quoted(column.name);
+      const [low, high] = [Math.min(...values) - half, Math.max(...values) + half].map((one) => Number(one.toPrecision(7)));
       return `${name} >= ${literal(low)} and ${name} <= ${literal(high)}`;
     }).filter(Boolean).join(" and ");
   }
