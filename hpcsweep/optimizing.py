@@ -24,7 +24,13 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Optimum:
-    """The best trial of a search."""
+    """The best trial of a search.
+
+    Examples:
+        >>> best = hs.Optimum(objective="y", value=0.5, params={"omega": 1.0}, case=0, trials=4)
+        >>> best.to_json()["params"]
+        {'omega': 1.0}
+    """
 
     objective: str
     value: float
@@ -58,6 +64,20 @@ def optimize(
     `sampler` is a name, a mapping with options, or a function or class that is given a seed. The
     other `keys` are those of `Sweep`. *Safe to repeat*: a search of this name goes on.
     *Raises* the errors of `errors`; Incomplete if no trial has a value.
+
+    Examples:
+        >>> best = hs.optimize(
+        ...     "tuned",
+        ...     {"omega": hs.uniform(1, 8), "dt": 0.01},
+        ...     objective="energy",
+        ...     n=4,
+        ...     batch=2,
+        ...     target="model.py:simulate",
+        ...     cluster="emulated",
+        ...     notify=None,
+        ... )
+        >>> best.trials, best.value == best.params["omega"] ** 2 / 2
+        (4, True)
     """
     search = {"objective": objective, "n": n, "batch": batch, "direction": direction}
     sweep = described(name, space, search, sampler, **keys)
@@ -101,6 +121,11 @@ def to_optuna(
     storage of Optuna. `objective` and `direction` are those of the manifest's search; of a sweep
     without one the objective has to be named. Trials are added when they are over.
     *Safe to repeat*: what is there stays as it is. *Raises* ExtraMissing, InputError.
+
+    Examples:
+        >>> study = hs.to_optuna(sweep, "sqlite:///study.db", objective="energy")
+        >>> study.best_value
+        0.5
     """
     optuna = import_optuna("a study")
     opened = sweep if isinstance(sweep, Sweep) else Sweep(str(sweep))
