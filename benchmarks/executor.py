@@ -20,6 +20,8 @@ from typing import NamedTuple
 import measuring
 
 ROUNDS = 3
+# Seconds of a call below which a figure says nothing.
+LEAST_S = 1e-3
 # Calls of a way that starts no process for each, and of one that does.
 MANY, FEW = 200, 20
 WORK = "def twice(x):\n    return 2 * x\n"
@@ -78,7 +80,8 @@ def main(arguments: Sequence[str]) -> None:
     rows = []
     for way, first, many in zip(ways, took[::2], took[1::2], strict=True):
         each = (many - first) / (way.calls - 1)
-        rows.append((way.name, way.process, way.record, f"{first:.2f} s", f"{each * 1e3:.1f} ms"))
+        further = f"{each * 1e3:.1f} ms" if each >= LEAST_S else f"under {LEAST_S * 1e3:g} ms"
+        rows.append((way.name, way.process, way.record, f"{first:.2f} s", further))
     print(f"{measuring.machine()}; median of {ROUNDS} interleaved rounds")
     measuring.show(
         "What a call costs by an executor",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hpcsweep import claims
 from hpcsweep.errors import CallFailed, HpcsweepError, SweepBusy, SweepError
-from hpcsweep.executor.answers import CallStates, call_states, last_answers
+from hpcsweep.executor.answers import call_states, last_answers
 from hpcsweep.executor.calls import CallPickles, CallSweep
 from hpcsweep.executor.futures import CallFuture
 from hpcsweep.executor.task import CallAnswer
@@ -169,6 +169,8 @@ class Dispatcher:
                 if batch:
                     self._send(batch)
                 self._cancel()
+                if self._unsure:
+                    self._resend()
                 if self._sent:
                     self._settle()
                 tries = 0
@@ -260,8 +262,18 @@ class Dispatcher:
         except HpcsweepError as error:  # nobody waits for these calls any more
             _log.warning("cancelled calls may run: %s", error.what)
 
+    def _resend(self) -> None:
+        """Send the calls of earlier processes that these did not send."""
+        sweep = self._calls.sweep
+        sweep.advance(notify=None)  # finds out whether an unanswered sbatch was accepted
+        states = call_states(sweep, self._unsure)
+        never_sent = states.unsent - states.outlook.begun - states.cancelled
+        self._unsure.clear()
+        if never_sent:
+            self._submit(never_sent)
+
     def _settle(self) -> None:
-        """Settle the futures of calls that have ended; send what an earlier process did not."""
+        """Settle the futures of calls that have ended; go on with those that retries repeat."""
         sweep = self._calls.sweep
         states = call_states(sweep, self._sent)
         self._is_own = states.is_own
@@ -274,19 +286,9 @@ class Dispatcher:
                 future.withdraw()
         if not self._sent or states.under_way:
             return
-        if not self._goes_on(states):
+        done = sweep.advance(notify=None)
+        if not (done.plans or done.without_room or done.paused):  # nothing more will happen
             self._set(last_answers(sweep, self._sent))
-
-    def _goes_on(self, states: CallStates) -> bool:
-        """Send what is owed, retried, or was never sent. Returns whether anything may happen."""
-        done = self._calls.sweep.advance(notify=None)
-        if done.plans or done.without_room or done.paused:
-            return True
-        unsure = [i for i in states.unsent - states.outlook.begun if i in self._unsure]
-        self._unsure.clear()
-        if unsure:
-            self._submit(unsure)
-        return bool(unsure)
 
     def _set(self, answers: Mapping[int, CallAnswer | CallFailed]) -> None:
         for index, answer in answers.items():

@@ -194,6 +194,24 @@ def test_calls_survive_the_process_that_submitted_them(place: Path) -> None:
     assert not (place / "outputs/other").exists()
 
 
+KILLED = """\
+import os, signal
+import hpcsweep as hs, work
+from hpcsweep.cluster.slurm.client import Slurm
+Slurm.submit = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+list(hs.Executor("fit", cluster="emulated").map(work.twice, [1, 2]))
+"""
+
+
+def test_calls_of_a_process_that_was_killed_before_sbatch_are_sent_later(place: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name for path in place.rglob("part-*")] == ["part-0000.intent.json"]
+    pool = executor("fit")
+    assert list(pool.results(timeout=WAIT_S)) == [2, 4]
+    assert arrays(pool) == 2  # the void one, and the one that was sent
+
+
 def test_no_pickle_is_loaded_that_others_could_have_written(place: Path) -> None:
     with executor("own") as pool:
         assert pool.submit(pow, 2, 3).result() == 8
