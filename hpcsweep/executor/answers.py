@@ -20,8 +20,8 @@ from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweep import Sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 
-# States in which a call may still get an answer by itself.
 _AGAIN = "Call the function again."
+# States in which a call may still get an answer by itself.
 UNDER_WAY = (State.RUNNING, State.QUEUED, State.HELD, State.UNKNOWN)
 
 

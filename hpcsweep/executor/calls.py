@@ -114,9 +114,10 @@ class CallSweep:
         except SweepError:
             if (self.path / "submissions").is_dir():
                 raise
-            return 0  # never submitted
-        source = self.sweep._version.source  # noqa: SLF001  # of our own
-        self._params = [source[index].params for index in range(source.n_cases)]
+            self._params = []  # nothing was submitted yet
+        else:
+            source = self.sweep._version.source  # noqa: SLF001  # of our own
+            self._params = [source[index].params for index in range(source.n_cases)]
         self._indices = {_key(params): index for index, params in enumerate(self._params)}
         return len(self._params)
 

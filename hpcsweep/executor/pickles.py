@@ -21,9 +21,8 @@ try:
 except ImportError:  # in the interpreter of a task
     _dumps = pickle.dumps
 
-# Besides what the user's own __reduce__ and __getstate__ raise.
 _NEXT = "Give plain objects, arrays or paths; open files and connections inside the function."
-# Others can neither read nor write.
+# Bits of a mode that let others in.
 _OF_OTHERS = 0o077
 
 

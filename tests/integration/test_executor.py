@@ -228,6 +228,19 @@ def test_no_pickle_is_loaded_that_others_could_have_written(place: Path) -> None
     assert not (place / "hit").exists()
 
 
+def test_calls_that_could_not_be_sent_fail_and_leave_no_trace(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without, hs.Executor("late", cluster="slurm") as pool:
+        without.setenv("PATH", str(place))
+        for _ in range(2):
+            error = pool.submit(pow, 2, 3).exception()
+            assert isinstance(error, hs.ClusterError)
+    with executor("late") as pool:
+        assert pool.submit(pow, 3, 2).result() == 9
+    assert list(executor("late").results()) == [9]
+
+
 def test_what_an_executor_does_not_take(place: Path) -> None:
     with pytest.raises(hs.InputError, match="'share' has no meaning for calls"):
         executor(share="group")
