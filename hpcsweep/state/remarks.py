@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcsweep.cluster.slurm.reasons import passes
+from hpcsweep.cluster.slurm.reasons import passes, passing_meaning
 from hpcsweep.quantities import counted, duration, size_text
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.changed_inputs import changed_text
@@ -41,9 +41,9 @@ def queue_lines(summary: Summary) -> Iterator[str]:
     age = f", asked {summary.asked_s_ago:.0f} s ago" if summary.asked_s_ago is not None else ""
     what = "jobs of whole nodes" if summary.in_whole_nodes else "array tasks"
     yield f"{what}: {states}{age}"
-    passing = [f"{number} {why}" for why, number in sorted(summary.waiting.items()) if passes(why)]
-    if passing:
-        yield f"what they wait for: {', '.join(passing)}"
+    for reason, number in sorted(summary.waiting.items()):
+        if passes(reason):
+            yield f"{number} waiting ({reason}): {passing_meaning(reason)}"
     if summary.next_start:
         yield f"Slurm expects the next of them to start at {summary.next_start}"
     if summary.pace:

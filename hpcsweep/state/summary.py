@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes
+from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes, passing_meaning
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
@@ -202,7 +202,7 @@ class Summary:
                 reason: {
                     "tasks": number,
                     "starts_by_itself": passes(reason),
-                    "meaning": meaning(reason) or None,
+                    "meaning": meaning(reason) or passing_meaning(reason) or None,
                 }
                 for reason, number in self.waiting.items()
             },

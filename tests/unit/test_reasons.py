@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.slurm.reasons import NONE, meaning, passes
+from hpcsweep.cluster.slurm.reasons import NONE, meaning, passes, passing_meaning
 
 # Slurm 20.11 to 26.05: job_state_reason.c, and job_reason_string() before it.
 NAMES = (Path(__file__).parents[1] / "data" / "slurm-reasons.txt").read_text().split()
@@ -15,6 +15,7 @@ NAMES = (Path(__file__).parents[1] / "data" / "slurm-reasons.txt").read_text().s
 @pytest.mark.parametrize("name", NAMES)
 def test_every_reason_passes_or_is_explained(name: str) -> None:
     assert passes(name) != bool(meaning(name))
+    assert passes(name) == bool(passing_meaning(name))
 
 
 def test_many_refusals_are_recorded() -> None:

@@ -7,30 +7,29 @@ import re
 # No reason: the scheduler has not tried the task yet, or shows none.
 NONE = frozenset({"", "None", "(null)"})
 
-# Temporary reasons, which need no message. The names are those of job_state_reason.c and of
+# Temporary reasons, which need no action. The names are those of job_state_reason.c and of
 # job_reason_string() before it, Slurm 20.11 to 26.05.
-_PASSING = frozenset(
-    {
-        "BeginTime",
-        "BurstBufferResources",
-        "BurstBufferStageIn",
-        "Cleaning",
-        "Constraints",
-        "Dependency",
-        "FedJobLock",
-        "JobArrayTaskLimit",
-        "Licenses",
-        "MaxPoweredUpNodes",
-        "MpiPortsBusy",
-        "NvidiaImexChannels",
-        "PowerNotAvail",
-        "PowerReserved",
-        "Priority",
-        "Prolog",
-        "Resources",
-        "SchedDefer",
-    }
-)
+_PASSING = {
+    "BeginTime": "it may not start before its time, as after a requeue",
+    "BurstBufferResources": "the burst buffer has no room",
+    "BurstBufferStageIn": "its data are copied into the burst buffer",
+    "Cleaning": "its last run is cleaned up",
+    "Constraints": "no free node has the features that it asks for",
+    "Dependency": "jobs that it depends on have not ended",
+    "FedJobLock": "the clusters of the federation agree on who starts it",
+    "JobArrayTaskLimit": "as many tasks of its array run as its throttle allows",
+    "Licenses": "the licenses that it asks for are in use",
+    "MaxPoweredUpNodes": "no more nodes may be powered up",
+    "MpiPortsBusy": "the ports for MPI are in use",
+    "NvidiaImexChannels": "the IMEX channels are in use",
+    "PowerNotAvail": "there is not enough power for it now",
+    "PowerReserved": "the power that it needs is reserved",
+    "Priority": "jobs with a higher priority come first",
+    "Prolog": "a prolog prepares its nodes",
+    "Resources": "what it asks for is in use",
+    "SchedDefer": "the scheduler tries it in its next turn",
+}
+_NOT_TRIED = "the scheduler has not tried it yet"
 
 _HELD = "it stays so until `scontrol release JOB`"
 _SITE = "until the site fixes it"
@@ -106,6 +105,11 @@ _FAMILIES = (
 def passes(reason: str) -> bool:
     """Whether a task with this reason, or without one, will start by itself."""
     return reason in NONE or reason in _PASSING
+
+
+def passing_meaning(reason: str) -> str:
+    """What a task waits for that will start by itself; empty for one that will not."""
+    return _NOT_TRIED if reason in NONE else _PASSING.get(reason, "")
 
 
 def is_hold(reason: str) -> bool:
