@@ -21,5 +21,6 @@ def _closed(schema: Any) -> Any:
         return [_closed(value) for value in schema]
     if not isinstance(schema, dict):
         return schema
-    more = {"additionalProperties": False} if isinstance(schema.get("properties"), dict) else {}
+    is_open = "additionalProperties" in schema or not isinstance(schema.get("properties"), dict)
+    more = {} if is_open else {"additionalProperties": False}
     return {key: _closed(value) for key, value in schema.items()} | more

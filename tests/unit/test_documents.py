@@ -28,6 +28,7 @@ from hpcsweep.state.status import status
 from hpcsweep.state.stopped import FailureKind, Stopped
 from hpcsweep.state.summary import Summary
 from hpcsweep.sweepdir.nodes import NodeFact
+from hpcsweep.tables.column_names import FIRST, LAST
 from tests.support.documents import checked
 from tests.support.sweeps import MadeSweep
 
@@ -104,6 +105,13 @@ def test_each_part_of_a_status(summary: Summary, part: dict[str, Any]) -> None:
     document = json.loads(json.dumps(replace(summary, **part).to_json()))
     assert document != summary.to_json()
     checked("status", document)
+
+
+def test_collect(sweeps: list[MadeSweep]) -> None:
+    done = CliRunner().invoke(main, ["collect", str(sweeps[0].path), "--format", "jsonl"])
+    lines = [checked("collect", json.loads(line)) for line in done.stdout.splitlines()]
+    assert [line["x"] for line in lines] == [1, 2, 3, 4]
+    assert json_schema("collect")["properties"].keys() == {*FIRST, *LAST}
 
 
 def test_logs(sweeps: list[MadeSweep]) -> None:

@@ -16,6 +16,34 @@ from hpcsweep.cli.documents.of_submission import PlannedDocument, SubmitDocument
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+class CollectLine(JsonObject, extra="allow"):
+    """A case in `collect --format jsonl`; params, carried cells and metrics are keys, too.
+
+    A key is missing or null where a case has no such value; `--columns` selects keys.
+    """
+
+    index: int | None = None
+    case_id: str | None = None
+    replicate: int | None = None
+    status: str | None = None
+    reason: str | None = None
+    seed: str | None = None
+    """32 hex digits."""
+    started: str | None = None
+    """UTC, ISO 8601."""
+    ended: str | None = None
+    """UTC, ISO 8601."""
+    wall_seconds: float | None = None
+    cpu_seconds: float | None = None
+    max_rss_bytes: int | None = None
+    host: str | None = None
+    job_id: str | None = None
+    run_dir: str | None = None
+    """Relative to the sweep directory."""
+    code_digest: str | None = None
+    error: str | None = None
+
+
 class LogTextPart(JsonObject):
     """A log file that is not empty."""
 
@@ -213,8 +241,9 @@ class EmulatorStatusDocument(JsonObject):
     """Counts of jobs by state; only while it runs."""
 
 
-# What each command prints: an object that names its schema, or a list.
+# What each command prints: an object that names its schema, a list, or lines of one kind.
 DOCUMENTS: dict[str, Any] = {
+    "collect": CollectLine,
     "compare": CompareDocument,
     "db-status": DatabaseStatusDocument,
     "doctor": list[FindingPart],
@@ -232,7 +261,8 @@ DOCUMENTS: dict[str, Any] = {
 def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema of what a command prints with `--json`."""
     schema = TypeAdapter(DOCUMENTS[name]).json_schema()
-    title = f"hpcsweep {name.replace('-', ' ')} --json"
+    option = "--format jsonl" if name == "collect" else "--json"
+    title = f"hpcsweep {name.replace('-', ' ')} {option}"
     return {"$schema": DIALECT, **_without_titles(schema), "title": title}
 
 
