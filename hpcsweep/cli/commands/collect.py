@@ -101,7 +101,7 @@ def command(
         done = [collect(*with_clusters[0], context.settings, output.write, request)]
     else:
         done = collect_several(with_clusters, context.settings, output.write, request)
-    shows_status = not (shape or attempts) and "status" in (request.columns or ("status"))
+    shows_status = not (shape or attempts) and "status" in (request.columns or ("status",))
     mark = MARK if output.is_screen and shows_status else ""
     for directory, facts in zip(directories, done, strict=True):
         if facts.code.stale:
