@@ -198,6 +198,7 @@ def _formats(root: Path, sweep: Path) -> Iterator[Reading]:
         floor=[sys.executable, "-c", READ_PARQUET, parquet],
         budget="3",
     )
+    yield Reading(name="`report`", argv=[*HPCSWEEP, "report", str(sweep)], budget="20 s, 300 MB")
 
 
 def show_single_cases(root: Path, sweeps: Mapping[int, Path]) -> None:

@@ -1,4 +1,4 @@
-"""The begun cases of a sweep as numpy columns: 9 bytes a value at most, read in one walk."""
+"""The begun cases of a sweep as numpy columns: 8 bytes a value at most, read in one walk."""
 
 from __future__ import annotations
 
@@ -110,8 +110,12 @@ class _NumberColumn:
 
     name: str
     role: str
-    _values: GrowingArray = field(default_factory=lambda: GrowingArray(np.float64))
+    _values: GrowingArray = field(init=False)
     _not_finite: int = 0
+
+    def __post_init__(self) -> None:
+        # What cases used is shown in four digits.
+        self._values = GrowingArray(np.float32 if self.role == "used" else np.float64)
 
     def add(self, values: Sequence[Any]) -> None:
         """Append the values of some cases."""

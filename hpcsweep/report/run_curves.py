@@ -29,14 +29,18 @@ def step_curve(starts: Floats, ends: Floats, steps: int = STEPS_MAX) -> Curve:
     stops = np.sort(ends[np.isfinite(ends)])
     if not len(begins):
         return Curve(times=[], values=[], peak=0)
-    times = np.unique(np.concatenate([begins, stops]))
-    values = _open_at(times, begins, stops)
-    peak = int(values.max())
-    if len(times) > steps:
-        at = np.linspace(times[0], times[-1], steps - 1)
+    # It rises at begins alone.
+    at_begins = _open_at(begins, begins, stops)
+    peak, peak_time = int(at_begins.max()), begins[at_begins.argmax()]
+    # Not of all at once: that would be 90 MB of a million cases.
+    times, ends_at = np.unique(begins), np.unique(stops)
+    if max(len(times), len(ends_at)) <= steps:
+        times = np.union1d(times, ends_at)
+    if max(len(times), len(ends_at)) > steps:
+        last = max(times[-1], ends_at[-1]) if len(ends_at) else times[-1]
         # The moment of the peak stays.
-        times = np.unique(np.append(at, times[values.argmax()]))
-        values = _open_at(times, begins, stops)
+        times = np.unique(np.append(np.linspace(times[0], last, steps - 1), peak_time))
+    values = _open_at(times, begins, stops)
     changes = np.append(True, values[1:] != values[:-1])
     changes[-1] = True
     return Curve(times=times[changes].tolist(), values=values[changes].tolist(), peak=peak)
