@@ -1,11 +1,11 @@
 """What the documentation site has beyond the pages in docs/, as hooks of mkdocs.
 
-Links that leave docs/ lead to the repository; the reference of the command line is made from click.
+Links that leave docs/ lead to the repository; pages of the reference are made from click, the
+manifest's schema and the docstrings.
 """
 
 from __future__ import annotations
 
-import html
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from mkdocs.structure.files import File
 
 import hpcsweep
 from hpcsweep.cli.manual import CommandEntry, entries
+from tests.support import schema_page
 from tests.support.docstrings import FOREIGN
 
 REPOSITORY = Path(__file__).parents[2]
@@ -25,8 +26,9 @@ CODE_WITH_PIPES = re.compile(r"`[^`\n]*\\\|[^`\n]*`")
 
 
 def on_files(files: Any, config: Any) -> None:
-    """Add the pages of commands and of public names."""
-    for name, lines in (("commands", _commands()), ("names", _names())):
+    """Add the pages of commands, of the manifest's schema and of public names."""
+    made = {"commands": _commands(), "schema": schema_page.lines(), "names": _names()}
+    for name, lines in made.items():
         text = "\n".join(lines)
         files.append(File.generated(config, f"reference/{name}.md", content=text))
 
@@ -64,13 +66,8 @@ def _command(entry: CommandEntry) -> Iterator[str]:
     rows = entry.options + entry.commands
     yield "| option | meaning |\n|---|---|"
     for left, right in rows:
-        yield f"| `{left}` | {_cell(right)} |"
+        yield f"| `{left}` | {schema_page.cell(right)} |"
     yield ""
-
-
-def _cell(text: str) -> str:
-    """Text for a table, in which a star, an underscore or a bracket is only itself."""
-    return re.sub(r"([*_|`\[\]])", r"\\\1", html.escape(text, quote=False))
 
 
 def _names() -> Iterator[str]:
