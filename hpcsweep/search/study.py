@@ -45,7 +45,8 @@ def ask(
     fixed = constants(search.space)
     sampler = _sampler(optuna, search, manifest, len(told))
     with quiet(optuna), _sampler_errors(search):
-        study = study_of(optuna, search, told, sampler)
+        study = optuna.create_study(direction=search.direction, sampler=sampler)
+        study.add_trials(_told(optuna, distributions, told))
         asked = [study.ask(distributions).params for _ in range(count)]
     return [fixed | params for params in asked]
 
@@ -55,16 +56,8 @@ def import_optuna(what: str) -> Any:
     return import_extra("optuna", "optuna", what)
 
 
-def study_of(optuna: Any, search: Search, told: Sequence[ToldTrial], sampler: Any = None) -> Any:
-    """A study in memory that is told these trials, in their order."""
-    study = optuna.create_study(direction=search.direction, sampler=sampler)
-    study.add_trials(trials_of(optuna, search, told))
-    return study
-
-
-def trials_of(optuna: Any, search: Search, told: Sequence[ToldTrial]) -> list[Any]:
+def _told(optuna: Any, distributions: Mapping[str, Any], told: Sequence[ToldTrial]) -> list[Any]:
     """The trials as those of Optuna; one without a value failed."""
-    distributions = optuna_distributions(optuna, search.space)
     states = optuna.trial.TrialState
     return [
         optuna.trial.create_trial(

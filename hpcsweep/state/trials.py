@@ -79,8 +79,13 @@ def _by_trial(
 def _number(metrics: str | None, objective: str) -> float | None:
     """A metric of a case as a finite number; None if it has none."""
     value = json.loads(metrics or "{}").get(objective)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        return None
+    return number if math.isfinite(number) else None
 
 
 def search_progress(

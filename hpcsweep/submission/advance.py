@@ -116,9 +116,10 @@ def _advance_cases(
         stopped = _stop_if_due(request, done, cluster, notify)
         if stopped is not None:
             return replace(done, stopped=stopped)
-        asked = ask_next(request, outlook, sweep, made, notify)
+        asked = ask_next(request, outlook, sweep, notify)
         if asked is not None:
             request = asked
+            sweep.freeze(request.version, made)
             outlook = outlook_for(request, sweep, cluster, settings, checked.code_digest)
             done = replace(done, outlook=outlook)
         batches = policy.decide(outlook, request.policy, limits)

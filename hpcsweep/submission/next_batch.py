@@ -16,7 +16,6 @@ from hpcsweep.submission import policy
 from hpcsweep.submission.request import SubmitRequest
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.version import Version
-from hpcsweep.undo import UndoLog
 
 
 def with_trials(request: SubmitRequest) -> SubmitRequest:
@@ -43,12 +42,11 @@ def ask_next(
     request: SubmitRequest,
     outlook: Outlook,
     sweep: SweepDirectory,
-    made: UndoLog,
     notify: Callable[[str], None],
 ) -> SubmitRequest | None:
-    """The request for the next batch of its search; None where none is due.
+    """The request for the next batch of its search, to be frozen; None where none is due.
 
-    `outlook` is that of the request's version. *Raises* as `ask`. *Writes* a frozen manifest.
+    `outlook` is that of the request's version. *Raises* as `ask`.
     """
     search = request.policies.search
     if search is None or request.selection is not None or not outlook.version.cases_to_come:
@@ -63,7 +61,6 @@ def ask_next(
         notify(f"{sweep.name}: {problem}, so no more are sent")
         return None
     grown = next_version(version, values)
-    sweep.freeze(grown, made)
     # They are sent as by a submit, and nothing but they.
     return replace(
         request,

@@ -29,6 +29,7 @@ from hpcsweep.submission.limits import (
     refuse_mode,
 )
 from hpcsweep.submission.missing_inputs import refuse_missing
+from hpcsweep.submission.next_batch import ask_next
 from hpcsweep.submission.notices import changed_notice, other_code_notice, replaceable_notice
 from hpcsweep.submission.plans import make_plan
 from hpcsweep.submission.replacing import replaceable
@@ -189,6 +190,9 @@ def planned(
     limits = _limits(request, cluster, settings, notify)
     sweep = SweepDirectory.open(request.path) if (request.path / MARKER).is_file() else None
     outlook = outlook_for(request, sweep, cluster, settings, code_digest)
+    asked = None if sweep is None else ask_next(request, outlook, sweep, notify)
+    if asked is not None:
+        request, outlook = asked, outlook_for(asked, sweep, cluster, settings, code_digest)
     waiting = None if sweep is None else replaceable(sweep, request.manifest, outlook.tasks)
     notices = (
         replaceable_notice(waiting, request),

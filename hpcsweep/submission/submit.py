@@ -176,9 +176,10 @@ def _submit_missing(request: SubmitRequest, submitter: Submitter) -> Submitted:
         outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
         waiting = replaceable(sweep, request.manifest, outlook.tasks)
     breaker.resume(sweep, request.policies, outlook, submitter.cluster)
-    asked = ask_next(request, outlook, sweep, submitter.made, submitter.notify)
+    asked = ask_next(request, outlook, sweep, submitter.notify)
     if asked is not None:
         request, version = asked, asked.version
+        sweep.freeze(version, submitter.made)
         submitter = replace(submitter, manifest=version.manifest, n_cases=version.source.n_cases)
         outlook = outlook_for(request, sweep, submitter.cluster, submitter.settings, digest)
     done = Submitted(

@@ -210,6 +210,13 @@ def test_a_user_goes_on_with_what_is_there(write: Write, tmp_path: Path) -> None
         current_version(described(write, MANIFEST.replace("high: 1", "high: 2")), first)
 
 
+def test_a_case_may_be_asked_twice(write: Write, tmp_path: Path) -> None:
+    text = MANIFEST.replace("{type: Uniform, low: 0, high: 1}", "{type: Choice, options: [1, 2]}")
+    sweep = SweepDirectory.create(tmp_path / "s", "s")
+    first = frozen_in(sweep, current_version(described(write, text), None))
+    assert len({case.case_id for case in first.source}) <= 2 < first.source.n_cases
+
+
 def test_replicates_of_a_trial_have_the_same_params(write: Write) -> None:
     version = current_version(described(write, f"{MANIFEST}replicates: 3\n"), None)
     assert (version.source.n_cases, version.cases_to_come) == (12, 18)
