@@ -73,8 +73,6 @@ def run_data(
     waits = _waits(executions, spans, sent)
     return {
         "executions": len(executions),
-        "running_now": running.count,
-        "now": now,
         "problems": problems | {"before_sent": int(np.count_nonzero(waits < 0))},
         "gantt": _gantt(executions, spans) if len(spans) else None,
         "running": _curve(step_curve(spans.start, spans.end)),
@@ -89,10 +87,11 @@ def _spans(executions: Executions, running: IndexSet, now: float) -> tuple[Spans
     The clock of a node may be set back while a case runs: then its end follows from how long it ran
     on the monotonic clock.
     """
-    start, end = executions.start, executions.end.copy()
+    start, end, index = executions.start, executions.end.copy(), executions.index
     is_open = np.isnan(end)
-    runs = np.zeros(len(end), dtype=bool)
-    runs[is_open] = [index in running for index in executions.index[is_open].tolist()]
+    is_last = np.append(index[1:] != index[:-1], np.ones(min(1, len(index)), dtype=bool))
+    runs = is_open & is_last
+    runs[runs] = [at in running for at in index[runs].tolist()]
     end[runs] = np.maximum(now, start[runs])
     backwards = end < start
     wall = np.nan_to_num(executions.wall)

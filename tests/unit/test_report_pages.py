@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from hpcsweep.cli import main
 from hpcsweep.files import json_bytes
+from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Resources, Status
 from hpcsweep.report import resources, run
 from hpcsweep.report.case_table import CaseColumn, CaseTable
@@ -166,6 +167,21 @@ def test_clocks_that_disagree_are_said_and_draw_nothing_backwards(tmp_path: Path
     assert all(a <= b for a, b in zip(gantt["start"], gantt["end"], strict=True))
     assert gantt["end"][1] - gantt["start"][1] == pytest.approx(15)
     assert min(data["waiting"]["values"]) >= 0
+
+
+def test_of_several_attempts_the_last_one_runs(tmp_path: Path) -> None:
+    made = past(
+        tmp_path,
+        PastRun(index=0, begin=10, end=None),
+        PastRun(index=0, begin=50, end=None, restart=1),
+    )
+    made.handed_in()
+    with report_source(made.directory, None, Settings()) as source:
+        executions, now = source.executions, SENT.timestamp() + 90
+        sent = run.Sent(times={}, waiting={})
+        data = run.run_data(executions, IndexSet.of([0]), sent, [], now)
+    assert [end - SENT.timestamp() for end in data["gantt"]["end"]] == [10, 90]
+    assert data["problems"]["without_end"] == 1
 
 
 def test_a_sweep_without_times_or_cases(tmp_path: Path) -> None:
