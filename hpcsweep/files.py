@@ -249,9 +249,13 @@ def remove_stale_temporaries(path: Path) -> None:
 def atomic_output(output: Path) -> Iterator[Path]:
     """Yield a temporary path, published atomically at `output`; a device or pipe is yielded itself.
 
-    For the user's own output: its mode follows the umask. *Raises* SweepError. *Writes* `output`.
+    For the user's own output: its mode is that of who creates it. *Raises* SweepError. *Writes*
+    `output`.
     """
-    in_place = output.exists() and not output.is_file()
+    # As root a rename onto /dev/stdout, which is a file where the shell sends it into one, would
+    # replace the link of the whole system.
+    is_of_system = output.absolute().parts[1:2] in (("dev",), ("proc",))
+    in_place = output.exists() and (is_of_system or not output.is_file())
     path = output if in_place else output.with_name(f".{output.name}.{token()}")
     try:
         yield path

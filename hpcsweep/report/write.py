@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import StoreError
-from hpcsweep.files import replace
+from hpcsweep.files import atomic_output, open_file, write_all
 from hpcsweep.report.differences import differences
 from hpcsweep.report.document import document
 from hpcsweep.report.pages import DIFFERENCES, PAGES, PageData, page_data, shown, without_data
@@ -32,9 +33,9 @@ def write_report(
             text = document(sweep.name, source.made, page_data(source))
     except StoreError as error:  # the index is damaged: the report tells how to make it again
         text = document(sweep.name, datetime.now(UTC), [without_data(PAGES[0], error)])
-        replace(path, text.encode())
+        _publish(path, text)
         raise
-    replace(path, text.encode())
+    _publish(path, text)
     return path
 
 
@@ -46,5 +47,15 @@ def write_differences(comparison: SweepComparison, output: Path | None = None) -
     path = output or Path("differences.html")
     page = PageData(page=DIFFERENCES, data=shown(differences(comparison)))
     name = f"{comparison.a.label} → {comparison.b.label}"
-    replace(path, document(name, datetime.now(UTC), [page]).encode())
+    _publish(path, document(name, datetime.now(UTC), [page]))
     return path
+
+
+def _publish(output: Path, text: str) -> None:
+    """Write a file that others cannot read, but for the group of a shared sweep."""
+    with atomic_output(output) as path:
+        descriptor = open_file(path, os.O_WRONLY)
+        try:
+            write_all(descriptor, text.encode())
+        finally:
+            os.close(descriptor)

@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,6 +209,17 @@ def test_a_damaged_index_gives_a_page_that_says_so(
     page.open(copy.path / "report.html")
     assert "hpcsweep ingest SWEEP --rebuild" in page.text()
     assert page.problems() == []
+
+
+def test_a_report_goes_into_a_redirected_standard_output(made: MadeSweep, tmp_path: Path) -> None:
+    # As root a rename onto /dev/stdout would take it from everybody; onto this path none succeeds.
+    file = tmp_path / "redirected.html"
+    argv = [sys.executable, "-m", "hpcsweep", "report", str(made.path), "-o", "/proc/self/fd/1"]
+    with file.open("wb") as stream:
+        subprocess.run(argv, stdout=stream, check=True)
+    data = file.read_bytes()
+    assert data.startswith(b"<!doctype html>")
+    assert data.rstrip().endswith(b"</html>")
 
 
 def test_without_javascript_the_overview_and_the_provenance_are_there(

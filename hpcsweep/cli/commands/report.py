@@ -48,11 +48,12 @@ def command(sweep: str, output: Path | None, before: str | None, **shared: Any) 
 
     context = load_context(**shared)
     if before is not None:
-        click.echo(f"written: {write_differences(_comparison(context, before, sweep), output)}")
-        return
-    directory = context.sweep(sweep)
-    path = write_report(directory, context.cluster_of(directory), context.settings, output)
-    click.echo(f"written: {path}")
+        path = write_differences(_comparison(context, before, sweep), output)
+    else:
+        directory = context.sweep(sweep)
+        path = write_report(directory, context.cluster_of(directory), context.settings, output)
+    # Standard output may be the file.
+    click.echo(f"written: {path}", err=True)
 
 
 def _comparison(context: Context, a: str, b: str) -> SweepComparison:
