@@ -59,6 +59,7 @@ def sensitivity(table: CaseTable) -> dict[str, Any]:
             for column in metrics[:METRICS_MAX]
         ],
         "more_metrics": [column.name for column in metrics[METRICS_MAX:]],
+        "left_out": list(table.left_out),
         "failures": _failures(table, columns),
     }
 

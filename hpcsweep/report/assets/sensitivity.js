@@ -112,6 +112,7 @@ report.page("sensitivity", async (root, data) => {
     const controls = element("div", { class: "controls" });
     if (data.metrics.length > 1) select(controls, "Metric", data.metrics.map((one) => [one.name, one.name]), data.metrics[0].name, drawMetric);
     if (controls.childNodes.length) root.append(controls);
+    if (data.left_out.length) say(`Of so many cases not all columns are read; not here: ${data.left_out.join(", ")}`);
     if (data.more_metrics.length) say(`The first ${data.metrics.length} metrics; not here: ${data.more_metrics.join(", ")}`);
     root.append(body);
     await drawMetric(data.metrics[0].name);
