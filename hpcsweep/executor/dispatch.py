@@ -26,8 +26,9 @@ _log = logging.getLogger(__name__)
 # Calls that come within so many seconds of the last one are one array; but none waits longer than
 # the second for others.
 WINDOW_S, WINDOW_MAX_S = 0.1, 2.0
-# How often a poll or a submission is tried again while the cluster or the database does not answer.
-TRIES = 20
+# How often what the cluster or the database did not answer is tried again, and after how many
+# seconds.
+TRIES, RETRY_S = 20, 5.0
 CLAIM = "executor"
 
 
@@ -164,22 +165,20 @@ class Dispatcher:
     def _work(self) -> None:
         pause_s, tries = 0.0, 0
         while (batch := self._next_batch(pause_s)) is not None:
-            begun = time.monotonic()
             try:
                 if batch:
                     self._send(batch)
                 self._cancel()
-                if self._unsure:
-                    self._resend()
+                begun = time.monotonic()
                 if self._sent:
                     self._settle()
-                tries = 0
+                pause_s, tries = poll_pause(time.monotonic() - begun, is_own=self._is_own), 0
             except HpcsweepError as error:
                 tries += 1
                 if not error.transient or tries > TRIES:
                     raise
                 _log.warning("%s; trying again", error.what)
-            pause_s = poll_pause(time.monotonic() - begun, is_own=self._is_own)
+                pause_s = RETRY_S
 
     def _next_batch(self, pause_s: float) -> list[_New] | None:
         """The calls to send next, none after `pause_s`; None when there is nothing more to do."""
@@ -266,14 +265,14 @@ class Dispatcher:
         """Send the calls of earlier processes that these did not send."""
         sweep = self._calls.sweep
         sweep.advance(notify=None)  # finds out whether an unanswered sbatch was accepted
-        states = call_states(sweep, self._unsure)
+        states = call_states(sweep, self._unsure & self._sent.keys())
         never_sent = states.unsent - states.outlook.begun - states.cancelled
         self._unsure.clear()
         if never_sent:
             self._submit(never_sent)
 
     def _settle(self) -> None:
-        """Settle the futures of calls that have ended; go on with those that retries repeat."""
+        """Settle the calls that have ended, which needs no cluster; then see to the others."""
         sweep = self._calls.sweep
         states = call_states(sweep, self._sent)
         self._is_own = states.is_own
@@ -284,8 +283,14 @@ class Dispatcher:
         for index in states.cancelled:
             for future in self._sent.pop(index, ()):
                 future.withdraw()
-        if not self._sent or states.under_way:
-            return
+        if self._sent and self._unsure:
+            self._resend()
+        elif self._sent and not states.under_way:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Send what retries repeat and what has room now; without any, no answer will come."""
+        sweep = self._calls.sweep
         done = sweep.advance(notify=None)
         if not (done.plans or done.without_room or done.paused):  # nothing more will happen
             self._set(last_answers(sweep, self._sent))
