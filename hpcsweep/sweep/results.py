@@ -157,11 +157,13 @@ class ResultVerbs(ResultTables, SweepBase):
             log_notice(note)
         return figure
 
-    def report(self, output: str | Path | None = None) -> Path:
+    def report(self, output: str | Path | None = None, *, diff: SweepBase | None = None) -> Path:
         """Write the sweep as one HTML file: state, figures, provenance.
 
         Args:
             output: The file; by default `report.html` in the sweep's directory.
+            diff: Another sweep: the file says instead in what this one differs from it, and is
+                `differences.html`, here, by default.
 
         Returns:
             The path of the file.
@@ -169,11 +171,16 @@ class ResultVerbs(ResultTables, SweepBase):
         Examples:
             >>> sweep.report("swing.html").name
             'swing.html'
+            >>> sweep.report(diff=hs.Sweep(sweep.copy("before"))).name
+            'differences.html'
         """
         # Not at the top: it loads numpy.
-        from hpcsweep.report.write import write_report  # noqa: PLC0415
+        from hpcsweep.report.write import write_differences, write_report  # noqa: PLC0415
 
         path = None if output is None else Path(output)
+        if diff is not None:
+            sweeps = [one._on_cluster for one in (diff, self)]  # noqa: SLF001  # of our own
+            return write_differences(compare(sweeps, self._settings), path)
         return write_report(*self._on_cluster, self._settings, path)
 
     def _collect(self, take: Take, request: TableRequest) -> list[SweepDirectory]:
