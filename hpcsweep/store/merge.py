@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
@@ -18,25 +18,27 @@ DIGESTS = (OUTCOMES, KINDS)
 def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> None:
     """Merge a batch. *Raises* StoreError if a case id has other params than its row."""
     known = upsert.merge_cases(connection, sweep, batch, where)
-    upsert.merge_places(connection, sweep, batch)
+    ids = known.ended | known.others
+    new = {index: case_id for index, case_id in batch.places.items() if case_id not in ids}
+    rest = {index: case_id for index, case_id in batch.places.items() if case_id in ids}
+    are_new = upsert.merge_places(connection, sweep, batch, new) == len(new)
+    upsert.merge_places(connection, sweep, batch, rest)
     upsert.merge_inputs(connection, sweep, batch)
-    if batch.is_first or connection.dialect.name == "sqlite":
-        places = batch.places | blocks.places_of(connection, sweep, known.ended)
+    if are_new and (batch.is_first or connection.dialect.name == "sqlite"):
         blocks.mark(connection, sweep, (), known.others)
-        blocks.add(connection, sweep, DIGESTS, _new_cases(batch, places, known.others))
+        places = new | blocks.places_of(connection, sweep, known.ended)
+        blocks.add(connection, sweep, DIGESTS, _new_cases(batch, places))
     else:
-        blocks.mark(connection, sweep, batch.places, known.ended | known.others)
+        blocks.mark(connection, sweep, batch.places, ids)
     started, judged = ("host", "job_id", "time"), ("status", "reason")
     upsert.merge_tasks(connection, sweep, batch.starts, "start_rank", started)
     upsert.merge_tasks(connection, sweep, batch.verdicts, "verdict_rank", judged)
     upsert.advance(connection, sweep, batch)
 
 
-def _new_cases(
-    batch: RowBatch, places: Mapping[int, str], but: Collection[str]
-) -> dict[int, NewCase | None]:
-    """The cases of a batch by their indices; None for some, and for one without a row."""
-    rows = {row[0]: row for row in batch.cases if row[0] not in but}
+def _new_cases(batch: RowBatch, places: Mapping[int, str]) -> dict[int, NewCase | None]:
+    """The cases of a batch at these places; None for one without a row."""
+    rows = {row[0]: row for row in batch.cases}
     return {
         index: new_case(rows[case_id], batch.carried.get(index)) if case_id in rows else None
         for index, case_id in places.items()

@@ -7,7 +7,7 @@ order, so concurrent merges wait for each other without deadlock. SQLite has one
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from operator import itemgetter
@@ -172,12 +172,14 @@ def _ends(row: Row[Any]) -> bool:
     return row.wins and said == (Status.RUNNING.value, "{}", row.other_params, None, None)
 
 
-def merge_places(connection: Connection, sweep: str, batch: RowBatch) -> None:
-    """Upsert the index positions of the batch's cases."""
+def merge_places(
+    connection: Connection, sweep: str, batch: RowBatch, places: Mapping[int, str]
+) -> int:
+    """Upsert some of the index positions of a batch. Returns the count of new ones."""
     insert = insert_first if batch.is_first else insert_missing
     carried = batch.carried.get
-    rows = [(index, case_id, carried(index)) for index, case_id in batch.places.items()]
-    insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
+    rows = [(index, case_id, carried(index)) for index, case_id in places.items()]
+    return insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
 
 
 def merge_inputs(connection: Connection, sweep: str, batch: RowBatch) -> None:
