@@ -9,7 +9,7 @@ Later layers override earlier ones:
     the command line, --set settings.<key>=<value>
 
 A profile also holds the parts of a manifest that depend on the cluster: `slurm`, `setup`,
-`store`, `limits`, `notify`, `closing`.
+`store`, `limits`, `notify`, `closing`; and `host` and `root`, for `hpcsweep --on PROFILE`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,11 @@ _PROFILE_KEYS: dict[str, tuple[type, ...]] = {
     "notify": (str, list),
     "closing": (dict, bool),
     "settings": (dict,),
+    "host": (str,),
+    "root": (str,),
 }
+# Those that are no part of a manifest.
+_OF_THE_USER = ("settings", "host", "root")
 _KIND_NAMES: dict[type, str] = {str: "a text", dict: "a mapping", list: "a list", bool: "false"}
 _DOTTED = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -129,6 +133,19 @@ def profile_names(environ: Mapping[str, str]) -> list[str]:
     """The names of all profiles in the user's file. *Raises* InputError."""
     document = _config(environ)
     return [] if document is None else sorted(_mapping(document, ("profiles",)))
+
+
+def profile_host(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
+    """`host` and `root` of a profile; None if no profile of this name has a host.
+
+    *Raises* InputError.
+    """
+    document = _config(environ)
+    if document is None or name not in _mapping(document, ("profiles",)):
+        return None
+    _profile(document, name, _config_path(environ))
+    values = _mapping(document, ("profiles", name))
+    return (values["host"], values.get("root", "")) if "host" in values else None
 
 
 def parse_set(text: str) -> tuple[str, Any]:
@@ -217,7 +234,7 @@ def _profile(document: Document | None, name: str | None, file: Path) -> Profile
                 f"{key}: is not {' or '.join(_KIND_NAMES[kind] for kind in _PROFILE_KEYS[key])}",
                 where=document.where((*path, key)),
             )
-    kept = {key: value for key, value in values.items() if key != "settings"}
+    kept = {key: value for key, value in values.items() if key not in _OF_THE_USER}
     return Profile(kept, lambda inner: document.where((*path, *inner)))
 
 

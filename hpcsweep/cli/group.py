@@ -13,6 +13,7 @@ import click
 
 from hpcsweep import __version__, shadowed_modules
 from hpcsweep.cli import commands, streams
+from hpcsweep.cli.on_host import INSTALL, command_on_host
 from hpcsweep.errors import ExtraMissing, HpcsweepError, SweepError
 from hpcsweep.redact import redact
 
@@ -44,6 +45,9 @@ class Cli(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The called command. *Raises* UsageError for an unknown one."""
         name = args[0]
+        host = ctx.params.get("on")
+        if host and not ctx.resilient_parsing and name in (*commands.COMMANDS, INSTALL):
+            return name, command_on_host(name, host), args[1:]
         if name in commands.COMMANDS or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         raise click.UsageError(f"No such command {name!r}. {_instead_of(name)}".rstrip(), ctx)
@@ -86,7 +90,13 @@ class Cli(click.Group):
 # color: click must not strip escape sequences; `streams` shows them escaped.
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"], "color": True})
 @click.version_option(__version__, message="%(prog)s %(version)s")
-def main() -> None:
+@click.option(
+    "--on",
+    metavar="HOST[:DIR]",
+    help="Run the command on another host, by ssh: HOST as ssh takes it, or a profile with `host`. "
+    "`install` installs hpcsweep there.",
+)
+def main(on: str | None) -> None:  # `resolve_command` reads it
     """Parameter sweeps as Slurm job arrays: one manifest in, one table out.
 
     A SWEEP is its directory, its name under outputs/, its manifest, the manifest's directory if it

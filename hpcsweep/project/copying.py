@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import stat
-import subprocess
 import tempfile
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from hpcsweep.errors import SweepError
+from hpcsweep.far.host import split_remote
+from hpcsweep.far.rsync import MISSING, rsync
 from hpcsweep.files import (
     fsync_path,
     json_bytes,
@@ -34,10 +34,6 @@ from hpcsweep.sweepdir.removed import removed_path
 
 # What a copy makes again: the lock, the index, what the cluster last said; and what it gets last.
 LEFT_OUT = (CLAIMS, INDEX_NAME, f"{INDEX_NAME}-journal", FILE, ".cluster.lock", MARKER)
-# As for rsync and scp: a colon before any slash. A name with `-` first would be an option of ssh.
-_REMOTE = re.compile(r"([^/:-][^/:]*):(.*)")
-# rsync's exit code where a file that it shall list is not there.
-MISSING = 23
 
 
 def copy(
@@ -49,8 +45,9 @@ def copy(
     interrupted goes on. *Raises* SweepError, also if something of its name is there.
     """
     with resting_sweep(sweep, settings, notify):
-        if _REMOTE.fullmatch(to):
-            return _copy_to_host(sweep, to)
+        remote = split_remote(to)
+        if remote is not None:
+            return _copy_to_host(sweep, *remote)
         return str(_copy_here(sweep, Path(to) / sweep.path.name))
 
 
@@ -79,21 +76,20 @@ def _copy_here(sweep: SweepDirectory, target: Path) -> Path:
     return target
 
 
-def _copy_to_host(sweep: SweepDirectory, to: str) -> str:
-    host, _, directory = to.partition(":")
+def _copy_to_host(sweep: SweepDirectory, host: str, directory: str) -> str:
     target = f"{host}:{PurePosixPath(directory, sweep.path.name)}"
     by_hand = f"Try `ssh {host} rsync --version` first."
     look = ("--list-only", "--", f"{target}/{MARKER}")
-    if _rsync(*look, accepts=MISSING, next_step=by_hand) == 0:
+    if rsync(*look, accepts=MISSING, next_step=by_hand) == 0:
         raise _exists(target)
     left_out = [f"--exclude=/{part / name}" for part in _parts(sweep) for name in LEFT_OUT]
-    _rsync("--archive", "--partial", *left_out, "--", f"{sweep.path}/", f"{target}/")
+    rsync("--archive", "--partial", *left_out, "--", f"{sweep.path}/", f"{target}/")
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         for part in _parts(sweep):
             made = Path(temporary) / part
             made.mkdir(exist_ok=True)
             marker = _write_marker(sweep.path / part, made)
-            _rsync("--archive", "--", str(marker), f"{target}/{part}/")
+            rsync("--archive", "--", str(marker), f"{target}/{part}/")
     return target
 
 
@@ -114,32 +110,6 @@ def _write_marker(original: Path, copy: Path) -> Path:
     made.write_bytes(json_bytes(read_json(marker) | {"key": token()}))
     made.chmod(stat.S_IMODE(marker.stat().st_mode))
     return made
-
-
-def _rsync(
-    *arguments: str,
-    accepts: int = 0,
-    next_step: str = "The same command goes on where it stopped.",
-) -> int:
-    """Run rsync; returns its exit code: 0, or the one that the caller accepts. *Raises* SweepError.
-
-    `--protect-args`: the shell of the other host must not read names as commands.
-    """
-    try:
-        done = subprocess.run(
-            ["rsync", "--protect-args", *arguments], capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise SweepError(
-            f"rsync cannot be started: {error.strerror}", next_step="Install it on both hosts."
-        ) from error
-    if done.returncode not in (0, accepts):
-        raise SweepError(
-            f"rsync ended with {done.returncode}: {done.stderr.strip()}",
-            where=arguments[-1],
-            next_step=next_step,
-        )
-    return done.returncode
 
 
 def _exists(where: str) -> SweepError:

@@ -28,7 +28,7 @@ class OrdinaryUser:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._environment: dict[str, str] = {}
-        self.python = str(_interpreter(home))
+        self.python = str(interpreter(home))
 
     def set(self, **variables: str) -> None:
         """Set variables of the environment."""
@@ -108,7 +108,7 @@ def _as_user() -> list[str]:
 
 
 @cache
-def _base_interpreter() -> str:
+def base_interpreter() -> str:
     """An interpreter of our version that the user may start; empty where there is none.
 
     Ours may be in root's home.
@@ -122,9 +122,9 @@ def _base_interpreter() -> str:
     return ""
 
 
-def _interpreter(home: Path) -> Path:
+def interpreter(home: Path) -> Path:
     """An interpreter in the user's home with the packages of ours."""
-    argv = [_base_interpreter(), "-m", "venv", "--without-pip", str(home / "env")]
+    argv = [base_interpreter(), "-m", "venv", "--without-pip", str(home / "env")]
     subprocess.run(argv, check=True)
     (packages,) = (home / "env/lib").glob("python*/site-packages")
     ours = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), str(REPOSITORY)]
@@ -136,7 +136,7 @@ def _interpreter(home: Path) -> Path:
 def ordinary_user() -> Iterator[OrdinaryUser]:
     """A user in a new home, with nothing running at the end."""
     require_postgres()
-    if not _base_interpreter():
+    if not base_interpreter():
         reason = "needs a Python that others than root may start"
         if os.environ.get("CI", "") in ("true", "1"):
             pytest.fail(f"in CI no test is skipped for want of a user; this one {reason}")

@@ -282,7 +282,11 @@ def test_selections_are_explained_once() -> None:
 
 def test_the_common_options_are_explained_once() -> None:
     before = page("reference/cli.md").partition("\n## ")[0]
-    assert set(re.findall(r"--[a-z][a-z-]*", before)) == MADE_BY_COMMON | {"--help", "--version"}
+    assert set(re.findall(r"--[a-z][a-z-]*", before)) == MADE_BY_COMMON | {
+        "--help",
+        "--version",
+        "--on",
+    }
     for command in COMMANDS:
         names = {name for option in command.params for name in option.opts}
         own = command.name in {"completion", "import", "init", "schema"} or id(command) in IN_GROUPS

@@ -36,8 +36,8 @@ STARTS_PROCESSES = (
     "testing/slurm.py",
     # A private PostgreSQL: initdb, the server, pg_dump.
     "database/programs.py",
-    # rsync, to copy a sweep to another host.
-    "project/copying.py",
+    # Another host: ssh, and rsync.
+    *("far/ssh.py", "far/rsync.py"),
     # The table of a cache is filled by a program that may import the user's model.
     "cache/run_fill.py",
 )

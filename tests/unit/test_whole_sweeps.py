@@ -15,8 +15,8 @@ from click.testing import CliRunner
 import hpcsweep as hs
 from hpcsweep.cli import main
 from hpcsweep.errors import SweepBusy, SweepError
+from hpcsweep.far.rsync import MISSING
 from hpcsweep.files import token
-from hpcsweep.project import copying
 from hpcsweep.project.cleaning import clean
 from hpcsweep.project.copying import copy
 from hpcsweep.project.remove import remove
@@ -276,7 +276,7 @@ def test_rsync_that_fails_is_reported(
     monkeypatch.setenv("PATH", str(host))
     with pytest.raises(SweepError, match="rsync cannot be started"):
         copy(ended.directory, "far:", SETTINGS)
-    assert copying.MISSING == 23
+    assert MISSING == 23
 
 
 # --- clean ---------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ COMMANDS = {
 INSTEAD = {
     "delete": "`hpcsweep rm NAME` removes a sweep with its results.",
     "help": "`hpcsweep --help` lists the commands, `hpcsweep COMMAND --help` explains one.",
+    "install": "`hpcsweep --on HOST install` installs hpcsweep on another host.",
     "ls": "`hpcsweep list` shows the sweeps, `hpcsweep status NAME` one of them.",
     "version": "`hpcsweep --version` prints it.",
 }

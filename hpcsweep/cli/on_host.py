@@ -1,0 +1,112 @@
+"""`--on HOST`: the command runs on another host, with the arguments as they are."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpcsweep.cli import commands, streams
+
+# Commands that are about this host, or talk to a person.
+HERE = ("completion", "import", "init", "schema", "view")
+# Of these commands only: elsewhere nothing has to be installed.
+INSTALL = "install"
+
+
+class OnHost(click.Command):
+    """A command that another host runs; that one parses its arguments."""
+
+    def __init__(self, name: str, host: str) -> None:
+        super().__init__(name, add_help_option=False)
+        self.called = name
+        self.host = host
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments."""
+        ctx.args = list(args)
+        return []
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command there, and exit as it did."""
+        from hpcsweep.far.commands import FarCommand, run_there
+        from hpcsweep.far.host import far_host
+        from hpcsweep.far.project_files import project_root
+
+        directory = Path.cwd()
+        project = project_root(directory)
+        arguments = tuple(ctx.args)
+        outputs = _outputs(self.called, arguments)
+        if self.called == "report" and not outputs:
+            # Its own place is in the sweep's directory, which is not here.
+            outputs = (Path("differences.html" if _has(arguments, "--diff") else "report.html"),)
+            arguments = ("--output", str(outputs[0]), *arguments)
+        command = FarCommand(
+            name=self.called,
+            arguments=arguments,
+            project=project,
+            directory=directory,
+            outputs=outputs,
+        )
+        ctx.exit(run_there(far_host(self.host, project), command, _writer()))
+
+
+def command_on_host(name: str, host: str) -> click.Command:
+    """The command that runs `name` on another host. *Raises* UsageError for one of this host."""
+    if name == INSTALL:
+        wheel = click.Option(
+            ["--wheel"],
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="From this file instead of the package index.",
+        )
+        return click.Command(
+            INSTALL,
+            params=[wheel],
+            callback=partial(_install, host),
+            help="Install this version of hpcsweep on another host, below its directory there.",
+        )
+    if name in HERE:
+        raise click.UsageError(f"`{name}` is about this host: leave --on out.")
+    return OnHost(name, host)
+
+
+def _install(host: str, wheel: Path | None) -> None:
+    from hpcsweep.far.host import far_host
+    from hpcsweep.far.install import install_there
+    from hpcsweep.far.project_files import project_root
+
+    there = install_there(far_host(host, project_root(Path.cwd())), wheel)
+    click.echo(f"installed: hpcsweep {there.version} in {there.host}:{there.root}")
+
+
+def _outputs(name: str, arguments: tuple[str, ...]) -> tuple[Path, ...]:
+    """The values of --output. A mistake in the arguments is for the other host to report."""
+    module, _ = commands.COMMANDS[name]
+    command: click.Command = import_module(module, commands.__name__).command
+    with command.make_context(name, list(arguments), resilient_parsing=True) as context:
+        options = [one.name for one in command.params if "--output" in one.opts and one.name]
+        values = [context.params.get(name) for name in options]
+    return tuple(Path(value) for value in values if value)
+
+
+def _has(arguments: tuple[str, ...], option: str) -> bool:
+    return any(one == option or one.startswith(f"{option}=") for one in arguments)
+
+
+def _writer() -> Any:
+    """Write what comes from another host: bytes to a file or a pipe, escaped to a terminal."""
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(data: bytes) -> None:
+        if sys.stdout.isatty():  # a character may have come by half
+            sys.stdout.write(decoder.decode(data))
+        else:
+            streams.write_bytes(data)
+        sys.stdout.flush()
+
+    return write

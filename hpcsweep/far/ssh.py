@@ -1,0 +1,185 @@
+"""One connection to a host, which every command of ours shares.
+
+The user's ~/.ssh/config decides names, users, keys and jump hosts. Nobody is asked for a password.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Self, cast
+
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+
+# ssh's own exit code where it has no connection, or lost it.
+NO_CONNECTION = 255
+# Where a login may have another shell, scripts run in this one. Its start-up file is for prompts.
+SHELL = "exec bash --norc -s"
+CONNECT_S, CLOSE_S = 30, 10
+# No forwarding that ~/.ssh/config asks for: two connections cannot have the same port.
+_OPTIONS = {
+    "BatchMode": "yes",
+    "ClearAllForwardings": "yes",
+    "ConnectTimeout": str(CONNECT_S),
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+    # A network that is gone is noticed after a minute.
+    "ServerAliveInterval": "15",
+    "ServerAliveCountMax": "4",
+}
+# What ssh says, by the first that is found; and what helps.
+_REMEDIES = (
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its key is not the one that your known_hosts has",
+        "Ask its administrators. If the change is theirs, `ssh-keygen -R {host}` forgets the old.",
+    ),
+    (
+        "Host key verification failed",
+        "its key is not known",
+        "Connect once with `ssh {host}`, and compare the fingerprint with what the site publishes.",
+    ),
+    (
+        "Permission denied",
+        "it did not accept a key of yours",
+        (
+            "`ssh -o BatchMode=yes {host} true` must work: add a key to ssh-agent; or open a "
+            "connection by hand, which ControlMaster of ~/.ssh/config shares."
+        ),
+    ),
+)
+
+
+class Connection:
+    """A connection, in a `with` block. *Raises* ClusterError, ClusterUnavailable."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self._options = [part for item in _OPTIONS.items() for part in ("-o", "=".join(item))]
+        self._opened = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            if not self._has_own_master():
+                # /tmp: the path of a socket has at most 107 characters. mkdtemp gives it mode 0700.
+                directory = tempfile.mkdtemp(prefix="hpcsweep-", dir="/tmp")
+                stack.callback(shutil.rmtree, directory, ignore_errors=True)
+                stack.enter_context(self._master(Path(directory)))
+            self._opened = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def stream(self, script: str, write: Callable[[bytes], None]) -> int:
+        """Run a script of bash there. Returns its exit code; `write` gets its standard output.
+
+        It goes by standard input, so no other shell reads it, and no process there has it as an
+        argument. Its standard error is ours.
+        """
+        reading, writing = os.pipe()
+        with tempfile.TemporaryFile() as stdin, open(reading, "rb", buffering=0) as output:  # noqa: PTH123  # a descriptor
+            stdin.write(_bytes(script))
+            stdin.seek(0)
+            try:
+                process = _popen([*self.command(), "--", self.host, SHELL], stdin, writing, None)
+            finally:
+                os.close(writing)
+            with process:
+                try:
+                    while data := output.read(1 << 16):
+                        write(data)
+                except BaseException:  # nobody reads what it prints
+                    process.terminate()
+                    raise
+        return process.returncode
+
+    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a script of bash there, to its end. *Raises* ClusterError, ClusterUnavailable."""
+        pipe = subprocess.PIPE
+        with _popen([*self.command(), "--", self.host, SHELL], pipe, pipe, pipe) as process:
+            out, errors = (
+                part.decode(errors="replace") for part in process.communicate(_bytes(script))
+            )
+        if process.returncode == NO_CONNECTION:
+            raise not_reached(self.host, errors)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+    def command(self) -> list[str]:
+        """ssh with the options of this connection; also for rsync."""
+        return ["ssh", *self._options]
+
+    def _has_own_master(self) -> bool:
+        """Whether ~/.ssh/config shares connections to this host.
+
+        Where a site asks for a code, the user opened such a connection by hand.
+        """
+        asked = [*self.command(), "-G", "--", self.host]
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        with _popen(asked, nothing, pipe, nothing) as process:
+            out, _ = process.communicate()
+        return any(line.startswith(b"controlpath ") for line in out.splitlines())
+
+    @contextlib.contextmanager
+    def _master(self, directory: Path) -> Iterator[None]:
+        """The connection itself. Its session ends with its standard input, so with this process."""
+        socket, errors = directory / "ssh", directory / "errors"
+        argv = [*self.command(), "-M", "-S", str(socket), "--", self.host, "echo ready; exec cat"]
+        pipe = subprocess.PIPE
+        with errors.open("wb") as stream:
+            process = _popen(argv, pipe, pipe, stream)
+        stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        try:
+            # A login may print lines of its own first.
+            if not any(line.strip() == b"ready" for line in iter(stdout.readline, b"")):
+                process.wait()
+                raise not_reached(self.host, errors.read_text(errors="replace"))
+            self._options += ["-o", "ControlMaster=no", "-o", f"ControlPath={socket}"]
+            yield
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                stdin.close()
+            try:
+                process.wait(CLOSE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            stdout.close()
+
+
+def not_reached(host: str, said: str) -> ClusterError:
+    """The error for what ssh printed."""
+    for pattern, what, remedy in _REMEDIES:
+        if pattern in said:
+            return ClusterError(what, where=host, next_step=remedy.format(host=host))
+    lines = said.strip().splitlines() or ["ssh gave no reason"]
+    return ClusterUnavailable(
+        f"cannot be reached: {lines[-1]}",
+        where=host,
+        next_step=f"Try `ssh -o BatchMode=yes {host} true`; nothing was begun there.",
+    )
+
+
+def _bytes(script: str) -> bytes:
+    return script.encode(errors="surrogateescape")
+
+
+def _popen(
+    argv: list[str],
+    stdin: int | IO[bytes],
+    stdout: int,
+    stderr: int | IO[bytes] | None,
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr)
+    except OSError as error:
+        raise ClusterError(
+            f"ssh cannot be started: {error.strerror}", next_step="Install OpenSSH's client."
+        ) from error

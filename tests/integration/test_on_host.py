@@ -1,0 +1,232 @@
+"""`hpcsweep --on HOST`: a real sshd, another user's home, an emulated cluster there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hpcsweep import __version__
+from tests.support import ordinary_user
+from tests.support import sshd as sshd_module
+from tests.support.clusters import INGEST_LATER, QUICK
+from tests.support.here import holds
+from tests.support.processes import owned_by
+from tests.support.small_disk import fill, mounted
+from tests.support.sshd import PrivateSshd
+from tests.support.wait import wait_until
+
+sshd = sshd_module.sshd
+
+CLI_S = 120.0
+ROOT = "it's $HOME; touch x"
+MANIFEST = "name: s\ntarget: model.py:f\nsource: {grid: {x: [1, 2, 3]}}\n"
+# The import of `submit` waits there until the gate is open.
+MODEL = """\
+import pathlib, time
+from helper import twice
+home = pathlib.Path.home()
+(home / "imported").touch()
+while (home / "shut").exists():
+    time.sleep(0.05)
+def f(x):
+    with (home / f"ran-{x}").open("a") as stream:
+        stream.write("x")
+    return {"y": twice(x)}
+"""
+
+
+class Laptop:
+    """A project here, and the home of the same user on another host."""
+
+    def __init__(self, project: Path, sshd: PrivateSshd) -> None:
+        self.project, self.sshd = project, sshd
+        self.there = sshd.home / ROOT
+        project.mkdir()
+        (project / "m.yaml").write_text(MANIFEST)
+        (project / "model.py").write_text(MODEL)
+        (project / "helper.py").write_text("def twice(x):\n    return 2 * x\n")
+        self.login()
+
+    def install(self, shell: str) -> None:
+        """Let `hpcsweep` there be these lines of shell."""
+        program = self.sshd.home / "bin/hpcsweep"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{shell}\n")
+        program.chmod(0o755)
+
+    def login(self, *variables: str) -> None:
+        """Set variables at a login there, and `hpcsweep` on PATH; it chats, too."""
+        lines = [
+            "echo welcome",
+            'export PATH="$HOME/bin:$PATH"',
+            *(f"export {one}" for one in variables),
+        ]
+        (self.sshd.home / ".bash_profile").write_text("\n".join(lines) + "\n")
+
+    def argv(self, *arguments: str, host: str = "far") -> list[str]:
+        return [sys.executable, "-m", "hpcsweep", "--on", f"{host}:{ROOT}", *arguments]
+
+    def run(
+        self, *arguments: str, code: int = 0, host: str = "far"
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.argv(*arguments, host=host),
+            cwd=self.project,
+            env=self.sshd.env(),
+            capture_output=True,
+            text=True,
+            timeout=CLI_S,
+            check=False,
+        )
+        message = f"{arguments} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == code, message
+        assert "Traceback" not in done.stderr, message
+        return done
+
+    def submits(self) -> list[str]:
+        """The command lines there that submit."""
+        return [one for one in owned_by(self.sshd.directory).values() if " submit " in one]
+
+    def refused(self, *arguments: str, code: int, host: str = "far") -> str:
+        return self.run(*arguments, code=code, host=host).stderr
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, sshd: PrivateSshd) -> Laptop:
+    """A project on a laptop that reaches `far`."""
+    return Laptop(tmp_path / "project", sshd)
+
+
+def test_a_submit_that_was_cut_off_goes_on(laptop: Laptop) -> None:
+    home = laptop.sshd.home
+    laptop.install(f'exec {ordinary_user.interpreter(home)} -m hpcsweep "$@"')
+    quick = QUICK | INGEST_LATER | {"HPCSWEEP_CLUSTER": "emulated"}
+    laptop.login(*(f"{name}={value}" for name, value in quick.items()))
+    (home / "shut").touch()
+    argv, env = laptop.argv("submit", "m.yaml"), laptop.sshd.env()
+    with subprocess.Popen(
+        argv, cwd=laptop.project, env=env, stderr=subprocess.PIPE, text=True
+    ) as cut:
+        wait_until((home / "imported").exists, CLI_S, "a submit there")
+        laptop.sshd.drop_connections()
+        _, said = cut.communicate(timeout=CLI_S)
+    assert cut.returncode == 7
+    holds(said, "far: the connection broke while `submit` ran", "nothing is submitted twice")
+    (home / "shut").unlink()
+    wait_until(lambda: not laptop.submits(), CLI_S, "the end of that submit")
+    laptop.run("submit", "m.yaml", "--wait")
+    laptop.run("collect", "s", "--output", "table.csv", "--columns", "x,y")
+    assert (laptop.project / "table.csv").read_text() == "x,y\n1,2\n2,4\n3,6\n"
+    assert [(home / f"ran-{x}").read_text() for x in (1, 2, 3)] == ["x"] * 3
+    submissions = laptop.there / "outputs/s/submissions"
+    assert [path.name for path in submissions.iterdir()] == ["0001"]
+    assert not list(home.rglob("x"))
+    assert not (laptop.project / "outputs").exists()
+    # A report comes back, although its place is in the sweep's directory.
+    laptop.run("report", "s")
+    assert (laptop.project / "report.html").read_text().startswith("<!doctype html>")
+
+
+ECHO = """\
+case "$1" in --version) echo "hpcsweep {version}"; exit;; esac
+for one in "$@"; do printf "%s\\0" "$one"; done; echo "an error" >&2; exit 42"""
+
+
+def test_arguments_output_and_exit_code_stay_as_they_are(laptop: Laptop) -> None:
+    laptop.install(ECHO.format(version=__version__))
+    arguments = ["--where", "a < 'b' && $(touch x) `touch x`", 'é\n!! "\\', "*", "", "--", "-x"]
+    done = laptop.run("list", *arguments, code=42)
+    assert done.stdout.split("\0") == ["list", *arguments, ""]
+    assert done.stderr == "an error\n"
+    assert not list(laptop.sshd.home.rglob("x"))
+    # `list` reads no file of the project.
+    assert list(laptop.there.iterdir()) == []
+
+
+def test_a_profile_names_host_and_directory(laptop: Laptop, tmp_path: Path) -> None:
+    laptop.install(ECHO.format(version=__version__))
+    config = tmp_path / "config/hpcsweep/config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("profiles: {big: {host: far, root: ~/work}}\n")
+    argv = [sys.executable, "-m", "hpcsweep", "--on", "big", "list"]
+    env = laptop.sshd.env(XDG_CONFIG_HOME=str(tmp_path / "config"))
+    done = subprocess.run(argv, cwd=laptop.project, env=env, capture_output=True, check=False)
+    assert done.returncode == 42
+    assert (laptop.sshd.home / "work").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("host", "code", "words"),
+    [
+        ("impostor", 6, "not the one that your known_hosts has"),
+        ("stranger", 6, "its key is not known"),
+        ("deaf", 7, "Connection refused"),
+        ("no-such-host.invalid", 7, "Could not resolve hostname"),
+        ("-oProxyCommand=touch x", 3, "is not the name of a host"),
+    ],
+)
+def test_a_host_that_cannot_be_reached(laptop: Laptop, host: str, code: int, words: str) -> None:
+    assert words in laptop.refused("list", code=code, host=host)
+
+
+def test_a_host_that_lacks_something(laptop: Laptop) -> None:
+    laptop.install(ECHO.format(version="0.0.1"))
+    said = laptop.refused("submit", "m.yaml", code=6)
+    holds(said, f"has hpcsweep 0.0.1, and here is {__version__}", f"--on 'far:{laptop.sshd.home}/")
+    (laptop.sshd.home / "bin/hpcsweep").unlink()
+    assert "far: has no hpcsweep" in laptop.refused("submit", "m.yaml", code=6)
+    laptop.install(ECHO.format(version=__version__))
+    programs = laptop.sshd.directory / "programs"
+    programs.mkdir()
+    for name in ("bash", "setpriv", "sh", "env", "mkdir"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    laptop.sshd.login_with(str(programs))
+    assert "far: has no rsync" in laptop.refused("submit", "m.yaml", code=6)
+    laptop.login(f"PATH={programs}")
+    assert "there is no Python 3.11 or newer" in laptop.refused("install", code=6)
+    assert "is about this host" in laptop.refused("init", "new", code=2)
+    said = laptop.refused("collect", "s", "--output", "../t.csv", code=3)
+    assert "outside of the project" in said
+
+
+def test_a_full_disk_there(laptop: Laptop) -> None:
+    laptop.install(ECHO.format(version=__version__))
+    with mounted(laptop.there, "size=64k") as disk:
+        laptop.sshd.own(disk)
+        fill(disk / "full")
+        said = laptop.refused("submit", "m.yaml", code=5)
+    holds(said, "No space left on device", "Nothing was begun there.", "quota")
+
+
+def test_install_makes_an_environment_there(laptop: Laptop, tmp_path: Path) -> None:
+    wheel = tmp_path / f"hpcsweep-{__version__}-py3-none-any.whl"
+    _write_wheel(wheel)
+    laptop.login(f"PIP_NO_INDEX=1 PIP_CONFIG_FILE=/dev/null PATH={laptop.sshd.home}/python:$PATH")
+    python = laptop.sshd.home / "python/python3"
+    python.parent.mkdir()
+    python.symlink_to(ordinary_user.base_interpreter())
+    done = laptop.run("install", "--wheel", str(wheel))
+    assert done.stdout == f"installed: hpcsweep {__version__} in far:{laptop.there}\n"
+    assert laptop.run("list").stdout == "hpcsweep of a wheel\n"
+
+
+def _write_wheel(path: Path) -> None:
+    """A wheel of our name that needs no other: its program prints the version or a line."""
+    information = f"hpcsweep-{__version__}.dist-info"
+    module = "import sys\nprint({!r} if sys.argv[1:] == ['--version'] else {!r})\n"
+    files = {
+        "hpcsweep.py": module.format(f"hpcsweep {__version__}", "hpcsweep of a wheel"),
+        f"{information}/METADATA": "Metadata-Version: 2.1\nName: hpcsweep\n"
+        f"Version: {__version__}\n",
+        f"{information}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*files, f"{information}/RECORD"))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in (files | {f"{information}/RECORD": record}).items():
+            archive.writestr(name, text)

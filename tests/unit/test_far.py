@@ -1,0 +1,112 @@
+"""Another host: its name, what is sent there, what its errors mean. Without one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
+from hpcsweep.far.host import FarHost, far_host, split_remote
+from hpcsweep.far.project_files import CODE_MAX, files_to_send, project_root
+from hpcsweep.far.ssh import not_reached
+
+
+@pytest.mark.parametrize(
+    ("text", "split"),
+    [
+        ("far:dir/s", ("far", "dir/s")),
+        ("me@far:", ("me@far", "")),
+        ("far:a:b", ("far", "a:b")),
+        ("dir/a:b", None),
+        ("outputs", None),
+        ("-oX:y", None),
+        (":x", None),
+    ],
+)
+def test_a_remote_directory_has_a_colon_before_any_slash(
+    text: str, split: tuple[str, str] | None
+) -> None:
+    assert split_remote(text) == split
+
+
+def test_a_host_by_name_by_directory_and_by_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "hpcsweep/config.yaml"
+    config.parent.mkdir()
+    config.write_text("profiles: {big: {host: me@login, root: ~/work}, small: {cluster: slurm}}\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    project = Path("/home/me/oscillator")
+
+    def named(text: str) -> tuple[str, str]:
+        host = far_host(text, project)
+        return host.name, host.root
+
+    assert named("big") == ("me@login", "work")
+    assert named("far:/scratch/a b") == ("far", "/scratch/a b")
+    # Projects of one name have directories of their own there.
+    assert named("small")[0] == "small"
+    root = named("far")[1]
+    assert root.startswith("hpcsweep/oscillator-")
+    assert far_host("far", Path("/data/oscillator")).root not in (root, "")
+    for name in ("-oProxyCommand=x", "a b", "", "a/b", "a\nb"):
+        with pytest.raises(InputError, match="is not the name of a host"):
+            FarHost(name=name, root="x")
+    config.write_text("profiles: {big: {host: 3}}\n")
+    with pytest.raises(InputError, match="host: is not a text"):
+        named("big")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "what"),
+    [
+        ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", ClusterError, "not the one"),
+        ("Host key verification failed.", ClusterError, "is not known"),
+        ("me@far: Permission denied (publickey).", ClusterError, "did not accept a key"),
+        ("x\nssh: connect to host far: No route to host", ClusterUnavailable, "No route to host"),
+        ("", ClusterUnavailable, "gave no reason"),
+    ],
+)
+def test_what_ssh_says_becomes_a_sentence(said: str, kind: type[ClusterError], what: str) -> None:
+    error = not_reached("far", said)
+    assert type(error) is kind
+    assert what in error.what
+    assert "far" in error.next_step
+
+
+def write(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x")
+
+
+def test_tracked_named_and_imported_files_are_sent(tmp_path: Path) -> None:
+    write(tmp_path, "a.txt", "gone.txt", "sub/model.py", "sub/new.py", "sub/data.csv", "sub/o.bin")
+    write(tmp_path, "sub/.hidden/x.py", "sub/venv/pyvenv.cfg", "sub/venv/lib/y.py")
+    write(tmp_path, "sub/outputs/s/sweep.json", "sub/outputs/s/code/1/model.py", "other.py")
+    for command in ("init -q", "add a.txt gone.txt sub/model.py"):
+        subprocess.run(["git", *command.split()], cwd=tmp_path, check=True)
+    (tmp_path / "gone.txt").unlink()
+    write(tmp_path.parent, "outside.csv")
+    sub = tmp_path / "sub"
+    # A manifest may have the name of a sweep's marker.
+    (sub / "sweep.json").write_text(
+        '{"target": "model.py:f", "a": ["data.csv", "../../outside.csv", "\\u0000"]}'
+    )
+    assert project_root(sub) == tmp_path
+    sent = files_to_send(tmp_path, sub, ["sweep.json", "--cases", "@o.bin", "no-such"])
+    assert sent == [
+        *("a.txt", "sub/data.csv", "sub/model.py", "sub/new.py", "sub/o.bin", "sub/sweep.json")
+    ]
+    assert files_to_send(tmp_path, sub, []) == ["a.txt", "sub/model.py"]
+
+
+def test_a_manifest_in_a_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CODE_MAX == 10_000
+    monkeypatch.setattr("hpcsweep.far.project_files.CODE_MAX", 2)
+    write(tmp_path, "a.py", "b.py", "c.py")
+    (tmp_path / "m.yaml").write_text("name: s\n")
+    with pytest.raises(InputError, match="more than 2 Python files"):
+        files_to_send(tmp_path, tmp_path, ["m.yaml"])
