@@ -37,6 +37,25 @@ class Context:
 
         return outputs_in(root, self.settings.outputs)
 
+    def directory(self, given: Path | None) -> Path:
+        """The directory of sweeps that a DIR argument means: of a manifest, its outputs.
+
+        *Raises* SweepError.
+        """
+        from hpcsweep.errors import SweepError
+        from hpcsweep.sweepdir.locate import OUTPUTS, sweep_names
+
+        root = given or self.outputs()
+        if given is not None and not sweep_names(given) and (given / OUTPUTS).is_dir():
+            root = given / OUTPUTS
+        if root.is_dir():
+            return root
+        raise SweepError(
+            "there is no such directory",
+            where=str(root),
+            next_step="`hpcsweep submit MANIFEST` makes sweeps; name the directory that has them.",
+        )
+
     def manifest(self, path: Path) -> tuple[FrozenManifest, ParameterSource]:
         """The manifest as it will be frozen."""
         from hpcsweep.tables.sweep_cases import SweepCases

@@ -1,11 +1,11 @@
-"""The report of a sweep: one HTML file, read without network and server. It writes only that file.
+"""The report of a sweep, as one HTML file without network and server, and as a live page.
 
 How it is made. `source.ReportSource` is what a page may read: the sweep, its `Summary`, its open
 tables and `cases`, the begun cases as numpy columns, read once for all pages. A page is a line in
 `pages.PAGES` and a module with one function `data(source)` that returns plain JSON-able data;
-every text in it is escaped and cut by `pages.page_data`, the one way by which data reaches a page,
-so that a live page can send the same. `assets/NAME.html.j2` shows that data without JavaScript,
-`assets/NAME.js` draws it; a page has either or both. A script calls
+every text in it is escaped and cut by `pages.page_data`, the one way by which data reaches a page.
+`assets/NAME.html.j2` shows that data without JavaScript, `assets/NAME.js` draws it; a page has
+either or both. A script calls
 
     report.page("NAME", (root, data) => { … });
 
@@ -17,4 +17,9 @@ the user's names are titles), `report.table(root, {head, rows})` a table, `repor
 labelled choice and `report.number(value)` the text of a number. All styles are in
 `assets/report.css`: the Content-Security-Policy forbids styles in elements, as it forbids
 scripts that are not in the file and any request.
+
+A live page, of `view`, is the same file, with `assets/live.js` and `connect-src 'self'` in its
+policy. `live.LivePages` reads, in one thread, the pages that somebody looks at; `server` sends
+them, and an event for each reading. If a reading differs, the page asks for its update, which is
+the file again without its program, and `report.receive` puts the sections that differ in place.
 """

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 import hpcsweep
-from hpcsweep.report.pages import PageData, shown_text
+from hpcsweep.report.pages import Page, PageData, shown_text
 
 ASSETS = Path(__file__).parent / "assets"
 VENDOR = Path(__file__).parent / "vendor"
@@ -26,39 +27,93 @@ SHARED = ("frame", "columns", "parallel")
 LIBRARIES = ("vega", "vega-lite", "vega-embed")
 
 
-def document(name: str, made: datetime, pages: Iterable[PageData]) -> str:
-    """The whole file. Its data is packed page by page: a browser unpacks what it shows."""
-    environment = jinja2.Environment(
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """A page as it is in the file."""
+
+    page: Page
+    problem: str
+    # What is shown without JavaScript.
+    body: str
+    # Its data, compressed; "" for a page without figures.
+    packed: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Live:
+    """What a page has to know if a server sends it."""
+
+    # The number of its state; it loads an update when there is another.
+    version: int
+    # Whether the page of all sweeps is above it.
+    has_list: bool
+    # An update has sections and no program.
+    is_update: bool = False
+
+
+def sections_of(pages: Iterable[PageData]) -> tuple[Section, ...]:
+    """The pages, packed one by one: a browser unpacks what it shows."""
+    environment = _environment()
+    sections = []
+    for one in pages:
+        body, packed, plain = "", "", f"{one.page.name}.html.j2"
+        if one.data is not None and (ASSETS / plain).is_file():
+            # Escaped by its own template.
+            body = Markup(environment.get_template(plain).render(one.data))  # noqa: S704
+        if one.data is not None and _is_drawn(one.page):
+            packed = _packed(_json(one.data))
+        sections.append(Section(page=one.page, problem=one.problem, body=body, packed=packed))
+    return tuple(sections)
+
+
+def document(
+    name: str, made: datetime, sections: Sequence[Section], live: Live | None = None
+) -> str:
+    """The whole file; with `live` the page that loads its updates, or one of these."""
+    # A live page may get data that it does not have yet.
+    drawn = [one.page.name for one in sections if one.packed or (live and _is_drawn(one.page))]
+    scripts, libraries = [*SHARED, *drawn], {name: _library(name) for name in LIBRARIES}
+    if live is not None:
+        scripts.append("live")
+        if live.is_update:
+            scripts, libraries = [], {}
+    sources = [_asset(f"{name}.js") for name in scripts]
+    style = _asset("report.css")
+    allowed = policy([*sources, *(text for text, _ in libraries.values())], style)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            name=shown_text(name),
+            made=time_text(made),
+            version=hpcsweep.__version__,
+            policy=f"{allowed}; connect-src 'self'" if live else allowed,
+            style=Markup(style),  # noqa: S704  # a file of this package, as are the scripts
+            scripts=[Markup(text) for text in sources],  # noqa: S704
+            libraries={name: packed for name, (_, packed) in libraries.items()},
+            sections=sections,
+            live=live,
+        )
+    )
+
+
+def time_text(made: datetime) -> str:
+    """When a page was made, as it says it."""
+    return f"{made:%Y-%m-%d %H:%M} UTC"
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sections, scripts = [], list(SHARED)
-    for one in pages:
-        section = {"page": one.page, "problem": one.problem, "body": "", "packed": ""}
-        plain, script = f"{one.page.name}.html.j2", f"{one.page.name}.js"
-        if one.data is not None and (ASSETS / plain).is_file():
-            # Escaped by its own template.
-            section["body"] = Markup(environment.get_template(plain).render(one.data))  # noqa: S704
-        if one.data is not None and (ASSETS / script).is_file():
-            section["packed"] = _packed(_json(one.data))
-            scripts.append(one.page.name)
-        sections.append(section)
-    sources = [_asset(f"{name}.js") for name in scripts]
-    style = _asset("report.css")
-    libraries = {name: _library(name) for name in LIBRARIES}
-    return environment.get_template("report.html.j2").render(
-        name=shown_text(name),
-        made=f"{made:%Y-%m-%d %H:%M} UTC",
-        version=hpcsweep.__version__,
-        policy=policy([*sources, *(text for text, _ in libraries.values())], style),
-        style=Markup(style),  # noqa: S704  # a file of this package, as are the scripts
-        scripts=[Markup(text) for text in sources],  # noqa: S704
-        libraries={name: packed for name, (_, packed) in libraries.items()},
-        sections=sections,
-    )
+
+
+def _is_drawn(page: Page) -> bool:
+    return (ASSETS / f"{page.name}.js").is_file()
 
 
 def policy(scripts: Sequence[str], style: str) -> str:

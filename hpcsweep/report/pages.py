@@ -41,6 +41,8 @@ PAGES = (
     SweepPage(name="resources", title="Resources", data=resources.data),
     SweepPage(name="provenance", title="Provenance", data=provenance.data),
 )
+# The first page of `view`.
+SWEEPS = Page(name="sweeps", title="Sweeps")
 DIFFERENCES = Page(name="differences", title="Differences")
 
 

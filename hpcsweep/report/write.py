@@ -10,7 +10,7 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import StoreError
 from hpcsweep.files import atomic_output, open_file, write_all
 from hpcsweep.report.differences import differences
-from hpcsweep.report.document import document
+from hpcsweep.report.document import document, sections_of
 from hpcsweep.report.pages import DIFFERENCES, PAGES, PageData, page_data, shown, without_data
 from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
@@ -30,9 +30,10 @@ def write_report(
     path = output or place / "report.html"
     try:
         with report_source(sweep, cluster, settings) as source:
-            text = document(sweep.name, source.made, page_data(source))
+            text = document(sweep.name, source.made, sections_of(page_data(source)))
     except StoreError as error:  # the index is damaged: the report tells how to make it again
-        text = document(sweep.name, datetime.now(UTC), [without_data(PAGES[0], error)])
+        problem = sections_of([without_data(PAGES[0], error)])
+        text = document(sweep.name, datetime.now(UTC), problem)
         _publish(path, text)
         raise
     _publish(path, text)
@@ -47,7 +48,7 @@ def write_differences(comparison: SweepComparison, output: Path | None = None) -
     path = output or Path("differences.html")
     page = PageData(page=DIFFERENCES, data=shown(differences(comparison)))
     name = f"{comparison.a.label} → {comparison.b.label}"
-    _publish(path, document(name, datetime.now(UTC), [page]))
+    _publish(path, document(name, datetime.now(UTC), sections_of([page])))
     return path
 
 

@@ -264,6 +264,7 @@ COMMANDS: list[tuple[list[str], int, bool]] = [
     (["plot", "s", "--x", "x", "--y", "text"], 3, True),
     (["report", "s", "--output", f"{EVIL}.html"], 0, True),
     (["report", "s", "--diff", f"no {EVIL}"], 5, True),
+    (["view", f"no {EVIL}"], 5, True),
     (["list"], 0, False),
     (["list", f"no {EVIL}"], 5, True),
     (["files", "s", FILE], 0, True),

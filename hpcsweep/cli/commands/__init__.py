@@ -30,6 +30,7 @@ COMMANDS = {
     ),
     "plot": (".plot", "Draw one column over another, of the complete cases."),
     "report": (".report", "Write a sweep as one HTML file: state, figures, provenance."),
+    "view": (".view", "Show a sweep, or all sweeps of a directory, live in a browser."),
     "files": (".files", "Print one file of every case, in index order."),
     "unpack": (".unpack", "Make run directories of packed runs."),
     "retry": (".retry", "Submit failed and missing cases again, as they were submitted."),

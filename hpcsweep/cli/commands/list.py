@@ -36,21 +36,12 @@ def command(
     """
     from hpcsweep.cli.render.console import print_document
     from hpcsweep.cli.render.overview import print_overviews
-    from hpcsweep.errors import SweepError
     from hpcsweep.state.overview import overviews
-    from hpcsweep.sweepdir.locate import OUTPUTS, sweep_names
 
     context = load_context(**shared)
-    root = directory or context.outputs()
-    if directory is not None and not sweep_names(directory) and (directory / OUTPUTS).is_dir():
-        root = directory / OUTPUTS
-    if not root.is_dir():
-        raise SweepError(
-            "there is no such directory",
-            where=str(root),
-            next_step="`hpcsweep submit MANIFEST` makes sweeps; name the directory that has them.",
-        )
-    entries = overviews(root, context.settings, refresh=refresh, measure=not no_size)
+    entries = overviews(
+        context.directory(directory), context.settings, refresh=refresh, measure=not no_size
+    )
     if as_json:
         print_document([entry.to_json() for entry in entries])
     else:

@@ -155,8 +155,9 @@ const report = (() => {
 
   async function draw(name) {
     if (drawn.has(name) || !draws.has(name)) return;
-    drawn.add(name);
     const root = document.querySelector(`[data-page="${name}"]`);
+    if (!root) return;  // a page that could not be made
+    drawn.add(name);
     try {
       if (!given.has(name)) {
         if (!("DecompressionStream" in window)) throw new Error("this browser cannot unpack the data; a newer one can");
@@ -170,10 +171,14 @@ const report = (() => {
     }
   }
 
-  function open() {
+  function current() {
     const sections = [...document.querySelectorAll("main > section")];
-    const chosen = sections.find((one) => `#${one.id}` === location.hash) ?? sections[0];
-    for (const one of sections) one.classList.toggle("open", one === chosen);
+    return sections.find((one) => `#${one.id}` === location.hash) ?? sections[0];
+  }
+
+  function open() {
+    const chosen = current();
+    for (const one of document.querySelectorAll("main > section")) one.classList.toggle("open", one === chosen);
     for (const link of document.querySelectorAll("nav a")) {
       if (link.hash !== `#${chosen.id}`) { link.removeAttribute("aria-current"); continue; }
       link.setAttribute("aria-current", "page");
@@ -183,20 +188,30 @@ const report = (() => {
     return draw(chosen.id);
   }
 
-  // New data of a page, as the live page gets it.
-  function receive(name, data) {
-    given.set(name, data);
-    redraw(name);
+  function addCopyButtons(root) {
+    for (const one of root.querySelectorAll(".command")) one.after(copyButton(one.textContent));
+  }
+
+  // A newer section of the live page takes the place of the one that is shown.
+  function receive(section) {
+    const old = document.getElementById(section.id);
+    section.className = old.className;
+    for (const [at, one] of [...old.querySelectorAll("details")].entries())
+      section.querySelectorAll("details")[at]?.toggleAttribute("open", one.open);
+    old.replaceWith(section);
+    addCopyButtons(section);
+    given.delete(section.id);
+    return redraw(section.id);
   }
 
   function redraw(...names) {
     for (const name of names.length ? names : draws.keys()) drawn.delete(name);
-    return open();
+    return draw(current().id);
   }
 
   function start() {
     document.documentElement.classList.add("js");
-    for (const one of document.querySelectorAll(".command")) one.after(copyButton(one.textContent));
+    addCopyButtons(document);
     addEventListener("hashchange", open);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
     let last = innerWidth, timer = null;
