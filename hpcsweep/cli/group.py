@@ -46,7 +46,7 @@ class Cli(click.Group):
         """The called command. *Raises* UsageError for an unknown one."""
         name = args[0]
         host = ctx.params.get("on")
-        if host and not ctx.resilient_parsing and name in (*commands.COMMANDS, INSTALL):
+        if host is not None and not ctx.resilient_parsing and name in (*commands.COMMANDS, INSTALL):
             return name, command_on_host(name, host), args[1:]
         if name in commands.COMMANDS or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)

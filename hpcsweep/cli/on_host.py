@@ -14,7 +14,7 @@ import click
 from hpcsweep.cli import commands, streams
 
 # Commands that are about this host, or talk to a person.
-HERE = ("completion", "import", "init", "schema", "view")
+HERE = ("completion", "import", "init", "schema")
 # Of these commands only: elsewhere nothing has to be installed.
 INSTALL = "install"
 

@@ -35,7 +35,7 @@ _OPTIONS = {
     "ServerAliveCountMax": "4",
 }
 # What ssh says, by the first that is found; and what helps.
-_REMEDIES = (
+REMEDIES = (
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "its key is not the one that your known_hosts has",
@@ -104,10 +104,14 @@ class Connection:
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a script of bash there, to its end. *Raises* ClusterError, ClusterUnavailable."""
         pipe = subprocess.PIPE
-        with _popen([*self.command(), "--", self.host, SHELL], pipe, pipe, pipe) as process:
-            out, errors = (
-                part.decode(errors="replace") for part in process.communicate(_bytes(script))
-            )
+        # Not a pipe: this ssh may become a connection that others share (ControlPersist), which
+        # until OpenSSH 8.5 keeps standard error open.
+        with tempfile.TemporaryFile() as stderr:
+            argv = [*self.command(), "--", self.host, SHELL]
+            with _popen(argv, pipe, pipe, stderr) as process:
+                out = process.communicate(_bytes(script))[0].decode(errors="replace")
+            stderr.seek(0)
+            errors = stderr.read().decode(errors="replace")
         if process.returncode == NO_CONNECTION:
             raise not_reached(self.host, errors)
         return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
@@ -156,7 +160,7 @@ class Connection:
 
 def not_reached(host: str, said: str) -> ClusterError:
     """The error for what ssh printed."""
-    for pattern, what, remedy in _REMEDIES:
+    for pattern, what, remedy in REMEDIES:
         if pattern in said:
             return ClusterError(what, where=host, next_step=remedy.format(host=host))
     lines = said.strip().splitlines() or ["ssh gave no reason"]

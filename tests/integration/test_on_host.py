@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep import __version__
+from hpcsweep.far.ssh import Connection
 from tests.support import ordinary_user
 from tests.support import sshd as sshd_module
 from tests.support.clusters import INGEST_LATER, QUICK
@@ -160,6 +162,36 @@ def test_a_profile_names_host_and_directory(laptop: Laptop, tmp_path: Path) -> N
     assert (laptop.sshd.home / "work").is_dir()
 
 
+def test_a_connection_is_private_and_ends(
+    sshd: PrivateSshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", sshd.env()["PATH"])
+    with Connection("far") as connection:
+        (option,) = [one for one in connection.command() if one.startswith("ControlPath=")]
+        socket = Path(option.removeprefix("ControlPath="))
+        assert socket.is_socket()
+        assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+        assert connection.run("echo out; echo err >&2; exit 3").stdout == "out\n"
+        sshd.stop()  # nothing connects any more: what follows goes by the one connection
+        done = connection.run("cat; exit 3")
+        assert (done.returncode, done.stdout) == (3, "")
+    assert not socket.parent.exists()
+
+
+def test_a_connection_that_the_user_shares_is_used(laptop: Laptop) -> None:
+    """As where a site asks for a code, so that no other can be opened."""
+    laptop.install(ECHO.format(version=__version__))
+    config = laptop.sshd.directory / "ssh_config"
+    shared = laptop.sshd.directory / "shared"
+    config.write_text(f"{config.read_text()}    ControlPath {shared}\n")
+    by_hand = ["ssh", "-o", "ControlMaster=yes", "-o", "ControlPersist=yes", "far", "true"]
+    subprocess.run(by_hand, env=laptop.sshd.env(), check=True)
+    laptop.sshd.stop()
+    laptop.run("validate", "m.yaml", code=42)
+    assert (laptop.there / "helper.py").is_file()
+    assert shared.is_socket()
+
+
 @pytest.mark.parametrize(
     ("host", "code", "words"),
     [
@@ -168,6 +200,7 @@ def test_a_profile_names_host_and_directory(laptop: Laptop, tmp_path: Path) -> N
         ("deaf", 7, "Connection refused"),
         ("no-such-host.invalid", 7, "Could not resolve hostname"),
         ("-oProxyCommand=touch x", 3, "is not the name of a host"),
+        ("", 3, "is not the name of a host"),
     ],
 )
 def test_a_host_that_cannot_be_reached(laptop: Laptop, host: str, code: int, words: str) -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.cli.commands import COMMANDS
+from hpcsweep.cli.on_host import HERE
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
+from hpcsweep.far.commands import SENDING
 from hpcsweep.far.host import FarHost, far_host, split_remote
 from hpcsweep.far.project_files import CODE_MAX, files_to_send, project_root
-from hpcsweep.far.ssh import not_reached
+from hpcsweep.far.ssh import REMEDIES, not_reached
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,13 @@ def test_what_ssh_says_becomes_a_sentence(said: str, kind: type[ClusterError], w
     assert type(error) is kind
     assert what in error.what
     assert "far" in error.next_step
+
+
+def test_the_page_has_each_remedy_and_command() -> None:
+    text = (Path(__file__).parents[2] / "docs/how-to/laptop.md").read_text()
+    assert [what for _, what, _ in REMEDIES if what not in text] == []
+    assert [name for name in (*HERE, *SENDING) if f"`{name}`" not in text] == []
+    assert set(HERE) | set(SENDING) <= set(COMMANDS)
 
 
 def write(root: Path, *names: str) -> None:
