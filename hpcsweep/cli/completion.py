@@ -51,6 +51,15 @@ def profiles(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[s
     return []
 
 
+def hosts(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names of profiles that have a host."""
+    from hpcsweep.settings import profile_host
+
+    with suppress(HpcsweepError):
+        return [name for name in _matching(configured_profiles(), incomplete) if profile_host(name)]
+    return []
+
+
 def statuses(_ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """The last status of a list with commas."""
     before, comma, last = incomplete.rpartition(",")

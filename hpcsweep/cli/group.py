@@ -13,7 +13,7 @@ import click
 
 from hpcsweep import __version__, shadowed_modules
 from hpcsweep.cli import commands, streams
-from hpcsweep.cli.on_host import INSTALL, command_on_host
+from hpcsweep.cli.on_host import INSTALL, command_on_host, complete_hosts
 from hpcsweep.errors import ExtraMissing, HpcsweepError, SweepError
 from hpcsweep.redact import redact
 
@@ -61,9 +61,12 @@ class Cli(click.Group):
         """Complete the name of a command, without importing it."""
         from click.shell_completion import CompletionItem  # noqa: PLC0415  # a shell asks
 
+        table = {name: text for name, (_, text) in commands.COMMANDS.items()}
+        if ctx.params.get("on"):
+            table[INSTALL] = "Install hpcsweep there."
         fitting = [
             CompletionItem(name, help=text)
-            for name, (_, text) in commands.COMMANDS.items()
+            for name, text in table.items()
             if name.startswith(incomplete)
         ]
         # The options of the group; click's own method would import every command.
@@ -93,6 +96,7 @@ class Cli(click.Group):
 @click.option(
     "--on",
     metavar="HOST[:DIR]",
+    shell_complete=complete_hosts,
     help="Run the command on another host, by ssh: HOST as ssh takes it, or a profile with `host`. "
     "`install` installs hpcsweep there.",
 )

@@ -75,6 +75,13 @@ def command_on_host(name: str, host: str) -> click.Command:
     return OnHost(name, host)
 
 
+def complete_hosts(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
+    """Complete `--on`. Loads what completes values when a shell asks."""
+    from hpcsweep.cli import completion
+
+    return completion.hosts(ctx, option, incomplete)
+
+
 def _install(host: str, wheel: Path | None) -> None:
     from hpcsweep.far.host import far_host
     from hpcsweep.far.install import install_there

@@ -78,7 +78,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "elsewhere/gamma").mkdir(parents=True)
     (tmp_path / "elsewhere/gamma/sweep.json").touch()
     (tmp_path / "hpcsweep").mkdir()
-    (tmp_path / "hpcsweep/config.yaml").write_text("profiles:\n  night: {cluster: slurm}\n")
+    (tmp_path / "hpcsweep/config.yaml").write_text(
+        "profiles:\n  night: {cluster: slurm}\n  outside: {host: far}\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     return tmp_path
@@ -97,7 +99,10 @@ COMPLETIONS = {
     "hpcsweep submit m": ["file,m"],
     "hpcsweep submit --cluster s": ["plain,slurm", "plain,submitit:local", "plain,submitit:slurm"],
     "hpcsweep collect --status complete,fa": ["plain,complete,failed"],
-    "hpcsweep validate --profile ": ["plain,night"],
+    "hpcsweep validate --profile ": ["plain,night", "plain,outside"],
+    "hpcsweep --on ": ["plain,outside"],
+    "hpcsweep --on outside ins": ["plain,install"],
+    "hpcsweep ins": [],
     "hpcsweep completion z": ["plain,zsh"],
     "hpcsweep collect alpha --where om": [],
     "hpcsweep emulator sta": ["plain,start", "plain,status"],
