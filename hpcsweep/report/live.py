@@ -52,6 +52,8 @@ class LivePages:
         # When a page was asked for last, and when it may be read again.
         self._asked: dict[str, float] = {}
         self._due: dict[str, float] = {}
+        # Requests that wait for a reading, and when the last one was there.
+        self._waiting = 0
         self._used = time.monotonic()
 
     def snapshot(self, place: str, timeout_s: float, after: int = 0) -> Snapshot | None:
@@ -62,13 +64,18 @@ class LivePages:
             return found if found and found.reading > after else None
 
         with self._changed:
-            self._asked[place] = self._used = time.monotonic()
+            self._asked[place] = time.monotonic()
+            self._waiting += 1
             self._changed.notify_all()
-            return self._changed.wait_for(newer, timeout_s)
+            try:
+                return self._changed.wait_for(newer, timeout_s)
+            finally:
+                self._waiting -= 1
+                self._used = time.monotonic()
 
     def read_until_idle(self) -> None:
         """Read the pages that are asked for, until there was no request for so long."""
-        while time.monotonic() - self._used < self._idle_s:
+        while self._waiting or time.monotonic() - self._used < self._idle_s:
             with self._changed:
                 place = self._next()
                 if place is None:

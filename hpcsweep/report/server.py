@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from hpcsweep.errors import InputError
 from hpcsweep.report.document import Live, document, time_text
@@ -139,7 +139,7 @@ class _PageHandler(BaseHTTPRequestHandler):
         ):
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        place = asked["place"] or ""
+        place = unquote(asked["place"] or "")
         if not self.server.is_place(place):
             self.send_error(HTTPStatus.NOT_FOUND)
         elif asked["what"] == "events":
@@ -161,8 +161,7 @@ class _PageHandler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
             return
         content = snapshot.content
-        has_list = bool(place)
-        live = Live(version=snapshot.version, has_list=has_list, is_update=is_update)
+        live = Live(version=snapshot.version, has_list=bool(place), is_update=is_update)
         body = document(content.name, content.made, content.sections, live).encode()
         self._send_head("text/html; charset=utf-8")
         self.wfile.write(body)

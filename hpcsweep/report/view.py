@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from hpcsweep.cluster import registry
-from hpcsweep.errors import HpcsweepError
+from hpcsweep.errors import HpcsweepError, SweepError
 from hpcsweep.report import sweep_list
 from hpcsweep.report.document import sections_of
 from hpcsweep.report.live import Content, LivePages
@@ -47,7 +47,10 @@ def view(
 
 def _is_place(root: Path, place: str) -> bool:
     """Whether there is a page: the list, or a sweep in the directory."""
-    return not place or place in sweep_names(root)
+    try:
+        return not place or place in sweep_names(root)
+    except SweepError:  # the directory is gone, which its list says
+        return False
 
 
 def _directory_content(root: Path, settings: Settings, place: str) -> Content:

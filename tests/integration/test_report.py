@@ -76,24 +76,6 @@ def test_a_report_shows_the_counts_of_status_and_its_figures_and_loads_nothing(
     assert page.problems() == []
 
 
-def choose(page: Browser, label: str, option: str) -> None:
-    assert page.run(CHOOSE, label, option), f"{label}: {option}"
-
-
-CHOOSE = """
-for (const label of document.querySelectorAll('.controls label')) {
-  const select = label.querySelector('select');
-  const option = [...select.options].find((one) => one.text === arguments[1]);
-  if (label.firstChild.textContent === arguments[0] && option) {
-    select.value = option.value;
-    select.dispatchEvent(new Event('change'));
-    return true;
-  }
-}
-return false;
-"""
-
-
 def listed(page: Browser) -> str:
     return str(page.run("return document.querySelector('.cases').innerText"))
 
@@ -112,11 +94,11 @@ def test_figures_are_chosen_and_brushing_selects_cases_with_their_run_directorie
     assert "hpcsweep collect s --cases 2-3,10-11,14-15,18-19,22-23" in chosen
     assert "runs/log_" in chosen
     assert "10 of 20 cases are selected" in page.text()
-    choose(page, "Figure", "Heat map")
+    page.choose("Figure", "Heat map")
     assert page.figures() == {"energy over omega and dt": 12}
     assert "Averaged over method: 1 to 2 cases a cell." in page.text()
-    choose(page, "Figure", "Every case")
-    choose(page, "facet", "method")
+    page.choose("Figure", "Every case")
+    page.choose("facet", "method")
     wait_until(lambda: page.figures() == {"energy over omega": 20}, 60, "a point for each case")
     # The keys of the first axis, dt, take its lower part.
     page.run(
@@ -154,7 +136,7 @@ def test_hostile_names_values_and_messages_are_shown_as_text(tmp_path: Path, pag
     page.go("results")
     page.figures()
     for option in ("Every case", "Heat map", "Means"):
-        choose(page, "Figure", option)
+        page.choose("Figure", option)
     wait_until(lambda: "Averaged over" in page.text() or "One case" in page.text(), 60, "means")
     shown = page.text()
     assert "<img src=x onerror" in shown

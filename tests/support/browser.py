@@ -44,6 +44,19 @@ const marks = (group) => group.items.map(count).reduce((a, b) => a + b, 0);
 return [...report.views].map((view) =>
   [view.description(), marks({items: [view.scenegraph().root]})]);
 """
+# Choose an option by the texts of its label and its own.
+CHOOSE = """
+for (const label of document.querySelectorAll('.controls label')) {
+  const select = label.querySelector('select');
+  const option = [...select.options].find((one) => one.text === arguments[1]);
+  if (label.firstChild.textContent === arguments[0] && option) {
+    select.value = option.value;
+    select.dispatchEvent(new Event('change'));
+    return true;
+  }
+}
+return false;
+"""
 
 
 def is_installed() -> bool:
@@ -112,6 +125,10 @@ class Browser:
                 button="left" if buttons or kind == "mouseReleased" else "none",
                 clickCount=int(kind != "mouseMoved"),
             )
+
+    def choose(self, label: str, option: str) -> None:
+        """Choose an option of a labelled choice."""
+        assert self.run(CHOOSE, label, option), f"{label}: {option}"
 
     def text(self) -> str:
         """The text that is shown."""

@@ -5,6 +5,7 @@ const report = (() => {
   const given = new Map();   // by page: its data, once it is unpacked
   const drawn = new Set();   // pages that are up to date
   const views = new Set();   // of all figures that are shown
+  const choices = new Map();  // by page: the text that was chosen by label, in the order of the choices
   const main = document.getElementById("main");
 
   // --- elements: text only, never markup ---------------------------------------------------------
@@ -43,10 +44,28 @@ const report = (() => {
 
   // A labelled choice among [value, text] pairs; `changed` gets the value.
   function select(root, label, pairs, value, changed) {
-    const made = element("select", { change: () => changed(made.value) },
+    const made = element("select", { change: () => { remember(made, label); changed(made.value); } },
       ...pairs.map(([of, text]) => element("option", { value: of, text, selected: String(of) === String(value) })));
     root.append(element("label", {}, label, made));
     return made;
+  }
+
+  function remember(made, label) {
+    const { page } = made.closest("[data-page]").dataset;
+    if (!choices.has(page)) choices.set(page, new Map());
+    choices.get(page).delete(label);
+    choices.get(page).set(label, made.selectedOptions[0].text);
+  }
+
+  // Choose again what was chosen on a page before it was drawn anew, as far as it is there.
+  function chooseAgain(root) {
+    for (const [label, text] of [...choices.get(root.dataset.page) ?? []]) {
+      const box = [...root.querySelectorAll("label")].find((one) => one.firstChild.textContent === label);
+      const option = [...box?.querySelector("select")?.options ?? []].find((one) => one.text === text);
+      if (!option || option.selected) continue;
+      option.selected = true;
+      option.parentElement.dispatchEvent(new Event("change"));
+    }
   }
 
   function copyButton(text, label = "Copy") {
@@ -165,6 +184,7 @@ const report = (() => {
       }
       root.replaceChildren();
       await draws.get(name)(root, given.get(name));
+      chooseAgain(root);
     } catch (error) {
       root.append(element("p", { class: "problem", text: `This page could not be drawn: ${error.message}` }));
       console.error(error);
