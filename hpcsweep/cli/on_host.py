@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import sys
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -13,8 +14,8 @@ import click
 
 from hpcsweep.cli import commands, streams
 
-# Commands that are about this host, or talk to a person.
-HERE = ("completion", "import", "init", "schema")
+# Commands that write files here, or serve a browser here.
+HERE = ("completion", "import", "init", "schema", "view")
 # Of these commands only: elsewhere nothing has to be installed.
 INSTALL = "install"
 
@@ -71,7 +72,9 @@ def command_on_host(name: str, host: str) -> click.Command:
             help="Install this version of hpcsweep on another host, below its directory there.",
         )
     if name in HERE:
-        raise click.UsageError(f"`{name}` is about this host: leave --on out.")
+        raise click.UsageError(
+            f"`{name}` works on this host alone: leave --on out, or log in there."
+        )
     return OnHost(name, host)
 
 
@@ -105,7 +108,7 @@ def _has(arguments: tuple[str, ...], option: str) -> bool:
     return any(one == option or one.startswith(f"{option}=") for one in arguments)
 
 
-def _writer() -> Any:
+def _writer() -> Callable[[bytes], None]:
     """Write what comes from another host: bytes to a file or a pipe, escaped to a terminal."""
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 

@@ -45,7 +45,7 @@ class FarDirectory:
     # An absolute path.
     root: str
     has_rsync: bool
-    # None where there is no hpcsweep.
+    # None where there is no hpcsweep that starts.
     version: str | None
 
     def require_rsync(self) -> None:
@@ -84,12 +84,13 @@ def far_directory(connection: Connection, host: FarHost) -> FarDirectory:
         raise ClusterError(
             f"cannot be used: {said}",
             where=f"{host.name}:{host.root}",
-            next_step="Name another directory, HOST:DIR; a login there must find bash.",
+            next_step="Name another directory, HOST:DIR. A login there must find bash, and the "
+            "profile of bash must not end it.",
         )
-    version = facts.get("version")
+    version = facts.get("version", "").removeprefix("hpcsweep ")
     return FarDirectory(
         host=host.name,
         root=facts["root"],
         has_rsync="rsync" in facts,
-        version=None if version is None else version.removeprefix("hpcsweep "),
+        version=version or None,
     )

@@ -20,6 +20,7 @@ from tests.support.here import holds
 from tests.support.processes import owned_by
 from tests.support.small_disk import fill, mounted
 from tests.support.sshd import PrivateSshd
+from tests.support.terminal import on_terminal
 from tests.support.wait import wait_until
 
 sshd = sshd_module.sshd
@@ -150,6 +151,18 @@ def test_arguments_output_and_exit_code_stay_as_they_are(laptop: Laptop) -> None
     assert list(laptop.there.iterdir()) == []
 
 
+def test_a_terminal_gets_no_control_sequence(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it goes into a pipe, so documents are not escaped; a character may come by half."""
+    monkeypatch.chdir(laptop.project)
+    monkeypatch.setenv("PATH", laptop.sshd.env()["PATH"])
+    answer = f'case "$1" in --version) echo "hpcsweep {__version__}"; exit;; esac'
+    laptop.install(f"{answer}\nprintf '\\033[31mcaf\\303'; printf '\\251\\n'")
+    done = on_terminal(["--on", "far", "files", "s"], width=80)
+    assert done.text.splitlines() == ["\\x1b[31mcafé"]
+
+
 def test_a_profile_names_host_and_directory(laptop: Laptop, tmp_path: Path) -> None:
     laptop.install(ECHO.format(version=__version__))
     config = tmp_path / "config/hpcsweep/config.yaml"
@@ -222,7 +235,7 @@ def test_a_host_that_lacks_something(laptop: Laptop) -> None:
     assert "far: has no rsync" in laptop.refused("submit", "m.yaml", code=6)
     laptop.login(f"PATH={programs}")
     assert "there is no Python 3.11 or newer" in laptop.refused("install", code=6)
-    assert "is about this host" in laptop.refused("init", "new", code=2)
+    assert "works on this host alone" in laptop.refused("init", "new", code=2)
     said = laptop.refused("collect", "s", "--output", "../t.csv", code=3)
     assert "outside of the project" in said
 
