@@ -205,19 +205,20 @@ def test_a_connection_that_the_user_shares_is_used(laptop: Laptop) -> None:
     assert shared.is_socket()
 
 
-@pytest.mark.parametrize(
-    ("host", "code", "words"),
-    [
-        ("impostor", 6, "not the one that your known_hosts has"),
-        ("stranger", 6, "its key is not known"),
-        ("deaf", 7, "Connection refused"),
-        ("no-such-host.invalid", 7, "Could not resolve hostname"),
-        ("-oProxyCommand=touch x", 3, "is not the name of a host"),
-        ("", 3, "is not the name of a host"),
-    ],
-)
-def test_a_host_that_cannot_be_reached(laptop: Laptop, host: str, code: int, words: str) -> None:
-    assert words in laptop.refused("list", code=code, host=host)
+UNREACHABLE = {
+    "impostor": (6, "not the one that your known_hosts has"),
+    "stranger": (6, "its key is not known"),
+    "deaf": (7, "Connection refused"),
+    "no-such-host.invalid": (7, "Could not resolve hostname"),
+    "-oProxyCommand=touch x": (3, "is not the name of a host"),
+    "": (3, "is not the name of a host"),
+}
+
+
+def test_hosts_that_cannot_be_reached(laptop: Laptop) -> None:
+    for host, (code, words) in UNREACHABLE.items():
+        assert words in laptop.refused("list", code=code, host=host)
+    assert not list(laptop.project.rglob("x"))
 
 
 def test_a_host_that_lacks_something(laptop: Laptop) -> None:
