@@ -95,7 +95,8 @@ def _join(kept: Sequence[Any], new: Sequence[Any]) -> list[list[Any]]:
         of = groups.setdefault(tuple(key), [key, [], None, None])
         ranges = IndexSet(map(tuple, (*of[1], *pairs))).to_json()
         groups[tuple(key)] = [key, ranges, *map(_larger, of[2:], used)]
-    return list(groups.values())
+    # As `_outcomes` orders them: by their first index, whichever was merged first.
+    return sorted(groups.values(), key=lambda group: group[1][0])
 
 
 def _larger(one: Any, other: Any) -> Any:
