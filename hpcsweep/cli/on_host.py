@@ -65,9 +65,15 @@ def command_on_host(name: str, host: str) -> click.Command:
             type=click.Path(path_type=Path, exists=True, dir_okay=False),
             help="From this file instead of the package index.",
         )
+        extra = click.Option(
+            ["--extra", "extras"],
+            multiple=True,
+            metavar="NAME",
+            help="With the libraries of hpcsweep[NAME], like parquet. Repeatable.",
+        )
         return click.Command(
             INSTALL,
-            params=[wheel],
+            params=[wheel, extra],
             callback=partial(_install, host),
             help="Install this version of hpcsweep on another host, below its directory there.",
         )
@@ -85,12 +91,12 @@ def complete_hosts(ctx: click.Context, option: click.Parameter, incomplete: str)
     return completion.hosts(ctx, option, incomplete)
 
 
-def _install(host: str, wheel: Path | None) -> None:
+def _install(host: str, wheel: Path | None, extras: tuple[str, ...]) -> None:
     from hpcsweep.far.host import far_host
     from hpcsweep.far.install import install_there
     from hpcsweep.far.project_files import project_root
 
-    there = install_there(far_host(host, project_root(Path.cwd())), wheel)
+    there = install_there(far_host(host, project_root(Path.cwd())), wheel, extras)
     click.echo(f"installed: hpcsweep {there.version} in {there.host}:{there.root}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from hpcsweep import __version__
@@ -28,16 +29,17 @@ exec {environment}/bin/python -m pip install --quiet --disable-pip-version-check
 """
 
 
-def install_there(host: FarHost, wheel: Path | None) -> FarDirectory:
+def install_there(host: FarHost, wheel: Path | None, extras: Sequence[str] = ()) -> FarDirectory:
     """Install this version, from the package index of that host or from a wheel here.
 
     *Raises* ClusterError, ClusterUnavailable, SweepError. *Safe to repeat.*
     """
     with Connection(host.name) as connection:
         there = far_directory(connection, host)
-        requirement = f"hpcsweep=={__version__}"
+        more = f"[{','.join(extras)}]" if extras else ""
+        requirement = f"hpcsweep{more}=={__version__}"
         if wheel is not None:
-            requirement = f"./{OWN}/{wheel.name}"
+            requirement = f"./{OWN}/{wheel.name}{more}"
             _send_wheel(connection, there, wheel)
         script = _INSTALL.format(
             login=LOGIN,

@@ -257,7 +257,7 @@ def test_install_makes_an_environment_there(laptop: Laptop, tmp_path: Path) -> N
     python = laptop.sshd.home / "python/python3"
     python.parent.mkdir()
     python.symlink_to(ordinary_user.base_interpreter())
-    done = laptop.run("install", "--wheel", str(wheel))
+    done = laptop.run("install", "--wheel", str(wheel), "--extra", "parquet")
     assert done.stdout == f"installed: hpcsweep {__version__} in far:{laptop.there}\n"
     assert laptop.run("list").stdout == "hpcsweep of a wheel\n"
 
@@ -269,7 +269,7 @@ def _write_wheel(path: Path) -> None:
     files = {
         "hpcsweep.py": module.format(f"hpcsweep {__version__}", "hpcsweep of a wheel"),
         f"{information}/METADATA": "Metadata-Version: 2.1\nName: hpcsweep\n"
-        f"Version: {__version__}\n",
+        f"Version: {__version__}\nProvides-Extra: parquet\n",
         f"{information}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
         "Tag: py3-none-any\n",
     }
