@@ -32,6 +32,8 @@ from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
 ANSWER_S = 120.0
+# No test lasts so long that a second query would be due.
+SETTINGS = Settings(query_interval_s=100 * ANSWER_S)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def viewing(what: SweepDirectory | Path, address: int | Path = 0) -> Iterator[Vi
     """A view that ends as an idle one once the block has ended."""
     shown: Queue[ViewServer | None] = Queue()
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(view, what, Settings(), shown.put, address=address, idle_s=10 * ANSWER_S)
+        done = pool.submit(view, what, SETTINGS, shown.put, address=address, idle_s=10 * ANSWER_S)
         done.add_done_callback(lambda _: shown.put(None))
         server = shown.get(timeout=ANSWER_S)
         if server is None:  # it ended before
@@ -167,7 +169,7 @@ def test_tabs_share_one_reader_which_asks_slurm_no_more_often_than_status(
         tabs = [stack.enter_context(tab(server)) for _ in range(5)]
         for _ in range(2):
             assert all(news() for news in tabs)
-    # Pages are read for all tabs together, and Slurm is asked once in a minute of the settings.
+    # Pages are read for all tabs together, and Slurm is asked once in the interval of the settings.
     assert len(readings) >= 2
     assert slurm.asked.count("squeue") == 1
 
@@ -236,6 +238,6 @@ def test_a_socket_is_for_its_owner_alone_and_goes_with_the_server(
 
 def test_a_view_that_nobody_looks_at_ends(made: MadeSweep) -> None:
     ports: list[int] = []
-    view(made.directory, Settings(), lambda server: ports.append(server.port), idle_s=0.01)
+    view(made.directory, SETTINGS, lambda server: ports.append(server.port), idle_s=0.01)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((ADDRESS, ports[0]), timeout=ANSWER_S)
