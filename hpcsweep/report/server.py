@@ -27,10 +27,11 @@ ADDRESS = "127.0.0.1"
 # The names that a browser on this machine, or behind `ssh -L`, has for the server. Another one is
 # that of a web page whose name server answers with 127.0.0.1.
 HOSTS = frozenset({ADDRESS, "localhost", "::1"})
-# Seconds for the first reading of a page, of a very large sweep on a slow file system.
-FIRST_S = 600.0
-# Seconds after which a connection that waits for news gets a line, so that one that ended is seen.
+# Seconds after which a connection that waits for news gets a line, so that one that ended is seen;
+# and after which a page that waits for its first reading asks again, so that it is not forgotten.
 HEARTBEAT_S = 15.0
+# How often it asks: ten minutes, for a very large sweep on a slow file system.
+TRIES_MAX = 40
 # /TOKEN/, /TOKEN/SWEEP/, and what the page there asks for.
 PATH = re.compile(r"/(?P<token>[^/]+)/(?:(?P<place>[^/]+)/)?(?P<what>|update|events)")
 HEADERS = {
@@ -156,7 +157,8 @@ class _PageHandler(BaseHTTPRequestHandler):
             return False
 
     def _send_page(self, place: str, *, is_update: bool) -> None:
-        snapshot = self.server.pages.snapshot(place, FIRST_S)
+        tries = (self.server.pages.snapshot(place, HEARTBEAT_S) for _ in range(TRIES_MAX))
+        snapshot = next(filter(None, tries), None)
         if snapshot is None:
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
             return
