@@ -13,8 +13,8 @@ import hpcsweep as hs
 from hpcsweep.cli import commands, main
 from hpcsweep.tables.request import TableArguments
 
-# Commands that are no verbs of a sweep.
-NOT_OF_A_SWEEP = {"completion", "db", "emulator", "import", "init", "schema"}
+# Commands that are no verbs of a sweep; `view` is a server that runs until Ctrl-C.
+NOT_OF_A_SWEEP = {"completion", "db", "emulator", "import", "init", "schema", "view"}
 # Verbs of another name: `list` is a type, and `rm` no word.
 OTHERWISE_NAMED: dict[str, Callable[..., Any]] = {"list": hs.list_sweeps, "rm": hs.Sweep.remove}
 # Options of every command: the constructor has them, or Python's logging.
