@@ -272,9 +272,9 @@ def _stage(
 ) -> Table:
     """Insert the rows into `_staged`."""
     staged = _staged(table, names)
-    # PostgreSQL drops it at the commit; a transaction of SQLite may merge several batches.
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"DROP TABLE IF EXISTS temp.{staged.name}")
+    # A transaction may stage rows of one table twice.
+    own_schema = "pg_temp" if connection.dialect.name == "postgresql" else "temp"
+    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {own_schema}.{staged.name}")
     staged.create(connection, checkfirst=False)
     if connection.dialect.name == "postgresql":
         _copy(connection, staged.name, names, rows)

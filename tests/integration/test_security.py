@@ -410,6 +410,12 @@ CALLS = {
     "yaml.unsafe_load",
 }
 KEYWORDS = {("shell", "True"), ("allow_pickle", "True")}
+# What the user's own functions need: pickles of their calls, from a private directory and with a
+# known digest; the names that the source of a notebook's cell uses, which is compiled and not run.
+ALLOWED = {
+    "hpcsweep/executor/pickles.py": ["from cloudpickle", "pickle.loads"],
+    "hpcsweep/manifest/cell_source.py": ["compile"],
+}
 
 
 def unsafe(text: str) -> Iterator[str]:
@@ -436,7 +442,7 @@ def test_nothing_in_the_package_runs_data_as_code() -> None:
         for path in sorted((REPOSITORY / "hpcsweep").rglob("*.py"))
     }
     assert len(found) > 50
-    assert {path: what for path, what in found.items() if what} == {}
+    assert {path: what for path, what in found.items() if what} == ALLOWED
 
 
 @pytest.mark.parametrize(
