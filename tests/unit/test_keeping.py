@@ -238,4 +238,4 @@ def test_every_task_sets_the_variable_of_a_task(tmp_path: Path) -> None:
     made = MadeSweep(tmp_path, grid(x=[1]), python=python)
     made.plan()
     made.run()
-    assert made.ends()[0]["metrics"] == {"told": "1"}
+    assert made.ends()[0]["metrics"] == {"told": str(made.path)}
