@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.errors import HpcsweepError
@@ -71,7 +72,8 @@ def _in_index(directory: SweepDirectory) -> Iterator[str]:
     """Names of params and metrics of the first complete cases."""
     query = "SELECT params, metrics FROM cases WHERE status = 'complete' LIMIT ?"
     address = f"{(directory.path / INDEX_NAME).absolute().as_uri()}?mode=ro"
-    with suppress(sqlite3.Error), closing(sqlite3.connect(address, _PATIENCE_S, uri=True)) as index:
+    connect = partial(sqlite3.connect, address, timeout=_PATIENCE_S, uri=True)
+    with suppress(sqlite3.Error), closing(connect()) as index:
         for texts in index.execute(query, [_LOOKED_AT]):
             for text in texts:
                 yield from map(".".join, flatten(json.loads(text)))
