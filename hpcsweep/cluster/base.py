@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
+from hpcsweep.cluster.jobs import AccountingRow, Array, Element, OwnJob, Queued, SingleJob
 from hpcsweep.cluster.limits import NOTHING, Limits
+from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.errors import ClusterError
 from hpcsweep.settings import Settings
 
@@ -71,6 +72,15 @@ class Cluster(Protocol):
     @property
     def takes_faults(self) -> bool:
         """Whether faults can be ordered in its state directory."""
+        ...
+
+    @property
+    def script_form(self) -> ScriptForm:
+        """How its batch scripts are written."""
+        ...
+
+    def own_job(self) -> OwnJob | None:
+        """The job of this cluster in which this process runs; None outside of one. No query."""
         ...
 
     # --- before a submission ---
@@ -219,6 +229,10 @@ class Defaults:
     def takes_faults(self) -> bool:
         """Never."""
         return False
+
+    def own_job(self) -> OwnJob | None:
+        """None: it tells no process of its job."""
+        return None
 
     def start(self) -> None:
         """Nothing to start."""

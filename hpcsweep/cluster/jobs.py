@@ -41,6 +41,15 @@ class SingleJob:
     after: str | None = None
 
 
+class OwnJob(NamedTuple):
+    """The job in which this process runs."""
+
+    job_id: str
+    name: str
+    # How often it was requeued.
+    restarts: int
+
+
 # One array task of a job: (array job id, array task id).
 Element = tuple[str, int]
 

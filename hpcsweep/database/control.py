@@ -13,7 +13,7 @@ from pathlib import Path
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import SingleJob
-from hpcsweep.cluster.slurm.states import Life, meaning
+from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.database import configuration, programs, server, service_file
 from hpcsweep.database.directory import (
     DatabaseDirectory,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hpcsweep.cluster.jobs import Element
-from hpcsweep.cluster.slurm.reasons import is_hold
+from hpcsweep.cluster.reasons import is_hold
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part, Reason
 from hpcsweep.store import SweepIndex

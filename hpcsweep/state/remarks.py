@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hpcsweep.cluster.slurm.reasons import passes, passing_meaning
+from hpcsweep.cluster.reasons import passes, passing_meaning
 from hpcsweep.quantities import counted, duration, size_text
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.changed_inputs import changed_text

@@ -16,8 +16,8 @@ import time
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import Element, Queued
-from hpcsweep.cluster.slurm.reasons import NONE
-from hpcsweep.cluster.slurm.states import Life, meaning
+from hpcsweep.cluster.reasons import NONE
+from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.errors import ClusterError
 from hpcsweep.records import Reason, Status
 from hpcsweep.settings import Settings

@@ -16,9 +16,9 @@ from typing import Any
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.cluster.slurm.reasons import meaning, passes
-from hpcsweep.cluster.slurm.states import Life
-from hpcsweep.cluster.slurm.states import meaning as state_meaning
+from hpcsweep.cluster.reasons import meaning, passes
+from hpcsweep.cluster.states import Life
+from hpcsweep.cluster.states import meaning as state_meaning
 from hpcsweep.errors import ClusterError
 from hpcsweep.files import end_of_text
 from hpcsweep.indexset import IndexSet

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from hpcsweep.cluster.slurm.reasons import is_hold, meaning, passes, passing_meaning
+from hpcsweep.cluster.reasons import is_hold, meaning, passes, passing_meaning
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.runs.memory import MemoryExcess, memory_excess

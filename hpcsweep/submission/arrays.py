@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpcsweep.cluster.jobs import Array
 from hpcsweep.cluster.limits import Limits
+from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.ids import slug
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
@@ -24,10 +25,13 @@ def is_requeued(manifest: FrozenManifest, limits: Limits) -> bool:
     return limits.requeues is not None and (limits.requeues if own is None else own)
 
 
-def script_for(manifest: FrozenManifest, path: Path, plan: Plan, *, requeue: bool = True) -> str:
+def script_for(
+    manifest: FrozenManifest, path: Path, plan: Plan, form: ScriptForm, *, requeue: bool = True
+) -> str:
     """The exact text of the batch script."""
     paths = SweepPaths(path.resolve())
     return Script(
+        form=form,
         sweep_name=manifest.name,
         options=plan.resources(manifest.resources).options,
         launcher=Launcher.of(manifest, paths.path),

@@ -10,6 +10,7 @@ import shlex
 from pathlib import Path
 
 from hpcsweep.cluster.jobs import SingleJob
+from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Part
@@ -19,7 +20,6 @@ from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.worker.launcher import Launcher, template_environment
 
 CLOSING_SCRIPT = "closing.sbatch"
-TEMPLATE = "closing.sbatch.j2"
 # Of its job name, which begins as its array's.
 CLOSING_SUFFIX = ".closing"
 # sbatch's long options that a closing job shares with its array: account and place.
@@ -29,13 +29,13 @@ _SHARED = ("account", "partition", "qos", "reservation", "wckey")
 _OWN = {"cpus-per-task": "1", "mem": "1G", "ntasks": "1", "requeue": "", "time": "00:20:00"}
 
 
-def closing_script(manifest: FrozenManifest, path: Path, submission: int) -> str:
+def closing_script(manifest: FrozenManifest, path: Path, submission: int, form: ScriptForm) -> str:
     """The text of the script."""
     own = Launcher.of(manifest, path).interpreter
     command = own.module("hpcsweep", "advance", str(path.resolve()))
     return (
         template_environment()
-        .get_template(TEMPLATE)
+        .get_template(form.closing)
         .render(sweep_name=manifest.name, submission=submission, advance=shlex.join(command))
     )
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.cluster.slurm.environment import OwnJob, own_job
+from hpcsweep.cluster.jobs import OwnJob
 from hpcsweep.errors import (
     ClusterError,
     ClusterUnavailable,
@@ -56,7 +56,7 @@ def advance_or_requeue(
 
     *Raises* and *writes* as `advance`.
     """
-    job = own_closing_job(sweep)
+    job = own_closing_job(sweep, cluster)
     if job is not None:  # its log may be on the disk that is full
         notify, show = _unless_full(notify), _unless_full(show)
     try:
@@ -88,9 +88,9 @@ def _may_pass(sweep: SweepDirectory, error: HpcsweepError, job: OwnJob) -> bool:
     return isinstance(error, (SweepError, StoreError)) and not has_room(sweep.path)
 
 
-def own_closing_job(sweep: SweepDirectory) -> OwnJob | None:
+def own_closing_job(sweep: SweepDirectory, cluster: Cluster) -> OwnJob | None:
     """The job of this process, if it is a closing job of the sweep."""
-    job = own_job()
+    job = cluster.own_job()
     names = {
         job_name(sweep.newest().manifest.name, sweep.key, number, part.number) + CLOSING_SUFFIX
         for number in sweep.submissions()

@@ -133,11 +133,12 @@ class Submitter:
         made.directory(folder.parent)
         with made.whole(folder) as temporary:
             requeue = is_requeued(self.manifest, self.limits)
-            script = script_for(self.manifest, sweep.path, plan, requeue=requeue)
+            form = self.cluster.script_form
+            script = script_for(self.manifest, sweep.path, plan, form, requeue=requeue)
             write_new(temporary / SCRIPT_NAME, script.encode())
             write_new(temporary / "plan.json", json_bytes(document))
             if plan.closes and self.has_closing_jobs:
-                closing = closing_script(self.manifest, sweep.path, plan.submission)
+                closing = closing_script(self.manifest, sweep.path, plan.submission, form)
                 write_new(temporary / CLOSING_SCRIPT, closing.encode())
             checked = self.checked
             origin = provenance(Path(self.manifest.root), checked.packages, checked.python)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.limits import Limits
-from hpcsweep.cluster.slurm.text import sbatch
 from hpcsweep.files import token
 from hpcsweep.indexset import IndexSet
 from hpcsweep.quantities import counted
@@ -187,7 +185,8 @@ def planned(
     if cluster is not None:
         cluster.prepare(request.manifest.resources.options)
         request, code_digest = check(request, cluster, notify)
-    limits = _limits(request, cluster, settings, notify)
+    named = cluster or registry.unstarted(settings.cluster, settings, request.path)
+    limits = _limits(request, cluster, named, notify)
     sweep = SweepDirectory.open(request.path) if (request.path / MARKER).is_file() else None
     outlook = outlook_for(request, sweep, cluster, settings, code_digest)
     asked = None if sweep is None else ask_next(request, outlook, sweep, notify)
@@ -208,7 +207,7 @@ def planned(
             not_asked = rehearse(request, sweep, plan, cluster)
         else:
             not_asked = NO_CLUSTER if limits.read_at is None else NO_QUEUE
-        script = _script(request, sweep, plan, cluster, limits) if scripts else {}
+        script = _script(request, sweep, plan, named, limits) if scripts else {}
         submissions.append(PlannedSubmission(plan=plan, not_asked=not_asked, **script))
     waits = not submissions and canary.is_running(outlook)
     return Planned(
@@ -227,12 +226,11 @@ def planned(
 
 
 def _limits(
-    request: SubmitRequest, cluster: Cluster | None, settings: Settings, notify: Notify
+    request: SubmitRequest, cluster: Cluster | None, named: Cluster, notify: Notify
 ) -> Limits:
     resources, own = request.manifest.resources, request.policies.limits
     if cluster is None:
-        unstarted = registry.unstarted(settings.cluster, settings, request.path)
-        limits = unstarted.remembered(resources.options, own)
+        limits = named.remembered(resources.options, own)
         if limits is None:
             limits = policy.UNASKED.overridden(own, resources.options, 0)
         for excess in limits.impossible:
@@ -241,8 +239,7 @@ def _limits(
         limits = limits_for(cluster, resources, own)
         refuse_impossible(limits)
         refuse_impossible_reduce(cluster, request.manifest, request.policies)
-    kind = settings.cluster if cluster is None else cluster.kind
-    refuse_mode(request.manifest.mode, kind, limits, request.throttle)
+    refuse_mode(request.manifest.mode, named.kind, limits, request.throttle)
     for note in limit_notes(limits, request.manifest):
         notify(note)
     if cluster is not None and limits.room is not None:
@@ -257,7 +254,7 @@ def _script(
     request: SubmitRequest,
     sweep: SweepDirectory | None,
     plan: Plan,
-    cluster: Cluster | None,
+    cluster: Cluster,
     limits: Limits,
 ) -> dict[str, Any]:
     """The `script` and `calls` of a plan."""
@@ -265,9 +262,11 @@ def _script(
     arrays = [array_for(request.path, key, request.manifest, plan, part) for part in plan.parts]
     return {
         "script": script_for(
-            request.manifest, request.path, plan, requeue=is_requeued(request.manifest, limits)
+            request.manifest,
+            request.path,
+            plan,
+            cluster.script_form,
+            requeue=is_requeued(request.manifest, limits),
         ),
-        "calls": tuple(
-            cluster.command(array) if cluster else shlex.join(sbatch(array)) for array in arrays
-        ),
+        "calls": tuple(cluster.command(array) for array in arrays),
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import Element
-from hpcsweep.cluster.slurm.states import meaning
+from hpcsweep.cluster.states import meaning
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.manifest.frozen import FrozenManifest, TaskInterpreter
 from hpcsweep.quantities import counted

@@ -7,13 +7,12 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpcsweep.cluster.slurm.text import directive
+from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import InputError
 from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.worker.launcher import Launcher, template_environment
 
-TEMPLATE = "array.sbatch.j2"
 # A backslash in `--output` switches its patterns off (22.05), so all tasks would write one file.
 _NO_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -22,6 +21,7 @@ _NO_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
 class Script:
     """The variables of the template."""
 
+    form: ScriptForm
     sweep_name: str
     # The manifest's options for sbatch, by their long names.
     options: Mapping[str, str]
@@ -48,11 +48,11 @@ class Script:
             )
         limit = self.options.get("time")
         interpreter, task = self.launcher.interpreter, (self.sweep_dir, str(self.submission))
-        environment = template_environment()
-        environment.filters["directive"] = directive
-        return environment.get_template(TEMPLATE).render(
+        template = template_environment().get_template(self.form.array)
+        return template.render(
             sweep_name=self.sweep_name,
-            options=dict(sorted(self.options.items())),
+            options=self.options,
+            directives=self.form.directives(self.options),
             launcher=self.launcher,
             worker=interpreter.worker(*task),
             own_worker=shlex.join(interpreter.module("hpcsweep.worker", *task)),

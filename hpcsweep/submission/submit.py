@@ -137,7 +137,7 @@ def rehearse(
     key = sweep.key if sweep else token()
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         script = Path(temporary) / SCRIPT_NAME
-        script.write_text(script_for(request.manifest, request.path, plan))
+        script.write_text(script_for(request.manifest, request.path, plan, cluster.script_form))
         array = array_for(request.path, key, request.manifest, plan, plan.parts[0])
         return cluster.test_only(replace(array, script=str(script)))
 

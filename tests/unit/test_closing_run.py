@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.sources import grid
@@ -21,6 +22,7 @@ from hpcsweep.sweepdir.plan import Plan
 from tests.support.sweeps import MadeSweep
 
 OWN, OTHER = "11", "12"
+SLURM = Slurm(kind="slurm", timeout_s=1.0, sbatch_timeout_s=1.0)
 
 
 @pytest.fixture
@@ -112,11 +114,11 @@ def test_a_closing_job_knows_itself_by_its_name(
     monkeypatch.setenv("SLURM_JOB_ID", OWN)
     for other in ("", "interactive", name):
         monkeypatch.setenv("SLURM_JOB_NAME", other)
-        assert own_closing_job(sweep) is None
+        assert own_closing_job(sweep, SLURM) is None
     monkeypatch.setenv("SLURM_JOB_NAME", f"{name}.closing")
-    assert own_closing_job(sweep) == (OWN, f"{name}.closing", 0)
+    assert own_closing_job(sweep, SLURM) == (OWN, f"{name}.closing", 0)
     monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
-    assert own_closing_job(sweep) == (OWN, f"{name}.closing", 3)
+    assert own_closing_job(sweep, SLURM) == (OWN, f"{name}.closing", 3)
 
 
 @pytest.mark.parametrize(

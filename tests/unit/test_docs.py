@@ -13,7 +13,7 @@ import pytest
 from hpcsweep import errors, journal, settings, target, yamltext
 from hpcsweep.cli import commands, main
 from hpcsweep.cli.examples import examples_of
-from hpcsweep.cluster.slurm import states
+from hpcsweep.cluster import states
 from hpcsweep.manifest import slurm_options, target_spec
 from hpcsweep.manifest.model import UserManifest
 from hpcsweep.manifest.user import load_manifest

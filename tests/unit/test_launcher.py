@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.cluster.slurm.text import SCRIPTS
 from hpcsweep.errors import TargetError
 from hpcsweep.manifest.frozen import SetupLine
 from hpcsweep.submission.script import Script
@@ -24,7 +25,7 @@ def make(root: Path, *texts: str) -> Launcher:
 def test_the_batch_script_has_the_lines_as_the_check_runs_them(tmp_path: Path) -> None:
     launcher = make(tmp_path, "module load 'a b'", "export A=$(b)")
     script = Script(
-        sweep_name="s", options={}, launcher=launcher, sweep_dir="/s", submission=1
+        form=SCRIPTS, sweep_name="s", options={}, launcher=launcher, sweep_dir="/s", submission=1
     ).render()
     before, after = launcher.setup_script("CUT").split("CUT")
     assert before in script

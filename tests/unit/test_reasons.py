@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.cluster.slurm.reasons import NONE, meaning, passes, passing_meaning
+from hpcsweep.cluster.reasons import NONE, meaning, passes, passing_meaning
 
 # Slurm 20.11 to 26.05: job_state_reason.c, and job_reason_string() before it.
 NAMES = (Path(__file__).parents[1] / "data" / "slurm-reasons.txt").read_text().split()

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hpcsweep.cluster.slurm.text import SCRIPTS
 from hpcsweep.emulator.programs import job_options
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
@@ -56,7 +57,8 @@ def render(
     *, setup: tuple[SetupLine, ...] = (), python: str = "/usr/bin/python3", **fields: Any
 ) -> str:
     launcher = Launcher(setup=setup, interpreter=Interpreter(own=python), root=Path("/"))
-    values: dict[str, Any] = {"sweep_name": "s", "options": {}, "sweep_dir": "/scratch/s"}
+    values: dict[str, Any] = {"form": SCRIPTS, "sweep_name": "s", "options": {}}
+    values |= {"sweep_dir": "/scratch/s"}
     return Script(**(values | {"submission": 1} | fields), launcher=launcher).render()
 
 
@@ -153,7 +155,7 @@ def test_a_token_of_the_login_shell_does_not_reach_a_closing_job(
         target=Target(argv=("prog",)),
         source=manual([{"x": 1}]).to_manifest_dict(),
     )
-    script = closing_script(sealed(manifest), tmp_path, 1)
+    script = closing_script(sealed(manifest), tmp_path, 1, SCRIPTS)
     code, ((argv, token, _),), _ = recorder.run(script, SLURM_JWT="eyJh.secret")
     assert (code, argv[:4], token) == (0, ["-P", "-m", "hpcsweep", "advance"], None)
 
@@ -316,7 +318,7 @@ def test_parameters_never_reach_the_script(text: str) -> None:
             setup=lines("module load gcc"),
             resources=Resources(options={"mem": "1G"}),
         )
-        return script_for(sealed(manifest), Path("/scratch/s"), plan)
+        return script_for(sealed(manifest), Path("/scratch/s"), plan, SCRIPTS)
 
     assert script(text) == script("plain")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcsweep.cluster.slurm.states import TABLE, Life, meaning
+from hpcsweep.cluster.states import TABLE, Life, meaning
 from hpcsweep.records import Reason, Status
 from tests.support.contract import CASES, VERSIONS
 

@@ -13,9 +13,10 @@ from typing import Self
 
 from hpcsweep.cluster import process
 from hpcsweep.cluster.base import Defaults, Opening
-from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
+from hpcsweep.cluster.jobs import AccountingRow, Array, Element, OwnJob, Queued, SingleJob
 from hpcsweep.cluster.limits import NOTHING, Limits
 from hpcsweep.cluster.process import Answer
+from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.cluster.slurm import refusals, site, site_cache, submit_limits, text
 from hpcsweep.cluster.slurm.answers import (
     NO_CLUSTER,
@@ -26,7 +27,7 @@ from hpcsweep.cluster.slurm.answers import (
     report_waits,
     submission_error,
 )
-from hpcsweep.cluster.slurm.environment import clean_environment, pointed_at
+from hpcsweep.cluster.slurm.environment import clean_environment, own_job, pointed_at
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.cluster.slurm.site import Site, SiteAnswers
 from hpcsweep.cluster.slurm.submit_limits import QueuedTask
@@ -72,6 +73,15 @@ class Slurm(Defaults):
     def is_here(self) -> bool:
         """Whether its programs are on PATH."""
         return self._program("squeue") is not None
+
+    @property
+    def script_form(self) -> ScriptForm:
+        """Scripts with `#SBATCH` lines."""
+        return text.SCRIPTS
+
+    def own_job(self) -> OwnJob | None:
+        """The job in which this process runs; None outside of jobs."""
+        return own_job()
 
     def limits(self) -> Limits:
         """Name and limits of the cluster; Slurm's defaults if users may not run scontrol."""

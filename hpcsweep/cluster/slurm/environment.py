@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from hpcsweep.cluster.jobs import OwnJob
 
 # Prefixes of variables that change the output or behaviour of the programs.
 _MISLEADING = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SBATCH_")
@@ -42,15 +43,6 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
 def pointed_at(environment: Mapping[str, str]) -> str:
     """The environment variables that select the cluster."""
     return " ".join(environment.get(name, "") for name in sorted(_WHICH_CLUSTER))
-
-
-class OwnJob(NamedTuple):
-    """The job in which this process runs."""
-
-    job_id: str
-    name: str
-    # How often it was requeued.
-    restarts: int
 
 
 def own_job() -> OwnJob | None:

@@ -6,10 +6,11 @@ The formats are those of Slurm 22.05 to 26.05: `tests/data/slurm-transcripts`, `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
+from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.errors import ClusterUnavailable, InputError
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.records import ALONE, NODE, Part
@@ -82,6 +83,14 @@ def directive(option: str, value: str) -> str:
     if not _PLAIN.fullmatch(value):
         value = '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
     return f"--{option}={value}" if value else f"--{option}"
+
+
+def directives(options: Mapping[str, str]) -> list[str]:
+    """The directive of each option, in the order of their names. *Raises* as `directive`."""
+    return [directive(option, value) for option, value in sorted(options.items())]
+
+
+SCRIPTS = ScriptForm(array="array.sbatch.j2", closing="closing.sbatch.j2", directives=directives)
 
 
 # Escape sequences (colours, titles) that a site's wrapper may print.

@@ -20,10 +20,12 @@ from hpcsweep.cluster import process
 from hpcsweep.cluster.base import Cluster, Defaults, Opening
 from hpcsweep.cluster.jobs import Array, Element, Queued
 from hpcsweep.cluster.limits import Limits
+from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.cluster.slurm.answers import is_unreachable, report_waits
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.cluster.slurm.site import KILL_WAIT_S
+from hpcsweep.cluster.slurm.text import SCRIPTS
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
 from hpcsweep.field_checks import TEXTS
@@ -84,6 +86,11 @@ class BySubmitit(Defaults):
     def is_own(self) -> bool:
         """Whether it runs everything on this host."""
         return _executor(self.kind) == "local"
+
+    @property
+    def script_form(self) -> ScriptForm:
+        """Slurm's: submitit's jobs start the script with bash, which passes over directives."""
+        return SCRIPTS
 
     def limits(self) -> Limits:
         """The limits, with this host or the executor as name. *Raises* ClusterError."""

@@ -24,7 +24,7 @@ from submitit.core import plugins, utils
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.slurm.answers import submission_error
 from hpcsweep.cluster.slurm.environment import TOKEN
-from hpcsweep.cluster.slurm.states import Life, meaning
+from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.chunk import Chunk
 from hpcsweep.cluster.submitit.client import IDS, kept_ids
