@@ -11,12 +11,33 @@ from pathlib import Path
 
 # Also in a list, where it is indented.
 _FENCED = re.compile(
-    r'^(?P<indent> *)```(?P<language>\w+)(?: title="(?P<name>[^"]+)")?\n'
+    r'^(?P<indent> *)```(?P<language>\w*)(?: title="(?P<name>[^"]+)")?\n'
     r"(?P<content>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
 # Longer than any command of a page takes on a loaded machine.
 COMMAND_S = 120
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page; `name` is that of the file which the reader writes, or ""."""
+
+    language: str
+    name: str
+    content: str
+
+
+def fenced(text: str) -> Iterator[Block]:
+    """All fenced blocks, without the indent of a list."""
+    for found in _FENCED.finditer(text):
+        content = textwrap.dedent(found["content"])
+        yield Block(found["language"], found["name"] or "", content)
+
+
+def without_fenced(text: str) -> str:
+    """The text of a page between its blocks."""
+    return _FENCED.sub("", text)
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
@@ -68,9 +89,9 @@ class Page:
 
         A block whose first line ends with `title="NAME"` is a file that the reader writes.
         """
-        for block in _FENCED.finditer(self.text):
-            if block["name"] or block["language"] == "console":
-                yield block["name"] or "", textwrap.dedent(block["content"])
+        for block in fenced(self.text):
+            if block.name or block.language == "console":
+                yield block.name, block.content
 
     def follow(self, directory: Path, env: Mapping[str, str]) -> None:
         """Write its files into a directory, type its commands there and compare what they print."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import shlex
 import shutil
 import subprocess
 
@@ -12,23 +10,17 @@ import click
 import pytest
 
 from hpcsweep.cli import main
-from hpcsweep.cli.manual import CommandEntry, entries, manual_pages
+from hpcsweep.cli.manual import entries, manual_pages
+from tests.support.command_lines import calls, check_accepted, words_of
 
 ENTRIES = list(entries())
-EXAMPLES = [(one, example) for one in ENTRIES[1:] for example in one.examples]
+EXAMPLES = [example for one in ENTRIES[1:] for example in one.examples]
 
 
-@pytest.mark.parametrize(("entry", "example"), EXAMPLES, ids=[one for _, one in EXAMPLES])
-def test_an_example_is_a_command_line(entry: CommandEntry, example: str) -> None:
-    _, _, line = example.partition("hpcsweep ")
-    words = list(itertools.takewhile(">".__ne__, shlex.split(line.rstrip('")'))))
-    command: click.Command = main
-    while isinstance(command, click.Group) and words:
-        found = command.get_command(click.Context(command), words.pop(0))
-        assert found is not None, example
-        command = found
-    if not isinstance(command, click.Group):
-        command.make_context(entry.name, words)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_is_a_command_line(example: str) -> None:
+    (line,) = calls(example)
+    check_accepted(words_of(line))
 
 
 def test_help_ends_with_the_examples() -> None:
