@@ -19,7 +19,6 @@ from hpcsweep.errors import ExtraMissing, InputError, SweepError
 from hpcsweep.tables.figure_kinds import KINDS
 from hpcsweep.tables.plot import Origin, draw
 from hpcsweep.tables.points import BANDS, NEEDED, SCALES, Axes, points
-from tests.support import figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -543,14 +542,3 @@ def test_no_axis_or_too_many_are_refused(tmp_path: Path, params: list[str], coun
     rows = [{"y": 1.0} | dict.fromkeys(params, n) for n in range(3)]
     with pytest.raises(InputError, match=f"{count} parameters differ between the cases"):
         draw(rows, axes_of("parallel"), tmp_path / "a.png", params)
-
-
-def test_the_docs_have_a_figure_of_each_kind(tmp_path: Path) -> None:
-    """Redraw them by `python -m tests.support.figures`."""
-    examples = figures.examples()
-    assert {figures.axes_of(line).kind for line in examples.values()} == set(NEEDED)
-    assert set(examples) == set((figures.PAGE.parent / "figures").iterdir())
-    for path, line in examples.items():
-        image = import_module("PIL.Image").open(path)
-        assert image.text["Description"] == line
-        assert draw(figures.rows(), figures.axes_of(line), tmp_path / "a.png", figures.PARAMS)
