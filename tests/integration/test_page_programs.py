@@ -1,12 +1,15 @@
-"""Python programs on the pages of the documentation that have no test of their own run."""
+"""Programs and commands on the pages of the documentation that have no test of their own."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,16 @@ import numpy as np
 import pytest
 
 import hpcsweep as hs
+from hpcsweep.manifest.user import load_manifest
 from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.command_lines import typed_lines
 from tests.support.console_blocks import blocks
+from tests.support.figures import call
 
 __all__ = ["emulated"]
 
-DOCS = Path(__file__).parents[2] / "docs"
+REPOSITORY = Path(__file__).parents[2]
+DOCS = REPOSITORY / "docs"
 PROGRAM_S = 120
 STEPS = 3
 
@@ -149,3 +156,70 @@ def test_programs_for_notata_and_entropic() -> None:
     names_of(notata)
     assert hs.LogReader("outputs/log_omega1.0_dt0.01").load_json("final_state") == {"x": 0.5}
     assert names_of(entropic)["Store"] is hs.Store
+
+
+def test_imports_from_other_tools_are_manifests(place: Path) -> None:
+    shutil.copy(REPOSITORY / "tests/data/foreign/wandb_grid.yaml", place / "sweep.yaml")
+    (place / "train.py").touch()
+    lines = [
+        line
+        for line in typed_lines((DOCS / "coming-from/index.md").read_text())
+        if line.startswith("hpcsweep import")
+    ]
+    assert len(lines) == 2
+    for line in lines:
+        call(line)
+        assert " cases, target " in call("hpcsweep validate manifest.yaml")
+        (place / "manifest.yaml").unlink()
+
+
+def test_the_manifest_runs_what_gnu_parallel_runs(place: Path) -> None:
+    if shutil.which("parallel") is None:
+        pytest.skip("there is no GNU parallel")
+    page = (DOCS / "coming-from/index.md").read_text()
+    (line,) = [one for one in typed_lines(page) if one.startswith("parallel")]
+    (place / "sim").write_text('#!/bin/sh\necho "$@"\n')
+    (place / "sim").chmod(0o755)
+    env = os.environ | {"HOME": str(place)}
+    argv = ["parallel", "--will-cite", *shlex.split(line)[1:]]
+    printed = subprocess.check_output(argv, env=env, text=True).splitlines()
+    (manifest,) = [text for text in programs("coming-from/index.md", "yaml") if "./sim" in text]
+    (place / "manifest.yaml").write_text(manifest)
+    described, source = load_manifest(place / "manifest.yaml")
+    words = described.target.argv[1:]
+    calls = [" ".join(word.format(**case.params) for word in words) for case in source]
+    assert sorted(calls) == sorted(printed)
+
+
+def test_a_profile_puts_sweeps_on_scratch(
+    emulated: EmulatedCluster, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = programs("how-to/disks.md", "yaml")[0]
+    (line,) = typed_lines((DOCS / "how-to/disks.md").read_text())
+    (place / "config/hpcsweep").mkdir(parents=True)
+    config = profile.replace("/scratch/me", str(place / "scratch"))
+    (place / "config/hpcsweep/config.yaml").write_text(config)
+    (place / "model.py").write_text("def run(x):\n    return {'y': x}\n")
+    (place / "manifest.yaml").write_text(
+        "name: small\ntarget: model.py:run\nsource: {grid: {x: [1, 2]}}\n"
+    )
+    for name, value in emulated.env().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "config"))
+    assert "2 complete of 2" in call(f"{line} --wait")
+    assert (place / "scratch/sweeps/small/sweep.json").exists()
+
+
+def test_a_sampler_of_ones_own() -> None:
+    (sampler,) = (code for code in programs("how-to/search.md") if "# mine.py" in code)
+    assert isinstance(names_of(sampler)["make"](3), import_module("optuna").samplers.TPESampler)
+
+
+def test_r_reads_the_table(place: Path) -> None:
+    if shutil.which("Rscript") is None:
+        pytest.skip("there is no R")
+    (program,) = programs("how-to/read-results.md", "r")
+    rows = ("index,status,omega,period", "0,complete,1,6.5", "1,complete,2,nan", "2,failed,2,")
+    (place / "swing.csv").write_text("\n".join(rows) + "\n")
+    printed = subprocess.check_output(["Rscript", "-e", program], text=True)
+    assert printed.split() == ["omega", "period", "1", "1", "6.5"]

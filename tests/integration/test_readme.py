@@ -82,6 +82,25 @@ def test_console_blocks_of_the_readme_show_the_real_output(emulated: Cluster, co
             assert not shown or looks_like(shown, printed), f"$ {command}\n{printed}"
             ran += 1
     assert ran >= 10
+    (tree,) = (content for _, content in blocks(README) if content.startswith("demo/outputs/"))
+    assert missing_of(tree, copy) == ["cancels/0001.json"]  # nothing was cancelled
+
+
+def missing_of(tree: str, root: Path) -> list[str]:
+    """What a block shows below the directory of its first line, and is not there."""
+    directory, *lines = re.sub(r"<[^>]*>", "*", tree).splitlines()
+    missing = []
+    parent = ""
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        # Words behind a gap say what it is; a deeper line has several names.
+        names = [line.split()[0]] if indent == 2 else line.removesuffix(" …").split()
+        for name in names:
+            shown = f"{parent}{name}" if indent > 2 else name
+            if not list((root / directory).glob(shown.rstrip("/"))):
+                missing.append(shown)
+        parent = names[0] if indent == 2 else parent
+    return missing
 
 
 def test_the_files_that_are_shown_are_those_of_init() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 from hpcsweep.report.write import write_report
@@ -13,6 +14,7 @@ from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
 PICTURES = Path(__file__).parents[2] / "docs/how-to/report"
+COMMAND = "hpcsweep report oscillator"
 # By picture: page, width and height.
 VIEWS = {"overview.png": ("overview", 1000, 820), "results.png": ("results", 1000, 1400)}
 PYTHON = """
@@ -53,6 +55,15 @@ def take(report: Path, page: Browser, place: Path) -> None:
                 lambda: page.run("return !!document.querySelector('.cases table')"), 60, "cases"
             )
         page.screenshot(place / name, height)
+        _describe(place / name, report)
+
+
+def _describe(picture: Path, report: Path) -> None:
+    """Write into the metadata which manifest and command it shows, as `plot` does."""
+    (manifest,) = (report.parent / "manifests").iterdir()
+    chunks = import_module("PIL.PngImagePlugin").PngInfo()
+    chunks.add_text("Description", f"manifest {manifest.name}; {COMMAND}")
+    import_module("PIL.Image").open(picture).save(picture, pnginfo=chunks, optimize=True)
 
 
 if __name__ == "__main__":

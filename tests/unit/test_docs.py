@@ -126,6 +126,22 @@ def test_every_reason_is_explained() -> None:
     assert told == [(reason.value, reason.status.value) for reason in Reason]
 
 
+def test_the_drawn_changes_of_state_are_those_of_the_table() -> None:
+    text = page("reference/states.md")
+    arrows = re.findall(r"^    (\S+) --> (\w+)(?:: (.*))?$", text, re.MULTILINE)
+    assert {name for start, end, _ in arrows for name in (start, end)} == {"[*]", *Status}
+    # Of the three final ones only a submission leads away, and only as the table says.
+    sent = {
+        plain(row[0]): plain(row[2])
+        for row in rows(text, "status", "meaning", "what `submit` does with it")
+    }
+    for status in ("complete", "failed", "interrupted"):
+        ((_, end, how),) = [arrow for arrow in arrows if arrow[0] == status]
+        assert end == "pending"
+        named = re.search(r"--rerun (\w+)", sent[status])
+        assert named is None or named[1] in how
+
+
 def test_every_state_of_slurm_is_listed() -> None:
     told = rows(page("reference/states.md"), "Slurm's state", "the task", "its cases", "reason")
     assert [list(map(plain, row)) for row in told] == [

@@ -13,15 +13,17 @@ from click.testing import CliRunner
 
 import hpcsweep as hs
 from hpcsweep.cli import main
+from hpcsweep.cli.render.efficiency import print_efficiency
 from hpcsweep.quantities import memory_bytes
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.sources import grid
 from hpcsweep.state.advice import advice_for
-from hpcsweep.state.efficiency import histogram
+from hpcsweep.state.efficiency import Efficiency, histogram
 from hpcsweep.state.executions import ExecutionReader
 from hpcsweep.state.resource_use import ResourceUse, resource_use
 from tests.support.sweeps import MadeSweep
 
+PAGE = Path(__file__).parents[2] / "docs/reference/cli.md"
 BEGIN = datetime(2026, 11, 29, tzinfo=UTC)
 GIB = 1 << 30
 # Holds 64 MiB, and one CPU for a fifth of a second.
@@ -67,6 +69,28 @@ def used(options: dict[str, str], *attempts: dict[str, Any]) -> ResourceUse:
 
 def lines(use: ResourceUse) -> dict[str, str]:
     return {advice.option: advice.value for advice in advice_for(use)}
+
+
+def test_the_example_of_the_reference_is_what_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Three tasks of two cases each, one after the other: seconds and MiB of each case.
+    cases = [(9.2, 214), (9.2, 208), (7.6, 205), (7.6, 211), (7.6, 201), (7.6, 203)]
+    use = used(
+        {"cpus-per-task": "2", "mem": "2G", "time": "01:00:00"},
+        *(
+            attempt(
+                at // 2,
+                begin=wall * (at % 2),
+                wall=wall,
+                cpu_seconds=2.03 if at == 0 else 1.588,
+                max_rss_bytes=peak << 20,
+            )
+            for at, (wall, peak) in enumerate(cases)
+        ),
+    )
+    print_efficiency(Efficiency(name="s", uses=[use]))
+    assert f"```text\n{capsys.readouterr().out}```" in PAGE.read_text()
 
 
 def test_more_than_was_needed_is_said_with_what_was_enough() -> None:
