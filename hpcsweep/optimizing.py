@@ -11,6 +11,7 @@ from typing import Any
 from hpcsweep.errors import Incomplete, InputError
 from hpcsweep.foreign.optuna_studies import rule_of
 from hpcsweep.manifest.from_python import target_text
+from hpcsweep.manifest.generated_files import GeneratedFiles, write_generated
 from hpcsweep.manifest.policies import MINIMIZE, Search
 from hpcsweep.notify import Notify, print_notice
 from hpcsweep.search.export import add_trials, open_study, space_of
@@ -202,4 +203,7 @@ def _sampler(sampler: Any, root: Path, name: str) -> Any:
             next_step="Name it with its options: sampler={'name': 'tpe', 'multivariate': True}; "
             "or give a class, or a function that takes a seed.",
         )
-    return target_text(sampler, root, name)
+    generated: GeneratedFiles = {}
+    text = target_text(sampler, root, name, generated)
+    write_generated(root, generated)
+    return text

@@ -10,7 +10,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Document:
     name: str
     # The 1-based line of the value at a path of keys and 0-based positions.
     line: Callable[[tuple[str | int, ...]], int] = field(repr=False)
+    # The content of files that it names and that are not written yet, by their relative paths.
+    generated: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def where(self, path: tuple[str | int, ...] = ()) -> str:
         """`file:line` of the key or element at `path`, or of its nearest existing parent."""

@@ -14,6 +14,7 @@ from hpcsweep.cache.files.producer import ResultProducer
 from hpcsweep.cache.files.result_directory import Entry, ResultKey
 from hpcsweep.errors import CasesFailed, Incomplete, InputError, TargetError
 from hpcsweep.manifest.from_python import target_text
+from hpcsweep.manifest.generated_files import GeneratedFiles, write_generated
 from hpcsweep.sources import ParameterSource, manual
 
 T = TypeVar("T")
@@ -130,7 +131,9 @@ def run_cases_on_cluster(
     from hpcsweep.sweep import Sweep  # noqa: PLC0415
 
     root, results = Path.cwd(), produce.results
-    runner = target_text(produce.runner, root, "cache")
+    generated: GeneratedFiles = {}
+    runner = target_text(produce.runner, root, "cache", generated)
+    write_generated(root, generated)
     sweep = Sweep(
         f"cache-{ids.fingerprint([runner, str(results.path), *sorted(case.id for case in cases)])}",
         manual([case.params for case in cases]),

@@ -17,15 +17,13 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.errors import InputError
-from hpcsweep.files import make_directory, replace
+from hpcsweep.manifest.generated_files import DIRECTORY, GeneratedFiles
 
-DIRECTORY = ".hpcsweep"
 # Characters of a value that is written into a module; larger ones are data.
 VALUE_MAX = 10_000
 _NO_SLUG = re.compile(r"[^A-Za-z0-9._-]")
@@ -38,10 +36,10 @@ sys.path.insert(1, str(Path(__file__).parents[2]))  # modules beside the noteboo
 '''
 
 
-def write_cell(function: Callable[..., Any], root: Path, sweep: str) -> str:
-    """Write a function of a notebook as a module. Returns its path, relative to `root`.
+def add_cell(function: Callable[..., Any], sweep: str, generated: GeneratedFiles) -> str:
+    """Add a function of a notebook as a module. Returns its path, relative to the root.
 
-    *Raises* InputError, naming what has no source. *Writes* `.hpcsweep/`. *Safe to repeat.*
+    *Raises* InputError, naming what has no source.
     """
     plain = inspect.unwrap(function)
     parts = _ModuleParts(plain.__globals__)
@@ -49,18 +47,10 @@ def write_cell(function: Callable[..., Any], root: Path, sweep: str) -> str:
     # The name is checked later, with the other keys.
     place = _NO_SLUG.sub("-", sweep).lstrip(".") or "sweep"
     name = f"{DIRECTORY}/{place}/{function.__name__}_cell.py"
-    path = root / name
-    make_directory(path.parent)
-    ignore_by_git(root)
     future = "\nfrom __future__ import annotations\n" if parts.is_future else ""
     head = _HEAD.format(name=function.__name__, sweep=place, future=future)
-    replace(path, "\n".join([head, *parts.imports, *parts.definitions]).encode())
+    generated[name] = "\n".join([head, *parts.imports, *parts.definitions]).encode()
     return name
-
-
-def ignore_by_git(root: Path) -> None:
-    """Keep what is generated out of the user's repository."""
-    replace(root / DIRECTORY / ".gitignore", b"*\n")
 
 
 class _ModuleParts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -52,8 +53,14 @@ Fixed = Annotated[
 ]
 
 
-def add(
-    fixed: Mapping[str, str], spec: Spec, target: Target | None, root: Path, mistakes: Mistakes
+def add(  # noqa: PLR0913  # what a manifest says, and where
+    fixed: Mapping[str, str],
+    spec: Spec,
+    target: Target | None,
+    root: Path,
+    mistakes: Mistakes,
+    *,
+    generated: Mapping[str, bytes],
 ) -> Spec:
     """The cases with a parameter for each file: its digest, which is part of a case's identity."""
     if not fixed or spec.source is None:
@@ -66,7 +73,8 @@ def add(
     digests = {}
     for name, path in fixed.items():
         try:
-            with open_regular(root / path) as stream:
+            data = generated.get(path)
+            with open_regular(root / path) if data is None else io.BytesIO(data) as stream:
                 digests[name] = f"sha256:{ids.sha256_of(stream).hex()}"
         except OSError as error:
             what = f"{shown(path)} cannot be read: {error.strerror}"

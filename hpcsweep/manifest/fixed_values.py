@@ -1,4 +1,4 @@
-"""Fixed arguments of a target that are objects in Python: written to files that name their content.
+"""Fixed arguments of a target that are objects in Python: files that name their content.
 
 .hpcsweep/fixed/<digest>.npy    an array; several by name are .npz, plain values .json
 """
@@ -11,13 +11,11 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, InputError
-from hpcsweep.files import make_directory, replace
-from hpcsweep.manifest.cell_source import DIRECTORY, ignore_by_git
+from hpcsweep.manifest.generated_files import DIRECTORY, GeneratedFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,26 +25,24 @@ if TYPE_CHECKING:
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def fixed_files_of(values: Mapping[str, Any], root: Path) -> dict[str, Any]:
+def fixed_files_of(values: Mapping[str, Any], generated: GeneratedFiles) -> dict[str, Any]:
     """The paths of the files of fixed arguments; a text or Path is the path of a file that exists.
 
-    *Raises* InputError for an object that has no file format without pickle. *Writes*
-    `.hpcsweep/fixed/`. *Safe to repeat.*
+    The files of the others are added to `generated`. *Raises* InputError for an object that has no
+    file format without pickle.
     """
     return {
         name: os.fspath(value)
         if isinstance(value, (str, os.PathLike))
-        else _write(value, f"fixed.{name}", root)
+        else _add(value, f"fixed.{name}", generated)
         for name, value in values.items()
     }
 
 
-def _write(value: Any, where: str, root: Path) -> str:
+def _add(value: Any, where: str, generated: GeneratedFiles) -> str:
     data, suffix = _encoded(value, where)
     name = f"{DIRECTORY}/fixed/{hashlib.sha256(data).hexdigest()[:16]}{suffix}"
-    make_directory((root / name).parent)
-    ignore_by_git(root)
-    replace(root / name, data)
+    generated[name] = data
     return name
 
 

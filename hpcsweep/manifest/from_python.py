@@ -11,8 +11,9 @@ from types import CodeType
 from typing import Any
 
 from hpcsweep.errors import InputError
-from hpcsweep.manifest.cell_source import refuse_unnamed, write_cell
+from hpcsweep.manifest.cell_source import add_cell, refuse_unnamed
 from hpcsweep.manifest.fixed_values import fixed_files_of
+from hpcsweep.manifest.generated_files import GeneratedFiles
 from hpcsweep.sources import ParameterSource
 from hpcsweep.yamltext import Document
 
@@ -32,6 +33,7 @@ def document_of(
     root: Path,
 ) -> Document:
     """The keys as a document; `source` may be an object, and `target` a function."""
+    generated: GeneratedFiles = {}
     values: dict[str, Any] = {} if name is None else {"name": name}
     if source is not None:  # what is no source is problem with the manifest's other mistakes
         values["source"] = (
@@ -39,17 +41,20 @@ def document_of(
         )
     values |= keys
     if isinstance(keys.get("fixed"), Mapping):
-        values["fixed"] = fixed_files_of(keys["fixed"], root)
+        values["fixed"] = fixed_files_of(keys["fixed"], generated)
     if "target" in keys:
-        values["target"] = target_text(keys["target"], root, name or "sweep")
-    return _Written(value=values, name=f"Sweep({name!r})", line=lambda _: 0)
+        values["target"] = target_text(keys["target"], root, name or "sweep", generated)
+    where = f"Sweep({name!r})"
+    return _Written(value=values, name=where, line=lambda _: 0, generated=generated)
 
 
-def target_text(target: str | Callable[..., Any], root: Path, sweep: str) -> str:
+def target_text(
+    target: str | Callable[..., Any], root: Path, sweep: str, generated: GeneratedFiles
+) -> str:
     """The text of a target: a function becomes `file.py:name` or `module:name`.
 
-    *Raises* InputError for one that no task could import. *Writes* the source of a function of a
-    notebook or prompt, as `write_cell` says.
+    The source of a function of a notebook or prompt is added to `generated`.
+    *Raises* InputError for one that no task could import.
     """
     if isinstance(target, str):
         return target
@@ -66,7 +71,7 @@ def target_text(target: str | Callable[..., Any], root: Path, sweep: str) -> str
     file = getattr(sys.modules["__main__"], "__file__", None)
     # Code that a debugger or `python -i` read at its prompt is in no file.
     if file is None or not Path(_code_file(target)).is_file():
-        return f"{write_cell(target, root, sweep)}:{name}"
+        return f"{add_cell(target, sweep, generated)}:{name}"
     return f"{os.path.relpath(Path(file).resolve(), root.resolve())}:{name}"
 
 

@@ -36,8 +36,17 @@ class Usable(NamedTuple):
         return (*PLACEHOLDERS, *self.more)
 
 
-def read(raw: dict[str, Any], root: Path, usable: Usable, mistakes: Mistakes) -> Target | None:
-    """The target of the manifest; None after adding mistakes."""
+def read(
+    raw: dict[str, Any],
+    root: Path,
+    usable: Usable,
+    mistakes: Mistakes,
+    generated: Collection[str] = (),
+) -> Target | None:
+    """The target of the manifest; None after adding mistakes.
+
+    `generated`: files that need not exist yet.
+    """
     keys = [key for key in ("target", "command") if key in raw]
     if len(keys) != 1:
         if keys:
@@ -50,7 +59,7 @@ def read(raw: dict[str, Any], root: Path, usable: Usable, mistakes: Mistakes) ->
             )
         return None
     if keys == ["target"]:
-        return named(("target",), raw["target"], "function", root, mistakes)
+        return named(("target",), raw["target"], "function", root, mistakes, generated=generated)
     if raw.get("isolation") == "task":
         mistakes.add(
             ("isolation",), "is task, and each case of a command is a program", "Remove it."
@@ -81,9 +90,17 @@ def has_placeholder(target: Target, placeholder: str) -> bool:
     return placeholder in placeholders(target.argv)
 
 
-def named(path: Where, raw: Any, kind: str, root: Path, mistakes: Mistakes) -> Target | None:
+def named(  # noqa: PLR0913  # a text, and where it stands
+    path: Where,
+    raw: Any,
+    kind: str,
+    root: Path,
+    mistakes: Mistakes,
+    *,
+    generated: Collection[str] = (),
+) -> Target | None:
     """The function or class that a text at `path` names; None after adding a mistake."""
-    problem = _problem(raw, kind, root)
+    problem = _problem(raw, kind, root, generated)
     if problem:
         mistakes.add(path, *problem)
         return None
@@ -93,7 +110,7 @@ def named(path: Where, raw: Any, kind: str, root: Path, mistakes: Mistakes) -> T
     return Target(module=place, function=name)
 
 
-def _problem(raw: Any, kind: str, root: Path) -> tuple[str, str] | None:
+def _problem(raw: Any, kind: str, root: Path, generated: Collection[str]) -> tuple[str, str] | None:
     examples = f"Write file.py:{kind} or package.module:{kind}."
     if not isinstance(raw, str):
         return f"is {described(raw)}, not a text", examples
@@ -112,7 +129,7 @@ def _problem(raw: Any, kind: str, root: Path) -> tuple[str, str] | None:
             "Give the path from the manifest's directory to the file.",
         )
     try:
-        exists = stat.S_ISREG((root / place).stat().st_mode)
+        exists = place in generated or stat.S_ISREG((root / place).stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         exists = False
     except OSError as error:  # `is_file` does not tell it since Python 3.14

@@ -91,9 +91,11 @@ def resolve(
     # The key of a table is what identifies a case, also where no command uses it.
     key = None if spec.source is None else spec.source.key
     usable = target_spec.Usable(spec.parameters, more, key or ())
-    target = target_spec.read(raw, root, usable, mistakes)
+    target = target_spec.read(raw, root, usable, mistakes, document.generated)
     if fields is not None:
-        spec = fixed_keys.add(fields.fixed, spec, target, root, mistakes)
+        spec = fixed_keys.add(
+            fields.fixed, spec, target, root, mistakes, generated=document.generated
+        )
     cache, policies, needs, options = None, Policies(), CaseNeeds(), dict[str, str]()
     mode = mode_keys.Mode()
     if fields is not None:

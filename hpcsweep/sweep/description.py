@@ -15,6 +15,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.html_table import facts_html
 from hpcsweep.manifest.from_python import document_of
 from hpcsweep.manifest.frozen import named
+from hpcsweep.manifest.generated_files import write_generated
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.user import resolve
 from hpcsweep.manifest.validated import Validated
@@ -78,6 +79,8 @@ class SweepDescription(SweepBase):
         self._submitted = None
         # The sweep whose cases those of this one are, while it is not over.
         self._awaited: SweepDirectory | None = None
+        # Files of what is in Python, which are not written before something reads them.
+        self._generated: Mapping[str, bytes] = {}
         # The directory whose `outputs` the sweep is in.
         self._near = Path() if manifest is None else Path(manifest).parent
         if manifest is not None:
@@ -89,6 +92,7 @@ class SweepDescription(SweepBase):
         else:
             path = Path(root) / "-"
             document = document_of(name, source, keys, Path(root))
+        self._generated = document.generated
         self._read: Read = partial(resolve, document, path, values, profile_keys, plugins)
         self._root = path.parent
         with SweepCases(self._settings, self._root) as cases:
@@ -186,8 +190,13 @@ class SweepDescription(SweepBase):
         """
         if (index is None) == (case is None):
             raise InputError("a run is of one case", where="run", next_step="Give index or case.")
+        self._write_generated()
         number = index_of(self._version.source, case) if case is not None else index or 0
         return run_here(self._version, number, self.path.parent, logged(notify))
+
+    def _write_generated(self) -> None:
+        """Write the files of functions and objects of Python."""
+        write_generated(self._root, self._generated)
 
     @property
     def _place(self) -> locate.Place:

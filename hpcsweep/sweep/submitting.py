@@ -97,6 +97,7 @@ class SubmitVerbs(SweepDescription):
             '#!/bin/bash'
         """
         _refuse_unknown(rerun)
+        self._write_generated()
         selection, log_notice = selection_of(cases, where, status, last), logged(notify)
         request = dataclasses.replace(
             self._request(selection, log_notice, canary), throttle=throttle, rerun=rerun
@@ -152,6 +153,7 @@ class SubmitVerbs(SweepDescription):
         """
         _refuse_unknown(rerun)
         refuse_while_importing("submit")  # before a cluster is looked for, or started
+        self._write_generated()
         selection, log_notice = selection_of(cases, where, status, last), logged(notify)
         other = None if after is None else self._before(after)
         if other is not None:

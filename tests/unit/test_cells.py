@@ -39,9 +39,10 @@ def refusal(target: Callable[..., Any], root: Path) -> str:
     return str(caught.value)
 
 
-def cell_of(root: Path, name: str = "simulate") -> dict[str, Any]:
-    """The module that was written for a function, imported."""
+def cell_of(sweep: hs.Sweep, root: Path, name: str = "simulate") -> dict[str, Any]:
+    """The module that is written for a function when the sweep is planned, imported."""
     before = list(sys.path)
+    sweep.plan(notify=None)
     try:
         return runpy.run_path(str(root / f".hpcsweep/swing/{name}_cell.py"))
     finally:
@@ -90,8 +91,9 @@ def test_a_function_takes_along_what_it_uses_and_nothing_else(
             return {"e": Model().energy(x) + shift + data + ORDER[1][0] + np.float64(len(tag))}
         """
     )
-    described(notebook["simulate"], tmp_path)
-    written = cell_of(tmp_path)
+    sweep = described(notebook["simulate"], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    written = cell_of(sweep, tmp_path)
     assert written["simulate"](x=2) == {"e": 2 * (8 + 3 + 2 + 2.5 + 1)}
     assert "ORDER" in written
     assert "os" not in written
@@ -102,9 +104,9 @@ def test_a_changed_cell_replaces_its_module_and_git_ignores_it(
 ) -> None:
     for value in (1, 2):
         notebook.run(f"def simulate(x): return {{'e': {value}}}")
-        text = described(notebook["simulate"], tmp_path)._version.manifest.target.text  # noqa: SLF001
-        assert text == ".hpcsweep/swing/simulate_cell.py:simulate"
-        assert cell_of(tmp_path)["simulate"](x=0) == {"e": value}
+        sweep = described(notebook["simulate"], tmp_path)
+        assert sweep.validate().target == ".hpcsweep/swing/simulate_cell.py:simulate"
+        assert cell_of(sweep, tmp_path)["simulate"](x=0) == {"e": value}
     assert (tmp_path / ".hpcsweep/.gitignore").read_text() == "*\n"
 
 
@@ -116,8 +118,8 @@ def test_functions_that_call_each_other_and_themselves(notebook: Notebook, tmp_p
         def simulate(x): return {"even": even(x)}
         """
     )
-    described(notebook["simulate"], tmp_path)
-    assert cell_of(tmp_path)["simulate"](x=3) == {"even": False}
+    sweep = described(notebook["simulate"], tmp_path)
+    assert cell_of(sweep, tmp_path)["simulate"](x=3) == {"even": False}
 
 
 def test_what_cannot_travel_is_said_with_its_place(notebook: Notebook, tmp_path: Path) -> None:
@@ -214,14 +216,19 @@ def test_no_pickle_is_loaded(write: Write, tmp_path: Path) -> None:
 
 
 def test_objects_of_python_become_files_named_by_their_content(tmp_path: Path) -> None:
+    def fixing(**fixed: Any) -> hs.Sweep:
+        return hs.Sweep("s", hs.grid(x=[1]), target="math:sqrt", root=tmp_path, fixed=fixed)
+
     def keys(**fixed: Any) -> dict[str, str]:
-        sweep = hs.Sweep("s", hs.grid(x=[1]), target="math:sqrt", root=tmp_path, fixed=fixed)
-        return sweep._version.manifest.fixed  # noqa: SLF001
+        return fixing(**fixed)._version.manifest.fixed  # noqa: SLF001
 
     several = {"a": np.arange(3), "b": np.eye(2)}
+    sweep = fixing(one=np.arange(3), some=several, plain={"k": [1, 2.0]})
     first = keys(one=np.arange(3), some=several, plain={"k": [1, 2.0]})
     assert first == keys(one=np.arange(3), some=dict(several), plain={"k": [1, 2.0]})
     assert [Path(path).suffix for path in first.values()] == [".npy", ".npz", ".json"]
+    assert list(tmp_path.iterdir()) == []
+    sweep.plan(notify=None)
     assert np.load(tmp_path / first["some"])["b"].tolist() == [[1, 0], [0, 1]]
     assert json.loads((tmp_path / first["plain"]).read_text()) == {"k": [1, 2.0]}
     (tmp_path / "own.npy").write_bytes((tmp_path / first["one"]).read_bytes())
