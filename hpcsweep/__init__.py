@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from hpcsweep.state.efficiency import Efficiency
     from hpcsweep.state.overview import Overview
     from hpcsweep.state.summary import Summary
+    from hpcsweep.submission.cancelled import Cancelled
     from hpcsweep.submission.doctor import Finding
     from hpcsweep.submission.local_run import LocalRun
     from hpcsweep.submission.planning import Planned
@@ -117,6 +118,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Base",
     "CallFailed",
+    "Cancelled",
     "CaseFile",
     "CaseLogs",
     "CasesFailed",
@@ -224,6 +226,7 @@ __all__ = [
 
 _HOMES = {
     "Base": "hpcsweep.cache",
+    "Cancelled": "hpcsweep.submission.cancelled",
     "CaseFile": "hpcsweep.runs.files",
     "CaseLogs": "hpcsweep.runs.logs",
     "Efficiency": "hpcsweep.state.efficiency",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from hpcsweep.state.array_tasks import array_tasks
 from hpcsweep.state.reduced import reduce_of
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
+from hpcsweep.submission.cancelled import Cancelled
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import CancelFact, SweepDirectory
@@ -30,10 +32,8 @@ def cancel(
     cluster: Cluster | None,
     settings: Settings,
     notify: Callable[[str], None] = lambda _: None,
-) -> list[str]:
+) -> Cancelled:
     """Cancel every array with tasks that are not known to be over, and the reduce; follow no sweep.
-
-    Returns their job ids.
 
     *Raises* ClusterUnavailable, SweepBusy; ClusterError where all are on another cluster.
     *Writes* a `cancel` file for each part, after the cluster accepted the request: if this is
@@ -44,7 +44,7 @@ def cancel(
         give_up_follower(before, sweep.path, sweep.key)
         notify(f"{sweep.name} is no longer sent after {before.name}")
         if not sweep.submissions():
-            return []
+            return Cancelled(name=sweep.name)
     cluster = reachable(sweep, cluster)
     with locked_sweep(sweep, notify):
         resolve_unanswered(sweep, cluster, settings, notify)
@@ -72,7 +72,11 @@ def cancel(
             with fresh_index(sweep) as sweep_index:
                 poll(sweep, sweep_index, cluster, settings, at_once=True)
     reduce = reduce_of(sweep)
-    return job_ids if reduce is None else job_ids + cancel(reduce, cluster, settings, notify)
+    done = Cancelled(name=sweep.name, jobs=tuple(job_ids))
+    if reduce is None:
+        return done
+    of_reduce = cancel(reduce, cluster, settings, notify)
+    return dataclasses.replace(done, jobs=done.jobs + of_reduce.jobs)
 
 
 def reachable(sweep: SweepDirectory, cluster: Cluster | None) -> Cluster:

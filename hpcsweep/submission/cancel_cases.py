@@ -9,21 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import ClusterError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies
-from hpcsweep.quantities import counted
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import SentPart
 from hpcsweep.state.index_order import in_order_of
-from hpcsweep.state.outlook import NONE, Outlook, State, outlook_of
+from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.cancel import reachable
+from hpcsweep.submission.cancelled import Cancelled
 from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.cancelled import CancelledFact, add_fact
@@ -32,45 +31,13 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CancelledCases:
-    """What a cancel of some cases did."""
-
-    # Cases that were not cancelled before.
-    indices: IndexSet
-    # The cancelled array tasks: as Slurm names them, and their chunks by submission.
-    tasks: list[str] = field(default_factory=list)
-    chunks: Mapping[int, Sequence[int]] = field(default_factory=dict)
-    # Those of the cases whose array tasks go on, as they hold other cases; and of these, those that
-    # had begun.
-    shared: IndexSet = NONE
-    running: IndexSet = NONE
-
-    @property
-    def lines(self) -> list[str]:
-        """For people."""
-        if not (self.indices or self.tasks):
-            return ["nothing to cancel"]
-        lines = [f"cancelled: {counted(self.indices.count, 'case')}"] if self.indices else []
-        if self.tasks:
-            lines.append(f"cancelled array tasks: {', '.join(self.tasks)}")
-        if self.shared - self.running:
-            count = (self.shared - self.running).count
-            shares = counted(count, "of them shares", "of them share")
-            lines.append(f"{shares} an array task with others, which passes over them")
-        if self.running:
-            runs = counted(self.running.count, "of them runs", "of them run")
-            lines.append(f"{runs} beside others, to the end")
-        return lines
-
-
 def cancel_cases(
     sweep: SweepDirectory,
     cluster: Cluster | None,
     settings: Settings,
     selected: IndexSet,
     notify: Callable[[str], None] = lambda _: None,
-) -> CancelledCases:
+) -> Cancelled:
     """Cancel these of the newest manifest's cases: what runs, waits, or would be sent by `advance`.
 
     *Raises* ClusterUnavailable, SweepBusy. *Writes* a fact; verdicts. *Safe to repeat.*
@@ -82,12 +49,12 @@ def cancel_cases(
             tasks = poll(sweep, sweep_index, cluster, settings)
             outlook = outlook_of(sweep, sweep_index, tasks)
         targets = cancellable(outlook) & selected
-        done = _by_task(sweep, cluster, outlook, targets)
+        done, chunks = _by_task(sweep, cluster, outlook, targets)
         if done.indices or done.tasks:
-            add_fact(sweep, _fact(sweep, outlook, targets, done))
+            add_fact(sweep, _fact(sweep, outlook, targets, chunks))
         if done.tasks:
             try:
-                cluster.cancel_tasks(done.tasks)
+                cluster.cancel_tasks(list(done.tasks))
             except ClusterError as error:
                 notify(f"Array tasks stay where they are, and begin none of them: {error.what}")
             _log.info("cancelled array tasks %s of %s", ", ".join(done.tasks), sweep.name)
@@ -106,7 +73,10 @@ def cancellable(outlook: Outlook) -> IndexSet:
 
 
 def _fact(
-    sweep: SweepDirectory, outlook: Outlook, targets: IndexSet, done: CancelledCases
+    sweep: SweepDirectory,
+    outlook: Outlook,
+    targets: IndexSet,
+    cancelled: Mapping[int, Sequence[int]],
 ) -> CancelledFact:
     tasks = {}
     for sent in outlook.tasks.parts:
@@ -119,15 +89,18 @@ def _fact(
         "indices": targets.to_json(),
         "tasks": tasks,
         "chunks": {
-            str(number): IndexSet.of(chunks).to_json() for number, chunks in done.chunks.items()
+            str(number): IndexSet.of(chunks).to_json() for number, chunks in cancelled.items()
         },
     }
 
 
 def _by_task(
     sweep: SweepDirectory, cluster: Cluster, outlook: Outlook, targets: IndexSet
-) -> CancelledCases:
-    """Sort cases by array task. A task is cancelled if all that it still has is cancelled."""
+) -> tuple[Cancelled, dict[int, list[int]]]:
+    """Sort cases by array task. A task is cancelled if all that it still has is cancelled.
+
+    Returns also the cancelled chunks by submission.
+    """
     left = outlook.in_flight - outlook.complete - outlook.failed
     kept = left - targets - outlook.withdrawn
     names: list[str] = []
@@ -159,9 +132,10 @@ def _by_task(
     new = targets - outlook.withdrawn
     beside = IndexSet.union(shared) & new
     running = beside & outlook.indices(State.RUNNING)
-    return CancelledCases(
-        indices=new, tasks=names, chunks=cancelled, shared=beside, running=running
+    done = Cancelled(
+        name=sweep.name, tasks=tuple(names), indices=new, shared=beside, running=running
     )
+    return done, cancelled
 
 
 def _open_on(cluster: Cluster, outlook: Outlook) -> Iterator[SentPart]:

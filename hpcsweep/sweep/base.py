@@ -8,6 +8,7 @@ from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
+from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.tables.selection import Selection, selected_cases
 
@@ -17,6 +18,8 @@ class SweepBase:
 
     name: str
     _settings: Settings
+    # The directory whose `outputs` the sweep is in.
+    _near: Path
     # None before its first submission.
     _submitted: SweepDirectory | None
 
@@ -49,6 +52,17 @@ class SweepBase:
     def _recorded_cluster(self) -> Cluster | None:
         """The cluster of its submissions; None before the first one."""
         return registry.open_recorded(self._directory, self._settings)
+
+    def _other(self, other: SweepBase | str | Path) -> SweepDirectory:
+        """Another sweep, or the one of this name or directory. *Raises* SweepError."""
+        if isinstance(other, SweepBase):
+            return other._directory  # noqa: SLF001  # of our own
+        return locate.locate(str(other), self._settings.outputs, self._near)
+
+    def _beside(self, other: SweepBase | str | Path) -> list[tuple[SweepDirectory, Cluster | None]]:
+        """This sweep and another one, with their clusters."""
+        another = self._other(other)
+        return [self._on_cluster, (another, registry.open_recorded(another, self._settings))]
 
     @property
     def _on_cluster(self) -> tuple[SweepDirectory, Cluster | None]:

@@ -81,7 +81,6 @@ class SweepDescription(SweepBase):
         self._awaited: SweepDirectory | None = None
         # Files of what is in Python, which are not written before something reads them.
         self._generated: Mapping[str, bytes] = {}
-        # The directory whose `outputs` the sweep is in.
         self._near = Path() if manifest is None else Path(manifest).parent
         if manifest is not None:
             path = Path(manifest)

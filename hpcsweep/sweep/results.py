@@ -69,7 +69,7 @@ class ResultVerbs(ResultTables, SweepBase):
 
     def compare(
         self,
-        other: SweepBase,
+        other: SweepBase | str | Path,
         *,
         on: Sequence[str] = (PARAMS,),
         cases: Cases = None,
@@ -80,17 +80,17 @@ class ResultVerbs(ResultTables, SweepBase):
         """In what the sweep and another one differ.
 
         Args:
-            other: The other sweep.
+            other: The other sweep, its name or its directory.
             on: What cases have in common that are compared: all params, or these columns.
             cases: Which cases; this and the others as for `submit`.
 
         Examples:
-            >>> found = sweep.compare(hs.Sweep(str(sweep.copy("copies"))))
+            >>> found = sweep.compare(sweep.copy("copies"))
             >>> found.both, found.to_json()["differences"]
             (3, [])
         """
-        sweeps = [one._on_cluster for one in (self, other)]  # noqa: SLF001  # of our own
-        return compare(sweeps, self._settings, on, selection_of(cases, where, status, last))
+        selection = selection_of(cases, where, status, last)
+        return compare(self._beside(other), self._settings, on, selection)
 
     def efficiency(self) -> Efficiency:
         """What its tasks asked for and its cases used, with the lines of a manifest that fit.
@@ -157,13 +157,15 @@ class ResultVerbs(ResultTables, SweepBase):
             log_notice(note)
         return figure
 
-    def report(self, output: str | Path | None = None, *, diff: SweepBase | None = None) -> Path:
+    def report(
+        self, output: str | Path | None = None, *, diff: SweepBase | str | Path | None = None
+    ) -> Path:
         """Write the sweep as one HTML file: state, figures, provenance.
 
         Args:
             output: The file; by default `report.html` in the sweep's directory.
-            diff: Another sweep: the file says instead in what this one differs from it, and is
-                `differences.html`, here, by default.
+            diff: Another sweep, its name or its directory: the file says instead in what this one
+                differs from it, and is `differences.html`, here, by default.
 
         Returns:
             The path of the file.
@@ -171,7 +173,7 @@ class ResultVerbs(ResultTables, SweepBase):
         Examples:
             >>> sweep.report("swing.html").name
             'swing.html'
-            >>> sweep.report(diff=hs.Sweep(sweep.copy("before"))).name
+            >>> sweep.report(diff=sweep.copy("before")).name
             'differences.html'
         """
         # Not at the top: it loads numpy.
@@ -179,8 +181,8 @@ class ResultVerbs(ResultTables, SweepBase):
 
         path = None if output is None else Path(output)
         if diff is not None:
-            sweeps = [one._on_cluster for one in (diff, self)]  # noqa: SLF001  # of our own
-            return write_differences(compare(sweeps, self._settings), path)
+            this, other = self._beside(diff)
+            return write_differences(compare([other, this], self._settings), path)
         return write_report(*self._on_cluster, self._settings, path)
 
     def _collect(self, take: Take, request: TableRequest) -> list[SweepDirectory]:

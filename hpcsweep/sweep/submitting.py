@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hpcsweep import settings as settings_module
 from hpcsweep.cluster import registry
@@ -23,13 +24,14 @@ from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.after import submit_after
 from hpcsweep.submission.cancel import cancel
 from hpcsweep.submission.cancel_cases import cancel_cases
+from hpcsweep.submission.cancelled import Cancelled
 from hpcsweep.submission.followers import Follower
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.planning import Planned, planned
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
+from hpcsweep.sweep.base import SweepBase
 from hpcsweep.sweep.description import SweepDescription
-from hpcsweep.sweepdir import locate
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.request import Cases, selection_of
@@ -117,7 +119,7 @@ class SubmitVerbs(SweepDescription):
         allow_mixed: bool = False,
         replace: bool = False,
         canary: int | None = None,
-        after: SweepDescription | str | None = None,
+        after: SweepBase | str | Path | None = None,
         notify: Notify | None = print_notice,
     ) -> Submitted:
         """Submit the missing cases, or the selected ones of them. Safe to repeat.
@@ -155,7 +157,7 @@ class SubmitVerbs(SweepDescription):
         refuse_while_importing("submit")  # before a cluster is looked for, or started
         self._write_generated()
         selection, log_notice = selection_of(cases, where, status, last), logged(notify)
-        other = None if after is None else self._before(after)
+        other = None if after is None else self._other(after)
         if other is not None:
             if rerun or selection or allow_mixed or replace or canary is not None:
                 raise InputError(
@@ -286,21 +288,18 @@ class SubmitVerbs(SweepDescription):
         status: Sequence[str] = (),
         last: int | None = None,
         notify: Notify | None = print_notice,
-    ) -> list[str]:
+    ) -> Cancelled:
         """Cancel what the sweep has on its cluster; results stay.
 
         Selected cases alone are cancelled in whole array tasks; a task that holds other cases, too,
         passes over them. The arguments are those of `submit`.
 
-        Returns:
-            The job ids, or the names of array tasks.
-
         Raises:
             ClusterUnavailable: If the cluster could not be asked.
 
         Examples:
-            >>> sweep.cancel()
-            []
+            >>> sweep.cancel().jobs
+            ()
         """
         sweep, log_notice = self._directory, logged(notify)
         selection = selection_of(cases, where, status, last)
@@ -310,7 +309,7 @@ class SubmitVerbs(SweepDescription):
         done = cancel_cases(sweep, self._recorded_cluster, self._settings, selected, log_notice)
         for line in done.lines if selected else [selection.nothing_found]:
             log_notice(line)
-        return done.tasks
+        return done
 
     def _request(self, selection: Selection, notify: Notify, canary: int | None) -> SubmitRequest:
         """What to submit of the described cases; `canary` is another size than the manifest's."""
@@ -326,12 +325,6 @@ class SubmitVerbs(SweepDescription):
             path=self.path,
             selection=selected,
         )
-
-    def _before(self, after: SweepDescription | str) -> SweepDirectory:
-        """The sweep after which this one is sent."""
-        if isinstance(after, SweepDescription):
-            return after._directory  # noqa: SLF001  # one of our own
-        return locate.locate(after, self._settings.outputs, self._near)
 
     def _submit_after(
         self, other: SweepDirectory, throttle: int, notify: Notify

@@ -82,8 +82,8 @@ def test_from_python(emulated: EmulatedCluster, tmp_path: Path) -> None:
     project.wait_begun(0)
     script = (
         'import hpcsweep as hs; sweep = hs.Sweep("sweep"); said = []\n'
-        "print(sweep.cancel(cases=[1, 3], notify=said.append), said)\n"
-        'print(sweep.cancel(where="x > 9", notify=said.append), said[-1])\n'
+        "print(sweep.cancel(cases=[1, 3], notify=said.append).tasks, said)\n"
+        'print(sweep.cancel(where="x > 9", notify=said.append).tasks, said[-1])\n'
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -96,10 +96,10 @@ def test_from_python(emulated: EmulatedCluster, tmp_path: Path) -> None:
     )
     job = project.job()
     assert (
-        f"['{job}_[1,3]'] ['cancelled: 2 cases', 'cancelled array tasks: {job}_[1,3]']"
+        f"('{job}_[1,3]',) ['cancelled: 2 cases', 'cancelled array tasks: {job}_[1,3]']"
         in done.stdout
     )
-    assert "[] no case is selected: --where 'x > 9'" in done.stdout
+    assert "() no case is selected: --where 'x > 9'" in done.stdout
     project.release(0)
     project.wait_status(lambda seen: not seen["tasks"], "no task left")
     assert project.executions() == {0: 1, 2: 1}

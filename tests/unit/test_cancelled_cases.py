@@ -21,6 +21,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import cancel_cases as cancel_module
 from hpcsweep.submission.cancel_cases import cancel_cases, cancellable
 from hpcsweep.sweepdir.cancelled import add_fact
+from tests.support.documents import checked
 from tests.support.scripted import SETTINGS, World
 from tests.support.sweeps import MadeSweep
 
@@ -140,13 +141,14 @@ def test_an_order_that_failed_is_given_again(
     said: list[str] = []
     selected = IndexSet.of([0, 1, 2])
     done = cancel_cases(world.made.directory, cluster, SETTINGS, selected, said.append)
-    assert (str(done.indices), done.tasks, str(done.shared)) == ("0-2", ["100_[0]"], "2")
+    assert (str(done.indices), done.tasks, str(done.shared)) == ("0-2", ("100_[0]",), "2")
+    assert checked("cancel", done.to_json())["passed_over"] == "2"
     assert said == [
         "Array tasks stay where they are, and begin none of them: scancel: the controller is away"
     ]
     assert str(looked_at(world.made).withdrawn) == "0-2"
     again = cancel_cases(world.made.directory, cluster, SETTINGS, selected, said.append)
-    assert (again.indices.count, again.lines) == (0, ["cancelled array tasks: 100_[0]"])
+    assert (again.indices.count, again.lines) == (0, ("cancelled array tasks: 100_[0]",))
     assert orders == [["100_[0]"]] * 2
     assert len(said) == 1
     # Without accounting, too, it was cancelled and not lost.

@@ -112,9 +112,11 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> hs.Sweep:
         version: Any = None
         return Submitted(sweep=directory, outlook=Outlook(version=version, groups=(stale,)))
 
-    def cancel(_sweep: Any, _cluster: Any, _settings: Any, say: Callable[[str], None]) -> list[str]:
+    def cancel(
+        _sweep: Any, _cluster: Any, _settings: Any, say: Callable[[str], None]
+    ) -> hs.Cancelled:
         say("waiting for another submit")
-        return []
+        return hs.Cancelled(name="s")
 
     monkeypatch.setattr(door, "submit_stages", submit)
     monkeypatch.setattr(door, "cancel", cancel)

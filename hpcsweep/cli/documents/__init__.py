@@ -11,7 +11,12 @@ from pydantic import Field, TypeAdapter
 
 from hpcsweep.cli.documents.base import JsonObject, MemoryExcessPart
 from hpcsweep.cli.documents.of_status import StatusDocument
-from hpcsweep.cli.documents.of_submission import PlannedDocument, SubmitDocument, ValidateDocument
+from hpcsweep.cli.documents.of_submission import (
+    CancelDocument,
+    PlannedDocument,
+    SubmitDocument,
+    ValidateDocument,
+)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -243,6 +248,7 @@ class EmulatorStatusDocument(JsonObject):
 
 # What each command prints: an object that names its schema, a list, or lines of one kind.
 DOCUMENTS: dict[str, Any] = {
+    "cancel": CancelDocument,
     "collect": CollectLine,
     "compare": CompareDocument,
     "db-status": DatabaseStatusDocument,

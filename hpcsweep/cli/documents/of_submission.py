@@ -73,6 +73,25 @@ class PlannedDocument(JsonObject):
     submissions: list[PlannedSubmissionPart]
 
 
+class CancelDocument(JsonObject):
+    """What a cancel did."""
+
+    schema_name: Literal["hpcsweep.cancel/1"] = Field(alias="schema")
+    name: str
+    jobs: list[str]
+    """The ids of cancelled jobs, where the whole sweep was cancelled."""
+    tasks: list[str]
+    """Cancelled array tasks, as Slurm names them, where cases were selected."""
+    cases: int
+    """Count of selected cases that were not cancelled before."""
+    indices: str
+    """Ranges of them: `0-3,7`."""
+    passed_over: str
+    """Those of them that share an array task with others, which goes on without them."""
+    to_the_end: str
+    """Those of them that run beside others, to their end."""
+
+
 class SentSubmissionPart(JsonObject):
     """A submission that was made."""
 
