@@ -78,7 +78,7 @@ def resolve(
     layers = Layers(document, profile)
     mistakes = Mistakes(layers.where, layers.position)
     layers.override(overrides, mistakes)
-    raw = layers.value
+    raw, generated = layers.value, document.generated
     root = path.parent.resolve()
 
     refuse_passwords(raw, mistakes)
@@ -91,11 +91,9 @@ def resolve(
     # The key of a table is what identifies a case, also where no command uses it.
     key = None if spec.source is None else spec.source.key
     usable = target_spec.Usable(spec.parameters, more, key or ())
-    target = target_spec.read(raw, root, usable, mistakes, document.generated)
+    target = target_spec.read(raw, root, usable, mistakes, generated)
     if fields is not None:
-        spec = fixed_keys.add(
-            fields.fixed, spec, target, root, mistakes, generated=document.generated
-        )
+        spec = fixed_keys.add(fields.fixed, spec, target, root, mistakes, generated=generated)
     cache, policies, needs, options = None, Policies(), CaseNeeds(), dict[str, str]()
     mode = mode_keys.Mode()
     if fields is not None:
