@@ -5,7 +5,7 @@ FROM debian:bookworm AS build
 RUN apt-get update --quiet \
     && apt-get install --yes --quiet --no-install-recommends python3 python3-venv
 COPY LICENSE README.md pyproject.toml /src/
-COPY packaging/build_hook.py /src/packaging/
+COPY packaging/*.py /src/packaging/
 COPY hpcsweep /src/hpcsweep
 COPY slurm_templates /src/slurm_templates
 COPY examples/starters /src/examples/starters

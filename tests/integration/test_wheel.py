@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,6 +90,20 @@ def test_the_wheel_has_the_package_only(wheel: Path) -> None:
     starters = "hpcsweep/starters/"
     shipped = {name for name in names if name.endswith(".py") and not name.startswith(starters)}
     assert modules == shipped
+
+
+def test_the_readme_of_the_wheel_has_no_link_that_the_index_lacks(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+    metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    text = metadata.get_payload(decode=True).decode()  # type: ignore[union-attr]  # bytes
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    address = "https://github.com/hpcsweep/hpcsweep/blob/main/"
+    files = [link.removeprefix(address) for link in links if link.startswith(address)]
+    assert len(files) > 10
+    assert [file for file in files if not (REPOSITORY / file.partition("#")[0]).exists()] == []
+    assert [link for link in links if "://" not in link and not link.startswith("#")] == []
 
 
 def test_the_wheel_installs_the_command(venv: Path, tmp_path: Path) -> None:
