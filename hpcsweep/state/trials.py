@@ -11,6 +11,7 @@ from typing import Any
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import MINIMIZE, Search
+from hpcsweep.quantities import counted
 from hpcsweep.records import Status
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.store import SweepIndex
@@ -37,9 +38,9 @@ class SearchProgress:
     @property
     def line(self) -> str:
         """The progress for people: `160 of 300 trials, best energy 0.123 at case 57`."""
-        text = f"{self.over} of {self.n} trials"
+        text = f"{self.over} of {counted(self.n, 'trial')}"
         if self.best is not None:
-            text += f", best {self.objective} {self.best:.6g} at case {self.best_case}"
+            text += f", best {self.objective} {self.best!r} at case {self.best_case}"
         without = self.over - self.valued
         texts = [text, f"{without} without a value" if without else "", self.problem]
         return "; ".join(filter(None, texts))

@@ -46,7 +46,8 @@ class MetricDifference:
         """`b - a`; None unless both are numbers."""
         if not (_is_number(self.a) and _is_number(self.b)):
             return None
-        return float(self.b) - float(self.a)
+        difference: float = self.b - self.a
+        return difference
 
     @property
     def relative(self) -> float | None:

@@ -87,7 +87,7 @@ def test_a_table_shows_a_value_whole_or_names_its_column(wide: Here) -> None:
         assert "…" not in "".join(lines)
     # Columns that were left out can be named, and an error's message is wrapped.
     text = on_terminal(["collect", "s", "--columns", "index,energy,error"], width=60).text
-    holds(text, "6.30402e-06", " 1.2608e-05", "this message is a long one, this")
+    holds(text, "6.304021e-06", " 1.2608042e-05", "this message is a long one, this")
     assert " ".join(text.split()).count("this message is a long one,") == 2 * 9
 
 

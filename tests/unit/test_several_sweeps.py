@@ -17,7 +17,7 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import ConcatSource, ParameterSource, manual
 from hpcsweep.sweepdir.plan import provenance_of
 from hpcsweep.tables.columns import TableRow
-from hpcsweep.tables.compare import SweepComparison, compare
+from hpcsweep.tables.compare import MetricDifference, SweepComparison, compare
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import collect_several, labels_of
@@ -231,8 +231,8 @@ def test_a_comparison_for_people(
         "status 3 complete in both, 1 complete -> failed",
     ]
     assert "environment numpy 1.26.4 -> 2.0.0, zlib 1 -> none" in lines
-    assert "y 2 1 1 0.25" in lines
-    assert "2 2 y 4 5 1 0.25" in lines
+    assert "y 2 1 1.0 0.25" in lines
+    assert "2 2 y 4.0 5.0 1.0 0.25" in lines
 
 
 def test_an_environment_that_is_not_known(sweeps: list[MadeSweep], tmp_path: Path) -> None:
@@ -246,3 +246,9 @@ def test_an_environment_that_is_not_known(sweeps: list[MadeSweep], tmp_path: Pat
             file.write_text(text)
         copies.append(copy)
     assert compared(copies).environment == {}
+
+
+def test_a_difference_of_integers_is_exact() -> None:
+    """Beyond 2^53, where floats are even numbers."""
+    one = MetricDifference(metric="n", index_a=0, index_b=0, a=2**53, b=2**53 + 1)
+    assert (one.absolute, one.to_json()["absolute"]) == (1, 1)

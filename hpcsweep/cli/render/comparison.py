@@ -73,9 +73,9 @@ def _print_metrics(comparison: SweepComparison) -> None:
         "different": [str(one.different) for one in metrics.values()],
         "only A": [str(one.only_a or "") for one in metrics.values()],
         "only B": [str(one.only_b or "") for one in metrics.values()],
-        "largest B - A": [_number(one.largest_absolute) for one in metrics.values()],
+        "largest B - A": [cell(one.largest_absolute) for one in metrics.values()],
         "relative": [
-            _number(abs(one.largest.relative) if one.largest and one.largest.relative else None)
+            cell(abs(one.largest.relative) if one.largest and one.largest.relative else None)
             for one in metrics.values()
         ],
     }
@@ -90,19 +90,25 @@ def _print_differences(differences: list[MetricDifference]) -> None:
     print_line("")
     _print_columns(
         {
-            "index A": [str(one.index_a) for one in shown],
-            "index B": [str(one.index_b) for one in shown],
+            **_indices(shown),
             "metric": [one.metric for one in shown],
-            "A": [_pair(one)[0] for one in shown],
-            "B": [_pair(one)[1] for one in shown],
-            "B - A": [_number(one.absolute) for one in shown],
-            "relative": [_number(one.relative) for one in shown],
+            "A": [cell(one.a) for one in shown],
+            "B": [cell(one.b) for one in shown],
+            "B - A": [cell(one.absolute) for one in shown],
+            "relative": [cell(one.relative) for one in shown],
         },
         {"metric"},
     )
     more = len(differences) - len(shown)
     if more:
-        print_line(f"… and {more} more differences: --json has them all")
+        print_line(f"… and {counted(more, 'more difference')}: --json has them all")
+
+
+def _indices(differences: list[MetricDifference]) -> dict[str, list[str]]:
+    """The indices of cases in both sweeps: one column if they are the same."""
+    a = [str(one.index_a) for one in differences]
+    b = [str(one.index_b) for one in differences]
+    return {"index": a} if a == b else {"index A": a, "index B": b}
 
 
 def _print_columns(columns: dict[str, list[str]], texts: set[str]) -> None:
@@ -117,14 +123,3 @@ def _print_columns(columns: dict[str, list[str]], texts: set[str]) -> None:
     left_out = [column.name for column in made if column not in fitting]
     if left_out:
         print_facts([[f"not shown for width: {', '.join(left_out)}; --json has them"]])
-
-
-def _pair(difference: MetricDifference) -> tuple[str, str]:
-    """Both values; floats rounded, unless they would look the same."""
-    values = (difference.a, difference.b)
-    a, b = (_number(value) if isinstance(value, float) else cell(value) for value in values)
-    return (a, b) if a != b else (cell(difference.a), cell(difference.b))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"

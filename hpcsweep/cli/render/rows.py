@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice, zip_longest
-from typing import Any, Literal
+from typing import Literal
 
 from hpcsweep.cli.render import console, layout
 from hpcsweep.cli.render.console import print_facts, print_line, print_texts
@@ -42,16 +42,13 @@ CHOSEN_FIRST = ("sweep", "index", "status", "reason")
 WRAPPED = frozenset({"error", "run_dir"})
 # Follows the status of a case that was computed with other code, or from other inputs.
 MARK = "*"
-# Significant digits of floats; params that have no more than the second are exact.
-DIGITS = 6
-EXACT_DIGITS = 12
 # What rows on a screen look like: the columns that fit, all of them in lines of any length, or a
 # block for each row.
 View = Literal["fitted", "wide", "vertical"]
 
 
 def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = "fitted") -> None:
-    """Print rows: the columns named, or the default ones; exact values unless they are `fitted`."""
+    """Print rows: the columns named, or the default ones."""
     needed = dict.fromkeys([*columns.names, *columns.on_demand])
     batches = batches_of(replace(columns, names=list(needed)), rows)
     stream = chain.from_iterable(batch.rows() for batch in batches)
@@ -61,7 +58,7 @@ def print_table(columns: TableColumns, rows: Iterator[TableRow], view: View = "f
         case "vertical":
             _print_blocks(columns, shown)
         case "wide":
-            made = [_column(columns, name, shown, exact=True) for name in columns.names]
+            made = [_column(columns, name, shown) for name in columns.names]
             print_texts(*layout.lines(made, console.ANY_WIDTH))
         case "fitted":
             _print_fitted(columns, shown)
@@ -101,14 +98,11 @@ def _print_blocks(columns: TableColumns, rows: Sequence[TableRow]) -> None:
         print_facts([(name, cell(row[name])) for name in present])
 
 
-def _column(
-    columns: TableColumns, name: str, rows: Sequence[TableRow], *, exact: bool = False
-) -> layout.LayoutColumn:
+def _column(columns: TableColumns, name: str, rows: Sequence[TableRow]) -> layout.LayoutColumn:
     values = [row.get(name) for row in rows]
-    is_param = name in columns.params.values()
     has_numbers = any(isinstance(value, int | float) for value in values)
     is_about_case = name in FIRST or name in LAST
-    cells = list(map(cell, values)) if exact else _rounded(values, is_param=is_param)
+    cells = list(map(cell, values))
     if name == "status":
         marks = (f" {MARK}" if any(map(row.get, columns.on_demand)) else "" for row in rows)
         cells = [text + mark for text, mark in zip(cells, marks, strict=True)]
@@ -154,19 +148,3 @@ def _by_priority(columns: TableColumns, shown: list[str]) -> list[str]:
     carried = columns.carried.values()
     first = [name for name in (*CHOSEN_FIRST, *alternating, *carried) if name in shown]
     return first + [name for name in shown if name not in first]
-
-
-def _rounded(values: Sequence[Any], *, is_param: bool) -> list[str]:
-    """The values as texts: floats rounded.
-
-    Params are exact where that is short, and where different ones would look the same.
-    """
-    floats = {value for value in values if isinstance(value, float)}
-    texts = {value: f"{value:.{DIGITS}g}" for value in floats}
-    if is_param:
-        exact = {value: f"{value:.{EXACT_DIGITS}g}" for value in floats}
-        if all(float(text) == value for value, text in exact.items()):
-            texts = exact
-        elif len(set(texts.values())) < len(floats):
-            texts = {value: repr(value) for value in floats}
-    return [texts[value] if isinstance(value, float) else cell(value) for value in values]
