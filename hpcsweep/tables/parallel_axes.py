@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -21,9 +22,12 @@ from hpcsweep.tables.points import is_finite, is_logarithmic, sorted_values
 
 # More axes cannot be read.
 AXES_MAX = 12
-# Texts at an axis, and their length.
+# Texts at an axis, and their length. An axis of more numbers has ticks at round ones.
 LABELS_MAX = 8
 LABEL_CHARACTERS = 16
+TICKS_MAX = 5
+# Least distance of two texts, as a share of the axis.
+LABELS_APART = 0.04
 # More lines are transparent, and more still are pixels in a PDF or SVG, which stays small.
 THIN_MIN = 200
 RASTER_MIN = 2000
@@ -47,7 +51,7 @@ def draw_parallel(canvas: Canvas) -> None:
     pairs = sorted(zip(canvas.data.ys(), canvas.data.cases, strict=True), key=itemgetter(0))
     numbers = [number for number, _ in pairs]
     cases = [case | {y: number} for number, case in pairs]
-    uprights = _uprights(cases, y)
+    uprights = _uprights(cases, y, logarithmic=False if canvas.axes.log == ("none",) else None)
     uprights[y] = _upright(set(numbers), "y" in canvas.logarithmic)
     scale = mappable(numbers, "y" in canvas.logarithmic)
     lines = LineCollection(
@@ -65,6 +69,7 @@ def draw_parallel(canvas: Canvas) -> None:
     plane.add_collection(lines)
     for place, one in enumerate(uprights.values()):
         plane.axvline(place, color="0.3", linewidth=1.0)
+        plane.plot([place] * len(one.labels), list(one.labels), "_", color="0.3")
         for height, text in one.labels.items():
             label = plane.text(place, height, f" {literal(text)}", fontsize=9, va="center")
             label.set_bbox({"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5})
@@ -80,7 +85,9 @@ def draw_parallel(canvas: Canvas) -> None:
     add_colour_bar(canvas, scale, y)
 
 
-def _uprights(cases: list[dict[str, Any]], y: str) -> dict[str, _Upright]:
+def _uprights(
+    cases: list[dict[str, Any]], y: str, *, logarithmic: bool | None
+) -> dict[str, _Upright]:
     """The axes of the params that differ. *Raises* InputError for none or too many."""
     values = {name: {case[name] for case in cases} for name in cases[0] if name != y}
     differing = {name: some for name, some in values.items() if len(some) > 1}
@@ -91,7 +98,7 @@ def _uprights(cases: list[dict[str, Any]], y: str) -> dict[str, _Upright]:
             where="--kind",
             next_step="Select other cases, or take another kind.",
         )
-    return {name: _upright(some) for name, some in differing.items()}
+    return {name: _upright(some, logarithmic) for name, some in differing.items()}
 
 
 def _upright(values: set[Any], logarithmic: bool | None = None) -> _Upright:
@@ -103,18 +110,35 @@ def _upright(values: set[Any], logarithmic: bool | None = None) -> _Upright:
         return _Upright(heights=heights, labels={heights[one]: _text(one) for one in some})
     if logarithmic is None:
         logarithmic = is_logarithmic(ordered)
-    # Half of them: the difference of two floats may be beyond floats.
-    placed = {value: math.log10(value) if logarithmic else value / 2 for value in ordered}
-    low, high = placed[ordered[0]], placed[ordered[-1]]
+
+    def place_of(number: float) -> float:
+        # Half of it: the difference of two floats may be beyond floats.
+        return math.log10(number) if logarithmic else number / 2
+
+    low = place_of(ordered[0])
     # The numbers of y may all be the same.
-    span = (high - low) or 1.0
-    heights = {value: (place - low) / span for value, place in placed.items()}
-    some = ordered if len(ordered) <= LABELS_MAX else [ordered[0], ordered[-1]]
+    span = (place_of(ordered[-1]) - low) or 1.0
+    heights = {value: (place_of(value) - low) / span for value in ordered}
+    are_apart = all(b - a >= LABELS_APART for a, b in pairwise(heights.values()))
+    has_room = len(ordered) <= LABELS_MAX and are_apart
+    some = ordered if has_room else _ticks(ordered, logarithmic=logarithmic)
     return _Upright(
         heights=heights,
-        labels={heights[one]: _text(one) for one in some},
+        labels={(place_of(one) - low) / span: _text(one) for one in some},
         note=" (log)" if logarithmic else "",
     )
+
+
+def _ticks(ordered: list[Any], *, logarithmic: bool) -> list[Any]:
+    """Round numbers within the range of values, powers of ten if logarithmic; else both ends."""
+    from matplotlib.ticker import LogLocator, MaxNLocator  # noqa: PLC0415  # rarely needed
+
+    low, high = float(ordered[0]), float(ordered[-1])
+    if not math.isfinite(high - low):
+        return [ordered[0], ordered[-1]]
+    locator = LogLocator(numticks=TICKS_MAX) if logarithmic else MaxNLocator(TICKS_MAX)
+    inside = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+    return inside if len(inside) > 1 else [ordered[0], ordered[-1]]
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hpcsweep.errors import ExtraMissing, InputError
 from hpcsweep.files import atomic_output
+from hpcsweep.quantities import counted
 from hpcsweep.tables.figure_kinds import KINDS
 from hpcsweep.tables.figure_style import (
     COLOURS,
@@ -136,7 +137,8 @@ def _notes(canvas: Canvas) -> Iterator[str]:
     if axes.kind == "heat":
         cells = len(data.lines) * len(data.places())
         if empty := cells - len(data.xs()):
-            yield f"grey: {empty} of {cells} cells have no case"
+            of_cells = f"of {counted(cells, 'cell')}"
+            yield f"grey: {counted(empty, f'{of_cells} has', f'{of_cells} have')} no case"
     if canvas.scale is None and axes.by and axes.kind != "heat":
         yield from _repeated(data, axes)
     scales = [which for which in canvas.logarithmic if which != "by"]
@@ -146,7 +148,8 @@ def _notes(canvas: Canvas) -> Iterator[str]:
 
 def _drawn(data: Points) -> str:
     total = data.drawn + data.left_out.total()
-    text = f"{data.drawn} of {total} cases are drawn"
+    of_cases = f"of {counted(total, 'case')}"
+    text = counted(data.drawn, f"{of_cases} is drawn", f"{of_cases} are drawn")
     return f"{text}; not drawn: {left_out_text(data.left_out)}" if data.left_out else text
 
 

@@ -283,7 +283,7 @@ def test_cases_that_are_not_drawn_are_counted(tmp_path: Path, drawn: list[Figure
         {"status": "complete", "x": 7, "y": 10**400},
     ]
     said = (
-        "1 of 7 cases are drawn; not drawn: 1 failed, 1 pending, 3 whose y is not a finite number, "
+        "1 of 7 cases is drawn; not drawn: 1 failed, 1 pending, 3 whose y is not a finite number, "
     )
     said += "1 without y"
     assert draw(rows, Axes(x="x", y="y"), tmp_path / "a.png") == [said]
@@ -294,7 +294,7 @@ def test_cases_of_no_line_are_counted(tmp_path: Path, drawn: list[Figure]) -> No
     rows = [{"x": 1, "y": 1, "by": by} for by in (1.0, math.nan, math.nan, math.inf)]
     notes = draw(rows, Axes(x="x", y="y", by="by"), tmp_path / "a.png")
     left_out = "not drawn: 3 whose by is not a finite number"
-    assert notes == [f"1 of 4 cases are drawn; {left_out}"]
+    assert notes == [f"1 of 4 cases is drawn; {left_out}"]
     assert len(drawn[0].axes[0].get_lines()) == 1
 
 
@@ -422,7 +422,7 @@ def test_heat_has_a_cell_for_each_pair(tmp_path: Path, drawn: list[Figure]) -> N
     notes = draw(CASES, axes_of("heat", by="b"), tmp_path / "a.png", ["a", "b"])
     assert notes[1:] == [
         "averaged over replicate: 3 cases a cell",
-        "grey: 1 of 6 cells have no case",
+        "grey: 1 of 6 cells has no case",
     ]
     plane, bar = drawn[0].axes
     (mesh,) = plane.collections
@@ -492,7 +492,8 @@ def test_every_kind_takes_one_case_and_long_texts(
     rows = [{"a": f"{n}{text}", "b": f"{n}{text}", "y": float(n)} for n in range(12)]
     for some in (rows[:2] if kind == "parallel" else rows[:1], rows):
         notes = draw(some, axes_of(kind, by="b"), tmp_path / "a.png", ["a", "b"])
-        assert notes[0] == f"{len(some)} of {len(some)} cases are drawn"
+        are = "case is" if len(some) == 1 else "cases are"
+        assert notes[0] == f"{len(some)} of {len(some)} {are} drawn"
     labels = drawn[1].axes[0].get_xticklabels()
     assert max(len(label.get_text()) for label in labels) < 50
 
@@ -535,6 +536,39 @@ def test_parallel_axes_have_a_line_for_each_case(tmp_path: Path, drawn: list[Fig
     labels = [text.get_text() for text in plane.get_xticklabels()]
     assert labels == ["a", "b", "k (log)", "name", "y"]
     assert bar.get_ylabel() == "y"
+
+
+def test_ticks_tell_a_logarithmic_axis_from_a_linear_one(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    rows = [{"k": 10.0 ** (n / 4), "n": 3 * n, "y": 10.0 ** (-n / 4)} for n in range(17)]
+    draw(rows, axes_of("parallel"), tmp_path / "a.png", ["k", "n"])
+    linear_axes = Axes(kind="parallel", y="y", log=("none",))
+    draw(rows, linear_axes, tmp_path / "a.png", ["k", "n"])
+    draw([rows[0], rows[1], rows[16]], axes_of("parallel"), tmp_path / "a.png", ["n"])
+    logarithmic, linear, few = (_ticks(figure) for figure in drawn)
+    assert logarithmic["k"] == [(0, "1"), (0.25, "10"), (0.5, "100"), (0.75, "1000"), (1, "10000")]
+    assert logarithmic["n"] == [
+        (0, "0"),
+        (0.208, "10"),
+        (0.417, "20"),
+        (0.625, "30"),
+        (0.833, "40"),
+    ]
+    assert (logarithmic["y"][0][1], linear["y"][0][1]) == ("0.0001", "0.2")
+    assert linear["k"][1:3] == [(0.4, "4000"), (0.6, "6000")]
+    assert [text for _, text in few["n"]] == ["0", "3", "48"]
+
+
+def _ticks(figure: Figure) -> dict[str, list[tuple[float, str]]]:
+    """Height and text of the ticks of each axis of a parallel figure."""
+    plane = figure.axes[0]
+    names = [label.get_text().removesuffix(" (log)") for label in plane.get_xticklabels()]
+    ticks: dict[str, list[tuple[float, str]]] = {name: [] for name in names}
+    for text in plane.texts:
+        x, y = text.get_position()
+        ticks[names[round(x)]].append((round(float(y), 3), text.get_text().strip()))
+    return ticks
 
 
 @pytest.mark.parametrize(("params", "count"), [([], 0), ([f"p{n}" for n in range(13)], 13)])
