@@ -4,19 +4,52 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.input_files import FileFacts, has_changed
+from hpcsweep.quantities import counted
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.upsert import is_same_identity
 from hpcsweep.sweepdir.directory import SweepDirectory
 
-# Cases of a sweep whose files every submission looks at; of a larger one `--rerun stale` does.
+# Cases of a sweep whose files every command looks at: a file system on a network answers for
+# thousands of files in a second. Of a larger sweep only a command that is asked for it does.
 LOOKED_AT_MAX = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputCounts:
+    """How many complete cases have inputs that have changed since, in counts of indices."""
+
+    complete: int = 0
+    changed: int = 0
+    # Whether nobody looked, as there are more cases than `LOOKED_AT_MAX`.
+    unseen: bool = False
+
+    @classmethod
+    def of(cls, outlook: Outlook) -> Self:
+        """Count the cases of an outlook that `with_changed_inputs` filled in."""
+        return cls(
+            complete=outlook.complete.count,
+            changed=outlook.changed.count,
+            unseen=outlook.inputs_unseen,
+        )
+
+    def text(self, name: str = "") -> str:
+        """Say how many cases, of the sweep `name`; empty if there are none."""
+        of_sweep = f" of {name}" if name else ""
+        of_cases = f"of {counted(self.complete, 'case')}{of_sweep}"
+        if self.unseen:
+            return f"it was not checked whether inputs {of_cases} have changed"
+        if not self.changed:
+            return ""
+        was = counted(self.changed, f"{of_cases} was", f"{of_cases} were")
+        return f"inputs have changed since {was} computed"
 
 
 def with_changed_inputs(
@@ -28,8 +61,11 @@ def with_changed_inputs(
     """
     version = outlook.version
     count = version.source.n_cases
-    if not outlook.complete or (count > LOOKED_AT_MAX and not asked):
+    has_inputs = bool(version.manifest.inputs) or version.source.key is not None
+    if not outlook.complete or not has_inputs:
         return outlook
+    if count > LOOKED_AT_MAX and not asked:
+        return replace(outlook, inputs_unseen=True)
     changed = IndexSet()
     if version.manifest.inputs:
         found = IndexSet.of(_of_changed_files(version.manifest.root, sweep_index))
@@ -37,18 +73,7 @@ def with_changed_inputs(
         (changed,) = in_order_of(version, sweep, newest, [found])
     if version.source.key is not None:
         changed |= IndexSet.of(_of_changed_cells(outlook, sweep_index))
-    return replace(outlook, changed=changed & outlook.complete)
-
-
-def changed_text(changed: int, complete: int, name: str = "") -> str:
-    """Say of how many of the complete cases, of the sweep `name`, inputs changed; empty for none.
-
-    `changed` is the count that `with_changed_inputs` found.
-    """
-    if not changed:
-        return ""
-    of_sweep = f" of {name}" if name else ""
-    return f"inputs have changed since {changed} of {complete} cases{of_sweep} were computed"
+    return replace(outlook, changed=changed & outlook.complete, inputs_unseen=False)
 
 
 def _of_changed_files(root: str, sweep_index: SweepIndex) -> Iterator[int]:

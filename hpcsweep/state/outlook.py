@@ -111,8 +111,9 @@ class Outlook:
     # more than `TIMED_MAX` indices were begun. Filled only by `with_measured`.
     seconds: Mapping[int, float] = field(default_factory=dict)
     # Complete indices whose input files or keyed cells have changed. Filled only by
-    # `with_changed_inputs`.
+    # `with_changed_inputs`; it may leave out to look, in a sweep of many cases.
     changed: IndexSet = NONE
+    inputs_unseen: bool = False
     # Of the code here, see `current_code`; None if it is not known.
     code_digest: str | None = None
     # Indices of the canary, as long as the others wait for it, or would.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hpcsweep.cluster.reasons import passes, passing_meaning
 from hpcsweep.quantities import counted, duration, size_text
 from hpcsweep.records import Reason, Status
-from hpcsweep.state.changed_inputs import changed_text
+from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.failing_nodes import excluded_line
 from hpcsweep.state.given_up import given_up_lines
@@ -97,9 +97,8 @@ def problem_lines(summary: Summary) -> Iterator[str]:
         yield other_code(summary.code, summary.name)
     if summary.lost:
         yield lost_files(summary.lost)
-    if summary.changed:
-        what = changed_text(summary.changed, summary.code.complete, summary.name)
-        yield changed_inputs(what)
+    if summary.inputs and summary.inputs.text():
+        yield changed_inputs(summary.inputs, summary.name)
     if summary.memory:
         yield f"memory: the largest complete case {summary.memory.text}"
     yield from given_up_lines(dict(summary.given_up))
@@ -128,9 +127,11 @@ def other_code(code: CodeCounts, name: str, mark: str = "") -> str:
     return f"{code.text(name)}{_marked(mark)}: {code.digests}. {RERUN_STALE}"
 
 
-def changed_inputs(text: str, mark: str = "") -> str:
-    """A line about results whose inputs have changed, see `changed_text`."""
-    return f"{text}{_marked(mark)}. {RERUN_STALE}"
+def changed_inputs(inputs: InputCounts, name: str, mark: str = "") -> str:
+    """A line about results whose inputs have changed; `mark` is theirs in a table."""
+    if inputs.unseen:
+        return f"{inputs.text(name)}: `hpcsweep status {name} --check` does"
+    return f"{inputs.text(name)}{_marked(mark)}. {RERUN_STALE}"
 
 
 def _marked(mark: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hpcsweep.manifest.policies import COMPLETE, Policies
 from hpcsweep.records import Status
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
-from hpcsweep.state.changed_inputs import with_changed_inputs
+from hpcsweep.state.changed_inputs import InputCounts, with_changed_inputs
 from hpcsweep.state.core_hours import core_hours
 from hpcsweep.state.failures import FailureGroup, failure_groups
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
@@ -40,29 +41,38 @@ from hpcsweep.sweepdir.followers import followers
 POLL_S = (0.3, 30.0, 1.0)
 
 
+class Checks(Enum):
+    """What is checked on disk of complete cases."""
+
+    NOTHING = auto()
+    # Whether inputs have changed, in a sweep of at most `LOOKED_AT_MAX` cases.
+    INPUTS = auto()
+    # Whether inputs have changed, and whether the files of every case are there.
+    EVERYTHING = auto()
+
+
 def status(
     sweep: SweepDirectory,
     cluster: Cluster | None,
     settings: Settings,
     *,
     within: IndexSet | None = None,
-    check: bool = False,
+    checks: Checks = Checks.NOTHING,
 ) -> Summary:
     """Bring the index up to date, poll the cluster if that is due, and count.
 
-    `within` limits the counts of cases to these indices. With `check` it looks for the files of
-    every complete case, and for changes of its inputs.
+    `within` limits the counts of cases to these indices.
     *Writes* the index, verdicts, `cluster.json`; on a full disk into copies elsewhere.
     *Safe to repeat.* Only new bytes are read.
     *Raises* SweepError, StoreError; a cluster that does not answer is part of the answer.
     """
     try:
-        return _status(sweep, cluster, settings, within=within, check=check)
+        return _status(sweep, cluster, settings, within=within, checks=checks)
     except (SweepError, StoreError):
         if not sweep.is_writable or has_room(sweep.path):
             raise
     elsewhere = sweep.read_only()
-    summary = _status(elsewhere, cluster, settings, within=within, check=check)
+    summary = _status(elsewhere, cluster, settings, within=within, checks=checks)
     if summary.is_complete:
         return summary
     cases = summary.paused.cases if summary.paused else IndexSet()
@@ -75,7 +85,7 @@ def _status(
     settings: Settings,
     *,
     within: IndexSet | None,
-    check: bool,
+    checks: Checks,
 ) -> Summary:
     """See `status`."""
     with fresh_index(sweep) as sweep_index:
@@ -85,10 +95,13 @@ def _status(
         if within is not None:
             outlook = outlook.within(within)
         summary = summarise(sweep, outlook, sweep_index.torn())
-        if check:
+        if checks is Checks.EVERYTHING:
             lost = with_lost(outlook, sweep, sweep_index).indices(State.LOST)
-            changed = with_changed_inputs(outlook, sweep, sweep_index, asked=True).changed
-            summary = replace(summary, lost=lost.count, changed=changed.count)
+            summary = replace(summary, lost=lost.count)
+        if checks is not Checks.NOTHING:
+            asked = checks is Checks.EVERYTHING
+            seen = with_changed_inputs(outlook, sweep, sweep_index, asked=asked)
+            summary = replace(summary, inputs=InputCounts.of(seen))
         summary = replace(
             summary,
             stopped=stopped(sweep, sweep_index),

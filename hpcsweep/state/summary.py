@@ -11,10 +11,12 @@ from typing import Any
 
 from hpcsweep.cluster.reasons import is_hold, meaning, passes, passing_meaning
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import counted
 from hpcsweep.records import Status
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.canary import CanaryCounts, canary_counts
+from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.core_hours import CoreHours
 from hpcsweep.state.failures import FailureGroup
@@ -73,8 +75,8 @@ class Summary:
     memory: MemoryExcess | None = None
     # Count of complete indices whose files are gone; None if nobody looked.
     lost: int | None = None
-    # Count of complete indices whose input files or keyed cells have changed; None likewise.
-    changed: int | None = None
+    # Of the complete indices, whose input files or keyed cells have changed; None likewise.
+    inputs: InputCounts | None = None
     # The indices that `retry` gives up, by why.
     given_up: Mapping[str, IndexSet] = field(default_factory=dict)
     # Why the circuit breaker lets nothing more run; None if it does.
@@ -116,7 +118,7 @@ class Summary:
         ]
         reasons = [f"{count} {reason}" for reason, count in sorted(self.reasons.items())]
         return facts_html(
-            f"{self.name}: {self.n_cases} cases",
+            f"{self.name}: {counted(self.n_cases, 'case')}",
             [*facts, ("reasons", ", ".join(reasons)), ("path", self.path)],
             [*self.stuck, *self.stage_lines],
         )
@@ -125,6 +127,11 @@ class Summary:
     def other_code(self) -> int:
         """Count of complete cases that were computed with other code."""
         return self.code.stale
+
+    @property
+    def changed(self) -> int | None:
+        """Count of complete cases whose inputs have changed; None if nobody looked."""
+        return None if self.inputs is None or self.inputs.unseen else self.inputs.changed
 
     @property
     def is_complete(self) -> bool:

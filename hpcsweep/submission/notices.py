@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import islice
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.state.changed_inputs import changed_text
+from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.submission.replacing import Replaceable
@@ -58,8 +58,10 @@ def other_code_notice(outlook: Outlook, request: SubmitRequest) -> str:
 
 def changed_notice(outlook: Outlook, request: SubmitRequest) -> str:
     """Which results come from files or cells that have changed, and how to compute them again."""
-    what = changed_text(outlook.changed.count, outlook.complete.count)
-    return _with_remedy(what, outlook.changed, request) if what else ""
+    inputs = InputCounts.of(outlook)
+    if inputs.unseen:
+        return f"{inputs.text()}: `hpcsweep status {request.manifest.name} --check` does"
+    return _with_remedy(inputs.text(), outlook.changed, request) if inputs.changed else ""
 
 
 def _with_remedy(what: str, indices: IndexSet, request: SubmitRequest) -> str:

@@ -15,7 +15,7 @@ from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import CaseLogs, case_logs
 from hpcsweep.runs.unpack import unpack
 from hpcsweep.state.log_following import LogPiece, follow_log
-from hpcsweep.state.status import status
+from hpcsweep.state.status import Checks, status
 from hpcsweep.state.summary import Summary
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.diagnosis import Diagnosis, diagnose
@@ -32,8 +32,9 @@ class ReadingVerbs(SweepDescription):
         """The counts of the sweep's cases by status, and what is known besides.
 
         Args:
-            check: Whether the files of every complete case are looked for, and its inputs: `lost`
-                counts the cases without files, `changed` those whose inputs have changed.
+            check: Whether the files of every complete case are looked for: `lost` counts the cases
+                without files. `changed` counts those whose inputs have changed, of more than
+                20,000 cases only with it.
 
         Raises:
             SweepError: If nothing was submitted yet.
@@ -47,7 +48,8 @@ class ReadingVerbs(SweepDescription):
             >>> summary.to_json()["schema"]
             'hpcsweep.status/1'
         """
-        return status(self._directory, self._recorded_cluster, self._settings, check=check)
+        checks = Checks.EVERYTHING if check else Checks.INPUTS
+        return status(self._directory, self._recorded_cluster, self._settings, checks=checks)
 
     def check(self) -> FileCheck:
         """Look for the files of every complete case, and read what hpcsweep wrote of it.

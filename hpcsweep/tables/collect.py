@@ -11,7 +11,7 @@ from itertools import islice
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
-from hpcsweep.state.changed_inputs import changed_text, with_changed_inputs
+from hpcsweep.state.changed_inputs import InputCounts, with_changed_inputs
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.outlook import Outlook, outlook_of
 from hpcsweep.state.scheduler import poll
@@ -20,6 +20,7 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.attempts import attempt_columns, attempt_rows
 from hpcsweep.tables.case_rows import CaseRows
+from hpcsweep.tables.column_names import INPUTS_CHANGED
 from hpcsweep.tables.columns import TableColumns, TableRow, columns_of, named
 from hpcsweep.tables.named_cases import params_made
 from hpcsweep.tables.request import TableRequest
@@ -37,8 +38,8 @@ class Collected:
     torn: dict[str, int]
     # The code of its complete cases.
     code: CodeCounts
-    # How many of them have inputs that changed since; empty without any.
-    changed: str
+    # How many of them have inputs that changed since.
+    inputs: InputCounts
     # Whether any case has a metric.
     has_metrics: bool
 
@@ -125,9 +126,10 @@ class OpenSweep:
         # The rows of a shape are ordered when they are made.
         order = RowOrder() if request.shape else request.order
         order.check(table)
+        outlook = self._with_inputs_for(request)
         # Any case may have one of the first attempts, or come first in another order.
         limit = None if order.columns or request.attempts else order.limit
-        rows = CaseRows(outlook=self.outlook, sweep_index=self.sweep_index, columns=table)
+        rows = CaseRows(outlook=outlook, sweep_index=self.sweep_index, columns=table)
         within = None
         if not (request.attempts or replace(request.selection, where=None)):
             where = request.selection.where
@@ -138,6 +140,14 @@ class OpenSweep:
         if request.attempts:
             return self._attempts(table, selected, order)
         return rows.ordered(selected, order)
+
+    def _with_inputs_for(self, request: TableRequest) -> Outlook:
+        """The outlook, which has what changed in inputs if the request names that column."""
+        shape = request.shape
+        names = (*request.columns, *request.order.columns, *shape.group_by, shape.pivot or "")
+        if not self.outlook.inputs_unseen or not any(INPUTS_CHANGED in name for name in names):
+            return self.outlook
+        return with_changed_inputs(self.outlook, self.sweep, self.sweep_index, asked=True)
 
     def _attempts(
         self, table: TableColumns, selected: IndexSet | None, order: RowOrder
@@ -152,9 +162,7 @@ class OpenSweep:
         return Collected(
             torn=self.sweep_index.torn(),
             code=CodeCounts.of(self.outlook),
-            changed=changed_text(
-                self.outlook.changed.count, self.outlook.complete.count, self.sweep.name
-            ),
+            inputs=InputCounts.of(self.outlook),
             has_metrics=bool(self.columns.metrics),
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep.ids import slug
+from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.remarks import changed_inputs, other_code
 from hpcsweep.tables import plot
@@ -30,10 +31,9 @@ class Figure:
     path: Path
     # Which cases are drawn, and what was averaged.
     notes: tuple[str, ...]
-    # The code of the sweep's complete cases, and how many of these have inputs that changed since:
-    # "" for none.
+    # The code of the sweep's complete cases, and how many of these have inputs that changed since.
     code: CodeCounts = field(default_factory=CodeCounts, repr=False)
-    changed: str = field(default="", repr=False)
+    inputs: InputCounts = field(default_factory=InputCounts, repr=False)
 
     @property
     def lines(self) -> list[str]:
@@ -41,13 +41,17 @@ class Figure:
         lines = [*self.notes]
         if self.code.stale:
             lines.append(other_code(self.code, self.name))
-        if self.changed:
-            lines.append(changed_inputs(self.changed))
+        if self.inputs.text():
+            lines.append(changed_inputs(self.inputs, self.name))
         return lines
 
     def to_json(self) -> dict[str, Any]:
         """The path and the notes."""
-        return {"path": str(self.path), "notes": list(self.notes), "changed": self.changed}
+        return {
+            "path": str(self.path),
+            "notes": list(self.notes),
+            "changed": self.inputs.text(self.name),
+        }
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """The picture, for a notebook."""
@@ -79,9 +83,9 @@ def draw_sweep(
     columns, rows = open_sweep.table(request)
     origin = plot.Origin(
         about=f"manifest {sweep.newest_manifest()}; {about}",
-        remarks=tuple(filter(None, (done.code.text(sweep.name), done.changed))),
+        remarks=tuple(filter(None, (done.code.text(sweep.name), done.inputs.text(sweep.name)))),
     )
     notes = plot.draw(rows, axes, path, columns.params.values(), origin)
     return Figure(
-        name=sweep.name, path=path, notes=tuple(notes), code=done.code, changed=done.changed
+        name=sweep.name, path=path, notes=tuple(notes), code=done.code, inputs=done.inputs
     )

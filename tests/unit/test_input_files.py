@@ -24,7 +24,7 @@ from hpcsweep.sources import table
 from hpcsweep.state.changed_inputs import with_changed_inputs
 from hpcsweep.state.outlook import Outlook, outlook_of
 from hpcsweep.state.scheduler import poll
-from hpcsweep.state.status import status
+from hpcsweep.state.status import Checks, status
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.missing_inputs import refuse_missing
 from hpcsweep.submission.policy import Policy, sendable
@@ -183,7 +183,7 @@ def test_a_table_marks_the_cases_whose_files_changed(
         order=RowOrder(columns=("inputs_changed",), descending=True, limit=2),
     )
     done = collect(made.directory, None, Settings(), print_table, request)
-    assert done.changed == "inputs have changed since 1 of 2 cases of s were computed"
+    assert done.inputs.text("s") == "inputs have changed since 1 of 2 cases of s was computed"
     assert capsys.readouterr().out.splitlines() == [
         "index  status      inputs_changed  stale",
         "    1  complete *            true  false",
@@ -196,14 +196,42 @@ def test_a_table_marks_the_cases_whose_files_changed(
     chosen = Selection(where="inputs_changed")
     version = Version.of(made.manifest, made.source)
     assert str(selected_cases(chosen, version, made.path)) == "1"
-    summary = status(made.directory, None, Settings(), check=True)
+    summary = status(made.directory, None, Settings(), checks=Checks.EVERYTHING)
     assert summary.changed == 1
     print_summary(summary)
-    assert "inputs have changed since 1 of 2 cases of s were computed" in capsys.readouterr().out
+    assert "inputs have changed since 1 of 2 cases of s was computed" in capsys.readouterr().out
     assert status(made.directory, None, Settings()).changed is None
+    assert hs.Sweep(str(made.path)).status().changed == 1
     (made.root / "b.fa").write_text("b.fa")
-    assert collect(made.directory, None, Settings(), lambda *_: None).changed == ""
-    assert status(made.directory, None, Settings(), check=True).changed == 0
+    assert not collect(made.directory, None, Settings(), lambda *_: None).inputs.text()
+    assert status(made.directory, None, Settings(), checks=Checks.EVERYTHING).changed == 0
+
+
+def test_inputs_of_many_cases_are_looked_at_if_that_is_asked_for(
+    made: MadeSweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.plan(IndexSet.all(2))
+    made.handed_in()
+    made.run(0)
+    (made.root / "b.fa").write_text("other")
+    monkeypatch.setattr("hpcsweep.state.changed_inputs.LOOKED_AT_MAX", 2)
+    sweep = hs.Sweep(str(made.path))
+    unseen = sweep.status()
+    assert unseen.changed is None
+    print_summary(unseen)
+    said = "it was not checked whether inputs of 2 cases of s have changed: "
+    assert f"{said}`hpcsweep status s --check` does" in capsys.readouterr().out
+    assert sweep.status(check=True).changed == 1
+    done = collect(made.directory, None, Settings(), lambda *_: None)
+    assert done.inputs.unseen
+    # A column of it is true, whatever the count.
+    assert [row["inputs_changed"] for row in sweep.query(columns=["inputs_changed"])][:2] == [
+        False,
+        True,
+    ]
+    assert sweep.query(columns=["index"], sort="inputs_changed", desc=True)[0]["index"] == 1
+    grouped = sweep.query(group_by="inputs_changed", stats="n", columns=["inputs_changed", "n_n"])
+    assert grouped == [{"inputs_changed": False, "n_n": 1}, {"inputs_changed": True, "n_n": 1}]
 
 
 def test_a_cell_outside_of_the_key_makes_a_case_stale(made: MadeSweep) -> None:

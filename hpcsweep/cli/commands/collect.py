@@ -107,8 +107,9 @@ def command(
         if facts.code.stale:
             line = other_code(facts.code, directory.name, mark)
             click.echo(line, err=not output.is_screen)
-        if facts.changed:
-            click.echo(changed_inputs(facts.changed, mark), err=not output.is_screen)
+        if facts.inputs.text():
+            line = changed_inputs(facts.inputs, directory.name, mark)
+            click.echo(line, err=not output.is_screen)
         if output.is_screen and facts.code.complete and not facts.has_metrics:
             click.echo(NO_METRICS)
         notices.fill_cache_table(directory)

@@ -24,7 +24,7 @@ from hpcsweep.cli.options import common, json_option, sweep_argument
 @click.option(
     "--check",
     is_flag=True,
-    help="Look for the files of every complete case, too, and for changes of its inputs.",
+    help="Look for the files of every complete case, too, and for changes of any count of inputs.",
 )
 @click.option(
     "--watch",
@@ -37,7 +37,7 @@ def command(sweep: str, as_json: bool, check: bool, watch: bool, **shared: Any) 
     from hpcsweep.cli.notices import report_passed_over
     from hpcsweep.cli.render.console import print_document
     from hpcsweep.cli.render.summary import print_summary
-    from hpcsweep.state.status import status
+    from hpcsweep.state.status import Checks, status
 
     context = load_context(**shared)
     directory = context.sweep(sweep)
@@ -48,7 +48,8 @@ def command(sweep: str, as_json: bool, check: bool, watch: bool, **shared: Any) 
 
         cluster = registry.require_recorded(directory, context.settings)
         follow(context, cluster, directory, show=live_summary)
-    summary = status(directory, context.cluster_of(directory), context.settings, check=check)
+    checks = Checks.EVERYTHING if check else Checks.INPUTS
+    summary = status(directory, context.cluster_of(directory), context.settings, checks=checks)
     if as_json:
         print_document(summary.to_json())
     else:

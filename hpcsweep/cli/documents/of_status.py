@@ -217,7 +217,8 @@ class StatusDocument(JsonObject):
     lost_files: int | None
     """Count of complete cases whose files are gone; null without `--check`."""
     changed_inputs: int | None
-    """Count of complete cases whose input files or keyed cells changed; null without `--check`."""
+    """Count of complete cases whose input files or keyed cells changed; null if nobody looked: of
+    more than 20,000 cases only `--check` does."""
     memory_excess: MemoryExcessPart | None
     given_up: dict[str, str]
     """Ranges of indices that `retry` gave up, by why."""
