@@ -10,6 +10,7 @@ from operator import index as exact_index
 from typing import Any
 
 from hpcsweep.errors import InputError
+from hpcsweep.quantities import counted
 
 _RANGE = re.compile(r"([0-9]{1,600})(?:-([0-9]{1,600}))?", re.ASCII)
 # Larger than the end of any range.
@@ -122,7 +123,8 @@ class IndexSet:
     def select(self, rank: int) -> int:
         """The index of a rank. *Raises* IndexError outside `0 .. count-1`."""
         if not 0 <= rank < self.count:
-            raise IndexError(f"rank {rank} is not in 0..{self.count - 1} ({self.count} indices)")
+            of_indices = counted(self.count, "index", "indices")
+            raise IndexError(f"rank {rank} is not in 0..{self.count - 1} ({of_indices})")
         place = bisect_right(self._first_ranks, rank) - 1
         return self._ranges[place][0] + rank - self._first_ranks[place]
 
@@ -194,7 +196,7 @@ class IndexSet:
         )
 
     def __repr__(self) -> str:
-        return f"IndexSet({self._shown()}; {self.count} indices)"
+        return f"IndexSet({self._shown()}; {counted(self.count, 'index', 'indices')})"
 
     def _shown(self) -> str:
         shown = str(self) or "the empty set"

@@ -15,6 +15,7 @@ from hpcsweep.cache.files.result_directory import Entry, ResultKey
 from hpcsweep.errors import CasesFailed, Incomplete, InputError, TargetError
 from hpcsweep.manifest.from_python import target_text
 from hpcsweep.manifest.generated_files import GeneratedFiles, write_generated
+from hpcsweep.quantities import counted
 from hpcsweep.sources import ParameterSource, manual
 
 T = TypeVar("T")
@@ -170,8 +171,9 @@ def cases_failed_error(
 ) -> CasesFailed:
     """The error of a sweep, with its cases' errors as the cause."""
     some = [f"{type(e).__name__}: {e}"[:200] for e in list(failures.values())[:SHOWN]]
+    of_cases = counted(len({case.id for case in cases}), "case")
     problem = CasesFailed(
-        f"{len(failures)} of {len({case.id for case in cases})} cases failed: {'; '.join(some)}"
+        f"{len(failures)} of {of_cases} failed: {'; '.join(some)}"
         f"{' …' if len(failures) > SHOWN else ''}",
         where=where,
         next_step="The others are kept: `records` of this error has them, `failures` the rest.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
+from hpcsweep.quantities import counted
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.keys import Kind, whole_number
 from hpcsweep.sources.registry import source_class
@@ -356,7 +357,7 @@ class ParameterSource(ABC):
         return _make("SliceSource", self, start if count else 0, step, count)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.n_cases} cases>"
+        return f"<{type(self).__name__} of {counted(self.n_cases, 'case')}>"
 
 
 def _make(kind: str, *arguments: Any) -> ParameterSource:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
+from hpcsweep.quantities import counted
 from hpcsweep.sources.distributions import Distribution, check_ascending, checked_options, number
 from hpcsweep.sources.keys import fresh
 from hpcsweep.sources.numeric.philox import K_BITS
@@ -88,7 +89,7 @@ class WeightedChoice(Distribution):
         weights = checked_options(self.weights, f"{where}.weights")
         if len(weights) != len(self.options):
             raise SourceError(
-                f"{len(weights)} weights for {len(self.options)} options",
+                f"{counted(len(weights), 'weight')} for {counted(len(self.options), 'option')}",
                 where=where,
                 next_step="Give each option its weight.",
             )

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, overload
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.quantities import counted
 from hpcsweep.sources.keys import nearest, whole_number
 
 # Limit of the length: sums of positions stay within 64 bits.
@@ -59,7 +60,7 @@ class Range(Sequence[Any]):
         return hash(repr(self.spec))
 
     def __repr__(self) -> str:
-        return f"<{ids.shown(dict(self.spec))}: {len(self)} values>"
+        return f"<{ids.shown(dict(self.spec))}: {counted(len(self), 'value')}>"
 
 
 class LinearRange(Range):

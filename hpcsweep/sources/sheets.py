@@ -11,6 +11,7 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
+from hpcsweep.quantities import counted
 from hpcsweep.sources.cells import CellRules, Line, is_written_otherwise
 
 # (location, row of plain values, text of the cells that JSON writes differently, by column).
@@ -73,7 +74,7 @@ def _even(lines: Iterator[Line], columns: int, hint: str) -> Iterator[Line]:
     for where, row in lines:
         if len(row) != columns:
             raise SourceError(
-                f"{len(row)} cells under {columns} columns",
+                f"{counted(len(row), 'cell')} under {counted(columns, 'column')}",
                 where=where,
                 next_step=hint,
             )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import counted
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import ParameterSource, reindexed
 from hpcsweep.sources.keys import (
@@ -156,8 +157,8 @@ class SliceSource(SourceView):
         inside = self._step and last >= 0 and max(self._first, last) < source.n_cases
         if self._count and not inside:
             raise SourceError(
-                f"{self._count} cases in steps of {self._step} from {self._first} exceed the "
-                f"source, which has {source.n_cases} cases",
+                f"{counted(self._count, 'case')} in steps of {self._step} from {self._first} "
+                f"exceed the source, which has {counted(source.n_cases, 'case')}",
                 where="slice",
                 next_step="Keep every index from 0 to the last one of the source.",
             )
@@ -214,7 +215,7 @@ class TakeSource(SourceView):
         if not indices or indices.ranges[-1][1] > source.n_cases:
             raise SourceError(
                 f"the indices {ids.shown(str(indices))} are empty or exceed the source, which has "
-                f"{source.n_cases} cases",
+                f"{counted(source.n_cases, 'case')}",
                 where="take.indices",
                 next_step="Write them like 0-9,12; the first case has index 0.",
             )

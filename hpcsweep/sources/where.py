@@ -106,7 +106,7 @@ class WhereSource(SourceView):
         return factors
 
     def filter_notes(self) -> list[str]:
-        own = f"{self._where}: {self.n_cases} of {self._source.n_cases} cases"
+        own = f"{self._where}: {self.n_cases} of {counted(self._source.n_cases, 'case')}"
         return [*super().filter_notes(), own]
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:

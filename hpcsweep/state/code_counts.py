@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from hpcsweep.quantities import counted
 from hpcsweep.state.outlook import Outlook, State
 
 # Digits of a digest for people, and how many digests are named.
@@ -43,8 +44,9 @@ class CodeCounts:
         if not self.stale:
             return ""
         of_sweep = f" of {name}" if name else ""
-        what = f"{self.stale} of {self.complete} complete cases{of_sweep}"
-        return f"{what} were computed with other code"
+        of_cases = f"of {counted(self.complete, 'complete case')}{of_sweep}"
+        what = counted(self.stale, f"{of_cases} was", f"{of_cases} were")
+        return f"{what} computed with other code"
 
     @property
     def digests(self) -> str:
@@ -52,7 +54,7 @@ class CodeCounts:
         most = Counter(self.other).most_common()
         named = [f"{count} with {digest[:DIGEST_DIGITS]}" for digest, count in most]
         more = len(named) - DIGESTS_NAMED
-        rest = [f"{sum(count for _, count in most[DIGESTS_NAMED:])} with {more} others"]
+        rest = [f"{sum(count for _, count in most[DIGESTS_NAMED:])} with {counted(more, 'other')}"]
         texts = named[:DIGESTS_NAMED] + (rest if more > 0 else [])
         now = f"; it is {self.today[:DIGEST_DIGITS]} now" if self.today else ""
         return ", ".join(texts) + now

@@ -114,7 +114,7 @@ class Planned:
     submissions: tuple[PlannedSubmission, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Planned {self.name!r}: {self.n_planned} of {self.n_cases} cases>"
+        return f"<Planned {self.name!r}: {self.n_planned} of {counted(self.n_cases, 'case')}>"
 
     def _repr_html_(self) -> str:
         from hpcsweep.html_table import facts_html  # noqa: PLC0415  # for notebooks alone
@@ -122,7 +122,7 @@ class Planned:
         plans = [one.plan for one in self.submissions]
         first = self.version.source[plans[0].indices.select(0)] if plans else None
         return facts_html(
-            f"{self.name}: {self.n_planned} of {self.n_cases} cases would be submitted",
+            f"{self.name}: {self.n_planned} of {counted(self.n_cases, 'case')} would be submitted",
             [
                 ("array tasks", sum(plan.chunks for plan in plans) or ""),
                 ("first case", "" if first is None else json.dumps(first.params)),

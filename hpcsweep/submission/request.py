@@ -141,8 +141,9 @@ class Submitted:
     def _repr_html_(self) -> str:
         from hpcsweep.html_table import facts_html  # noqa: PLC0415  # for notebooks alone
 
+        count = sum(plan.indices.count for plan in self.plans)
         return facts_html(
-            f"{self.sweep.name}: {sum(plan.indices.count for plan in self.plans)} cases submitted",
+            f"{self.sweep.name}: {counted(count, 'case')} submitted",
             [
                 ("jobs", ", ".join(self.job_ids)),
                 ("under way", self.under_way.count or ""),

@@ -116,7 +116,8 @@ def pivoted(
     places = len(cells.down) * len(cells.across)
     if places > len(cells.cells):
         holes = places - len(cells.cells)
-        notes.append(f"{holes} of {places} cells of the table are empty")
+        of_cells = f"of {counted(places, 'cell')} of the table"
+        notes.append(counted(holes, f"{of_cells} is empty", f"{of_cells} are empty"))
     if left_out:
         notes.append(f"not in the table: {left_out_text(left_out)}")
     return Pivoted(columns=table, rows=made, notes=notes)

@@ -63,7 +63,7 @@ def test_a_sheet_with_a_key_and_input_files(emulated: EmulatedCluster, tmp_path:
 
     (root / "c.fa").write_text("acgtacgt")
     said = project.submit().stdout
-    assert "inputs have changed since 1 of 3 cases were computed (indices 2)" in said
+    assert "inputs have changed since 1 of 3 cases was computed (indices 2)" in said
     project.submit("--rerun", "stale", "--canary", "0", "--wait")
     assert len((root / "arguments").read_text().splitlines()) == 4
     text = project.cli("collect", "sweep", "--format", "csv", "--columns", "bytes").stdout
