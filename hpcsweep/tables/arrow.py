@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Batches in a Parquet row group: 20,000 rows.
 BATCHES_AT_ONCE = 4
+# Columns of texts of which each row has another one.
+_DIFFERENT = frozenset({"case_id", "seed"})
 
 
 def import_pyarrow(what: str) -> ModuleType:
@@ -40,9 +42,9 @@ def arrow_batches(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[p
     """The rows with the selected columns; what a row does not have is null."""
     pa = import_pyarrow("Arrow")
     schema = arrow_schema(columns)
-    for batch in batches_of(columns, rows):
+    for batch in batches_of(columns, rows, as_arrow=True):
         arrays = [
-            arrow_array(_typed(batch.values[name], columns.kinds[name]), schema.field(name).type)
+            typed_array(batch.values[name], columns.kinds[name], schema.field(name).type)
             for name in columns.names
         ]
         yield pa.record_batch(arrays, schema=schema)
@@ -62,11 +64,25 @@ def write_parquet(columns: TableColumns, rows: Iterable[TableRow], output: Path)
     pa = import_pyarrow("Parquet")
     pq = import_extra("pyarrow.parquet", "parquet", "Parquet")
     schema = arrow_schema(columns)
-    with atomic_output(output) as path, pq.ParquetWriter(path, schema) as writer:
+    # A dictionary of texts that hardly come twice takes longer and saves nothing.
+    repeated = [
+        name
+        for name in columns.names
+        if columns.kinds[name] in {"str", "json"} and name not in _DIFFERENT
+    ]
+    writing = pq.ParquetWriter
+    with atomic_output(output) as path, writing(path, schema, use_dictionary=repeated) as writer:
         batches = arrow_batches(columns, rows)
         while some := list(islice(batches, BATCHES_AT_ONCE)):
             table = pa.Table.from_batches(some, schema)
             writer.write_table(table, row_group_size=table.num_rows)
+
+
+def typed_array(values: Any, kind: str, type_: pa.DataType) -> pa.Array:
+    """Values of a batch, in a column of this kind, as an Arrow array. *Raises* as `arrow_array`."""
+    if isinstance(values, import_pyarrow("Arrow").Array):
+        return values
+    return arrow_array(_typed(values, kind), type_)
 
 
 def _typed(values: Sequence[Any], kind: str) -> Sequence[Any]:

@@ -22,7 +22,8 @@ class TableBatch:
 
     # Count of rows.
     count: int
-    # By column: one value per row, None where the row has none.
+    # By column: one value per row, None where the row has none; or an Arrow array, if that is
+    # what the batch was made for.
     values: dict[str, Sequence[Any]]
     # The rows whose value is null, not missing, by column: a param or metric may be null.
     nulls: dict[str, list[int]] = field(default_factory=dict)
@@ -30,7 +31,7 @@ class TableBatch:
     def rows(self) -> list[TableRow]:
         """The same as rows; a value that a row does not have is not in it."""
         names = list(self.values)
-        lines: Iterable[Sequence[Any]] = zip(*self.values.values(), strict=True)
+        lines: Iterable[Sequence[Any]] = zip(*map(_as_list, self.values.values()), strict=True)
         rows = [
             {name: value for name, value in zip(names, line, strict=True) if value is not None}
             for line in lines
@@ -41,6 +42,11 @@ class TableBatch:
         return rows
 
 
+def _as_list(values: Any) -> Sequence[Any]:
+    """Values of Python; those of an Arrow array are copied."""
+    return values if isinstance(values, list | tuple) else values.to_pylist()
+
+
 class TableRows(Iterator[TableRow]):
     """The rows of a table, read once: as dicts with all columns, or in batches of some columns."""
 
@@ -49,11 +55,13 @@ class TableRows(Iterator[TableRow]):
         make: Callable[[Sequence[str]], Iterator[TableBatch]],
         all_names: list[str],
         count: int,
+        make_arrow: Callable[[Sequence[str]], Iterator[TableBatch]] | None = None,
     ) -> None:
-        """`make` returns the batches with these columns."""
+        """`make` returns the batches with these columns, `make_arrow` those with Arrow arrays."""
         # Count of rows, those that were read included.
         self.count = count
         self._make = make
+        self._make_arrow = make_arrow or make
         self._all_names = all_names
         self._rows: Iterator[TableRow] | None = None
 
@@ -66,9 +74,12 @@ class TableRows(Iterator[TableRow]):
             self._rows = (row for batch in batches for row in batch.rows())
         return next(self._rows)
 
-    def batches(self, names: Sequence[str]) -> Iterator[TableBatch]:
-        """The rows in batches with these columns, instead of one by one."""
-        return self._make(names)
+    def batches(self, names: Sequence[str], *, as_arrow: bool = False) -> Iterator[TableBatch]:
+        """The rows in batches with these columns, instead of one by one.
+
+        `as_arrow` allows values that are Arrow arrays.
+        """
+        return self._make_arrow(names) if as_arrow else self._make(names)
 
 
 def rows_of(batch: TableBatch, names: Sequence[str]) -> TableRows:
@@ -82,10 +93,12 @@ def rows_of(batch: TableBatch, names: Sequence[str]) -> TableRows:
     return TableRows(make, list(names), batch.count)
 
 
-def batches_of(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[TableBatch]:
-    """The rows in batches with the selected columns."""
+def batches_of(
+    columns: TableColumns, rows: Iterable[TableRow], *, as_arrow: bool = False
+) -> Iterator[TableBatch]:
+    """The rows in batches with the selected columns; `as_arrow` as `TableRows.batches`."""
     if isinstance(rows, TableRows):
-        return rows.batches(columns.names)
+        return rows.batches(columns.names, as_arrow=as_arrow)
     return batched_rows(columns.names, rows)
 
 

@@ -3,81 +3,120 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.state.failures import error_message
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import Keys, parse_documents
 from hpcsweep.store.gc_control import gc_paused
+from hpcsweep.tables.arrow_members import arrow_members
 from hpcsweep.tables.batches import TableBatch, batched_rows, values_at
 from hpcsweep.tables.column_names import FIRST, LAST
 from hpcsweep.tables.columns import TableColumns, TableRow
 
 # The column of the index where a table's column has another name.
 _SQL_NAMES = {"index": "idx"}
+# Values of successive rows by column of the index.
+_Page = Mapping[str, Sequence[Any]]
 
 
 def begun_batches(
-    sweep_index: SweepIndex, columns: TableColumns, names: Sequence[str], within: IndexSet | None
-) -> Iterator[TableBatch]:
-    """The rows of begun cases with the index and these columns, in index order."""
-    return (batch for _, batch in begun_pages(sweep_index, columns, names, within))
-
-
-def begun_pages(
     sweep_index: SweepIndex,
     columns: TableColumns,
     names: Sequence[str],
-    within: IndexSet | None = None,
-    more: Iterable[str] = (),
-) -> Iterator[tuple[Mapping[str, Sequence[Any]], TableBatch]]:
-    """The batches of `begun_batches`, each with its page of the index.
+    within: IndexSet | None,
+    *,
+    as_arrow: bool = False,
+) -> Iterator[TableBatch]:
+    """The rows of begun cases with the index and these columns, in index order.
+
+    `as_arrow` allows values that are Arrow arrays.
+    """
+    origins = _Origins.of(columns, names)
+    pages = sweep_index.columns(origins.sql_names, within=within)
+    kinds = columns.kinds if as_arrow else None
+    return (batch for _, batch in _batches(pages, origins, kinds))
+
+
+def begun_pages(
+    sweep_index: SweepIndex, columns: TableColumns, names: Sequence[str], more: Iterable[str]
+) -> Iterator[tuple[_Page, TableBatch]]:
+    """The batches of all begun cases, each with its page of the index.
 
     `more` are columns of the index that a page has besides.
     """
-    plain = {name: _SQL_NAMES.get(name, name) for name in names if name in FIRST or name in LAST}
-    plain["index"] = "idx"
-    documents = {
-        "params": {name: keys for keys, name in columns.params.items() if name in names},
-        "metrics": {name: keys for keys, name in columns.metrics.items() if name in names},
-        "carried": {name: keys for keys, name in columns.carried.items() if name in names},
-    }
-    selected = [*plain.values(), *(column for column, members in documents.items() if members)]
-    pages = sweep_index.columns([*dict.fromkeys([*selected, *more])], within=within)
+    origins = _Origins.of(columns, names)
+    selected = dict.fromkeys((*origins.sql_names, *more))
+    return _batches(sweep_index.columns(list(selected)), origins, None)
+
+
+class _Origins(NamedTuple):
+    """What columns of a table come from."""
+
+    # The column of the index by the name of a table's.
+    plain: dict[str, str]
+    # The members of JSON documents, by the column of the index: their keys by name.
+    documents: dict[str, dict[str, Keys]]
+
+    @classmethod
+    def of(cls, columns: TableColumns, names: Sequence[str]) -> Self:
+        """Those of the columns `names`, and of the index."""
+        plain = {
+            name: _SQL_NAMES.get(name, name) for name in names if name in FIRST or name in LAST
+        }
+        every = {"params": columns.params, "metrics": columns.metrics, "carried": columns.carried}
+        documents = {
+            column: {name: keys for keys, name in members.items() if name in names}
+            for column, members in every.items()
+        }
+        return cls(
+            {**plain, "index": "idx"},
+            {column: members for column, members in documents.items() if members},
+        )
+
+    @property
+    def sql_names(self) -> list[str]:
+        """The columns of the index."""
+        return [*self.plain.values(), *self.documents]
+
+
+def _batches(
+    pages: Iterator[_Page], origins: _Origins, arrow_kinds: Mapping[str, str] | None
+) -> Iterator[tuple[_Page, TableBatch]]:
     while True:
         with gc_paused():
             page = next(pages, None)
             if page is None:
                 return
-            batch = _batch(page, plain, documents)
+            batch = _batch(page, origins, arrow_kinds)
         yield page, batch
 
 
-def _batch(
-    page: Mapping[str, Sequence[Any]],
-    plain: Mapping[str, str],
-    documents: Mapping[str, Mapping[str, Keys]],
-) -> TableBatch:
-    """The batch of one page: `plain` columns, and members of its JSON documents."""
-    values = {name: page[column] for name, column in plain.items()}
+def _batch(page: _Page, origins: _Origins, arrow_kinds: Mapping[str, str] | None) -> TableBatch:
+    """The batch of one page. `arrow_kinds`: the kinds of columns that may be Arrow arrays."""
+    values = {name: page[column] for name, column in origins.plain.items()}
     if "error" in values:
         values["error"] = _messages(values["error"])
     nulls: dict[str, list[int]] = {}
-    for column, members in documents.items():
-        if members:
-            _add_members(values, nulls, page[column], members)
+    for column, members in origins.documents.items():
+        texts = [text or "{}" for text in page[column]]
+        arrays = arrow_members(texts, members, arrow_kinds) if arrow_kinds else None
+        if arrays is None:
+            _add_members(values, nulls, texts, members)
+        else:
+            values |= arrays
     return TableBatch(count=len(page["idx"]), values=values, nulls=nulls)
 
 
 def _add_members(
     values: dict[str, Sequence[Any]],
     nulls: dict[str, list[int]],
-    texts: Sequence[str | None],
+    texts: Sequence[str],
     members: Mapping[str, Keys],
 ) -> None:
     """Add the columns `members` of JSON documents; names that appeared since have no column yet."""
-    documents = parse_documents([text or "{}" for text in texts])
+    documents = parse_documents(texts)
     for name, keys in members.items():
         values[name], of_null = values_at(documents, keys)
         if of_null:

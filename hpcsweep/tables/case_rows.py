@@ -43,9 +43,9 @@ class CaseRows:
         whole = self._all if selected is None else selected & self._all
         if order.limit is not None:
             whole = selected = whole.slice(0, order.limit)
-        return TableRows(
-            partial(self._batches, within=selected), self.columns.row_names, whole.count
-        )
+        make = partial(self._batches, within=selected)
+        make_arrow = partial(make, as_arrow=True)
+        return TableRows(make, self.columns.row_names, whole.count, make_arrow)
 
     def _sorted(self, selected: IndexSet | None, order: RowOrder) -> TableRows:
         if self._params_in(order.columns):
@@ -86,11 +86,11 @@ class CaseRows:
         return self.outlook.begun | self.outlook.not_begun
 
     def _batches(
-        self, names: Sequence[str], within: IndexSet | None = None
+        self, names: Sequence[str], within: IndexSet | None = None, *, as_arrow: bool = False
     ) -> Iterator[TableBatch]:
         """The rows of these indices, or of all, in index order."""
         never = self.outlook.not_begun if within is None else self.outlook.not_begun & within
-        begun = begun_batches(self.sweep_index, self.columns, names, within)
+        begun = begun_batches(self.sweep_index, self.columns, names, within, as_arrow=as_arrow)
         on_demand = self.columns.on_demand.intersection(names)
         if on_demand:
             begun = self._with_outdated(begun, on_demand)

@@ -7,7 +7,7 @@ from math import nan
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.tables.arrow import import_pyarrow
+from hpcsweep.tables.arrow import import_pyarrow, typed_array
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.extras import import_extra
@@ -23,54 +23,55 @@ def data_frame(columns: TableColumns, rows: Iterable[TableRow]) -> pd.DataFrame:
     *Raises* ExtraMissing without pandas.
     """
     pandas = import_extra("pandas", "pandas", "to_dataframe")
-    # Ints stay exact: NaN would make them floats.
-    dtypes = {"int": "Int64", "bool": "boolean"}
-    texts_are_arrow = getattr(pandas.Series([""]).dtype, "storage", None) == "pyarrow"
+    # Before pandas 3, and without pyarrow, texts are Python's.
+    in_arrow = getattr(pandas.Series([""]).dtype, "storage", None) == "pyarrow"
     parts: dict[str, _Column] = {}
     for name in columns.names:
         kind = columns.kinds[name]
-        parts[name] = _Texts() if kind == "str" and texts_are_arrow else _Column(dtypes.get(kind))
-    for batch in batches_of(columns, rows):
+        parts[name] = _ArrowColumn(kind) if in_arrow and kind != "json" else _Column(kind)
+    for batch in batches_of(columns, rows, as_arrow=in_arrow):
         for name, column in parts.items():
             column.add(batch.values[name], batch.nulls.get(name, ()))
-    frame: pd.DataFrame = pandas.DataFrame(
-        {name: column.series(pandas) for name, column in parts.items()}
-    )
+    series = {name: column.series(pandas) for name, column in parts.items()}
+    # To put columns of one type together would copy them: that takes as long as to make them.
+    frame: pd.DataFrame = pandas.DataFrame(series, copy=False)
     return frame
+
+
+# What pandas keeps values in if some are missing, by kind: NaN would make ints floats.
+_DTYPES = {"int": "Int64", "bool": "boolean"}
 
 
 class _Column:
     """The values of one column, batch by batch."""
 
-    def __init__(self, dtype: str | None = None) -> None:
-        # What pandas keeps the values in if some are missing.
-        self._dtype = dtype
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
         self._values: list[Any] = []
 
-    def add(self, values: Sequence[Any], nulls: Sequence[int]) -> None:
+    def add(self, values: Any, nulls: Sequence[int]) -> None:
         """Add the values of a batch; those at the positions `nulls` are null, not missing."""
-        self._values += _filled(values, nulls, None if self._dtype else nan)
+        self._values += _filled(values, nulls, None if self._kind in _DTYPES else nan)
 
     def series(self, pandas: ModuleType) -> pd.Series[Any]:
         """All values."""
-        series: pd.Series[Any] = pandas.Series(
-            self._values, dtype=self._dtype if None in self._values else None
-        )
+        dtype = _DTYPES.get(self._kind) if None in self._values else None
+        series: pd.Series[Any] = pandas.Series(self._values, dtype=dtype)
         return series
 
 
-class _Texts(_Column):
-    """Texts as pandas 3 keeps them, in Arrow: a tenth of the memory of Python's."""
+class _ArrowColumn(_Column):
+    """Values of one kind, as Arrow arrays until the end: a tenth of the memory of Python's."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._chunks: list[pa.StringArray] = []
-        # A column without any text has no type of its own.
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self._chunks: list[pa.Array] = []
+        # Whether no row has a value: the column has no type of its own.
         self._is_empty = True
 
-    def add(self, values: Sequence[Any], nulls: Sequence[int]) -> None:
-        """Add the values of a batch."""
-        chunk = import_pyarrow("to_dataframe").array(values, "string")
+    def add(self, values: Any, nulls: Sequence[int]) -> None:
+        """Add the values of a batch, which may be an Arrow array. *Raises* as `arrow_array`."""
+        chunk = typed_array(values, self._kind, self._type_of(values))
         self._chunks.append(chunk)
         if chunk.null_count < len(chunk):
             self._is_empty = False
@@ -78,13 +79,41 @@ class _Texts(_Column):
         elif self._is_empty:
             super().add(values, nulls)
 
+    def _type_of(self, values: Any) -> pa.DataType:
+        arrow = import_pyarrow("to_dataframe")
+        match self._kind:
+            case "str":
+                return arrow.large_string()  # pandas would make it of `string`
+            case "bool":
+                return arrow.bool_()
+            case "float" if not isinstance(values, list | tuple) or set(map(type, values)) != {int}:
+                return arrow.float64()
+        return arrow.int64()
+
     def series(self, pandas: ModuleType) -> pd.Series[Any]:
         """All values."""
         if self._is_empty:
             return super().series(pandas)
-        chunks = import_pyarrow("to_dataframe").chunked_array(self._chunks)
-        series: pd.Series[Any] = pandas.Series(chunks, dtype="str")
+        # A column of floats is one of ints where it has only ints, as pandas makes it.
+        types = {str(chunk.type): chunk.type for chunk in self._chunks}
+        type_ = types.get("double", self._chunks[0].type)
+        chunks = import_pyarrow("to_dataframe").chunked_array(
+            [chunk.cast(type_, safe=False) for chunk in self._chunks]
+        )
+        if self._kind == "str":
+            dtype: Any = "str"
+        elif self._kind in _DTYPES and chunks.null_count:
+            dtype = _DTYPES[self._kind]
+            chunks = pandas.api.types.pandas_dtype(dtype).__from_arrow__(chunks)
+        else:
+            dtype, chunks = None, _own(chunks.to_numpy())
+        series: pd.Series[Any] = pandas.Series(chunks, dtype=dtype)
         return series
+
+
+def _own(values: Any) -> Any:
+    """An array that may be changed: that of a single chunk belongs to Arrow."""
+    return values if values.flags.writeable else values.copy()
 
 
 def _filled(values: Sequence[Any], nulls: Sequence[int], missing: Any) -> Sequence[Any]:

@@ -8,15 +8,19 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pandas as pd
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpcsweep.store.column_kinds import Kinds, learn, parse_documents
+from hpcsweep.tables.arrow import arrow_table
+from hpcsweep.tables.arrow_members import arrow_members
 from hpcsweep.tables.batches import TableBatch, TableRows, batched_rows, values_at
 from hpcsweep.tables.begun_rows import merged_batches
 from hpcsweep.tables.column_names import flatten
 from hpcsweep.tables.columns import TableColumns
 from hpcsweep.tables.formats import cell, csv_lines, jsonl_lines
+from hpcsweep.tables.frames import data_frame
 
 numbers = st.one_of(
     st.integers(-3, 3),
@@ -104,6 +108,64 @@ def test_text_of_a_batch_is_that_of_each_row(found: list[dict[str, Any]]) -> Non
     assert repr([sorted(row.items()) for row in stream()]) == repr(
         [sorted(row.items()) for row in rows]
     )
+
+
+def test_pyarrow_decodes_members_of_one_kind_each() -> None:
+    texts = ['{"a":1,"b":2.5,"c":{"d":"x"}}', '{"b":1,"a":null}', "{}"]
+    members = {"a": ("a",), "b": ("b",), "c.d": ("c", "d")}
+    arrays = arrow_members(texts, members, {"a": "int", "b": "float", "c.d": "str"})
+    assert arrays is not None
+    assert {name: array.to_pylist() for name, array in arrays.items()} == {
+        "a": [1, None, None],
+        "b": [2.5, 1.0, None],
+        "c.d": ["x", None, None],
+    }
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+# Each key has values of one kind, as nearly all params and metrics do.
+regular = st.fixed_dictionaries(
+    {},
+    optional={
+        "a": st.none() | st.integers(-(2**63), 2**63 - 1),
+        "b": st.none() | finite | st.integers(-(2**60), 2**60),
+        "c": st.none() | st.booleans(),
+        "d": st.none() | st.sampled_from(["", "é\0", "1", "2020-01-01", '"', "\ud800"]),
+        "e": st.none() | st.fixed_dictionaries({}, optional={"": finite, "a.b": st.integers(0, 9)}),
+    },
+)
+
+
+@given(st.lists(regular, min_size=1, max_size=5) | documents)
+@example([{"b": 0.5, "d": "x", "e": {"": 1.5}}, {"b": 1}, {"a": None, "e": {"": 2.5}}])
+@example([{"b": 0.5, "e": {}}, {"b": {"$float": "nan"}}])
+def test_members_that_pyarrow_decodes_are_those_of_python(found: list[dict[str, Any]]) -> None:
+    texts = [json.dumps(document) for document in found]
+    members = {".".join(keys) or "_": keys for keys in kinds_one_by_one(found)}
+    kinds = {name: kinds_one_by_one(found)[keys] or "json" for name, keys in members.items()}
+    arrays = arrow_members(texts, members, kinds)
+    if arrays is None:
+        return
+    columns = TableColumns(params={}, metrics={}, kinds=kinds, names=list(kinds))
+
+    def batches(wanted: Sequence[str]) -> Iterator[TableBatch]:
+        parsed = parse_documents(texts)
+        members_of = {name: values_at(parsed, members[name]) for name in wanted}
+        yield TableBatch(
+            count=len(texts),
+            values={name: values for name, (values, _) in members_of.items()},
+            nulls={name: nulls for name, (_, nulls) in members_of.items() if nulls},
+        )
+
+    def in_arrow(_: Sequence[str]) -> Iterator[TableBatch]:
+        yield TableBatch(count=len(texts), values={**arrays})
+
+    order = list(kinds)
+    decoded = [TableRows(batches, order, len(texts), of) for of in (batches, in_arrow)]
+    one, other = (arrow_table(columns, rows) for rows in decoded)
+    assert (one.schema, repr(one.to_pydict())) == (other.schema, repr(other.to_pydict()))
+    frame, other_frame = (data_frame(columns, rows) for rows in decoded)
+    pd.testing.assert_frame_equal(frame, other_frame, check_exact=True)
 
 
 @given(st.lists(st.sets(st.integers(0, 20), max_size=4), max_size=4), st.sets(st.integers(0, 20)))

@@ -206,7 +206,7 @@ def test_without_duckdb(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_error_of_the_index_stays_one(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    def begun_batches(*_: Any) -> Any:
+    def begun_batches(*_: Any, **__: Any) -> Any:
         raise StoreError("the disk is gone", where="store.sqlite3")
         yield
 
@@ -246,9 +246,9 @@ def test_columns_that_a_select_does_not_need_are_not_read(
     read: set[str] = set()
     original = begun_rows.begun_batches
 
-    def begun_batches(index: Any, columns: Any, wanted: Any, within: Any) -> Any:
+    def begun_batches(index: Any, columns: Any, wanted: Any, within: Any, **how: Any) -> Any:
         read.update(wanted)
-        return original(index, columns, wanted, within)
+        return original(index, columns, wanted, within, **how)
 
     monkeypatch.setattr(case_rows, "begun_batches", begun_batches)
     narrowed = answer(made, sql)
