@@ -55,6 +55,7 @@ def optimize(
     batch: int = 16,
     direction: str = MINIMIZE,
     sampler: Any = "tpe",
+    halving: Mapping[str, Any] | None = None,
     progress: bool = False,
     notify: Notify | None = print_notice,
     **keys: Any,
@@ -62,8 +63,10 @@ def optimize(
     """Search the best parameters of a target, in batches on a cluster, and wait for the end.
 
     `space` has a distribution of hpcsweep or of Optuna, or a single value, for each parameter;
-    `sampler` is a name, a mapping with options, or a function or class that is given a seed. The
-    other `keys` are those of `Sweep`. *Safe to repeat*: a search of this name goes on.
+    `sampler` is a name, a mapping with options, or a function or class that is given a seed.
+    `halving` runs each configuration with a small budget first, and the best again with larger
+    ones: `{"resource": "epochs", "min": 1, "max": 81, "factor": 3}`. The other `keys` are those of
+    `Sweep`. *Safe to repeat*: a search of this name goes on.
     *Raises* the errors of `errors`; Incomplete if no trial has a value.
 
     Examples:
@@ -81,6 +84,7 @@ def optimize(
         (4, True)
     """
     search = {"objective": objective, "n": n, "batch": batch, "direction": direction}
+    search |= {} if halving is None else {"halving": dict(halving)}
     sweep = described(name, space, search, sampler, **keys)
     run_search(sweep, progress=progress, notify=notify)
     return _optimum(sweep)

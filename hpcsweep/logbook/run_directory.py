@@ -125,7 +125,7 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
     # own name; the move then meets a non-empty directory and fails. No directory gets a wrong name.
     make_directory(final.parent)
     for _ in range(RENAMES_MAX):
-        if _try_rename(source, final):
+        if try_rename(source, final):
             return True
         other = read_metadata(final)
         # The other was just moved back; or it is not an attempt of ours, and then it stays.
@@ -133,7 +133,7 @@ def publish(sweep: Path, source: Path, final: Path, run: Run, status: Status) ->
             continue
         if not _outranks(run.attempt, status, other):
             return False
-        _try_rename(final, sweep / attempt_dir(run.case.case_id, other["attempt"][3]))
+        try_rename(final, sweep / attempt_dir(run.case.case_id, other["attempt"][3]))
     return False
 
 
@@ -142,15 +142,20 @@ def retire_checkpoints(checkpoints: Path) -> None:
 
     *Writes* `.<name>.complete` beside it. *Safe to repeat.*
     """
-    retired = checkpoints.with_name(f".{checkpoints.name}.complete")
+    retired = retired_checkpoints(checkpoints)
     with contextlib.suppress(OSError):  # usually there are none; never fails the case
-        if _try_rename(checkpoints, retired):
+        if try_rename(checkpoints, retired):
             return
         remove_tree(retired)
-        _try_rename(checkpoints, retired)
+        try_rename(checkpoints, retired)
 
 
-def _try_rename(source: Path, target: Path) -> bool:
+def retired_checkpoints(checkpoints: Path) -> Path:
+    """Where `retire_checkpoints` moves them."""
+    return checkpoints.with_name(f".{checkpoints.name}.complete")
+
+
+def try_rename(source: Path, target: Path) -> bool:
     """Rename a directory. Returns False if `target` exists, True if `source` is gone afterwards.
 
     `source` may be gone already: another start publishes a directory that it finds complete, and

@@ -16,6 +16,7 @@ from hpcsweep.manifest import (
     environment_keys,
     exclusive,
     fixed_keys,
+    halving_keys,
     input_keys,
     limit_keys,
     notify_keys,
@@ -333,12 +334,15 @@ _NESTED: dict[tuple[str | int, ...], type[BaseModel]] = {
     ("stop_after",): stop_keys.StopKeys,
     ("limits",): limit_keys.LimitKeys,
     ("search",): search_keys.SearchKeys,
+    ("search", "halving"): halving_keys.HalvingKeys,
 }
 _MISSING = {
     "failures": "Write, for example, failures: 20.",
+    "max": "Write the largest budget, for example max: 81.",
     "n": "Write how many trials it has, for example n: 100.",
     "name": "Write, for example, name: oscillator.",
     "objective": "Write the name of a metric, for example objective: energy.",
+    "resource": "Write the parameter that has the budget, for example resource: epochs.",
     "source": "Write, for example, source: {grid: {omega: [1.0, 2.0]}}.",
 }
 

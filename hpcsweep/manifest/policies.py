@@ -88,6 +88,48 @@ DIRECTIONS = MINIMIZE, MAXIMIZE = ("minimize", "maximize")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Halving:
+    """Successive halving: few of the configurations that a search tries get a larger budget.
+
+    Each run of a configuration is a trial of its own, that continues the one before.
+    """
+
+    # The parameter that has the budget, for example a count of epochs.
+    resource: str
+    # The budget of a new configuration, and the largest: the smallest, times a power of `factor`.
+    smallest: int
+    largest: int
+    # One of so many configurations is promoted to the next budget, which is so many times larger.
+    factor: int
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """The budgets of the rungs, ascending."""
+        budgets = [self.smallest]
+        while budgets[-1] < self.largest:
+            budgets.append(budgets[-1] * self.factor)
+        return tuple(budgets)
+
+    def budget_of(self, params: Mapping[str, Any]) -> int:
+        """The budget of a case."""
+        return int(params[self.resource])
+
+    def before(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The params of the case that a case continues; None for a new configuration."""
+        budget = self.budget_of(params)
+        if budget <= self.smallest:
+            return None
+        return {**params, self.resource: budget // self.factor}
+
+    def after(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The params of the case that continues a case; None for one with the largest budget."""
+        budget = self.budget_of(params)
+        if budget >= self.largest:
+            return None
+        return {**params, self.resource: budget * self.factor}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
     """How the cases of a sweep are found, batch by batch, from the results of earlier ones."""
 
@@ -106,20 +148,29 @@ class Search:
     target: Target | None = None
     # Keyword arguments of the sampler, besides its seed.
     options: Mapping[str, Any] = field(default_factory=dict)
+    # None: each configuration runs once.
+    halving: Halving | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The form in the frozen manifest."""
-        return asdict(self) | {
+        """The form in the frozen manifest; without `halving` that of versions before it."""
+        document = asdict(self) | {
             "target": None if self.target is None else target_json(self.target),
             "space": dict(self.space),
             "options": dict(self.options),
         }
+        if self.halving is None:
+            del document["halving"]
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Search:
         """Parse `to_json`'s form. *Raises* KeyError, TypeError if it is damaged."""
-        target = document["target"]
-        return cls(**{**document, "target": None if target is None else target_of(dict(target))})
+        target, halving = document["target"], document.get("halving")
+        parsed = {
+            "target": None if target is None else target_of(dict(target)),
+            "halving": None if halving is None else Halving(**halving),
+        }
+        return cls(**{**document, **parsed})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from hpcsweep.manifest import target_spec
+from hpcsweep.manifest import halving_keys, target_spec
+from hpcsweep.manifest.halving_keys import HalvingValue
 from hpcsweep.manifest.key_values import Count, one_of, refuse
 from hpcsweep.manifest.mistakes import Mistakes, described
 from hpcsweep.manifest.policies import DIRECTIONS, MINIMIZE, Search
@@ -76,6 +77,7 @@ class SearchKeys(BaseModel):
     batch: Count = 16
     direction: Annotated[str, BeforeValidator(one_of(*DIRECTIONS))] = MINIMIZE
     sampler: Annotated[dict[str, Any], BeforeValidator(_sampler)] = {"name": "tpe"}
+    halving: HalvingValue | None = None
 
 
 _COUNT_SCHEMA = {"type": "integer", "minimum": 1}
@@ -104,6 +106,7 @@ SearchValue = Annotated[
                         },
                     ]
                 },
+                "halving": halving_keys.SCHEMA,
             },
         }
     ),
@@ -114,7 +117,7 @@ def stand_in(raw: Mapping[str, Any], mistakes: Mistakes) -> Any:
     """The `source:` of a manifest; with a `search`, random draws from the space instead.
 
     They stand for the cases that the search will ask: names and distributions are checked by them.
-    None after adding a mistake.
+    With `halving` they have its resource, too. None after adding a mistake.
     """
     source, search = raw["source"], raw.get("search")
     if not isinstance(search, dict):
@@ -128,7 +131,24 @@ def stand_in(raw: Mapping[str, Any], mistakes: Mistakes) -> Any:
         return None
     count = search.get("n")
     is_count = isinstance(count, int) and not isinstance(count, bool) and count > 0
-    return {"type": "RandomSource", **source, "n_trials": count if is_count else 1, "seed": 0}
+    space = _with_resource(source[SPACE], search.get("halving"), mistakes)
+    draws = {"n_trials": count if is_count else 1, "seed": 0}
+    return {"type": "RandomSource", SPACE: space, **draws}
+
+
+def _with_resource(space: Any, halving: Any, mistakes: Mistakes) -> Any:
+    """A space with the resource of `halving`, at the budget of new configurations."""
+    keys = halving if isinstance(halving, dict) else {}
+    resource = keys.get("resource")
+    if not (isinstance(space, dict) and isinstance(resource, str)):
+        return space
+    if resource in space:
+        mistakes.add(
+            ("search", "halving", "resource"),
+            f"is {described(resource)}, which the space has, too",
+            "Remove it from the space: the search sets its value.",
+        )
+    return {resource: keys.get("min", 1), **space}
 
 
 def read(
@@ -152,6 +172,7 @@ def read(
         sampler=name if target is None else "",
         target=target,
         options={key: value for key, value in keys.sampler.items() if key != "name"},
+        halving=None if keys.halving is None else halving_keys.read(keys.halving),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ from hpcsweep.logbook.run_directory import read_metadata
 from hpcsweep.project.idle import Notify
 from hpcsweep.project.remove import discard
 from hpcsweep.records import Status
+from hpcsweep.search.halving import awaited_checkpoints
 from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import State, outlook_of
 from hpcsweep.state.scheduler import poll
@@ -24,6 +25,7 @@ from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory, local_runs_path
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk
+from hpcsweep.sweepdir.plan import FROM_START
 from hpcsweep.sweepdir.removed import unfinished_removals
 
 # The states of a run in its metadata before it has ended; None before it is written.
@@ -72,12 +74,13 @@ def clean(
 def _leftovers(sweep: SweepDirectory, settings: Settings) -> Iterator[Removable]:
     attempts, checkpoints = names(sweep.attempt_root), names(sweep.checkpoint_root)
     rows: dict[str, IndexRow] = {}
+    awaited = frozenset[str]()
     if sweep.submissions():
         case_ids = {name.partition(".")[0] for name in attempts} | set(map(_case_id, checkpoints))
-        rows = _idle_rows(sweep, settings, sorted(case_ids))
+        rows, awaited = _idle_rows(sweep, settings, sorted(case_ids))
     yield from _measured("earlier attempts", _superseded(sweep.attempt_root, attempts, rows))
     yield from _measured(
-        "checkpoints of complete cases", _useless(sweep.checkpoint_root, checkpoints, rows)
+        "checkpoints of complete cases", _useless(sweep.checkpoint_root, checkpoints, rows, awaited)
     )
     yield from _measured("runs of `hpcsweep run`", _local_runs(sweep))
     roots = (sweep.attempt_root, sweep.checkpoint_root, local_runs_path(sweep.path))
@@ -94,13 +97,14 @@ def _measured(what: str, paths: Iterable[Path]) -> Iterator[Removable]:
 
 def _idle_rows(
     sweep: SweepDirectory, settings: Settings, case_ids: list[str]
-) -> dict[str, IndexRow]:
-    """The rows of those of these cases that no task has, by case id."""
+) -> tuple[dict[str, IndexRow], frozenset[str]]:
+    """The rows of those of these cases that no task has, by case id; and `awaited_checkpoints`."""
     cluster = registry.open_recorded(sweep, settings)
     with fresh_index(sweep) as sweep_index:
         outlook = outlook_of(sweep, sweep_index, poll(sweep, sweep_index, cluster, settings))
         busy = outlook.in_flight | outlook.indices(State.RUNNING, State.UNKNOWN)
-        return dict(_rows(sweep_index, case_ids, busy))
+        awaited = awaited_checkpoints(outlook.version, outlook.complete)
+        return dict(_rows(sweep_index, case_ids, busy)), awaited
 
 
 def _rows(
@@ -120,10 +124,14 @@ def _superseded(root: Path, attempts: list[str], rows: dict[str, IndexRow]) -> I
             yield root / name
 
 
-def _useless(root: Path, checkpoints: list[str], rows: dict[str, IndexRow]) -> Iterator[Path]:
+def _useless(
+    root: Path, checkpoints: list[str], rows: dict[str, IndexRow], awaited: Collection[str]
+) -> Iterator[Path]:
     for name in checkpoints:
-        row = rows.get(_case_id(name))
-        if row is not None and row["status"] == Status.COMPLETE.value:
+        case_id = _case_id(name)
+        row = rows.get(case_id)
+        is_needed = case_id in awaited or name.endswith(FROM_START)
+        if row is not None and row["status"] == Status.COMPLETE.value and not is_needed:
             yield root / name
 
 

@@ -14,7 +14,8 @@ from hpcsweep.manifest.policies import Search
 from hpcsweep.records import Status
 from hpcsweep.redact import redact
 from hpcsweep.search.distributions import optuna_distributions
-from hpcsweep.search.study import quiet
+from hpcsweep.search.halving import may_be_promoted
+from hpcsweep.search.study import optuna_trial, quiet, studied
 from hpcsweep.search.versions import trial_params
 from hpcsweep.state.moments import epoch_s
 from hpcsweep.state.trials import trial_values
@@ -85,23 +86,21 @@ def _trials(
     optuna: Any, search: Search, version: Version, sweep_index: SweepIndex
 ) -> Iterator[Any]:
     """The trials that are over, as those of Optuna, in the order of indices."""
-    step, states = version.manifest.replicates, optuna.trial.TrialState
+    step, cases = version.manifest.replicates, trial_params(version)
     values = trial_values(sweep_index, search, version.source.n_cases, step)
     known = _known(sweep_index)
-    for number, params in enumerate(trial_params(version)):
-        rows = [known.get(number * step + more, {}) for more in range(step)]
-        if not all(row.get("status") in _OVER for row in rows):
+    is_whole = not version.cases_to_come
+    for found in studied(search, [_scalars(params) for params in cases], values):
+        numbers = found.positions.values()
+        rows = [known.get(number * step + more, {}) for number in numbers for more in range(step)]
+        is_last = is_whole or not may_be_promoted(search.halving, found)
+        if not (is_last and all(row.get("status") in _OVER for row in rows)):
             continue
-        some = {name: _scalar(value) for name, value in params.items() if name in search.space}
-        space = {name: search.space[name] for name in some}
+        names = found.params[found.last].keys() & search.space.keys()
+        space = {name: search.space[name] for name in ids.in_order(names)}
         distributions = optuna_distributions(optuna, space)
-        trial = optuna.trial.create_trial(
-            state=states.FAIL if values[number] is None else states.COMPLETE,
-            value=values[number],
-            params={name: some[name] for name in distributions},
-            distributions=distributions,
-            user_attrs={CASE: number * step},
-        )
+        attributes = {CASE: min(numbers) * step}
+        trial = optuna_trial(optuna, search, distributions, found, user_attrs=attributes)
         trial.datetime_start = _moment(min, [row["started"] for row in rows])
         trial.datetime_complete = _moment(max, [row["ended"] for row in rows])
         yield trial
@@ -137,6 +136,10 @@ def _rule(values: list[Any]) -> dict[str, Any]:
         kind = "RandInt" if kinds == {int} else "Uniform"
         return {"type": kind, "low": min(values), "high": max(values)}
     return {"type": "Choice", "options": [_scalar(value) for value in values]}
+
+
+def _scalars(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _scalar(value) for name, value in params.items()}
 
 
 def _scalar(value: Any) -> Any:

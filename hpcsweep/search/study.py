@@ -15,6 +15,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Search
 from hpcsweep.manifest.search_keys import SAMPLERS, WITH_STATE
 from hpcsweep.search.distributions import constants, optuna_distributions
+from hpcsweep.search.halving import Configuration, configurations, promotions
 from hpcsweep.tables.extras import import_extra
 from hpcsweep.target import import_object
 from hpcsweep.user_import import import_user_code
@@ -38,17 +39,22 @@ def ask(
 ) -> list[dict[str, Any]]:
     """The params of the next `count` trials. The same for the same arguments.
 
-    *Raises* ExtraMissing; TargetError, whatever the sampler raises.
+    With `halving` those that are promoted come first. *Raises* ExtraMissing; TargetError, whatever
+    the sampler raises.
     """
     optuna = import_optuna("a search")
+    found = studied(search, [trial.params for trial in told], [trial.value for trial in told])
+    promoted: list[dict[str, Any]] = []
+    if search.halving is not None:
+        promoted = promotions(search.halving, search.direction, found)[:count]
     distributions = optuna_distributions(optuna, search.space)
     fixed = constants(search.space)
     sampler = _sampler(optuna, search, manifest, len(told))
     with quiet(optuna), _sampler_errors(search):
         study = optuna.create_study(direction=search.direction, sampler=sampler)
-        study.add_trials(_told(optuna, distributions, told))
-        asked = [study.ask(distributions).params for _ in range(count)]
-    return [fixed | params for params in asked]
+        study.add_trials([optuna_trial(optuna, search, distributions, one) for one in found])
+        asked = [study.ask(distributions).params for _ in range(count - len(promoted))]
+    return [*promoted, *(fixed | params for params in asked)]
 
 
 def import_optuna(what: str) -> Any:
@@ -56,18 +62,47 @@ def import_optuna(what: str) -> Any:
     return import_extra("optuna", "optuna", what)
 
 
-def _told(optuna: Any, distributions: Mapping[str, Any], told: Sequence[ToldTrial]) -> list[Any]:
-    """The trials as those of Optuna; one without a value failed."""
-    states = optuna.trial.TrialState
+def studied(
+    search: Search, cases: Sequence[Mapping[str, Any]], values: Sequence[float | None]
+) -> list[Configuration]:
+    """What of these trials is one of a study of Optuna each."""
+    if search.halving is not None:
+        return configurations(search.halving, cases, values)
     return [
-        optuna.trial.create_trial(
-            state=states.FAIL if trial.value is None else states.COMPLETE,
-            value=trial.value,
-            params={name: trial.params[name] for name in distributions},
-            distributions=distributions,
-        )
-        for trial in told
+        Configuration(params={0: params}, positions={0: position}, values={0: value})
+        for position, (params, value) in enumerate(zip(cases, values, strict=True))
     ]
+
+
+def optuna_trial(
+    optuna: Any,
+    search: Search,
+    distributions: Mapping[str, Any],
+    found: Configuration,
+    **more: Any,
+) -> Any:
+    """A configuration as a trial of Optuna; one whose last trial has no value failed.
+
+    One with less than the largest budget is pruned, with a report at each: a sampler like TPE
+    compares it by its last one.
+    """
+    states, value = optuna.trial.TrialState, found.values[found.last]
+    halving = search.halving
+    if value is None:
+        state = states.FAIL
+    elif halving is None or found.last >= halving.largest:
+        state = states.COMPLETE
+    else:
+        state = states.PRUNED
+    params = found.params[found.last]
+    return optuna.trial.create_trial(
+        state=state,
+        value=value,
+        params={name: params[name] for name in distributions},
+        distributions=distributions,
+        intermediate_values=found.reports if halving is not None else {},
+        **more,
+    )
 
 
 def _sampler(optuna: Any, search: Search, manifest: FrozenManifest, trials: int) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SweepError
 from hpcsweep.manifest.frozen import FrozenManifest, sealed
-from hpcsweep.manifest.policies import Policies, Search
+from hpcsweep.manifest.policies import Halving, Policies, Search
 from hpcsweep.search.study import ToldTrial, ask
 from hpcsweep.sources import ManualSource
 from hpcsweep.sweepdir.version import Version
@@ -100,6 +100,23 @@ def refuse_other_space(search: Search, earlier: Search, name: str) -> None:
             where=name,
             next_step="Give the manifest another name, or write the space as it was; "
             "what is there stays.",
+        )
+    _refuse_other_rungs(search.halving, earlier.halving, name)
+
+
+def _refuse_other_rungs(halving: Halving | None, earlier: Halving | None, name: str) -> None:
+    """*Raises* SweepError where trials that are there would be of no rung; `max` may grow."""
+    if halving is None or earlier is None:
+        is_other = halving is not earlier
+    else:
+        known = replace(halving, largest=earlier.largest)
+        is_other = known != earlier or halving.largest < earlier.largest
+    if is_other:
+        raise SweepError(
+            "halving was another one for its earlier trials",
+            where=name,
+            next_step="Give the manifest another name, or write `halving` as it was; only its max "
+            "may grow. What is there stays.",
         )
 
 

@@ -110,7 +110,7 @@ def _status(
             running=running_cases(sweep, sweep_index, outlook.indices(State.RUNNING)),
             followers=_followers(sweep),
             failures=_failures(sweep_index, outlook),
-            search=_search(sweep_index, outlook, policies) if within is None else None,
+            search=_search(sweep, sweep_index, outlook, policies) if within is None else None,
         )
     if policies.reduce is not None:
         reduced = _reduced(sweep, policies.reduce.when, cluster, settings)
@@ -135,14 +135,16 @@ def _followers(sweep: SweepDirectory) -> dict[str, str]:
     return {Path(fact["sweep"]).name: fact.get("when", COMPLETE) for fact in followers(sweep.path)}
 
 
-def _search(sweep_index: SweepIndex, outlook: Outlook, policies: Policies) -> SearchProgress | None:
+def _search(
+    sweep: SweepDirectory, sweep_index: SweepIndex, outlook: Outlook, policies: Policies
+) -> SearchProgress | None:
     """See `Summary.search`."""
     search, version = policies.search, outlook.version
     if search is None:
         return None
     count, replicates = version.source.n_cases, version.manifest.replicates
     values = trial_values(sweep_index, search, count, replicates)
-    return search_progress(search, outlook, sweep_index, values)
+    return search_progress(search, sweep, outlook, sweep_index, values)
 
 
 def _due(

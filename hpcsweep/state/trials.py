@@ -14,7 +14,9 @@ from hpcsweep.manifest.policies import MINIMIZE, Search
 from hpcsweep.quantities import counted
 from hpcsweep.records import Status
 from hpcsweep.state.outlook import Outlook, State
+from hpcsweep.state.rungs import HalvingProgress, halving_progress
 from hpcsweep.store import SweepIndex
+from hpcsweep.sweepdir.directory import SweepDirectory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,8 @@ class SearchProgress:
     best_case: int | None = None
     # Why no further trial is asked for; "" if nothing prevents it.
     problem: str = ""
+    # None without `halving`. With it the best value is one of the largest budget that has any.
+    halving: HalvingProgress | None = None
 
     @property
     def line(self) -> str:
@@ -42,8 +46,9 @@ class SearchProgress:
         if self.best is not None:
             text += f", best {self.objective} {self.best!r} at case {self.best_case}"
         without = self.over - self.valued
-        texts = [text, f"{without} without a value" if without else "", self.problem]
-        return "; ".join(filter(None, texts))
+        texts = [text, f"{without} without a value" if without else ""]
+        texts += [] if self.halving is None else self.halving.texts
+        return "; ".join(filter(None, [*texts, self.problem]))
 
     def to_json(self) -> dict[str, Any]:
         """The part of `status --json`."""
@@ -90,13 +95,26 @@ def _number(metrics: str | None, objective: str) -> float | None:
 
 
 def search_progress(
-    search: Search, outlook: Outlook, sweep_index: SweepIndex, values: Sequence[float | None]
+    search: Search,
+    sweep: SweepDirectory,
+    outlook: Outlook,
+    sweep_index: SweepIndex,
+    values: Sequence[float | None],
 ) -> SearchProgress:
     """How far a search is; `values` are those of `trial_values`."""
-    replicates = outlook.version.manifest.replicates
-    known = [(value, number) for number, value in enumerate(values) if value is not None]
+    replicates, halving = outlook.version.manifest.replicates, search.halving
+    budgets = [0] * len(values)
+    if halving is not None:
+        source = outlook.version.source
+        firsts = range(0, source.n_cases, replicates)
+        budgets = [halving.budget_of(source.params(first)) for first in firsts]
     sign = 1.0 if search.direction == MINIMIZE else -1.0
-    best, number = min(known, key=lambda pair: (sign * pair[0], pair[1]), default=(None, 0))
+    known = [
+        (-budget, sign * value, number)
+        for number, (budget, value) in enumerate(zip(budgets, values, strict=True))
+        if value is not None
+    ]
+    number = min(known)[-1] if known else None
     ended = outlook.complete | outlook.failed | outlook.indices(State.INTERRUPTED)
     over = ended.count // replicates
     return SearchProgress(
@@ -106,9 +124,10 @@ def search_progress(
         asked=len(values),
         over=over,
         valued=len(known),
-        best=best,
-        best_case=None if best is None else number * replicates,
+        best=None if number is None else values[number],
+        best_case=None if number is None else number * replicates,
         problem=_problem(search, outlook, sweep_index, values) if over == len(values) else "",
+        halving=None if halving is None else halving_progress(halving, sweep, budgets, values),
     )
 
 

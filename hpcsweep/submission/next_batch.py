@@ -56,7 +56,7 @@ def ask_next(
     version, count = outlook.version, outlook.version.source.n_cases
     with fresh_index(sweep) as sweep_index:
         values = trial_values(sweep_index, search, count, version.manifest.replicates)
-        problem = search_progress(search, outlook, sweep_index, values).problem
+        problem = search_progress(search, sweep, outlook, sweep_index, values).problem
     if problem:
         notify(f"{sweep.name}: {problem}, so no more are sent")
         return None

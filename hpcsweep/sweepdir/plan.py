@@ -209,6 +209,11 @@ def checkpoint_dir(case_id: str) -> str:
     return f"checkpoints/{case_id}"
 
 
+# Ends the name of the mark, in the directory of checkpoints, of a promoted trial whose predecessor
+# left no checkpoint.
+FROM_START = ".from_start"
+
+
 def provenance_of(submission: int) -> str:
     """The provenance file of a submission's runs, relative to the sweep directory."""
     return f"submissions/{submission:04d}/{PROVENANCE}"

@@ -81,6 +81,7 @@ class Attempts:
         self._ledger.begin(case, started)
         checkpoints = assignment.sweep.path / checkpoint_dir(case.case_id)
         inputs = self._input_facts(case)
+        self._continue(case, checkpoints)
         begun = self._runner.clock()
         try:
             files = outputs.begin(run, started)
@@ -102,6 +103,15 @@ class Attempts:
         from hpcsweep.input_files import facts_of  # noqa: PLC0415  # most sweeps name no inputs
 
         return facts_of(self._manifest.inputs, case, self._manifest.root)
+
+    def _continue(self, case: ParamCase, checkpoints: Path) -> None:
+        """Let a promoted trial of a search begin from the checkpoints of the trial before it."""
+        search = self._manifest.policies.get("search")  # parsing it would load what most never need
+        if search is None or "halving" not in search:
+            return
+        from hpcsweep.worker.promoted import copy_checkpoints  # noqa: PLC0415  # as above
+
+        copy_checkpoints(search["halving"], case, checkpoints)
 
 
 def make_run(

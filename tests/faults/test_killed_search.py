@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,51 @@ POINTS = [
 ]
 
 
+# A step takes the loss of its epoch, notes that it was made, and saves it.
+TRAINING = """\
+from pathlib import Path
+
+
+def loss(x, y, epochs):
+    return (x - 2.0) ** 2 + (y + 1.0) ** 2 + 10.0 * abs(x * y) / epochs
+
+
+def run(x, y, epochs, checkpoint, log):
+    state = checkpoint.load() or {"epoch": 0, "loss": None}
+    log.metric("first", state["epoch"])
+    while state["epoch"] < epochs:
+        epoch = state["epoch"] + 1
+        with (Path(__file__).parent / "steps").open("a") as stream:
+            stream.write(f"{x!r} {y!r} {epoch}\\n")
+        state = {"epoch": epoch, "loss": loss(x, y, epoch)}
+        checkpoint.save(state)
+    return {"loss": state["loss"]}
+"""
+HALVING = {"resource": "epochs", "min": 1, "max": 9, "factor": 3}
+# A worker that copies the checkpoint of a predecessor, before the copy has its name; one that
+# publishes a promoted case; and a closing job behind the new version of the manifest.
+HALVING_POINTS = [
+    Point(event="os.rename", matching="*/checkpoints/.*.* *", program=WORKER),
+    Point(event="os.rename", matching="* */runs/log_*epochs=3*", program=WORKER, nth=2),
+    Point(event="os.rename", matching="* */submissions/*", program=ADVANCE),
+]
+
+
 def energy(params: dict[str, Any]) -> float:
     scope: dict[str, Any] = {}
     exec(TARGET, scope)  # noqa: S102  # the target of the sweep, as it stands there
     return float(scope["run"](**params)["energy"])
 
 
-def undisturbed(sweep: SweepDirectory) -> list[dict[str, Any]]:
+def loss(params: dict[str, Any]) -> float:
+    scope: dict[str, Any] = {}
+    exec(TRAINING, scope)  # noqa: S102  # as above
+    return float(scope["loss"](**params))
+
+
+def undisturbed(
+    sweep: SweepDirectory, value_of: Callable[[dict[str, Any]], float] = energy
+) -> list[dict[str, Any]]:
     """The params of all trials, asked in memory without a sweep."""
     manifest = sweep.newest().manifest
     search = Policies.from_json(manifest.policies).search
@@ -55,7 +94,7 @@ def undisturbed(sweep: SweepDirectory) -> list[dict[str, Any]]:
     told: list[ToldTrial] = []
     while len(told) < search.n:
         asked = ask(search, manifest, told, min(search.batch, search.n - len(told)))
-        told += [ToldTrial(params=params, value=energy(params)) for params in asked]
+        told += [ToldTrial(params=params, value=value_of(params)) for params in asked]
     return [dict(trial.params) for trial in told]
 
 
@@ -137,6 +176,56 @@ def test_it_asks_what_an_undisturbed_one_asks(
     assert seen["search"]["best"] == best
     if trials == 300:
         assert best <= max(_best_in_memory(trials, seed) for seed in range(5))
+
+
+def test_promoted_cases_go_on_where_their_predecessors_ended(
+    emulated: EmulatedCluster, tmp_path: Path, scale: Scale
+) -> None:
+    """Successive halving: each epoch of each configuration is computed once, but for kills."""
+    trials, space = 84, {name: SPACE[name] for name in ("x", "y")}
+    points = HALVING_POINTS[: scale(1, len(HALVING_POINTS))]
+    project = Project(
+        emulated,
+        tmp_path / "project",
+        0,
+        target=TRAINING,
+        source={"space": space},
+        search={"objective": "loss", "n": trials, "batch": 28, "halving": HALVING},
+        chunk=7,
+        isolation="task",
+        retry=3,
+    )
+    marks = tmp_path / "marks"
+    more = kill_at(points, marks)
+    project.submit(code=0, **more)
+    if len(points) == len(HALVING_POINTS):
+        # Nobody goes on where its closing job was killed.
+        wait_until((marks / "2").exists, CLI_S, "a closing job that is killed")
+    last = project.start("submit", "manifest.json", "--wait", **more)
+    said = last.communicate(timeout=LONG_S)
+    assert last.returncode == 0, "".join(said)
+
+    sweep = SweepDirectory.open(project.sweep)
+    cases = trial_params(sweep.newest())
+    assert json.dumps(cases) == json.dumps(undisturbed(sweep, loss))
+    rungs = Counter(params["epochs"] for params in cases)
+    assert rungs[1] >= 60
+    assert set(rungs) == {1, 3, 9}
+    rows = project.rows()
+    assert [row["status"] for row in rows.values()] == ["complete"] * trials
+    first = {index: json.loads(row["metrics"])["first"] for index, row in rows.items()}
+    assert first == {index: params["epochs"] // 3 for index, params in enumerate(cases)}
+    steps = Counter((project.root / "steps").read_text().splitlines())
+    longest = {(params["x"], params["y"]): params["epochs"] for params in cases}
+    made = {f"{x!r} {y!r} {step + 1}" for (x, y), most in longest.items() for step in range(most)}
+    assert set(steps) == made
+    assert steps.total() - len(steps) <= len(points)
+    assert len(struck(marks)) == len(points)
+    seen = project.status()["search"]
+    best = min((params for params in cases if params["epochs"] == 9), key=loss)
+    assert (seen["best"], cases[seen["best_case"]]) == (loss(best), best)
+    assert seen["halving"]["from_start"] == 0
+    assert [rung["asked"] for rung in seen["halving"]["rungs"]] == [rungs[1], rungs[3], rungs[9]]
 
 
 def _best_in_memory(trials: int, seed: int) -> float:

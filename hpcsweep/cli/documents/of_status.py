@@ -102,6 +102,24 @@ class ReducePart(JsonObject):
     under_way: bool
 
 
+class RungPart(JsonObject):
+    """The trials of one budget."""
+
+    budget: int
+    asked: int
+    valued: int
+
+
+class HalvingPart(JsonObject):
+    """How far successive halving is."""
+
+    resource: str
+    """The parameter that has the budget."""
+    rungs: list[RungPart]
+    from_start: int
+    """Count of promoted trials that found no checkpoint of their predecessor."""
+
+
 class SearchPart(JsonObject):
     """How far the search is that finds the cases."""
 
@@ -117,6 +135,8 @@ class SearchPart(JsonObject):
     """The index of its case, with replicates of the first."""
     problem: str
     """Why no further trial is asked for; empty if nothing prevents it."""
+    halving: HalvingPart | None
+    """With it the best value is one of the largest budget that has any."""
 
 
 class CanaryPart(JsonObject):

@@ -1,0 +1,85 @@
+"""Begin a promoted trial of a search from the checkpoints of the trial that it continues."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpcsweep import ids
+from hpcsweep.files import (
+    create_file,
+    fsync_path,
+    make_directory,
+    mkdir,
+    names,
+    open_regular,
+    remove_tree,
+    token,
+    write_plain,
+)
+from hpcsweep.logbook.run_directory import retired_checkpoints, try_rename
+from hpcsweep.manifest.policies import Halving
+from hpcsweep.records import ParamCase
+from hpcsweep.sweepdir.plan import FROM_START
+from hpcsweep.worker.messages import write_notice
+
+
+def copy_checkpoints(halving: Mapping[str, Any], case: ParamCase, checkpoints: Path) -> None:
+    """Give a promoted trial a copy of its predecessor's checkpoints, unless it has its own.
+
+    `halving` is that of the frozen manifest. *Raises* SweepError, OSError. *Writes* all of
+    `checkpoints` at once; where there is nothing to copy, a mark beside it. *Safe to repeat*.
+    """
+    before = Halving(**halving).before(case.params)
+    there = names(checkpoints.parent)
+    if before is None or checkpoints.name in there:
+        return
+    predecessor = checkpoints.with_name(ids.case_id(before, case.replicate))
+    mark = checkpoints.with_name(f".{checkpoints.name}{FROM_START}")
+    # The second where a kill prevented that they were retired.
+    for source in (retired_checkpoints(predecessor), predecessor):
+        if source.name in there and names(source):
+            _publish_copy(source, checkpoints)
+            mark.unlink(missing_ok=True)
+            return
+    make_directory(mark.parent)
+    write_plain(mark, b"")
+    write_notice(
+        f"index {case.index}: the case {predecessor.name}, which it continues, left no checkpoint; "
+        "it begins from the start"
+    )
+
+
+def _publish_copy(source: Path, target: Path) -> None:
+    """Copy a directory, and rename the copy to `target`; another attempt may do so first.
+
+    A copy, since programs may write into the files of a checkpoint: a link would change the
+    predecessor's, too.
+    """
+    temporary = target.with_name(f".{target.name}.{token()}")
+    try:
+        _copy_tree(source, temporary)
+        try_rename(temporary, target)
+        fsync_path(target.parent)
+    finally:
+        remove_tree(temporary)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    mkdir(target)
+    for entry in os.scandir(source):
+        copy = target / entry.name
+        if entry.is_symlink():
+            copy.symlink_to(Path(entry.path).readlink())
+        elif entry.is_dir():
+            _copy_tree(Path(entry.path), copy)
+        elif entry.is_file():
+            with open_regular(entry.path) as stream, create_file(copy) as written:
+                shutil.copyfileobj(stream, written)
+            # A copy is no progress of the task: see `requeue`.
+            times = entry.stat()
+            os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+    fsync_path(target)
