@@ -168,6 +168,40 @@ def test_a_sampler_that_raises_is_said_and_another_advance_goes_on(site: Site) -
     assert len((site.root / "calls").read_text().splitlines()) == 8
 
 
+def test_promoted_cases_without_a_checkpoint_are_counted(site: Site) -> None:
+    (site.root / "t.py").write_text(
+        "def run(x, epochs, checkpoint):\n"
+        "    found = checkpoint.load()\n"
+        "    if x > 0:\n"
+        "        checkpoint.save({'epochs': epochs})\n"
+        "    return {'energy': abs(x) + epochs, 'found': found is not None}\n"
+    )
+    halving = "{resource: epochs, max: 2, factor: 2}"
+    manifest = site.manifest(
+        "target: t.py:run\nsource: {space: {x: {type: Uniform, low: -1, high: 1}}}\n"
+        f"search: {{objective: energy, n: 12, batch: 8, halving: {halving}}}\nchunk: 4\n"
+    )
+    said = site.hpcsweep("submit", manifest, "--wait")
+    found = rows(site)
+    promoted = [row for row in found if row["epochs"] == 2]
+    assert [row["index"] for row in promoted] == [8, 9, 10, 11]
+    assert [row["found"] for row in promoted] == [row["x"] > 0 for row in promoted]
+    count = sum(not row["found"] for row in promoted)
+    assert 0 < count < 4
+    from_start = f"{count} promoted found no checkpoint and began from the start"
+    assert f"at case 8; epochs 1: 8, 2: 4; {from_start}" in said
+    # What no later trial can need goes; what was counted stays.
+    site.hpcsweep("clean", "s")
+    assert list((site.root / "outputs/s/checkpoints").glob("*.complete")) == []
+    assert from_start in site.hpcsweep("status", "s")
+    study = hs.to_optuna(site.root / "outputs/s", optuna.storages.InMemoryStorage())
+    states = [trial.state.name for trial in study.trials]
+    assert (states.count("COMPLETE"), states.count("PRUNED")) == (4, 4)
+    assert study.best_value == found[8]["energy"]
+    best = study.best_trial.intermediate_values
+    assert best == pytest.approx({1: found[8]["energy"] - 1, 2: found[8]["energy"]})
+
+
 PROGRAM = """\
 import optuna
 

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import pytest
 
+import hpcsweep as hs
 from hpcsweep import ids
 from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
@@ -163,6 +164,21 @@ def test_a_larger_budget_continues_a_search(write: Write) -> None:
     first = current_version(described(write), None)
     more = current_version(described(write, MANIFEST.replace("max: 9", "max: 27")), first)
     assert trial_params(more) == trial_params(first)
+
+
+def test_the_python_door_passes_it_on(tmp_path: Path) -> None:
+    halving = {"resource": "x", "max": 9}
+    with pytest.raises(hs.ManifestError) as caught:
+        hs.optimize(
+            "s",
+            {"x": hs.uniform(0, 1)},
+            objective="loss",
+            n=2,
+            halving=halving,
+            target="m:f",
+            root=tmp_path,
+        )
+    assert any("halving.resource: is the text 'x'" in line for line in caught.value.mistakes)
 
 
 # --- checkpoints --------------------------------------------------------------------------------
