@@ -122,7 +122,7 @@ def _remove_left_socket(path: Path) -> None:
 
 
 class _PageHandler(BaseHTTPRequestHandler):
-    """Answer one request; other methods than GET are refused by the base class."""
+    """Answer one request."""
 
     server: ViewServer
     timeout = 60.0
@@ -147,6 +147,14 @@ class _PageHandler(BaseHTTPRequestHandler):
             self._send_events(place)
         else:
             self._send_page(place, is_update=asked["what"] == "update")
+
+    def _refuse(self) -> None:
+        """Answer that pages are read by GET alone."""
+        self.send_response(HTTPStatus.METHOD_NOT_ALLOWED)
+        self.send_header("Allow", "GET")
+        self.end_headers()
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse  # noqa: N815
 
     def _is_for_us(self) -> bool:
         """Whether the Host is one of ours, with any port: `ssh -L` may forward another."""

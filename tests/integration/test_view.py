@@ -106,7 +106,9 @@ def test_only_who_has_the_token_and_comes_by_the_loopback_gets_a_page(made: Made
             assert (code, text) == (404, "404 Not Found\n"), path
             assert headers["X-Content-Type-Options"] == "nosniff"
         for method in ("POST", "PUT", "DELETE", "HEAD", "OPTIONS"):
-            assert ask(server, page, method)[0] == 501
+            code, text, headers = ask(server, page, method)
+            assert (code, text, headers["Allow"]) == (405, "", "GET")
+        assert ask(server, page, "BREW")[0] == 501
         assert b" 404 " in raw(server, f"GET /\xe9/ HTTP/1.1\r\nHost: {ADDRESS}\r\n\r\n")
         # Two hosts, of which one is right.
         assert b" 403 " in raw(server, f"GET {page} HTTP/1.1\r\nHost: {ADDRESS}\r\nHost: x\r\n\r\n")

@@ -96,4 +96,5 @@ def command(
         figure = draw_sweep(open_sweep, axes, request, path=output, about=about)
     for line in figure.lines:
         notify(line)
-    click.echo(f"written: {figure.path}")
+    # Standard output may be the file.
+    notify(f"written: {figure.path}")
