@@ -54,7 +54,14 @@ def duration(seconds: float) -> str:
         return f"{seconds:.3g} s"
     if seconds < 2 * 3600:
         return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.3g} h"
+    return f"{hours_text(seconds / 3600)} h"
+
+
+def hours_text(hours: float) -> str:
+    """A number of hours in three digits, without an exponent."""
+    if 0 < hours < 0.001:  # 4 seconds
+        return "<0.001"
+    return f"{hours:.3g}" if hours < 999.5 else f"{hours:,.0f}"
 
 
 def time_limit_seconds(text: str) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
-from hpcsweep.quantities import duration, size_text
+from hpcsweep.quantities import duration, hours_text, size_text
 from hpcsweep.records import Status
 from hpcsweep.report.source import ReportSource
 from hpcsweep.state.efficiency import Efficiency
@@ -81,18 +81,14 @@ def _facts(summary: Summary, efficiency: Efficiency) -> Iterator[dict[str, str]]
     used = sum(use.cpu_used_s for use in efficiency.uses) / 3600
     asked = sum(use.cpu_asked_s for use in efficiency.uses) / 3600
     if asked:
-        share = f"{used / asked:.0%} of {_hours(asked)} asked for"
-        yield {"label": "Core-hours used", "value": _hours(used), "more": share}
+        share = f"{100 * used / asked:.0f} % of {hours_text(asked)} asked for"
+        yield {"label": "Core-hours used", "value": hours_text(used), "more": share}
     if summary.slowest_s is not None:
         yield {"label": "Slowest complete case", "value": duration(summary.slowest_s), "more": ""}
     if summary.largest_bytes is not None:
         largest = size_text(summary.largest_bytes)
         yield {"label": "Largest memory of a case", "value": largest, "more": ""}
     yield {"label": "Submissions", "value": str(summary.submissions), "more": ""}
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
 
 
 def _next(summary: Summary) -> Iterator[tuple[str, str]]:

@@ -8,10 +8,12 @@ from hpcsweep.report.source import ReportSource
 from hpcsweep.state.advice import CASES_MIN, advice_for
 from hpcsweep.state.efficiency import histogram
 from hpcsweep.state.executions import Floats
+from hpcsweep.state.remarks import core_hours_text
 from hpcsweep.state.resource_use import ResourceUse
 
 # Intervals of a histogram.
 BINS = 30
+HOUR_S = 3600.0
 
 
 def data(source: ReportSource) -> dict[str, Any]:
@@ -24,6 +26,7 @@ def _use(use: ResourceUse) -> dict[str, Any]:
     """What tasks that asked for the same used."""
     return use.to_json() | {
         "advice": [advice.to_json() | {"text": advice.text} for advice in advice_for(use)],
+        "cpu_text": core_hours_text(use.cpu_used_s / HOUR_S, use.cpu_asked_s / HOUR_S),
         "whole_nodes": use.has_whole_nodes,
         "memory": _distribution(use.peaks),
         "time": _distribution(use.task_seconds),

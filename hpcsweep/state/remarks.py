@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hpcsweep.cluster.reasons import passes, passing_meaning
-from hpcsweep.quantities import counted, duration, size_text
+from hpcsweep.quantities import counted, duration, hours_text, size_text
 from hpcsweep.records import Reason, Status
 from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts
@@ -70,7 +70,7 @@ def pace_text(pace: Pace) -> str:
 def core_hours_text(used: float, asked: float) -> str:
     """How many core-hours were used of how many."""
     share = f" ({100 * used / asked:.0f} %)" if asked else ""
-    return f"{used:.3g} of {asked:.3g} core-hours used{share}"
+    return f"{hours_text(used)} of {hours_text(asked)} core-hours used{share}"
 
 
 def use_text(case: RunningCase) -> str:

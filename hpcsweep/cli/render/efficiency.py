@@ -10,6 +10,7 @@ from hpcsweep.records import Reason
 from hpcsweep.state.advice import CASES_MIN, advice_for
 from hpcsweep.state.efficiency import Efficiency, histogram
 from hpcsweep.state.executions import Floats
+from hpcsweep.state.remarks import core_hours_text
 from hpcsweep.state.resource_use import ResourceUse
 
 # Intervals of a histogram, and characters of its longest bar.
@@ -39,16 +40,11 @@ def _facts(use: ResourceUse) -> Iterator[tuple[str, str]]:
     yield "attempts", f"{use.attempts} in {tasks}; {use.complete} complete"
     for reason, count in use.ran_out.items():
         yield "", f"{count} ended by {'memory' if reason is Reason.OUT_OF_MEMORY else 'time'}"
-    yield "CPU", _cpu_text(use)
+    yield "CPU", core_hours_text(use.cpu_used_s / HOUR_S, use.cpu_asked_s / HOUR_S)
     yield "memory", _memory_text(use)
     yield "time", _time_text(use)
     if use.gpus:
         yield "GPUs", f"{use.gpus}; their use is not measured"
-
-
-def _cpu_text(use: ResourceUse) -> str:
-    used, asked = use.cpu_used_s / HOUR_S, use.cpu_asked_s / HOUR_S
-    return f"{used:.3g} of {asked:.3g} core-hours{_share(used, asked)}"
 
 
 def _memory_text(use: ResourceUse) -> str:
