@@ -11,12 +11,16 @@ either or both. A script calls
 
 which runs when the page is opened, and again after new data, another width or another colour
 scheme. Inside, `report.element(tag, {class, text, …}, …children)` makes elements (never
-`innerHTML`), `report.chart(root, {title, note, spec, tooltip})` draws a Vega-Lite specification
+`innerHTML`), `report.chart(root, {title, note, how, spec, tip})` draws a Vega-Lite specification
 in the colours of the page and returns its view (fields have names of our own, such as `x` and `y`;
-the user's names are titles), `report.table(root, {head, rows})` a table, `report.select(…)` a
-labelled choice and `report.number(value)` the text of a number. All styles are in
-`assets/report.css`: the Content-Security-Policy forbids styles in elements, as it forbids
-scripts that are not in the file and any request.
+the user's names are titles), `report.table(root, {head, rows})` a table, `report.select(…)` and
+`report.field(…)` labelled choices and `report.number(value)` the text of a number. A page whose
+script is long has more of them, named in `pages`. All styles are in `assets/report.css`: the
+Content-Security-Policy forbids styles in elements, as it forbids scripts that are not in the file
+and any request.
+
+Before all pages are printed each is drawn anew with the class `paper` on the document: in light
+colours, as wide as a sheet, as SVG.
 
 A live page, of `view`, is the same file, with `assets/live.js` and `connect-src 'self'` in its
 policy. `live.LivePages` reads, in one thread, the pages that somebody looks at; `server` sends

@@ -22,7 +22,7 @@ from hpcsweep.report.pages import Page, PageData, shown_text
 ASSETS = Path(__file__).parent / "assets"
 VENDOR = Path(__file__).parent / "vendor"
 # Scripts of all pages, in their order.
-SHARED = ("frame", "columns", "parallel")
+SHARED = ("elements", "figures", "frame")
 # In the order in which they are loaded.
 LIBRARIES = ("vega", "vega-lite", "vega-embed")
 
@@ -71,8 +71,9 @@ def document(
 ) -> str:
     """The whole file; with `live` the page that loads its updates, or one of these."""
     # A live page may get data that it does not have yet.
-    drawn = [one.page.name for one in sections if one.packed or (live and _is_drawn(one.page))]
-    scripts, libraries = [*SHARED, *drawn], {name: _library(name) for name in LIBRARIES}
+    drawn = [one.page for one in sections if one.packed or (live and _is_drawn(one.page))]
+    scripts = [*SHARED, *(name for page in drawn for name in (*page.scripts, page.name))]
+    libraries = {name: _library(name) for name in LIBRARIES if drawn}
     if live is not None:
         scripts.append("live")
         if live.is_update:

@@ -23,6 +23,8 @@ class Page:
     # A word in lower case: the page's place in the file, and the names of its assets.
     name: str
     title: str
+    # Scripts before the one with its name, in order.
+    scripts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,9 +35,14 @@ class SweepPage(Page):
     data: Callable[[ReportSource], dict[str, Any]]
 
 
+# What the page Results is made of.
+_RESULTS = (
+    *("columns", "choices", "points", "specification"),
+    *("ranges", "parallel", "case_list"),
+)
 PAGES = (
     SweepPage(name="overview", title="Overview", data=overview.data),
-    SweepPage(name="results", title="Results", data=results.data),
+    SweepPage(name="results", title="Results", data=results.data, scripts=_RESULTS),
     SweepPage(name="sensitivity", title="Sensitivity", data=sensitivity.data),
     SweepPage(name="run", title="Run", data=run.data),
     SweepPage(name="resources", title="Resources", data=resources.data),

@@ -21,6 +21,7 @@ from hpcsweep.state.executions import STATUSES, Floats
 # The metrics of a page, the first ones; and the parameters whose effects are drawn, those with the
 # largest shares.
 METRICS_MAX, DRAWN_MAX = 12, 12
+DIGITS = 7
 # Of more complete cases, so many are drawn at random, always the same.
 SAMPLE_MAX = 200_000
 _SEED = 1935
@@ -30,7 +31,17 @@ _NO_PARAMS = ("replicate",)
 
 def data(source: ReportSource) -> dict[str, Any]:
     """What the metrics of the complete cases depend on, and which cases fail."""
-    return sensitivity(source.cases)
+    made: dict[str, Any] = _rounded(sensitivity(source.cases))
+    return made
+
+
+def _rounded(value: Any) -> Any:
+    """The same with fewer digits, of which a figure shows five: half of the size of the page."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return list(map(_rounded, value)) if isinstance(value, list) else value
 
 
 def sensitivity(table: CaseTable) -> dict[str, Any]:

@@ -109,6 +109,97 @@ def test_figures_are_chosen_and_brushing_selects_cases_with_their_run_directorie
     assert page.problems() == []
 
 
+def test_fields_select_by_keyboard_what_a_brush_selects_by_pointer(
+    made: MadeSweep, page: Browser
+) -> None:
+    page.open(report_of(made), "results")
+    page.figures()
+    page.type("omega from", "3")
+    wait_until(lambda: "10 selected cases" in listed(page), 60, "the selection")
+    assert "hpcsweep collect s --cases 2-3,10-11,14-15,18-19,22-23" in listed(page)
+    assert "10 of 20 cases are selected" in page.text()
+    # The brush is there, too: from omega = 3 to the end, as high as the figure.
+    brush = page.run("const [view] = report.views; return view.signal('brush')")
+    assert brush["x"] == pytest.approx([3, 4])
+    page.type("energy to", "9.05")
+    wait_until(lambda: "4 selected cases" in listed(page), 60, "a smaller selection")
+    # In panels, and of texts.
+    page.choose("Figure", "Every case")
+    page.choose("facet", "method")
+    page.type("omega to", "1")
+    wait_until(lambda: "5 selected cases" in listed(page), 60, "the selection in panels")
+    page.choose("x", "method")
+    page.choose("method from", "rk4")
+    wait_until(lambda: "8 selected cases" in listed(page), 60, "one of the texts")
+    assert page.problems() == []
+
+
+def test_an_axis_of_the_parallel_coordinates_has_fields_for_its_ends(
+    made: MadeSweep, page: Browser
+) -> None:
+    page.open(report_of(made), "results")
+    page.figures()
+    axis = (
+        "[...document.querySelectorAll('.axes button')].find((one) => one.textContent === 'omega')"
+    )
+    wait_until(lambda: page.run(f"{axis}?.focus(); return Boolean({axis})"), 60, "the axis")
+    page.press("Enter", "\r")
+    assert page.run("return document.activeElement.placeholder") == "1"
+    page.command("Input.insertText", text="3")
+    page.press("Enter", "\r")
+    wait_until(lambda: "10 of 20 cases are selected" in page.text(), 60, "the selection")
+    assert "hpcsweep collect s --cases 2-3,10-11,14-15,18-19,22-23" in listed(page)
+    assert page.problems() == []
+
+
+def test_of_very_many_points_an_even_sample_is_drawn_with_the_ends(
+    made: MadeSweep, page: Browser
+) -> None:
+    page.open(report_of(made), "results")
+    drawn, ends, text = page.run(
+        "const points = Array.from({length: 20000}, (_, at) => ({x: (at * 7919) % 20000, y: at}));"
+        "const {drawn, sampleText} = report.points.sample(points);"
+        "const xs = drawn.map((one) => one.x);"
+        "return [drawn.length, [Math.min(...xs), Math.max(...xs)], sampleText];"
+    )
+    assert 5000 <= drawn <= 5004
+    assert ends == [0, 19999]
+    assert "points are drawn, evenly spaced" in text
+
+
+def test_all_pages_are_drawn_before_they_are_printed(
+    made: MadeSweep, tmp_path: Path, page: Browser
+) -> None:
+    page.open(report_of(made), dark=True)
+    page.run("window.print = () => { window.isReady = true; };")
+    page.command("Input.dispatchKeyEvent", type="keyDown", key="p", modifiers=2)
+    wait_until(lambda: page.run("return Boolean(window.isReady)"), 60, "all pages")
+    # Light, whatever the browser prefers.
+    assert page.run("return report.colour('ground')") == "#fff"
+    shown = page.pdf(tmp_path / "all.pdf")
+    for text in (
+        *("Overview", "Results", "Sensitivity", "Resources", "Provenance", "diverges at step"),
+        *("20 of 24 cases are complete.", "Parallel coordinates"),
+        *("Averaged over method: 1 to 2 cases a point.", "Share of the variance of energy"),
+        *("What ran where", "What to ask for", "target.py:run", "omega"),
+    ):
+        assert text in shown, shown
+    for text in ("JavaScript", "not drawn", "Copy", "Save as", "Print all pages", "Drag"):
+        assert text not in shown
+    wait_until(lambda: page.run("return report.colour('ground')") != "#fff", 60, "the screen again")
+    assert page.problems() == []
+
+
+def test_pages_that_were_never_drawn_say_so_on_paper(
+    made: MadeSweep, tmp_path: Path, page: Browser
+) -> None:
+    page.open(report_of(made))
+    shown = page.pdf(tmp_path / "menu.pdf")
+    assert "The figures of this page were not drawn." in shown
+    assert "JavaScript" not in shown
+    assert page.problems() == []
+
+
 EVIL = "</script><img src=x onerror='document.title=1'>\x1b]0;owned\x07\u202egnp\"`{{7*7}}"
 EVIL_PYTHON = f"""
 EVIL = {EVIL!r}

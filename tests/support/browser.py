@@ -44,11 +44,18 @@ const marks = (group) => group.items.map(count).reduce((a, b) => a + b, 0);
 return [...report.views].map((view) =>
   [view.description(), marks({items: [view.scenegraph().root]})]);
 """
+# Select what is in the field with this label.
+FOCUS = """
+const labels = [...document.querySelectorAll('.controls label')];
+const label = labels.find((one) => one.firstChild.textContent === arguments[0]);
+label?.querySelector('input').select();
+return Boolean(label);
+"""
 # Choose an option by the texts of its label and its own.
 CHOOSE = """
 for (const label of document.querySelectorAll('.controls label')) {
   const select = label.querySelector('select');
-  const option = [...select.options].find((one) => one.text === arguments[1]);
+  const option = [...select?.options ?? []].find((one) => one.text === arguments[1]);
   if (label.firstChild.textContent === arguments[0] && option) {
     select.value = option.value;
     select.dispatchEvent(new Event('change'));
@@ -61,7 +68,7 @@ return false;
 
 def is_installed() -> bool:
     """Whether there is a browser."""
-    return all(map(shutil.which, ("chromium", "chromedriver")))
+    return all(map(shutil.which, ("chromium", "chromedriver", "pdftotext")))
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,17 @@ class Browser:
         """Choose an option of a labelled choice."""
         assert self.run(CHOOSE, label, option), f"{label}: {option}"
 
+    def press(self, key: str, text: str = "") -> None:
+        """Press and release a key at the element that has the focus."""
+        self.command("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, text=text)
+        self.command("Input.dispatchKeyEvent", type="keyUp", key=key, code=key)
+
+    def type(self, label: str, text: str) -> None:
+        """Type into the field with a label, in the place of what is there."""
+        assert self.run(FOCUS, label), label
+        self.command("Input.insertText", text=text)
+        self.press("Enter", "\r")
+
     def text(self) -> str:
         """The text that is shown."""
         return str(self.run("return document.querySelector('main').innerText"))
@@ -163,6 +181,14 @@ class Browser:
         width, whole = self.run("return [innerWidth, document.documentElement.scrollHeight]")
         self.resize(width, height or min(whole, 6000))
         path.write_bytes(base64.b64decode(_ask(f"{self.session}/screenshot")))
+
+    def pdf(self, path: Path) -> str:
+        """Print the page into a file. Returns its text."""
+        paper = {"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": False}
+        made = self.command("Page.printToPDF", printBackground=False, **paper)
+        path.write_bytes(base64.b64decode(made["data"]))
+        done = subprocess.run(["pdftotext", "-layout", path, "-"], capture_output=True, check=True)
+        return done.stdout.decode()
 
     def _post(self, what: str, **content: object) -> Any:
         return _ask(f"{self.session}/{what}", content)

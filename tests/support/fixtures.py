@@ -24,7 +24,8 @@ def require_slurm() -> None:
 
 def require_browser() -> None:
     """Skip where no browser is; in CI that is a failure."""
-    _require("a browser", "" if browser.is_installed() else "needs chromium and chromium-driver")
+    missing = "needs chromium, chromium-driver and poppler-utils"
+    _require("a browser", "" if browser.is_installed() else missing)
 
 
 def require_mpi() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 PACKAGES = (
     *("slurm-wlm", "slurmdbd", "munge", "mariadb-server"),
     *("postgresql", "pgbouncer", "strace", "gcc", "libc6-dev", "libfaketime"),
-    *("chromium", "chromium-driver"),
+    *("chromium", "chromium-driver", "poppler-utils"),
     *("libopenmpi-dev", "openmpi-bin"),
     *("openssh-server", "openssh-client", "rsync"),
 )

@@ -7,11 +7,15 @@ report.columns = (() => {
   const value = (column, at) => (column.levels ? column.levels[column.values[at]] ?? null : column.values[at]);
   const isNumber = (column) => !column.levels;
 
+  // Numbers or texts in order, each once.
+  const sorted = (values) => [...new Set(values)].sort((a, b) => (typeof a === "number" ? a - b : (a > b) - (a < b)));
+
   // The different values of a column, sorted.
   function different(column) {
     if (!column.different) {
-      const found = [...new Set(column.values)].filter((one) => one != null && (isNumber(column) || one >= 0));
-      column.different = isNumber(column) ? found.sort((a, b) => a - b) : found.map((one) => column.levels[one]).sort();
+      const there = column.values.filter((one) => one != null && (isNumber(column) || one >= 0));
+      const found = sorted(there);
+      column.different = isNumber(column) ? found : sorted(found.map((one) => column.levels[one]));
     }
     return column.different;
   }
@@ -61,5 +65,5 @@ report.columns = (() => {
     return names ? `Averaged over ${names}: ${number}.` : `The mean of ${number}.`;
   }
 
-  return { value, isNumber, different, isGridded, isLogarithmic, means, pooled, meansText };
+  return { value, isNumber, sorted, different, isGridded, isLogarithmic, means, pooled, meansText };
 })();

@@ -1,8 +1,8 @@
 "use strict";
+// The page Differences: of each metric the values in B over those in A, and the largest differences.
 report.page("differences", async (root, data) => {
-  const { element, chart, select, table, number, colour } = report;
-  const say = (text) => root.append(element("p", { class: "note", text }));
-  if (!data.count) return say("No metric has two values.");
+  const { element, chart, select, table, number, note, colour } = report;
+  if (!data.count) { note(root, "No metric has two values."); return; }
   const names = [...new Set(data.differences.map((one) => one.metric))];
   const body = element("div");
 

@@ -1,33 +1,38 @@
 "use strict";
-report.page("resources", async (root, data) => {
-  const { element, chart, number, copyButton, colour } = report;
-  const say = (text, kind = "note") => root.append(element("p", { class: kind, text }));
-  const plural = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
+// The page Resources: for each set of options what tasks asked for and used, and what to ask for.
+(() => {
+  const { element, chart, number, plural, duration, note, copyButton, colour } = report;
   const percent = (used, asked) => (asked ? ` (${Math.round(100 * used / asked)} %)` : "");
+  const short = (value) => number(Number(value.toPrecision(3)));
+
+  report.page("resources", async (root, { uses, cases_min: least }) => {
+    if (!uses.length) note(root, "No attempt has ended yet: nothing is known of what cases use.");
+    for (const [at, use] of uses.entries()) {
+      if (uses.length > 1) root.append(element("h3", { text: `Options ${at + 1} of ${uses.length}` }));
+      root.append(facts(use));
+      showAdvice(root, use, least);
+      await drawMemory(root, use);
+      await drawTime(root, use);
+      await distribution(root, "CPUs that a case used", use.cpus, 1, "CPUs", [[use.cpus_asked / use.cases_at_once, "asked for", "failed"]], "cases");
+    }
+  });
 
   function size(bytes) {
     if (bytes < 2 ** 20) return `${Math.round(bytes / 2 ** 10)} KiB`;
     return bytes < 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   }
 
-  function span(seconds) {
-    if (seconds < 120) return `${Number(seconds.toPrecision(3))} s`;
-    return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toPrecision(3)} h`;
-  }
-
-  const short = (value) => number(Number(value.toPrecision(3)));
-
   function facts(use) {
     const asked = Object.entries(use.asked).map(([name, value]) => `${name} ${value}`).join(", ");
-    const { cpu_seconds: cpu, memory_bytes: memory, task_seconds: time } = use;
+    const { memory_bytes: memory, task_seconds: time } = use;
     const rows = [
       ["asked for", asked || "nothing: the cluster's defaults"],
       ["attempts", `${number(use.attempts)} in ${plural(use.tasks, "task")}${use.cases_at_once > 1 ? `, ${use.cases_at_once} at once` : ""}; ${number(use.complete)} complete`],
       ...Object.entries(use.ran_out).map(([reason, count]) => ["", `${number(count)} ended by ${reason === "timeout" ? "time" : "memory"}`]),
-      ["CPU", `${short(cpu.used / 3600)} of ${short(cpu.asked / 3600)} core-hours${percent(cpu.used, cpu.asked)}`],
+      ["CPU", use.cpu_text],
       ["memory", memory.needed == null ? "no complete case with a known peak" : `${size(memory.needed)} was enough for 99 % of the cases` +
         (use.whole_nodes ? "; the tasks had all memory of their nodes" : memory.asked == null ? "; nothing was asked for" : `, of ${size(memory.asked)}${percent(memory.needed, memory.asked)}`)],
-      ["time", `${span(time.needed ?? 0)} was enough for 99 % of the tasks` + (time.asked == null ? "; no limit was asked for" : `, of ${span(time.asked)}${percent(time.needed ?? 0, time.asked)}`)],
+      ["time", `${duration(time.needed ?? 0)} was enough for 99 % of the tasks` + (time.asked == null ? "; no limit was asked for" : `, of ${duration(time.asked)}${percent(time.needed ?? 0, time.asked)}`)],
     ];
     if (use.gpus) rows.push(["GPUs", `${use.gpus}; their use is not measured`]);
     return element("table", { class: "counts" }, element("tbody", {}, ...rows.map(([name, text]) =>
@@ -35,7 +40,7 @@ report.page("resources", async (root, data) => {
   }
 
   // A histogram with a line at what was asked for, and one at what was enough.
-  async function distribution(title, bins, unit, unitName, marks, what) {
+  async function distribution(root, title, bins, unit, unitName, marks, what) {
     if (!bins.length) return;
     const end = Math.max(bins.at(-1).high, ...marks.map(([value]) => value)) / unit;
     const least = end / 120;  // a bar has a width, even if all values are equal
@@ -60,29 +65,28 @@ report.page("resources", async (root, data) => {
     });
   }
 
-  function advice(use) {
+  function showAdvice(root, use, least) {
     root.append(element("h4", { text: "What to ask for" }));
-    if (use.complete < data.cases_min) return say(`There is no advice before ${data.cases_min} cases are complete.`);
-    if (!use.advice.length) return say("What was asked for fits what was used.");
-    say("In the manifest, below slurm:");
+    if (use.complete < least) { note(root, `There is no advice before ${least} cases are complete.`); return; }
+    if (!use.advice.length) { note(root, "What was asked for fits what was used."); return; }
+    note(root, "In the manifest, below slurm:");
     const text = use.advice.map((one) => one.text).join("\n");
     root.append(element("pre", { class: "advice", text }), copyButton(use.advice.map((one) => `${one.option}: ${one.value}`).join("\n")));
   }
 
-  if (!data.uses.length) return say("No attempt has ended yet: nothing is known of what cases use.");
-  for (const [at, use] of data.uses.entries()) {
-    if (data.uses.length > 1) root.append(element("h3", { text: `Options ${at + 1} of ${data.uses.length}` }));
-    root.append(facts(use));
-    advice(use);
-    const { memory_bytes: memory, task_seconds: time } = use;
-    const most = Math.max(memory.asked ?? 0, use.memory.at(-1)?.high ?? 0);
+  const marks = ({ asked, needed }) => [[asked, "asked for", "failed"], [needed, "enough for 99 %", "complete"]].filter(([value]) => value != null);
+
+  function drawMemory(root, { memory_bytes: memory, memory: bins, cases_at_once: sharing }) {
+    const most = Math.max(memory.asked ?? 0, bins.at(-1)?.high ?? 0);
     const [unit, name] = most >= 2 ** 31 ? [2 ** 30, "GiB"] : [2 ** 20, "MiB"];
-    const longest = Math.max(time.asked ?? 0, use.time.at(-1)?.high ?? 0);
-    const [seconds, timeName] = longest >= 7200 ? [3600, "hours"] : longest >= 120 ? [60, "minutes"] : [1, "seconds"];
-    const marks = (of) => [[of.asked, "asked for", "failed"], [of.needed, "enough for 99 %", "complete"]].filter(([value]) => value != null);
-    const each = use.cases_at_once > 1 ? { asked: memory.asked && memory.asked / use.cases_at_once, needed: memory.needed && memory.needed / use.cases_at_once } : memory;
-    await distribution(use.cases_at_once > 1 ? `Memory of a case; ${use.cases_at_once} share a task` : "Memory of a case", use.memory, unit, name, marks(each), "cases");
-    await distribution("Time of a task", use.time, seconds, timeName, marks(time), "tasks");
-    await distribution("CPUs that a case used", use.cpus, 1, "CPUs", [[use.cpus_asked / use.cases_at_once, "asked for", "failed"]], "cases");
+    const each = { asked: memory.asked && memory.asked / sharing, needed: memory.needed && memory.needed / sharing };
+    const title = `Memory of a case${sharing > 1 ? `; ${sharing} share a task` : ""}`;
+    return distribution(root, title, bins, unit, name, marks(each), "cases");
   }
-});
+
+  function drawTime(root, { task_seconds: time, time: bins }) {
+    const longest = Math.max(time.asked ?? 0, bins.at(-1)?.high ?? 0);
+    const [unit, name] = longest >= 7200 ? [3600, "hours"] : longest >= 120 ? [60, "minutes"] : [1, "seconds"];
+    return distribution(root, "Time of a task", bins, unit, name, marks(time), "tasks");
+  }
+})();

@@ -1,57 +1,56 @@
 "use strict";
-report.page("run", async (root, data) => {
-  const { element, chart, table, number, colour } = report;
-  const say = (text, kind = "note") => root.append(element("p", { class: kind, text }));
-  const plural = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
+// The page Run: what ran where and when, how many cases ran and waited, and attempts.
+(() => {
+  const { element, chart, table, number, plural, duration, note, colour } = report;
   const ms = (seconds) => Math.round(1000 * seconds);
   const node = (name) => name || "unknown node";
   const STATUSES = ["complete", "failed", "interrupted", "running", "unknown"];
 
-  function span(seconds) {
-    if (seconds < 120) return `${Number(seconds.toPrecision(3))} s`;
-    if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-    return seconds < 172800 ? `${(seconds / 3600).toPrecision(3)} h` : `${(seconds / 86400).toPrecision(3)} d`;
+  report.page("run", async (root, data) => {
+    if (!data.executions) { note(root, "No case has begun yet."); return; }
+    showProblems(root, data.problems);
+    const time = timeAxis(data);
+    root.append(element("h3", { text: "What ran where" }));
+    await (data.gantt.kind === "bars" ? drawBars : drawNodes)(root, data, time);
+    root.append(element("h3", { text: "Running and waiting" }));
+    await drawCurve(root, data.running, time, "cases that ran", "running", "At most {peak} cases ran at once.");
+    if (data.waiting) await drawCurve(root, data.waiting, time, "cases that waited", "pending", "Sent, and not begun: in the queue, or behind other cases of their array task. At most {peak} waited.");
+    else note(root, "How many cases waited is not known: the time of the submission is not recorded.");
+    root.append(element("h3", { text: "Attempts" }));
+    showAttempts(root, data);
+  });
+
+  function showProblems(root, { before_sent: early, backwards, without_end: open }) {
+    if (early) note(root, `${plural(early, "case")} began before the submission was sent, by the clocks of their nodes: these clocks differ from that of the host that submitted. They count as cases that did not wait.`, "problem");
+    if (backwards) note(root, `${plural(backwards, "case")} ended before they began, by the clock of their node, which was set back: they are drawn as long as they ran.`, "problem");
+    if (open) note(root, `Of ${plural(open, "attempt")} the end is not known.`);
   }
 
-  if (!data.executions) return say("No case has begun yet.");
-  const { problems, gantt } = data;
-  if (problems.before_sent) say(`${plural(problems.before_sent, "case")} began before the submission was sent, by the clocks of their nodes: these clocks differ from that of the host that submitted. They count as cases that did not wait.`, "problem");
-  if (problems.backwards) say(`${plural(problems.backwards, "case")} ended before they began, by the clock of their node, which was set back: they are drawn as long as they ran.`, "problem");
-  if (problems.without_end) say(`Of ${plural(problems.without_end, "attempt")} the end is not known.`);
-
   // One axis of time for all figures.
-  const begin = Math.min(data.running.times[0], data.waiting?.times[0] ?? Infinity), end = data.running.times.at(-1);
-  const format = end - begin < 600 ? "%H:%M:%S" : end - begin < 172800 ? "%H:%M" : "%-d %b";
-  const day = new Date(ms(begin)).toISOString().slice(0, 10);
-  const time = {
-    type: "temporal", title: `time (UTC), from ${day}`, scale: { type: "utc", nice: false, domainMin: { expr: String(ms(begin)) }, domainMax: { expr: String(ms(Math.max(end, begin + 1))) } },
-    axis: { labelOverlap: true, tickCount: 6, format },
-  };
+  function timeAxis({ running, waiting }) {
+    const begin = Math.min(running.times[0], waiting?.times[0] ?? Infinity), end = running.times.at(-1);
+    const format = end - begin < 600 ? "%H:%M:%S" : end - begin < 172800 ? "%H:%M" : "%-d %b";
+    const day = new Date(ms(begin)).toISOString().slice(0, 10);
+    return {
+      type: "temporal", title: `time (UTC), from ${day}`, scale: { type: "utc", nice: false, domainMin: { expr: String(ms(begin)) }, domainMax: { expr: String(ms(Math.max(end, begin + 1))) } },
+      axis: { labelOverlap: true, tickCount: report.isNarrow() ? 4 : 6, format },
+    };
+  }
 
-  root.append(element("h3", { text: "What ran where" }));
-  if (gantt.kind === "bars") await drawBars(); else await drawNodes();
-
-  root.append(element("h3", { text: "Running and waiting" }));
-  await drawCurve(data.running, "cases that ran", "running", "At most {peak} cases ran at once.");
-  if (data.waiting) await drawCurve(data.waiting, "cases that waited", "pending", "Sent, and not begun: in the queue, or behind other cases of their array task. At most {peak} waited.");
-  else say("How many cases waited is not known: the time of the submission is not recorded.");
-
-  root.append(element("h3", { text: "Attempts" }));
-  drawAttempts();
-
-  async function drawBars() {
+  async function drawBars(root, { gantt }, time) {
     const slots = new Map();
     for (const row of gantt.rows) slots.set(row.node, (slots.get(row.node) ?? 0) + 1);
     const label = (row) => (slots.get(row.node) > 1 ? `${node(row.node)} · ${row.slot + 1}` : node(row.node));
     const values = gantt.row.map((row, at) => ({
       row: label(gantt.rows[row]), start: ms(gantt.start[at]), end: ms(gantt.end[at]), status: gantt.status[at],
-      index: gantt.index[at], submission: gantt.submission[at], took: span(gantt.end[at] - gantt.start[at]),
+      index: gantt.index[at], submission: gantt.submission[at], took: duration(gantt.end[at] - gantt.start[at]),
     }));
     const there = STATUSES.filter((status) => gantt.status.includes(status));
     const step = gantt.rows.length > 40 ? 9 : gantt.rows.length > 16 ? 14 : 20;
     await chart(root, {
       title: "Which node ran which case when",
-      note: `${plural(values.length, "attempt")} on ${plural(slots.size, "node")}; a row for each case that ran at the same time. Drag and scroll to zoom in time, double-click for all.`,
+      note: `${plural(values.length, "attempt")} on ${plural(slots.size, "node")}; a row for each case that ran at the same time.`,
+      how: "Drag and scroll to zoom in time, double-click for all.",
       spec: {
         data: { values }, height: step * gantt.rows.length,
         params: [{ name: "zoom", select: { type: "interval", encodings: ["x"] }, bind: "scales" }],
@@ -67,14 +66,14 @@ report.page("run", async (root, data) => {
     });
   }
 
-  async function drawNodes() {
+  async function drawNodes(root, { gantt, executions }, time) {
     const values = gantt.running.flatMap((counts, row) => counts.map((running, at) => ({
       node: gantt.others && row === gantt.running.length - 1 ? `${gantt.others} other nodes` : node(gantt.nodes[row]),
       start: ms(gantt.start + at * gantt.step), end: ms(gantt.start + (at + 1) * gantt.step), running,
     }))).filter((one) => one.running > 0);
     await chart(root, {
       title: "How many cases each node ran over time",
-      note: `${plural(data.executions, "attempt")}: too many for a bar each. The mean count of cases that a node ran, in intervals of ${span(gantt.step)}.`,
+      note: `${plural(executions, "attempt")}: too many for a bar each. The mean count of cases that a node ran, in intervals of ${duration(gantt.step)}.`,
       spec: {
         data: { values }, height: (gantt.nodes.length > 30 ? 11 : 18) * gantt.nodes.length, mark: { type: "rect" },
         encoding: {
@@ -87,7 +86,7 @@ report.page("run", async (root, data) => {
     });
   }
 
-  async function drawCurve(curve, title, name, text) {
+  async function drawCurve(root, curve, time, title, name, text) {
     if (!curve.times.length) return;
     const values = curve.times.map((at, place) => ({ time: ms(at), cases: curve.values[place] }));
     await chart(root, {
@@ -104,18 +103,18 @@ report.page("run", async (root, data) => {
     });
   }
 
-  function drawAttempts() {
-    const { cases, earlier, requeued, most } = data.attempts;
-    if (!data.repeated) return say("Every case that began had one attempt.");
-    say(`${plural(data.repeated, "case")} had several attempts${requeued ? `; Slurm requeued the task of ${plural(requeued, "attempt")}` : ""}.` +
-      (data.repeated_read < data.repeated ? ` Of the first ${number(data.repeated_read)} of them:` : ""));
+  function showAttempts(root, { repeated, repeated_read: read, attempts }) {
+    const { cases, earlier, requeued, most } = attempts;
+    if (!repeated) { note(root, "Every case that began had one attempt."); return; }
+    note(root, `${plural(repeated, "case")} had several attempts${requeued ? `; Slurm requeued the task of ${plural(requeued, "attempt")}` : ""}.` +
+      (read < repeated ? ` Of the first ${number(read)} of them:` : ""));
     table(root, { head: ["attempts", "cases"], rows: Object.entries(cases).map(([count, of]) => [Number(count), of]), numbers: [0, 1] });
     root.append(element("h4", { text: "How earlier attempts ended" }));
     table(root, { head: ["reason", "attempts"], rows: earlier.map((one) => [one.reason.replaceAll("_", " "), one.attempts]), numbers: [1] });
     root.append(element("h4", { text: "The cases with most attempts" }));
     const rows = most.flatMap((one) => one.attempts.map((of, at) => [
-      one.index, at + 1, of.submission, of.restart, (of.reason ?? of.status).replaceAll("_", " "), node(of.host), of.wall_seconds == null ? null : span(of.wall_seconds),
+      one.index, at + 1, of.submission, of.restart, (of.reason ?? of.status).replaceAll("_", " "), node(of.host), of.wall_seconds == null ? null : duration(of.wall_seconds),
     ]));
     table(root, { head: ["index", "attempt", "submission", "restart", "ended by", "node", "took"], rows, numbers: [0, 1, 2, 3] });
   }
-});
+})();
