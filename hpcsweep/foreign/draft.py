@@ -36,6 +36,18 @@ class ImportRequest:
     study: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchOffer:
+    """A search that a manifest may have instead of random draws: the tool chose by results."""
+
+    # What of the tool chooses so.
+    instead_of: str
+    n: int
+    # A metric that the file names, or a stand-in.
+    objective: str = "value"
+    direction: str = "minimize"
+
+
 @dataclass(kw_only=True, slots=True)
 class Draft:
     """A manifest in the making."""
@@ -46,6 +58,7 @@ class Draft:
     # Sentences: what of the file the manifest does not have, and what it has in another way.
     left_out: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    search: SearchOffer | None = None
 
     @property
     def remarks(self) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hpcsweep import yamltext
 from hpcsweep.errors import InputError
+from hpcsweep.foreign import hydra_optuna
 from hpcsweep.foreign.draft import (
     Draft,
     ImportRequest,
@@ -42,6 +43,8 @@ class _Line:
     others: list[str] = field(default_factory=list)
     # (key as written, name, text of the value)
     overrides: list[tuple[str, str, str]] = field(default_factory=list)
+    # What the sweeper is told: `n_trials`, `direction` and others.
+    sweeper: dict[str, Any] = field(default_factory=dict)
 
 
 def import_file(request: ImportRequest) -> Draft:
@@ -63,7 +66,7 @@ def import_file(request: ImportRequest) -> Draft:
         else program_of(request, draft, "it" if is_line else "the file")
     )
     draft.command += map(literal, line.others)
-    _add_overrides(line.overrides, draft)
+    _add_overrides(line, draft)
     # Each run of Hydra makes a directory, by the clock unless it is told which.
     draft.command.append("hydra.run.dir='{run_dir}/hydra'")
     return draft
@@ -109,11 +112,12 @@ def _of_config(path: Path, draft: Draft) -> _Line:
         raise InputError("has no hydra.sweeper.params", where=str(path), next_step=_FORM)
     if hydra is not sweeper:
         draft.leave_out(hydra, ["sweeper"], "hydra.")
-    draft.leave_out(sweeper, ["params"], "hydra.sweeper.")
+    draft.leave_out(sweeper, ["params", *hydra_optuna.SWEEPER_KEYS], "hydra.sweeper.")
     texts = {
         key: value if isinstance(value, str) else _text(value) for key, value in params.items()
     }
-    return _Line(overrides=[(key, key.lstrip("+"), text) for key, text in texts.items()])
+    overrides = [(key, key.lstrip("+"), text) for key, text in texts.items()]
+    return _Line(overrides=overrides, sweeper=sweeper)
 
 
 def _text(value: Any) -> str:
@@ -127,32 +131,58 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _add_overrides(overrides: list[tuple[str, str, str]], draft: Draft) -> None:
+def _add_overrides(line: _Line, draft: Draft) -> None:
     names = ParameterNames(draft)
+    _take_sweeper(line)
+    has_intervals = hydra_optuna.is_optuna(line.sweeper)
     axes: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
-    for key, name, text in overrides:
+    space: dict[str, Any] = {}
+    for key, name, text in line.overrides:
         if name.startswith(("hydra.", "hydra/")):
             draft.left_out.append(f"{name}={text}")
             continue
         values = _values(text)
-        if values is None:
+        rule = hydra_optuna.interval(text) if has_intervals else None
+        if values is None and rule is None:
             draft.left_out.append(f"{name}={text}: only listed values and ranges are carried over")
             continue
         parameter = names.of(name)
-        if isinstance(values, list) and len(values) == 1:
+        if rule is not None:
+            space[parameter] = rule
+        elif isinstance(values, list) and len(values) == 1:
             fixed[parameter] = values[0]
         else:
             axes[parameter] = values
-        texts = [value for value in values if isinstance(value, str)]
-        is_quoted = any(not _is_plain(text) for text in texts)
-        if is_quoted and (len(texts) < len(values) or any({*"'\\"} & {*text} for text in texts)):
-            draft.changed.append(f"{name} has quotes around its values: check the command")
-        placeholder = f"{{{parameter}}}"
-        draft.command.append(
-            f"{literal(key)}=" + (f"'{placeholder}'" if is_quoted else placeholder)
-        )
+        draft.command.append(_argument(key, name, parameter, values or [], draft))
     draft.source = {"grid": axes} | ({"fixed": fixed} if fixed else {})
+    if has_intervals:
+        space |= {name: hydra_optuna.drawn(axis) for name, axis in axes.items()}
+        hydra_optuna.search(draft, line.sweeper, space | fixed)
+
+
+def _take_sweeper(line: _Line) -> None:
+    """Move the overrides of the sweeper to what it is told."""
+    for override in list(line.overrides):
+        _, name, text = override
+        key = name.removeprefix("hydra.sweeper.")
+        if name == "hydra/sweeper" and text == "optuna":
+            line.sweeper["_target_"] = text
+        elif name != key and key in hydra_optuna.SWEEPER_KEYS:
+            line.sweeper[key] = _scalar(text)
+        else:
+            continue
+        line.overrides.remove(override)
+
+
+def _argument(key: str, name: str, parameter: str, values: Any, draft: Draft) -> str:
+    """The argument of a parameter, with quotes where Hydra needs them for a value."""
+    texts = [value for value in values if isinstance(value, str)]
+    is_quoted = any(not _is_plain(text) for text in texts)
+    if is_quoted and (len(texts) < len(values) or any({*"'\\"} & {*text} for text in texts)):
+        draft.changed.append(f"{name} has quotes around its values: check the command")
+    placeholder = f"{{{parameter}}}"
+    return f"{literal(key)}=" + (f"'{placeholder}'" if is_quoted else placeholder)
 
 
 def _is_plain(text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from hpcsweep.foreign.draft import (
     Draft,
     ImportRequest,
     ParameterNames,
+    SearchOffer,
     program_of,
     read_text,
 )
 from hpcsweep.ids import slug
+from hpcsweep.manifest.policies import MINIMIZE
 from hpcsweep.redact import redact
 
 # Most values of an integer with steps that are written as a list.
@@ -39,10 +41,10 @@ _JSON_FORM = (
 def import_file(request: ImportRequest) -> Draft:
     """The draft of a study. *Raises* InputError; ExtraMissing for a storage without optuna."""
     if "://" in request.source:
-        name, distributions, left_out = _of_storage(request)
+        draft, distributions = _of_storage(request)
     else:
-        name, distributions, left_out = Path(request.source).stem, _of_json(request.source), []
-    draft = Draft(name=slug(name, 64), command=[], left_out=left_out)
+        distributions = _of_json(request.source)
+        draft = Draft(name=slug(Path(request.source).stem, 64), command=[], search=_search_offer())
     draft.command = program_of(request, draft, "a study")
     names = ParameterNames(draft)
     space: dict[str, Any] = {}
@@ -76,8 +78,15 @@ def _of_json(source: str) -> dict[str, dict[str, Any]]:
         ) from error
 
 
-def _of_storage(request: ImportRequest) -> tuple[str, dict[str, dict[str, Any]], list[str]]:
-    """The name of a study, the distributions of its trials, and what is left out."""
+def _search_offer(directions: Sequence[str] = (MINIMIZE,)) -> SearchOffer | None:
+    """A search for the objective of a study; None for one with several."""
+    if len(directions) != 1:
+        return None
+    return SearchOffer(instead_of="a study", n=N_TRIALS, direction=directions[0])
+
+
+def _of_storage(request: ImportRequest) -> tuple[Draft, dict[str, dict[str, Any]]]:
+    """The draft of a study, and the distributions of its trials."""
     try:
         import optuna  # noqa: PLC0415  # only a storage needs it
     except ImportError as error:
@@ -91,7 +100,9 @@ def _of_storage(request: ImportRequest) -> tuple[str, dict[str, dict[str, Any]],
         names: list[str] = optuna.get_all_study_names(request.source)
         name = request.study or next(iter(names), "")
         if name in names and (request.study or len(names) == 1):
-            trials = optuna.load_study(study_name=name, storage=request.source).get_trials()
+            study = optuna.load_study(study_name=name, storage=request.source)
+            trials = study.get_trials()
+            directions = [direction.name.lower() for direction in study.directions]
     # What optuna hands on from its backends.
     except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
         raise InputError(
@@ -110,7 +121,11 @@ def _of_storage(request: ImportRequest) -> tuple[str, dict[str, dict[str, Any]],
         for parameter, distribution in trial.distributions.items():
             text = optuna.distributions.distribution_to_json(distribution)
             distributions.setdefault(parameter, json.loads(text))
-    return name, distributions, [f"the trials of the study, {len(trials)}, and their results"]
+    left_out = [f"the trials of the study, {len(trials)}, and their results"]
+    if len(directions) != 1:
+        left_out.append(f"the {len(directions)} objectives of the study; a search has one")
+    offer = _search_offer(directions)
+    return Draft(name=slug(name, 64), command=[], left_out=left_out, search=offer), distributions
 
 
 def rule_of(distribution: Mapping[str, Any]) -> Any:

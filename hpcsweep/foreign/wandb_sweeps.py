@@ -15,6 +15,7 @@ from hpcsweep.foreign.draft import (
     Draft,
     ImportRequest,
     ParameterNames,
+    SearchOffer,
     literal,
     program_of,
 )
@@ -49,6 +50,8 @@ def import_file(request: ImportRequest) -> Draft:
         )
     names = ParameterNames(draft)
     method = sweep.get("method", "grid")
+    if method == "bayes":
+        draft.search = _search_offer(sweep)
     if method == "grid" and "run_cap" in sweep:
         draft.left_out.append(f"run_cap: {sweep['run_cap']}; the whole grid is run")
     draft.source = (
@@ -58,6 +61,17 @@ def import_file(request: ImportRequest) -> Draft:
     )
     _fill_command(sweep, request, parameters, names, draft)
     return draft
+
+
+def _search_offer(sweep: Mapping[str, Any]) -> SearchOffer:
+    metric = sweep.get("metric")
+    metric = metric if isinstance(metric, dict) else {}
+    return SearchOffer(
+        instead_of="method: bayes",
+        n=sweep.get("run_cap") or N_TRIALS,
+        objective=str(metric.get("name") or "value"),
+        direction="maximize" if metric.get("goal") == "maximize" else "minimize",
+    )
 
 
 def _flattened(parameters: Mapping[str, Any], above: str) -> Iterator[tuple[str, dict[str, Any]]]:

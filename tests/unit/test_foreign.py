@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -18,7 +19,7 @@ from hpcsweep.cli.commands.import_manifest import TOOLS
 from hpcsweep.errors import ExtraMissing, InputError
 from hpcsweep.foreign import registry
 from hpcsweep.foreign.draft import Draft, ImportRequest
-from hpcsweep.foreign.writing import checked, manifest_text
+from hpcsweep.foreign.writing import checked, manifest_text, results_comment
 from hpcsweep.sources import ParameterSource
 from tests.support.console_blocks import blocks, commands, looks_like
 
@@ -212,9 +213,11 @@ def test_a_study_in_a_storage(monkeypatch: pytest.MonkeyPatch) -> None:
             '{"low": 1, "high": 4, "step": 1, "log": false}}'
         }
     )
+    directions = [SimpleNamespace(name="MAXIMIZE")]
+    study = SimpleNamespace(get_trials=lambda: [trial], directions=directions)
     optuna = ModuleType("optuna")
     optuna.get_all_study_names = lambda _: ["one", "two"]  # type: ignore[attr-defined]
-    optuna.load_study = lambda **_: SimpleNamespace(get_trials=lambda: [trial])  # type: ignore[attr-defined]
+    optuna.load_study = lambda **_: study  # type: ignore[attr-defined]
     optuna.distributions = SimpleNamespace(distribution_to_json=str)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "optuna", optuna)
     with pytest.raises(InputError, match="has 2 studies") as several:
@@ -224,6 +227,80 @@ def test_a_study_in_a_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     draft, _ = imported("optuna", url, study="two")
     assert draft.source["random"]["space"] == {"x": {"type": "RandInt", "low": 1, "high": 4}}
     assert draft.left_out[0] == "the trials of the study, 1, and their results"
+
+
+SWEEPER = """
+hydra:
+  sweeper:
+    _target_: hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper
+    direction: maximize
+    n_trials: 25
+    params:
+      x: interval(-5.5, 5.5)
+      lr: tag(log, interval(1e-5, 1e-1))
+      k: interval(1, 9)
+      even: range(2, 10, 2)
+      z: choice(a, b)
+      q: range(0.0, 1.0, 0.25)
+      s: 3
+"""
+
+
+def search_in(comment: str) -> dict[str, Any]:
+    """The keys that a comment at the end of a manifest offers."""
+    _, begin, block = comment.partition("(needs hpcsweep[optuna]):\n")
+    assert begin
+    keys: dict[str, Any] = yamltext.document(block.replace("# ", ""), "m.yaml").value
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("tool", "file", "search"),
+    [
+        ("wandb", "wandb_bayes.yaml", {"objective": "val/loss", "direction": "minimize", "n": 100}),
+        ("optuna", "optuna.json", {"objective": "value", "direction": "minimize", "n": 100}),
+        ("hydra", "sweeper.yaml", {"objective": "value", "direction": "maximize", "n": 25}),
+    ],
+)
+def test_a_search_is_offered_where_the_tool_searches(
+    tmp_path: Path, tool: str, file: str, search: dict[str, Any]
+) -> None:
+    (tmp_path / "sweeper.yaml").write_text(SWEEPER)
+    path = FILES / file if (FILES / file).exists() else tmp_path / file
+    draft, _ = imported(tool, path)
+    comment = results_comment(draft, Path("m.yaml"))
+    assert "the program has to write them into metrics.json" in comment
+    keys = search_in(comment)
+    assert keys["search"] == search
+    assert keys["source"]["space"].keys() == draft.source["random"]["space"].keys()
+    checked(json.dumps({"name": "s", "command": draft.command} | keys), Path("m.yaml"))
+
+
+def test_the_intervals_of_hydras_optuna_sweeper(tmp_path: Path) -> None:
+    path = tmp_path / "sweeper.yaml"
+    path.write_text(SWEEPER)
+    draft, source = imported("hydra", path)
+    assert source.n_cases == 25
+    assert draft.source["random"]["space"] == {
+        "x": {"type": "Uniform", "low": -5.5, "high": 5.5},
+        "lr": {"type": "LogUniform", "low": 1e-5, "high": 0.1},
+        "k": {"type": "RandInt", "low": 1, "high": 9},
+        "even": {"type": "Choice", "options": [2, 4, 6, 8]},
+        "z": {"type": "Choice", "options": ["a", "b"]},
+        "q": {"type": "QUniform", "low": 0.0, "high": 0.75, "step": 0.25},
+        "s": 3,
+    }
+    line = "python t.py -m hydra/sweeper=optuna hydra.sweeper.n_trials=7 x=interval(0,1)"
+    assert imported("hydra", line)[1].n_cases == 7
+
+
+def test_a_search_that_is_not_possible_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("method: bayes\nprogram: t.py\nparameters: {x: {distribution: normal}}\n")
+    draft, _ = imported("wandb", path)
+    last = results_comment(draft, Path("m.yaml")).splitlines()[-1]
+    assert last.startswith("# a search cannot stand for method: bayes: ")
+    assert "Normal" in last
 
 
 def test_no_secret_is_in_a_remark(tmp_path: Path) -> None:

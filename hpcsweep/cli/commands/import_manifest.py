@@ -46,7 +46,7 @@ def command(
     from hpcsweep.files import write_new
     from hpcsweep.foreign.draft import ImportRequest
     from hpcsweep.foreign.registry import import_file
-    from hpcsweep.foreign.writing import checked, manifest_text
+    from hpcsweep.foreign.writing import METRICS_NOTE, checked, manifest_text, results_comment
     from hpcsweep.redact import redact
 
     path = output or Path("manifest.yaml")
@@ -61,13 +61,16 @@ def command(
     )
     text = manifest_text(draft, f"From {redact(source)}, by `hpcsweep import {tool}`.")
     cases = checked(text, path).n_cases
+    comment = results_comment(draft, path)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(text + comment, nl=False)
         return
-    for remark in draft.remarks:
+    for remark in (*draft.remarks, METRICS_NOTE):
         click.echo(remark)
+    if draft.search is not None:
+        click.echo(f"a search instead of {draft.search.instead_of}: see the end of {output}")
     try:
-        write_new(output, text.encode(), mode=0o666)
+        write_new(output, (text + comment).encode(), mode=0o666)
     except FileExistsError as error:
         raise SweepError(
             "is there already", where=str(output), next_step="Name another file: -o FILE."
