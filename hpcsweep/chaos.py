@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -38,7 +39,8 @@ MIXTURE = (
 # The part of a job name that depends on the sweep directory. Without it the same faults strike the
 # same tasks of a manifest in every directory.
 KEY = r"\.[0-9a-f]{8}(?=\.\d+\.\d+$)"
-# Submits until the remaining cases count as lost, and seconds between two that were refused.
+# Submits until the remaining cases count as lost, besides one for each batch of a search, and
+# seconds between two that were refused.
 _ROUNDS = 20
 _PAUSE_S = 1.0
 # Seconds at most from the end of a case to its record.
@@ -129,7 +131,9 @@ def _submit_until_done(
     request: SubmitRequest, cluster: Cluster, settings: Settings, notify: Callable[[str], None]
 ) -> tuple[int, Summary]:
     summary: Summary | None = None
-    for number in range(1, _ROUNDS + 1):
+    search = request.policies.search
+    rounds = _ROUNDS + (0 if search is None else math.ceil(search.n / search.batch))
+    for number in range(1, rounds + 1):
         try:
             done = submit(request, cluster, settings, notify)
             # Resubmit only unfinished cases of this run, never those complete before it.
@@ -139,13 +143,14 @@ def _submit_until_done(
             notify(f"submit {number}: {problem.what}")
             time.sleep(_PAUSE_S)
             continue
-        if not summary.without_outcome:
+        if summary.without_outcome:
+            again = counted(summary.without_outcome, "case is", "cases are")
+            notify(f"submit {number}: {again} to be sent again")
+        elif summary.search is None or summary.search.is_over:
             break
-        again = counted(summary.without_outcome, "case is", "cases are")
-        notify(f"submit {number}: {again} to be sent again")
     if summary is None:
         raise SweepError(
-            f"{_ROUNDS} submits got no answer",
+            f"{rounds} submits got no answer",
             where=str(request.path),
             next_step="Try another seed, or without --chaos first.",
         )

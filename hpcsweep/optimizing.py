@@ -17,7 +17,10 @@ from hpcsweep.notify import Notify, print_notice
 from hpcsweep.search.export import add_trials, open_study, space_of
 from hpcsweep.search.study import import_optuna
 from hpcsweep.search.versions import search_of, trial_params
+from hpcsweep.settings import Settings
 from hpcsweep.sources import Distribution
+from hpcsweep.state.outlook import outlook_of
+from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweep import Sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -142,7 +145,9 @@ def to_optuna(
     wanted = direction or search.direction
     study = open_study(optuna, storage, study_name or opened.name, wanted)
     with fresh_index(directory) as sweep_index:
-        add_trials(optuna, study, search, version, sweep_index)
+        tasks = poll(directory, sweep_index, None, Settings())
+        outlook = outlook_of(directory, sweep_index, tasks, version)
+        add_trials(optuna, study, search, outlook, sweep_index)
     return study
 
 

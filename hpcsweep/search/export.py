@@ -11,20 +11,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from hpcsweep import ids
 from hpcsweep.errors import InputError
 from hpcsweep.manifest.policies import Search
-from hpcsweep.records import Status
 from hpcsweep.redact import redact
 from hpcsweep.search.distributions import optuna_distributions
 from hpcsweep.search.halving import may_be_promoted
 from hpcsweep.search.study import optuna_trial, quiet, studied
 from hpcsweep.search.versions import trial_params
 from hpcsweep.state.moments import epoch_s
+from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.trials import trial_values
 from hpcsweep.store import SweepIndex
-from hpcsweep.sweepdir.version import Version
 
 # The attribute of a trial with the index of its case.
 CASE = "hpcsweep case"
-_OVER = (Status.COMPLETE, Status.FAILED, Status.INTERRUPTED)
 _OTHER = "Name another study (study_name=…), or another storage."
 
 
@@ -56,7 +54,7 @@ def open_study(optuna: Any, storage: Any, name: str, direction: str) -> Any:
 
 
 def add_trials(
-    optuna: Any, study: Any, search: Search, version: Version, sweep_index: SweepIndex
+    optuna: Any, study: Any, search: Search, outlook: Outlook, sweep_index: SweepIndex
 ) -> None:
     """Add the trials that are over, and that the study does not have. *Safe to repeat.*
 
@@ -64,7 +62,7 @@ def add_trials(
     """
     there = {trial.user_attrs.get(CASE): trial for trial in study.get_trials(deepcopy=False)}
     with quiet(optuna):
-        for trial in _trials(optuna, search, version, sweep_index):
+        for trial in _trials(optuna, search, outlook, sweep_index):
             known = there.pop(trial.user_attrs[CASE], None)
             if known is None:
                 study.add_trial(trial)
@@ -83,19 +81,21 @@ def _is_other(study: Any, what: str) -> InputError:
 
 
 def _trials(
-    optuna: Any, search: Search, version: Version, sweep_index: SweepIndex
+    optuna: Any, search: Search, outlook: Outlook, sweep_index: SweepIndex
 ) -> Iterator[Any]:
     """The trials that are over, as those of Optuna, in the order of indices."""
+    version, ended = outlook.version, outlook.ended
     step, cases = version.manifest.replicates, trial_params(version)
     values = trial_values(sweep_index, search, version.source.n_cases, step)
     known = _known(sweep_index)
     is_whole = not version.cases_to_come
     for found in studied(search, [_scalars(params) for params in cases], values):
         numbers = found.positions.values()
-        rows = [known.get(number * step + more, {}) for number in numbers for more in range(step)]
+        indices = [number * step + more for number in numbers for more in range(step)]
         is_last = is_whole or not may_be_promoted(search.halving, found)
-        if not (is_last and all(row.get("status") in _OVER for row in rows)):
+        if not (is_last and all(index in ended for index in indices)):
             continue
+        rows = [known[index] for index in indices if index in known]
         names = found.params[found.last].keys() & search.space.keys()
         space = {name: search.space[name] for name in ids.in_order(names)}
         distributions = optuna_distributions(optuna, space)
@@ -107,7 +107,7 @@ def _trials(
 
 
 def _known(sweep_index: SweepIndex) -> dict[int, dict[str, Any]]:
-    names = ("status", "started", "ended")
+    names = ("started", "ended")
     rows = {}
     for page in sweep_index.columns(names):
         for index, *cells in zip(*(page[name] for name in ("idx", *names)), strict=True):

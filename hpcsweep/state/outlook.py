@@ -167,6 +167,12 @@ class Outlook:
         """The complete indices, with the stale and the lost ones."""
         return self.indices(State.COMPLETE, State.STALE, State.LOST)
 
+    @property
+    def ended(self) -> IndexSet:
+        """The indices that are complete, failed, or interrupted, or were cancelled unsent."""
+        unsent = self.withdrawn & self.indices(State.UNSUBMITTED)
+        return self.complete | self.failed | self.indices(State.INTERRUPTED) | unsent
+
 
 def outlook_of(
     sweep: SweepDirectory,

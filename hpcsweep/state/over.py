@@ -24,7 +24,7 @@ def is_over(outlook: Outlook, retry: Retry | None, when: str) -> bool:
 
 def has_settled(outlook: Outlook, retry: Retry | None) -> bool:
     """Whether nothing more happens by itself to the cases that there are. Pure."""
-    waits = outlook.in_flight or outlook.indices(State.UNSUBMITTED)
+    waits = outlook.in_flight or outlook.indices(State.UNSUBMITTED) - outlook.withdrawn
     return not (waits or to_send(outlook, retry))
 
 

@@ -13,7 +13,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import MINIMIZE, Search
 from hpcsweep.quantities import counted
 from hpcsweep.records import Status
-from hpcsweep.state.outlook import Outlook, State
+from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.rungs import HalvingProgress, halving_progress
 from hpcsweep.store import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -38,6 +38,11 @@ class SearchProgress:
     problem: str = ""
     # None without `halving`. With it the best value is one of the largest budget that has any.
     halving: HalvingProgress | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further trial is asked for."""
+        return self.asked >= self.n or bool(self.problem)
 
     @property
     def line(self) -> str:
@@ -115,8 +120,7 @@ def search_progress(
         if value is not None
     ]
     number = min(known)[-1] if known else None
-    ended = outlook.complete | outlook.failed | outlook.indices(State.INTERRUPTED)
-    over = ended.count // replicates
+    over = outlook.ended.count // replicates
     return SearchProgress(
         objective=search.objective,
         direction=search.direction,

@@ -11,13 +11,27 @@ import pytest
 
 from hpcsweep.chaos import accepted
 from hpcsweep.sources import grid
-from tests.support.clusters import HPCSWEEP, INGEST_LATER, started_emulated
+from tests.support.clusters import HPCSWEEP, INGEST_LATER, EmulatedCluster, started_emulated
 from tests.support.fixtures import Scale
 from tests.support.journals import Record, write_journal
 from tests.support.sweeps import MadeSweep
 
 MINUTE = "2026-01-01T00:00:{}.000+00:00"
 pytestmark = pytest.mark.timeout(7200)
+
+
+def hpcsweep_in(
+    root: Path, cluster: EmulatedCluster, *argv: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [HPCSWEEP, *argv],
+        cwd=root,
+        env=cluster.env(**INGEST_LATER),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=7000,
+    )
 
 
 def test_a_sweep_under_faults_is_complete(tmp_path: Path, scale: Scale) -> None:
@@ -29,25 +43,18 @@ def test_a_sweep_under_faults_is_complete(tmp_path: Path, scale: Scale) -> None:
         f"source:\n  grid: {{x: {{range: [0, {cases}, 1]}}}}\n"
     )
 
-    def hpcsweep(*argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [HPCSWEEP, *argv],
-            cwd=tmp_path,
-            env=cluster.env(**INGEST_LATER),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=7000,
-        )
-
     with started_emulated(nodes=4, cpus=4, requeue_delay_s=0.5, max_array_size=5001) as cluster:
-        done = hpcsweep("submit", "m.yaml", "--cluster", "emulated", "--chaos", str(seed))
+        done = hpcsweep_in(
+            tmp_path, cluster, "submit", "m.yaml", "--cluster", "emulated", "--chaos", str(seed)
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "nothing was lost" in done.stdout.splitlines()
         assert "\neach case accepted once, " in done.stdout
         rows = [
             json.loads(line)
-            for line in hpcsweep("collect", "storm", "--format", "jsonl").stdout.splitlines()
+            for line in hpcsweep_in(
+                tmp_path, cluster, "collect", "storm", "--format", "jsonl"
+            ).stdout.splitlines()
         ]
     assert [row["index"] for row in rows] == list(range(cases))
     assert {row["status"] for row in rows} == {"complete"}
@@ -55,6 +62,29 @@ def test_a_sweep_under_faults_is_complete(tmp_path: Path, scale: Scale) -> None:
     struck = re.findall(r"^  (\w+) +job (\d+_\d+) +cases (\S+)$", done.stdout, re.MULTILINE)
     assert {kind for kind, _, _ in struck} >= {"node_fail", "preempt"}
     assert done.stdout.count("controller_down") >= 1
+
+
+@pytest.mark.soak
+def test_a_search_under_faults_is_complete(tmp_path: Path) -> None:
+    """Batch after batch, and each trial once; a closing job may be lost with its node."""
+    (tmp_path / "target.py").write_text("def square(x):\n    return {'y': x * x}\n")
+    (tmp_path / "m.yaml").write_text(
+        "name: storm\ntarget: target.py:square\nchunk: 5\nruns: none\n"
+        "source: {space: {x: {type: Uniform, low: -1, high: 1}}}\n"
+        "search: {objective: y, n: 400, batch: 100, sampler: random}\n"
+    )
+    with started_emulated(nodes=4, cpus=4, requeue_delay_s=0.5) as cluster:
+        done = hpcsweep_in(
+            tmp_path, cluster, "submit", "m.yaml", "--cluster", "emulated", "--chaos", "7"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "nothing was lost" in done.stdout.splitlines()
+        assert "\neach case accepted once, " in done.stdout
+        status = hpcsweep_in(tmp_path, cluster, "status", "storm", "--json").stdout
+    search = json.loads(status)["search"]
+    assert (search["over"], search["valued"]) == (400, 400)
+    assert re.search(r"^  \w+ +job \d+_\d+ ", done.stdout, re.MULTILINE)
+    assert "controller_down" in done.stdout
 
 
 def test_chaos_needs_the_emulated_cluster(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ import pytest
 
 import hpcsweep as hs
 from hpcsweep.state.trials import SearchProgress
+from tests.support.postgres import Place, database, postgres
 from tests.support.small_site import CLI_S, GRACES, Site, site
 from tests.support.wait import wait_until
 
-__all__ = ["site"]  # fixtures are found by their names
+__all__ = ["database", "postgres", "site"]  # fixtures are found by their names
 
 # It counts its calls; where x is above 6, it has no result.
 TARGET = """\
@@ -166,6 +167,33 @@ def test_a_sampler_that_raises_is_said_and_another_advance_goes_on(site: Site) -
     assert "4 cases in" in site.hpcsweep("advance", "s")
     wait_over(site, 8)
     assert len((site.root / "calls").read_text().splitlines()) == 8
+
+
+@pytest.mark.postgres
+def test_a_cancelled_trial_is_told_as_a_failed_one(
+    site: Site, database: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an index in PostgreSQL; the others end, and the search goes on."""
+    waits = "    while not (Path(__file__).parent / 'go').exists(): time.sleep(0.02)\n    if False:"
+    (site.root / "t.py").write_text("import time\n" + TARGET.replace("    if x > 6:", waits))
+    text = MANIFEST.replace("chunk: 4", "chunk: 2")
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    manifest = site.manifest(f"{text}store: SWEEP_DATABASE\n")
+    site.hpcsweep("submit", manifest)
+    # Of the two cases of each task, one of the first task runs, and the second does not begin.
+    assert "cancelled: 1 case" in site.hpcsweep("cancel", "s", "--cases", "1")
+    assert "cancelled: 2 cases" in site.hpcsweep("cancel", "s", "--cases", "2,3")
+    (site.root / "go").touch()
+    seen = wait_over(site, 8)
+    assert (seen.valued, seen.asked) == (5, 8)
+    found = rows(site)
+    assert [row["status"] for row in found] == ["complete", *["interrupted"] * 3, *["complete"] * 4]
+    path = site.root / "outputs" / "s"
+    study = hs.to_optuna(path, optuna.storages.InMemoryStorage())
+    assert [trial.state.name for trial in study.trials[:4]] == ["COMPLETE", *["FAIL"] * 3]
+    # They stay cancelled, whoever goes on.
+    assert "nothing" in site.hpcsweep("advance", "s").lower()
+    assert not (path / "store.sqlite3").exists()
 
 
 def test_promoted_cases_without_a_checkpoint_are_counted(site: Site) -> None:

@@ -45,11 +45,15 @@ def outlook(state: State, status: Status, reason: Reason | None = None, **more: 
         (outlook(State.INTERRUPTED, Status.PENDING, owed=IndexSet.of([3])), False, False),
         (outlook(State.RUNNING, Status.RUNNING, in_flight=IndexSet.of([3])), False, False),
         (outlook(State.UNSUBMITTED, Status.PENDING), False, False),
+        # A user cancelled it before it was sent.
+        (outlook(State.UNSUBMITTED, Status.PENDING, withdrawn=IndexSet.of([3])), False, True),
     ],
 )
 def test_when_a_sweep_is_over(fourth: Outlook, complete: bool, settled: bool) -> None:
     assert is_over(fourth, Retry(), "complete") is complete
     assert is_over(fourth, Retry(), "settled") is settled
+    # A search tells what has ended; what a retry mends has not settled.
+    assert not settled or fourth.ended.count == 4
 
 
 def follow(first: Path, then: Path) -> Path:
