@@ -79,12 +79,13 @@ soak: $(VENV)/dev.stamp system-packages ## full figures, the campaign, an hour o
 docs: $(VENV)/dev.stamp ## build the documentation site in build/site, and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-package: $(VENV)/dev.stamp ## build sdist and wheel in dist/, and check them
+package: $(VENV)/dev.stamp ## build sdist and wheel in dist/, and check them and the conda recipe
 	$(BIN)/python -m pip install --quiet --group package
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/python -c "from rattler_build import Stage0Recipe; Stage0Recipe.from_file('packaging/conda/recipe.yaml').render()"
 
 # Two checks at once: mypy, which takes longest, uses one core.
 lint: $(VENV)/dev.stamp ## check style, types and the direction of imports
