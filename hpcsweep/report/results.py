@@ -19,8 +19,9 @@ SAMPLE = 2000
 # most so many are exact. One digit more of ten columns of 10,000 cases is 80 kB.
 DIGITS = {"param": 5, "metric": 5, "used": 4}
 GRID_MAX = 60
-# Run directories above which a `*` stands for their slugs, which are 300 kB for 10,000.
-RUN_DIRS_MAX = 2000
+# Run directories above which `*` stands for their slugs and for what no other case id needs: they
+# would be 0.45 MB for 10,000. And the hex digits of a case id that are there at least.
+RUN_DIRS_MAX, ID_DIGITS = 2000, 8
 # Numbers above this are not exact in JavaScript.
 EXACT_MAX = 1 << 53
 
@@ -46,7 +47,7 @@ def results(table: CaseTable, name: str, n_cases: int) -> dict[str, Any]:
         "notes": list(_notes(table, is_rounded=any(one.pop("is_rounded") for one in shown))),
         # Of each index what it is above the one before: 30 kB less for 10,000.
         "gaps": np.diff(table.indices[chosen], prepend=0).tolist(),
-        "run_dir": list(_run_dirs(table, chosen)),
+        "run_dir": _run_dirs(table, chosen),
         "columns": shown,
         "cubes": cubes(columns, complete) if is_large else None,
     }
@@ -60,14 +61,19 @@ def _is_of_use(column: CaseColumn, complete: npt.NDArray[np.intp]) -> bool:
     return bool((values >= 0).any() if column.levels is not None else np.isfinite(values).any())
 
 
-def _run_dirs(table: CaseTable, chosen: npt.NDArray[np.intp]) -> Iterator[str]:
-    """Their run directories, if any has one; of many with `*` for the slug, as a shell takes it."""
+def _run_dirs(table: CaseTable, chosen: npt.NDArray[np.intp]) -> list[str]:
+    """Their run directories, if any has one; of many shortened with `*`, as a shell takes it."""
     if not any(table.run_dirs):
-        return
-    for at in chosen:
-        place, log, run_id = table.run_dirs[at].rpartition("log_")
-        is_short = log and len(chosen) > RUN_DIRS_MAX
-        yield f"{place}log_*-{run_id.rpartition('-')[2]}" if is_short else table.run_dirs[at]
+        return []
+    run_dirs = [table.run_dirs[at] for at in chosen]
+    if len(run_dirs) <= RUN_DIRS_MAX:
+        return run_dirs
+    parts = [(*one.rpartition("log_")[:2], one.rpartition("-")[2]) for one in run_dirs]
+    ids = {case_id for *_, case_id in parts}
+    digits = ID_DIGITS
+    while len({case_id[:digits] for case_id in ids}) < len(ids):
+        digits += 1
+    return [f"{place}{log}*-{case_id[:digits]}*" if log else "" for place, log, case_id in parts]
 
 
 def _notes(table: CaseTable, *, is_rounded: bool) -> Iterator[str]:
@@ -107,12 +113,12 @@ def _column(column: CaseColumn, chosen: npt.NDArray[np.intp]) -> dict[str, Any]:
 def _digits(values: npt.NDArray[Any], digits: int) -> int | None:
     """So many digits, and those that all values share; None for one value, which is exact."""
     finite = values[np.isfinite(values)].astype(np.float64)
-    low, high = finite.min(initial=np.inf), finite.max(initial=-np.inf)
-    if low >= high:
-        return None
     # Halves: the difference of two floats may be beyond floats.
-    common = max(abs(low), abs(high)) / 2 / (high / 2 - low / 2)
-    return digits + max(0, math.floor(math.log10(common)))
+    halves = finite / 2
+    spread = np.ptp(halves) if len(halves) else 0.0
+    if not spread:
+        return None
+    return digits + max(0, math.floor(math.log10(np.abs(halves).max() / spread)))
 
 
 def _json_number(value: float, digits: int | None) -> float | int | None:

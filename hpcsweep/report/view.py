@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import shlex
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,11 +15,11 @@ from hpcsweep.report import sweep_list
 from hpcsweep.report.document import sections_of
 from hpcsweep.report.live import Content, LivePages
 from hpcsweep.report.pages import PAGES, SWEEPS, Page, PageData, page_data, shown, without_data
-from hpcsweep.report.server import ViewServer, served
+from hpcsweep.report.server import ADDRESS, ViewServer, served
 from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.locate import sweep_names
+from hpcsweep.sweepdir.locate import OUTPUTS, sweep_names
 
 
 def view(
@@ -45,6 +47,20 @@ def view(
         pages.read_until_idle()
 
 
+def address_lines(server: ViewServer) -> Iterator[str]:
+    """The address of a server, and how a browser on another machine gets there."""
+    # Any free port of the machine with the browser will do for a socket.
+    port = 8080 if server.path else server.port
+    target = shlex.quote(str(server.path.absolute())) if server.path else f"{ADDRESS}:{port}"
+    yield f"http://{ADDRESS}:{port}/{server.token}/"
+    if server.path is None:
+        yield "Open it here; from another machine run this there first:"
+    else:
+        yield "Run this first, on the machine with the browser:"
+    yield f"  ssh -N -L {port}:{target} {socket.gethostname()}"
+    yield "Ctrl-C ends it."
+
+
 def _is_place(root: Path, place: str) -> bool:
     """Whether there is a page: the list, or a sweep in the directory."""
     try:
@@ -61,7 +77,9 @@ def _directory_content(root: Path, settings: Settings, place: str) -> Content:
     def listed() -> list[PageData]:
         return [PageData(page=SWEEPS, data=shown(sweep_list.data(root, settings)))]
 
-    return _content(root.resolve().parent.name, [SWEEPS], listed)
+    # That of the project, if it is its directory of sweeps.
+    path = root.resolve()
+    return _content((path.parent if path.name == OUTPUTS else path).name, [SWEEPS], listed)
 
 
 def _sweep_content(sweep: SweepDirectory, settings: Settings) -> Content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hpcsweep.sweep.result_tables import ResultTables, Take
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.collect import collect, opened
 from hpcsweep.tables.compare import PARAMS, SweepComparison, compare
+from hpcsweep.tables.compare_submissions import compare_either, submission_of
 from hpcsweep.tables.points import Axes
 from hpcsweep.tables.request import (
     Cases,
@@ -158,17 +160,27 @@ class ResultVerbs(ResultTables, SweepBase):
         return figure
 
     def report(
-        self, output: str | Path | None = None, *, diff: SweepBase | str | Path | None = None
+        self,
+        output: str | Path | None = None,
+        *,
+        diff: SweepBase | str | Path | None = None,
+        submission: int | None = None,
     ) -> Path:
         """Write the sweep as one HTML file: state, figures, provenance.
 
         Args:
             output: The file; by default `report.html` in the sweep's directory.
             diff: Another sweep, its name or its directory: the file says instead in what this one
-                differs from it, and is `differences.html`, here, by default.
+                differs from it, and is `differences.html`, here, by default. `NAME@1` is what
+                submission 1 of a sweep made of its cases, whatever came later.
+            submission: The submission of this sweep that such a one is compared with, by default
+                the newest.
 
         Returns:
             The path of the file.
+
+        Raises:
+            SweepError: For a submission that there is not.
 
         Examples:
             >>> sweep.report("swing.html").name
@@ -180,10 +192,51 @@ class ResultVerbs(ResultTables, SweepBase):
         from hpcsweep.report.write import write_differences, write_report  # noqa: PLC0415
 
         path = None if output is None else Path(output)
-        if diff is not None:
-            this, other = self._beside(diff)
-            return write_differences(compare([other, this], self._settings), path)
-        return write_report(*self._on_cluster, self._settings, path)
+        if diff is None:
+            return write_report(*self._on_cluster, self._settings, path)
+        other, number = submission_of(diff) if isinstance(diff, str) else (diff, None)
+        if number is not None and submission is None:
+            submission = self._directory.submissions()[-1]
+        pairs = self._beside(other)[::-1]
+        found = compare_either(pairs, (number, submission), self._settings)
+        return write_differences(found, path)
+
+    def view(
+        self,
+        *,
+        port: int = 0,
+        socket: str | Path | None = None,
+        idle: float = 60.0,
+        notify: Notify | None = print_notice,
+    ) -> None:
+        """Show the report live in a browser, until Ctrl-C or until no page was open for so long.
+
+        Args:
+            port: The port on 127.0.0.1, instead of a free one.
+            socket: A Unix socket instead of a port: only you can open it.
+            idle: Minutes.
+            notify: Is called with the address, and how a browser on another machine gets there.
+
+        Raises:
+            InputError: For a port or a socket that cannot be used.
+
+        Examples:
+            >>> sweep.view(idle=0.0001, notify=None)
+        """
+        # Not at the top: it loads numpy and the server.
+        from hpcsweep.report.server import ViewServer  # noqa: PLC0415
+        from hpcsweep.report.view import address_lines, view  # noqa: PLC0415
+
+        def show(server: ViewServer) -> None:
+            # Not to the log: the address has a secret in it.
+            if notify is not None:
+                for line in address_lines(server):
+                    notify(line)
+
+        address = port if socket is None else Path(socket)
+        # Ctrl-C is the way to end it, not an error.
+        with contextlib.suppress(KeyboardInterrupt):
+            view(self._directory, self._settings, show, address=address, idle_s=60 * idle)
 
     def _collect(self, take: Take, request: TableRequest) -> list[SweepDirectory]:
         collect(*self._on_cluster, self._settings, take, request)

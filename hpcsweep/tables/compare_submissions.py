@@ -7,20 +7,60 @@ have the metrics of all of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from hpcsweep.errors import SweepError
+from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import InputError, SweepError
 from hpcsweep.journal import all_journals, rank, read
 from hpcsweep.logbook.json_values import with_floats
 from hpcsweep.recordcheck import BeginRecord, EndRecord
 from hpcsweep.records import Status
+from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.column_names import flatten
-from hpcsweep.tables.compare import ComparedCase, Side, SweepComparison, compare_cases, environment
+from hpcsweep.tables.compare import (
+    ComparedCase,
+    Side,
+    SweepComparison,
+    compare,
+    compare_cases,
+    environment,
+)
 
 # A sweep, and the number of one of its submissions.
 Submission = tuple[SweepDirectory, int]
 _Record = BeginRecord | EndRecord
+
+
+def submission_of(text: str) -> tuple[str, int | None]:
+    """The name of a sweep, and the number of a submission after an `@`; None without one."""
+    name, at, number = text.rpartition("@")
+    if at and number.isdecimal() and not Path(text).exists():
+        return name, int(number)
+    return text, None
+
+
+def compare_either(
+    sweeps: Sequence[tuple[SweepDirectory, Cluster | None]],
+    numbers: tuple[int | None, int | None],
+    settings: Settings,
+) -> SweepComparison:
+    """Compare two sweeps, or submissions of them with these numbers.
+
+    *Raises* InputError for one submission alone, and as `compare` and `compare_submissions`.
+    """
+    (a, _), (b, _) = sweeps
+    match numbers:
+        case None, None:
+            return compare(sweeps, settings)
+        case int(), int():
+            return compare_submissions((a, numbers[0]), (b, numbers[1]))
+    raise InputError(
+        "one of them is a submission, the other a whole sweep",
+        where="--diff",
+        next_step="Name submissions of both, like demo@1 and demo@2, or of none.",
+    )
 
 
 def compare_submissions(a: Submission, b: Submission) -> SweepComparison:

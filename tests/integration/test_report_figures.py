@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import hpcsweep as hs
 from hpcsweep.cli import main
+from hpcsweep.errors import SweepError
 from hpcsweep.records import Resources
 from hpcsweep.sources import grid
 from tests.support.browser import Browser, browser
@@ -112,6 +114,12 @@ def test_differences_of_two_submissions_and_of_two_sweeps(tmp_path: Path, page: 
         ".map((row) => [...row.cells].map((cell) => cell.textContent))"
     )
     assert rows == [["2", "2", "2", "3", "1", "0.5"]]
+    python = hs.Sweep(str(made.path))
+    path = python.report(tmp_path / "p.html", diff=f"{made.path}@1")
+    page.open(path)
+    assert "3 cases are in both; 1 only in A, 0 only in B" in page.text()
+    with pytest.raises(SweepError, match="has no submission 7"):
+        python.report(tmp_path / "p.html", diff=f"{made.path}@1", submission=7)
     # The index has the outcome that counts: with itself a sweep is compared by submissions alone.
     other = made.copy(tmp_path / "other")
     call = ["report", "--diff", str(made.path), str(other.path), "--output", str(path)]

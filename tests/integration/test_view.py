@@ -16,6 +16,7 @@ from queue import Queue
 
 import pytest
 
+import hpcsweep as hs
 from hpcsweep.errors import InputError
 from hpcsweep.report import live
 from hpcsweep.report.pages import PageData, page_data
@@ -236,6 +237,18 @@ def test_a_socket_is_for_its_owner_alone_and_goes_with_the_server(
     with pytest.raises(InputError, match="Address already in use"), viewing(tmp_path, path):
         pass
     assert path.read_text() == "mine"
+
+
+def test_a_view_of_python_says_its_address_and_logs_no_secret(
+    made: MadeSweep, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines: list[str] = []
+    with caplog.at_level("DEBUG", "hpcsweep"):
+        hs.Sweep(str(made.path)).view(idle=0.0001, notify=lines.append)
+    token = lines[0].removeprefix(f"http://{ADDRESS}:").split("/")[1]
+    assert len(token) > 20
+    assert lines[-1] == "Ctrl-C ends it."
+    assert token not in caplog.text
 
 
 def test_a_view_that_nobody_looks_at_ends(made: MadeSweep) -> None:

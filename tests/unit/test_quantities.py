@@ -6,6 +6,8 @@ import pytest
 
 from hpcsweep.quantities import (
     counted,
+    duration,
+    hours_text,
     memory_bytes,
     memory_text,
     requested_memory,
@@ -86,3 +88,13 @@ def test_a_count_agrees_with_its_noun() -> None:
         "2 array tasks",
     ]
     assert [counted(n, "case is", "cases are") for n in (1, 12)] == ["1 case is", "12 cases are"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [(0.0, "0"), (2.5e-5, "<0.001"), (0.0123456, "0.0123"), (99.96, "100"), (1234.5, "1,234")],
+)
+def test_hours_have_no_exponent(hours: float, text: str) -> None:
+    assert hours_text(hours) == text
+    if hours > 2:
+        assert duration(3600 * hours) == f"{text} h"

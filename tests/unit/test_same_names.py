@@ -13,8 +13,8 @@ import hpcsweep as hs
 from hpcsweep.cli import commands, main
 from hpcsweep.tables.request import TableArguments
 
-# Commands that are no verbs of a sweep; `view` is a server that runs until Ctrl-C.
-NOT_OF_A_SWEEP = {"completion", "db", "emulator", "import", "init", "schema", "view"}
+# Commands that are no verbs of a sweep.
+NOT_OF_A_SWEEP = {"completion", "db", "emulator", "import", "init", "schema"}
 # Verbs of another name: `list` is a type, and `rm` no word.
 OTHERWISE_NAMED: dict[str, Callable[..., Any]] = {"list": hs.list_sweeps, "rm": hs.Sweep.remove}
 # Options of every command: the constructor has them, or Python's logging.
@@ -43,6 +43,8 @@ SAME: dict[str, dict[str, str]] = {"compare": {"b": "other"}, "copy": {"director
 ONLY_IN_PYTHON: dict[str, set[str]] = {
     "doctor": {"cluster"},
     "plan": {"ask", "canary", "rerun", "throttle"},
+    # `report --diff demo@1 demo@2`: the sweep of a method has no `@2`.
+    "report": {"submission"},
 }
 VERBS = sorted(set(commands.COMMANDS) - NOT_OF_A_SWEEP)
 

@@ -11,7 +11,6 @@ from hpcsweep.cli import completion
 from hpcsweep.cli.context import Context, load_context
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, file_option, sweep_argument
-from hpcsweep.errors import InputError
 
 if TYPE_CHECKING:
     from hpcsweep.tables.compare import SweepComparison
@@ -58,27 +57,9 @@ def command(sweep: str, output: Path | None, before: str | None, **shared: Any) 
 
 def _comparison(context: Context, a: str, b: str) -> SweepComparison:
     """The comparison of two sweeps, or of two submissions. *Raises* InputError."""
-    from hpcsweep.tables.compare import compare
-    from hpcsweep.tables.compare_submissions import compare_submissions
+    from hpcsweep.tables.compare_submissions import compare_either, submission_of
 
-    (sweep_a, number_a), (sweep_b, number_b) = (
-        (context.sweep(name), number) for name, number in map(_submission_of, (a, b))
-    )
-    if number_a is not None and number_b is not None:
-        return compare_submissions((sweep_a, number_a), (sweep_b, number_b))
-    if number_a is None and number_b is None:
-        pairs = [(sweep, context.cluster_of(sweep)) for sweep in (sweep_a, sweep_b)]
-        return compare(pairs, context.settings)
-    raise InputError(
-        "one of them is a submission, the other a whole sweep",
-        where="--diff",
-        next_step="Name submissions of both, like demo@1 and demo@2, or of none.",
-    )
-
-
-def _submission_of(text: str) -> tuple[str, int | None]:
-    """A SWEEP argument, and the number of a submission after an `@`."""
-    name, at, number = text.rpartition("@")
-    if at and number.isdecimal() and not Path(text).exists():
-        return name, int(number)
-    return text, None
+    (name_a, number_a), (name_b, number_b) = map(submission_of, (a, b))
+    sweeps = [context.sweep(name) for name in (name_a, name_b)]
+    pairs = [(sweep, context.cluster_of(sweep)) for sweep in sweeps]
+    return compare_either(pairs, (number_a, number_b), context.settings)

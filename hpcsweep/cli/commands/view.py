@@ -56,7 +56,11 @@ def command(what: str | None, port: int, path: Path | None, idle: float, **share
     The server listens on 127.0.0.1 alone, and its address has a secret in it: keep it. DIR is a
     directory of sweeps, or of a manifest. The default is outputs. Ctrl-C ends it.
     """
-    from hpcsweep.report.view import view
+    from hpcsweep.report.view import address_lines, view
+
+    def show(server: ViewServer) -> None:
+        for line in address_lines(server):
+            click.echo(line)
 
     context = load_context(**shared)
     # Ctrl-C is the way to end it, not an error.
@@ -64,7 +68,7 @@ def command(what: str | None, port: int, path: Path | None, idle: float, **share
         view(
             _viewed(context, what),
             context.settings,
-            _print_address,
+            show,
             address=path or port,
             idle_s=60 * idle,
         )
@@ -82,20 +86,3 @@ def _viewed(context: Context, what: str | None) -> SweepDirectory | Path:
     if is_directory and (sweep_names(given) or (given / OUTPUTS).is_dir()):
         return context.directory(given)
     return context.sweep(what)
-
-
-def _print_address(server: ViewServer) -> None:
-    import shlex
-    import socket
-
-    host = socket.gethostname()
-    # Any free port of the machine with the browser will do for a socket.
-    port = 8080 if server.path else server.port
-    target = shlex.quote(str(server.path.absolute())) if server.path else f"127.0.0.1:{port}"
-    click.echo(f"http://127.0.0.1:{port}/{server.token}/")
-    if server.path is None:
-        click.echo("Open it here; from another machine run this there first:")
-    else:
-        click.echo("Run this first, on the machine with the browser:")
-    click.echo(f"  ssh -N -L {port}:{target} {host}")
-    click.echo("Ctrl-C ends it.")
