@@ -43,17 +43,25 @@ class MetricDifference:
 
     @property
     def absolute(self) -> float | None:
-        """`b - a`; None unless both are numbers."""
+        """`b - a`; None unless both are numbers, or if an integer is too large for a float."""
         if not (_is_number(self.a) and _is_number(self.b)):
             return None
-        difference: float = self.b - self.a
+        try:
+            difference: float = self.b - self.a
+        except OverflowError:
+            return None
         return difference
 
     @property
     def relative(self) -> float | None:
-        """`(b - a) / |a|`; None unless both are numbers, or if `a` is zero."""
+        """`(b - a) / |a|`; None without `absolute`, or if `a` is zero or the quotient no float."""
         absolute = self.absolute
-        return None if absolute is None or not self.a else absolute / abs(self.a)
+        if absolute is None or not self.a:
+            return None
+        try:
+            return float(absolute / abs(self.a))
+        except OverflowError:
+            return None
 
     @property
     def size(self) -> float:

@@ -252,3 +252,14 @@ def test_a_difference_of_integers_is_exact() -> None:
     """Beyond 2^53, where floats are even numbers."""
     one = MetricDifference(metric="n", index_a=0, index_b=0, a=2**53, b=2**53 + 1)
     assert (one.absolute, one.to_json()["absolute"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "absolute", "relative"),
+    [(10**400, 1.5, None, None), (1, 10**400, 10**400 - 1, None), (10**400, 10**400 + 1, 1, 0.0)],
+)
+def test_integers_that_no_float_has(
+    a: float, b: float, absolute: float | None, relative: float | None
+) -> None:
+    one = MetricDifference(metric="n", index_a=0, index_b=0, a=a, b=b)
+    assert (one.absolute, one.relative) == (absolute, relative)
