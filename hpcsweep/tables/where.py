@@ -9,7 +9,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import inf
+from math import inf, isfinite, nextafter
 from typing import Any
 
 from sqlalchemy import (
@@ -44,6 +44,8 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 # A value of each kind; truth values are compared as integers.
 _SAMPLES: dict[type, float | str] = {float: 0.0, str: "", bool: 0}
 _SWAPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+# No text of a JSON object comes before it.
+OBJECT_START = "{"
 # Larger integers are compared as floats: both databases store them so.
 _LARGEST_INT = 2**63
 
@@ -208,9 +210,34 @@ class _Compiler:
         if value is None:
             return kind if op == "==" else not_(kind)
         # The kind last: few values are as they should be, and of the others SQLite extracts one.
-        tested: ColumnElement[bool] = and_(compare(extracted, literal(value)), kind)
+        tested: ColumnElement[bool] = and_(
+            self._possible(field, op, value), compare(extracted, literal(value)), kind
+        )
         # A value of another kind is not equal: 1 != "1".
         return or_(not_(kind), tested) if op == "!=" else tested
+
+
+    def _possible(self, field: SqlColumn, op: str, value: Any) -> ColumnElement[bool]:
+        """What holds wherever a metric fulfils a comparison with a number; extracts it once.
+
+        The whole test extracts it for each infinity that it may be: as objects in JSON, these come
+        as text, which SQLite orders after all numbers.
+        """
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.dialect != "sqlite" or field.column != "metrics" or not is_number:
+            return true()
+        _, extracted = kind_and_value(field, "", self.dialect)
+        match op:
+            case ">" | ">=":
+                possible: ColumnElement[bool] = extracted >= literal(value)
+            case "<" | "<=":
+                # SQLite evaluates it once for BETWEEN, and twice for `< … OR > …`.
+                possible = not_(extracted.between(nextafter(value, inf), OBJECT_START))
+            case "==" if isfinite(value):
+                possible = extracted == literal(value)
+            case _:
+                possible = true()
+        return possible
 
 
 def _kind(value: Any) -> type | None:

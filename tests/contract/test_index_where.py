@@ -99,6 +99,10 @@ CONDITIONS: list[tuple[str, list[int]]] = [
     # NaN has no order and equals nothing; infinities are beyond all numbers.
     ("loss > 1", [1, 3]),
     ("loss < 1e300", [2, 3]),
+    ("loss < -1e300", [2]),
+    ("loss < 1e999", [2, 3]),
+    ("loss <= 1.5", [2, 3]),
+    ("loss >= 1.5", [1, 3]),
     ("loss != 1.5", [0, 1, 2, 4, 5]),
     ("loss != loss", [0, 4]),
     ("loss == 1e999", [1]),
