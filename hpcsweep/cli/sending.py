@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
 from typing import Literal
 
@@ -29,7 +30,7 @@ from hpcsweep.progress import progress_bar
 from hpcsweep.quantities import counted
 from hpcsweep.state.given_up import given_up, given_up_lines
 from hpcsweep.state.outlook import Outlook
-from hpcsweep.state.status import status, wait
+from hpcsweep.state.status import Checks, status, wait
 from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import follow
 from hpcsweep.submission.closing_run import advance_or_requeue
@@ -217,16 +218,19 @@ def watch(
 ) -> Summary:
     """Show the progress until nothing more will happen; the state of the selected cases then.
 
-    `show` draws it. Advances the sweep meanwhile, unless it is another user's.
+    `show` draws it; a bar needs the counts alone. Advances the sweep meanwhile, unless it is
+    another user's.
     """
     try:
         # The bar's own escape sequences reach the terminal.
         console = Console(file=streams.bare(sys.stderr), highlight=False)
         with show(console) as update:
+            checks = Checks.COUNTS if show is progress_bar else Checks.NOTHING
+            look = partial(wait, sweep, cluster, context.settings, update, checks)
             if sweep.is_writable:
-                summary = follow(sweep, cluster, context.settings, update, notify)
+                summary = follow(sweep, cluster, context.settings, look, notify)
             else:
-                summary = wait(sweep, cluster, context.settings, update)
+                summary = look()
     except KeyboardInterrupt:
         click.echo(
             f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {sweep.name}` "

@@ -42,8 +42,10 @@ POLL_S = (0.3, 30.0, 1.0)
 
 
 class Checks(Enum):
-    """What is checked on disk of complete cases."""
+    """What a status looks at besides the index, and on disk of complete cases."""
 
+    # Neither heartbeats of running cases nor what cases failed for, until nothing more will happen.
+    COUNTS = auto()
     NOTHING = auto()
     # Whether inputs have changed, in a sweep of at most `LOOKED_AT_MAX` cases.
     INPUTS = auto()
@@ -66,13 +68,14 @@ def status(
     *Safe to repeat.* Only new bytes are read.
     *Raises* SweepError, StoreError; a cluster that does not answer is part of the answer.
     """
+    look = partial(_status, within=within, checks=checks)
     try:
-        return _status(sweep, cluster, settings, within=within, checks=checks)
+        return look(sweep, cluster, settings)
     except (SweepError, StoreError):
         if not sweep.is_writable or has_room(sweep.path):
             raise
     elsewhere = sweep.read_only()
-    summary = _status(elsewhere, cluster, settings, within=within, checks=checks)
+    summary = look(elsewhere, cluster, settings)
     if summary.is_complete:
         return summary
     cases = summary.paused.cases if summary.paused else IndexSet()
@@ -98,7 +101,7 @@ def _status(
         if checks is Checks.EVERYTHING:
             lost = with_lost(outlook, sweep, sweep_index).indices(State.LOST)
             summary = replace(summary, lost=lost.count)
-        if checks is not Checks.NOTHING:
+        if checks in {Checks.INPUTS, Checks.EVERYTHING}:
             asked = checks is Checks.EVERYTHING
             seen = with_changed_inputs(outlook, sweep, sweep_index, asked=asked)
             summary = replace(summary, inputs=InputCounts.of(seen))
@@ -107,11 +110,13 @@ def _status(
             stopped=stopped(sweep, sweep_index),
             pace=pace(sweep, outlook) if within is None else None,
             core_hours=core_hours(sweep_index, outlook) if within is None else None,
-            running=running_cases(sweep, sweep_index, outlook.indices(State.RUNNING)),
             followers=_followers(sweep),
-            failures=_failures(sweep_index, outlook),
             search=_search(sweep, sweep_index, outlook, policies) if within is None else None,
         )
+        if checks is not Checks.COUNTS or summary.is_settled:
+            running = running_cases(sweep, sweep_index, outlook.indices(State.RUNNING))
+            failures = _failures(sweep_index, outlook)
+            summary = replace(summary, running=running, failures=failures)
     if policies.reduce is not None:
         reduced = _reduced(sweep, policies.reduce.when, cluster, settings)
         summary = replace(summary, reduced=reduced)
@@ -183,13 +188,14 @@ def wait(
     cluster: Cluster | None,
     settings: Settings,
     show: Callable[[Summary], None] = lambda _: None,
+    checks: Checks = Checks.COUNTS,
 ) -> Summary:
     """Poll until nothing more will happen by itself; `show` gets every summary."""
     refuse_while_importing("wait")
     is_own = cluster is not None and cluster.is_own
     while True:
         begun = time.monotonic()
-        summary = status(sweep, cluster, settings)
+        summary = status(sweep, cluster, settings, checks=checks)
         show(summary)
         if summary.is_settled:
             return summary

@@ -24,7 +24,7 @@ from hpcsweep.state.outlook import Outlook, current_code
 from hpcsweep.state.paused import paused
 from hpcsweep.state.reduced import current_reduce
 from hpcsweep.state.room import room_for
-from hpcsweep.state.status import status, wait
+from hpcsweep.state.status import status
 from hpcsweep.state.stopped import Stopped
 from hpcsweep.state.summary import Summary
 from hpcsweep.store.ingest import fresh_index
@@ -243,11 +243,12 @@ def follow(
     sweep: SweepDirectory,
     cluster: Cluster,
     settings: Settings,
-    show: Callable[[Summary], None] = lambda _: None,
+    watch: Callable[[], Summary],
     notify: Callable[[str], None] = lambda _: None,
 ) -> Summary:
-    """Wait until nothing more will happen, and advance the sweep meanwhile; see `wait`.
+    """Wait until nothing more will happen, and advance the sweep meanwhile.
 
+    `watch` polls until nothing more will happen by itself, as `wait`.
     Closing jobs may do the same at the same time. While the disk is full it looks for room once in
     each `query_interval_s`. *Raises* as `advance`.
     """
@@ -255,7 +256,7 @@ def follow(
     tells = Policies.from_json(sweep.newest().manifest.policies).notify is not None
     while True:
         before = sweep.submissions()
-        summary = wait(sweep, cluster, settings, show)
+        summary = watch()
         closes = any(sweep.plan(number)[0].closes for number in sweep.submissions())
         is_over = summary.is_complete and not summary.awaits_stages
         if (is_over and not tells) or not (closes or summary.paused or summary.followers):
@@ -271,7 +272,7 @@ def follow(
             continue
         is_paused = False
         if done.stopped is not None and summary.stopped is None:
-            return wait(sweep, cluster, settings, show)  # with why it is stopped
+            return watch()  # with why it is stopped
         if not done.plans and not done.stages:
             summary = status(sweep, cluster, settings)
             # A closing job was faster if there are more of them; theirs may be over, too.

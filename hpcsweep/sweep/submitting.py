@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from hpcsweep import settings as settings_module
@@ -18,7 +19,7 @@ from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.progress import new_sentences, progress_bar
 from hpcsweep.records import RERUNS
 from hpcsweep.state.outlook import Outlook
-from hpcsweep.state.status import wait
+from hpcsweep.state.status import Checks, wait
 from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import advance, follow
 from hpcsweep.submission.after import submit_after
@@ -249,7 +250,15 @@ class SubmitVerbs(SweepDescription):
                 if on_change is not None:
                     on_change(summary)
 
-            summary = self._follow(show, log_notice)
+            watch = partial(
+                wait,
+                self._directory,
+                self._recorded_cluster,
+                self._settings,
+                show,
+                Checks.COUNTS if on_change is None else Checks.NOTHING,
+            )
+            summary = self._follow(watch, log_notice)
         if not summary.is_complete:
             raise Incomplete(
                 f"not every case is complete: {summary.counts_text}",
@@ -261,11 +270,11 @@ class SubmitVerbs(SweepDescription):
             raise Incomplete(summary.reduced.line, where=summary.path)
         return summary
 
-    def _follow(self, show: Callable[[Summary], None], log_notice: Notify) -> Summary:
+    def _follow(self, watch: Callable[[], Summary], log_notice: Notify) -> Summary:
         cluster = self._recorded_cluster
         if cluster is None:  # it cannot be asked from here, so nothing can be sent, either
-            return wait(self._directory, None, self._settings, show)
-        return follow(self._directory, cluster, self._settings, show, log_notice)
+            return watch()
+        return follow(self._directory, cluster, self._settings, watch, log_notice)
 
     def advance(self, *, notify: Notify | None = print_notice) -> Submitted:
         """Send what did not fit, and what the key `retry` of the manifest repeats.

@@ -216,7 +216,6 @@ class _Compiler:
         # A value of another kind is not equal: 1 != "1".
         return or_(not_(kind), tested) if op == "!=" else tested
 
-
     def _possible(self, field: SqlColumn, op: str, value: Any) -> ColumnElement[bool]:
         """What holds wherever a metric fulfils a comparison with a number; extracts it once.
 

@@ -225,8 +225,17 @@ def test_wait_polls_until_all_tasks_are_over(
     clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic, time=time.time)
     monkeypatch.setattr(module, "time", clock)
     seen: list[int] = []
+    read: list[int] = []
+
+    def running_cases(_sweep: object, _index: object, indices: IndexSet) -> tuple[()]:
+        read.append(indices.count)
+        return ()
+
+    monkeypatch.setattr(module, "running_cases", running_cases)
     found = wait(made.directory, queue, SETTINGS, lambda s: seen.append(sum(s.tasks.values())))  # type: ignore[arg-type]
     assert seen == [4, 3, 2, 1, 0]
+    # Only the last summary has more than counts.
+    assert read == [0]
     assert found.counts[Status.COMPLETE] == 9
 
 
