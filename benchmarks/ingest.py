@@ -44,7 +44,7 @@ TARGET = 4.0
 CHUNK = 1000
 # Rows of the plain load that are held in memory at once.
 ROWS_AT_ONCE = 10_000
-TABLES = (schema.cases, schema.places)
+TABLES = (schema.cases,)
 # Seconds of the processor and of the clock.
 Cost = tuple[float, float]
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")

@@ -35,7 +35,7 @@ INDEX_COLUMNS = (
     "idx, case_id, replicate, status, reason, params, metrics, seed, started, ended, "
     "wall_seconds, cpu_seconds, max_rss_bytes, host, job_id, run_dir, code_digest, error"
 )
-IN_ORDER = "FROM places JOIN cases USING (sweep, case_id) ORDER BY places.sweep, idx"
+IN_ORDER = "FROM cases ORDER BY sweep, idx"
 OF_INDEX = f"SELECT {INDEX_COLUMNS} {IN_ORDER}"
 FLAT_COLUMNS = INDEX_COLUMNS.replace(
     "params, metrics",

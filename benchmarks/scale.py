@@ -57,7 +57,7 @@ for at in (10, 11):
     kinds[at] = "float64"
 schema = pa.schema(list(zip(names.split(", "), kinds)))
 rows = sqlite3.connect(sys.argv[1]).execute(
-    f"SELECT {names} FROM places JOIN cases USING (sweep, case_id) ORDER BY places.sweep, idx")
+    f"SELECT {names} FROM cases ORDER BY sweep, idx")
 with pq.ParquetWriter(sys.argv[2], schema) as writer:
     while some := rows.fetchmany(20000):
         columns = [pa.array(column, kind) for column, kind in zip(zip(*some), schema.types)]

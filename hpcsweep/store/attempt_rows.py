@@ -5,31 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import Select, and_
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, literal_column
 
 from hpcsweep.store import schema
+from hpcsweep.store.placed import IDX, placed
 from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY
 
+# Of columns of `attempts`; they are null for a case with one attempt.
+_PREFIX = "each_"
 
-def query(joined: Select[Any]) -> Select[Any]:
-    """All attempts of the cases in `joined`, places and cases, in index order and that of attempts.
 
-    Columns of `attempts` have the prefix `each_`; they are null for a case with one attempt.
-    """
-    cases, attempts, places = schema.cases.c, schema.attempts.c, schema.places.c
-    return (
-        joined.with_only_columns(
-            places.idx,
-            cases.params,
-            cases.replicate,
-            *(cases[name] for name in ATTEMPT_COLUMNS),
-            *(attempts[name].label(f"each_{name}") for name in ATTEMPT_COLUMNS),
-        )
-        .outerjoin(
-            schema.attempts, and_(attempts.sweep == cases.sweep, attempts.case_id == cases.case_id)
-        )
-        .order_by(places.idx, *(attempts[name] for name in ATTEMPT_KEY[1:]))
+def query(sweep: str, within: ColumnElement[bool]) -> CompoundSelect[Any]:
+    """All attempts of the cases at some indices, in index order and that of attempts."""
+    cases, attempts = schema.cases.c, schema.attempts.c
+    columns = (
+        cases.idx,
+        cases.params,
+        cases.replicate,
+        *(cases[name] for name in ATTEMPT_COLUMNS),
+        *(attempts[name].label(_PREFIX + name) for name in ATTEMPT_COLUMNS),
     )
+    order: Iterator[ColumnElement[Any]] = (
+        literal_column(_PREFIX + name) for name in ATTEMPT_KEY[1:]
+    )
+    return placed(sweep, columns, [within], _with_attempts).order_by(IDX, *order)
+
+
+def _with_attempts(query: Select[Any]) -> Select[Any]:
+    cases, attempts = schema.cases.c, schema.attempts.c
+    of_case = and_(attempts.sweep == cases.sweep, attempts.case_id == cases.case_id)
+    return query.outerjoin(schema.attempts, of_case)
 
 
 def numbered(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -38,7 +43,7 @@ def numbered(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for row in rows:
         number = number + 1 if row["idx"] == index else 1
         index = row["idx"]
-        prefix = "" if row["each_token"] is None else "each_"
+        prefix = "" if row[f"{_PREFIX}token"] is None else _PREFIX
         yield {
             "idx": index,
             "number": number,

@@ -9,7 +9,7 @@ would wait for each other.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,8 @@ from hpcsweep.store import schema, upsert
 from hpcsweep.store.engine import Database
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.pages import NAMES_AT_ONCE
+from hpcsweep.store.placed import IDX, further
+from hpcsweep.store.places import places_of
 from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow
 from hpcsweep.store.schema import BLOCK
 
@@ -120,7 +122,7 @@ def mark(
 ) -> None:
     """Mark the blocks of these indices, and of all indices of these cases, as changed."""
     changed = {index // BLOCK for index in indices}
-    changed.update(_blocks_of(connection, sweep, sorted(cases)))
+    changed.update(index // BLOCK for index in places_of(connection, sweep, cases))
     if not changed:
         return
     rows = [{"at": block} for block in sorted(changed)]
@@ -133,26 +135,6 @@ def mark(
     # First: it waits for a merge that adds the same block, so that the update sees its digests.
     connection.execute(insert.on_conflict_do_nothing(), rows)
     connection.execute(table.update().where(of_block, is_kept).values(nothing), rows)
-
-
-def places_of(connection: Connection, sweep: str, cases: Iterable[str]) -> dict[int, str]:
-    """The ids of these cases by all their indices."""
-    table = schema.places.c
-    query = select(table.idx, table.case_id).where(table.sweep == sweep)
-    found: dict[int, str] = {}
-    ids = sorted(cases)
-    for start in range(0, len(ids), NAMES_AT_ONCE):
-        some = table.case_id.in_(ids[start : start + NAMES_AT_ONCE])
-        found |= {row.idx: row.case_id for row in connection.execute(query.where(some))}
-    return found
-
-
-def _blocks_of(connection: Connection, sweep: str, cases: Sequence[str]) -> Iterator[int]:
-    places = schema.places.c
-    query = select(places.idx // BLOCK).where(places.sweep == sweep).distinct()
-    for start in range(0, len(cases), NAMES_AT_ONCE):
-        some = places.case_id.in_(cases[start : start + NAMES_AT_ONCE])
-        yield from connection.scalars(query.where(some))
 
 
 def read(database: Database, sweep: str, digest: Digest) -> list[Any]:
@@ -204,16 +186,11 @@ def _make(connection: Connection, sweep: str, digest: Digest, block: int) -> tup
     A `same` record gives an index a place before the case may have a row. Such a block is not kept:
     the merge of that row does not know of the place.
     """
-    cases, places = schema.cases, schema.places
-    matches = and_(cases.c.sweep == places.c.sweep, cases.c.case_id == places.c.case_id)
-    query = (
-        select(places.c.idx, *digest.columns)
-        .select_from(places)
-        .outerjoin(cases, matches)
-        .where(places.c.sweep == sweep)
-        .where(places.c.idx >= block * BLOCK, places.c.idx < (block + 1) * BLOCK)
-        .order_by(places.c.idx)
-    )
+    index = schema.cases.c.idx
+    columns = (index, *digest.columns)
+    within = (index >= block * BLOCK, index < (block + 1) * BLOCK)
+    own = select(*columns).where(schema.cases.c.sweep == sweep, *within)
+    query = own.union_all(further(sweep, columns, within, has_row=False)).order_by(IDX)
     with gc_paused():
         rows = connection.execute(query).all()
         measured = [row for row in rows if row[1] is not None]

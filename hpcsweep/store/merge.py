@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from hpcsweep.store import blocks, upsert
+from hpcsweep.store import blocks, places, upsert
 from hpcsweep.store.blocks import NewCase, new_case
 from hpcsweep.store.case_groups import OUTCOMES
 from hpcsweep.store.column_kinds import KINDS
@@ -17,17 +17,17 @@ DIGESTS = (OUTCOMES, KINDS)
 
 def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> None:
     """Merge a batch. *Raises* StoreError if a case id has other params than its row."""
-    known = upsert.merge_cases(connection, sweep, batch, where)
-    ids = known.ended | known.others
-    new = {index: case_id for index, case_id in batch.places.items() if case_id not in ids}
-    rest = {index: case_id for index, case_id in batch.places.items() if case_id in ids}
-    are_new = upsert.merge_places(connection, sweep, batch, new) == len(new)
-    upsert.merge_places(connection, sweep, batch, rest)
+    # In this order, the lowest index of a case comes last and stays.
+    first = {case_id: index for index, case_id in sorted(batch.places.items(), reverse=True)}
+    known = upsert.merge_cases(connection, sweep, batch, first, where)
+    places.merge_places(connection, sweep, batch, first, known.moved)
     upsert.merge_inputs(connection, sweep, batch)
-    if are_new and (batch.is_first or connection.dialect.name == "sqlite"):
+    ids = known.ended | known.others
+    if batch.is_first or connection.dialect.name == "sqlite":
         blocks.mark(connection, sweep, (), known.others)
-        places = new | blocks.places_of(connection, sweep, known.ended)
-        blocks.add(connection, sweep, DIGESTS, _new_cases(batch, places))
+        new = {index: case_id for index, case_id in batch.places.items() if case_id not in ids}
+        new |= places.places_of(connection, sweep, known.ended)
+        blocks.add(connection, sweep, DIGESTS, _new_cases(batch, new))
     else:
         blocks.mark(connection, sweep, batch.places, ids)
     started, judged = ("host", "job_id", "time"), ("status", "reason")
@@ -36,10 +36,10 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
     upsert.advance(connection, sweep, batch)
 
 
-def _new_cases(batch: RowBatch, places: Mapping[int, str]) -> dict[int, NewCase | None]:
-    """The cases of a batch at these places; None for one without a row."""
+def _new_cases(batch: RowBatch, new: Mapping[int, str]) -> dict[int, NewCase | None]:
+    """The cases of a batch at these indices; None for one without a row."""
     rows = {row[0]: row for row in batch.cases}
     return {
         index: new_case(rows[case_id], batch.carried.get(index)) if case_id in rows else None
-        for index, case_id in places.items()
+        for index, case_id in new.items()
     }

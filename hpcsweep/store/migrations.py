@@ -247,4 +247,77 @@ def _from_4(connection: Connection) -> None:
     run("UPDATE blocks SET kinds = NULL")
 
 
-STEPS: dict[int, Callable[[Connection], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
+_CASES_6 = (
+    ("sweep", "VARCHAR", "NOT NULL"),
+    ("case_id", "VARCHAR", "NOT NULL"),
+    ("idx", "BIGINT", ""),
+    ("carried", "TEXT", ""),
+    ("rank", "VARCHAR", "NOT NULL"),
+    ("status", "VARCHAR", "NOT NULL"),
+    ("reason", "VARCHAR", ""),
+    ("params", "TEXT", "NOT NULL"),
+    ("tags", "TEXT", "NOT NULL"),
+    ("metrics", "TEXT", "NOT NULL"),
+    ("error", "TEXT", ""),
+    ("seed", "VARCHAR", "NOT NULL"),
+    ("replicate", "INTEGER", "NOT NULL"),
+    ("generation", "INTEGER", "NOT NULL"),
+    ("submission", "INTEGER", "NOT NULL"),
+    ("chunk", "INTEGER", "NOT NULL"),
+    ("restart", "INTEGER", "NOT NULL"),
+    ("token", "VARCHAR", "NOT NULL"),
+    ("started", "VARCHAR", ""),
+    ("ended", "VARCHAR", ""),
+    ("wall_seconds", "FLOAT", ""),
+    ("cpu_seconds", "FLOAT", ""),
+    ("max_rss_bytes", "BIGINT", ""),
+    ("host", "VARCHAR", ""),
+    ("job_id", "VARCHAR", ""),
+    ("run_dir", "VARCHAR", ""),
+    ("code_digest", "VARCHAR", ""),
+    ("task_id", "INTEGER", ""),
+    ("attempt", "INTEGER", "DEFAULT '1' NOT NULL"),
+)
+
+
+def _from_5(connection: Connection) -> None:
+    """Move the lowest index of each case into its row; `places` keeps the further ones."""
+    run = connection.exec_driver_sql
+    is_sqlite = connection.dialect.name == "sqlite"
+    collation = "" if is_sqlite else ' COLLATE "C"'
+    columns = ", ".join(
+        f"{name} {kind}{collation if kind in ('VARCHAR', 'TEXT') else ''} {rest}"
+        for name, kind, rest in _CASES_6
+    )
+    run("DROP INDEX cases_of_reruns")
+    run("ALTER TABLE cases RENAME TO old_cases")
+    if not is_sqlite:  # the new table's key has this name
+        run("ALTER TABLE old_cases RENAME CONSTRAINT cases_pkey TO old_cases_pkey")
+    run(f"CREATE TABLE cases ({columns}, PRIMARY KEY (sweep, case_id))")
+    if not is_sqlite:
+        schema.add_jsonb(connection, "params")
+        schema.add_jsonb(connection, "metrics")
+    of_place = ("idx", "carried")
+    names = [name for name, *_ in _CASES_6]
+    values = [f"{'p' if name in of_place else 'c'}.{name}" for name in names]
+    run(
+        f"INSERT INTO cases ({', '.join(names)}) SELECT {', '.join(values)} "  # noqa: S608  # ours
+        "FROM old_cases c LEFT JOIN places p ON p.sweep = c.sweep AND p.idx = "
+        "(SELECT min(q.idx) FROM places q WHERE q.sweep = c.sweep AND q.case_id = c.case_id)"
+    )
+    run("DROP TABLE old_cases")
+    run("CREATE INDEX cases_by_index ON cases (sweep, idx)")
+    run("CREATE INDEX cases_of_reruns ON cases (sweep, generation) WHERE generation > 0")
+    run(
+        "DELETE FROM places WHERE EXISTS (SELECT 1 FROM cases c WHERE c.sweep = places.sweep "
+        "AND c.case_id = places.case_id AND c.idx = places.idx)"
+    )
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {
+    1: _from_1,
+    2: _from_2,
+    3: _from_3,
+    4: _from_4,
+    5: _from_5,
+}

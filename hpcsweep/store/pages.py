@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from sqlalchemy import ColumnElement, TextClause, and_, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Text,
+    and_,
+    cast,
+    func,
+    literal,
+    select,
+)
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import schema
@@ -15,26 +25,30 @@ ROWS_AT_ONCE = 5000
 NAMES_AT_ONCE = 500
 
 
-# A list of indices as one variable: thousands of them take longer to bind than the rows to read.
-_IN_LIST = {
-    "sqlite": ("places.idx IN (SELECT value FROM json_each(:indices))", "[{}]"),
-    "postgresql": ("places.idx = ANY(CAST(:indices AS BIGINT[]))", "{{{}}}"),
-}
-
-
 def pages(
     indices: IndexSet, dialect: str, batch: int = ROWS_AT_ONCE
-) -> Iterator[ColumnElement[bool] | TextClause]:
+) -> Iterator[ColumnElement[bool]]:
     """Conditions that select these indices page by page, in index order."""
-    place = schema.places.c.idx
-    condition, form = _IN_LIST[dialect]
+    place = schema.cases.c.idx
     for ranges in _pieces(indices, batch):
         if len(ranges) == 1:
             ((start, stop),) = ranges
             yield and_(place >= start, place < stop)
         else:
-            numbers = ",".join(str(index) for pair in ranges for index in range(*pair))
-            yield text(condition).bindparams(indices=form.format(numbers))
+            yield among((index for pair in ranges for index in range(*pair)), dialect)
+
+
+def among(indices: Iterable[int], dialect: str) -> ColumnElement[bool]:
+    """Whether a case has one of these indices.
+
+    They are one variable: thousands of them take longer to bind than the rows to read.
+    """
+    place, numbers = schema.cases.c.idx, ",".join(map(str, indices))
+    if dialect == "postgresql":
+        listed = cast(literal(f"{{{numbers}}}", Text), ARRAY(BigInteger))
+        return place == func.any(listed)
+    members = func.json_each(literal(f"[{numbers}]", Text)).table_valued("value")
+    return place.in_(select(members.c.value))
 
 
 def _pieces(indices: IndexSet, batch: int) -> Iterator[list[tuple[int, int]]]:

@@ -18,7 +18,8 @@ def identities(sweep: str) -> Select[Any]:
     """The identity of each case, and its first index, by case id."""
     cases, places = schema.cases.c, schema.places.c
     of_case = and_(places.sweep == sweep, places.case_id == cases.case_id)
-    index = select(func.min(places.idx)).where(of_case).scalar_subquery().label("idx")
+    further = select(func.min(places.idx)).where(of_case).scalar_subquery()
+    index = func.coalesce(cases.idx, further).label("idx")
     columns = (cases.case_id, cases.params, cases.replicate, index)
     return select(*columns).where(cases.sweep == sweep).order_by(cases.case_id)
 
@@ -29,7 +30,7 @@ def replace_places(
     known: Mapping[str, Placed],
     placed: Callable[[dict[str, Any]], Placed],
 ) -> None:
-    """Replace all places of a sweep: by the `known` ones of cases, and by `placed` of the others.
+    """Replace the indices of all cases: by the `known` ones, and by `placed` of the others.
 
     Others are cases that a merge added meanwhile; `placed` takes their row of `identities`.
     """
@@ -42,8 +43,8 @@ def replace_places(
         for row in connection.execute(identities(sweep).where(some)).mappings():
             places[row["case_id"]] = placed(dict(row))
     connection.execute(table.delete().where(table.c.sweep == sweep))
-    rows = [(place[0], case, place[1]) for case, place in places.items() if place is not None]
-    upsert.insert_missing(connection, sweep, table, upsert.PLACE_COLUMNS, rows)
+    rows = [(case, *(place or (None, None))) for case, place in places.items()]
+    upsert.set_places(connection, sweep, rows)
     kept = schema.blocks
     connection.execute(kept.delete().where(kept.c.sweep == sweep))
-    blocks.mark(connection, sweep, (row[0] for row in rows))
+    blocks.mark(connection, sweep, (place[0] for place in places.values() if place))

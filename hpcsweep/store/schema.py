@@ -28,7 +28,7 @@ from sqlalchemy import (
     literal_column,
 )
 
-VERSION = 5
+VERSION = 6
 
 # Indices per block. A change of it is a new version.
 BLOCK = 8192
@@ -53,6 +53,11 @@ cases = Table(
     metadata,
     Column("sweep", _WORD, primary_key=True),
     Column("case_id", _WORD, primary_key=True),
+    # Its lowest index in the newest manifest; null if that lacks it.
+    Column("idx", BigInteger),
+    # What this index carries, as JSON; null for nothing. It is no part of what was computed, and a
+    # changed manifest may have others.
+    Column("carried", _TEXT),
     Column("rank", _WORD, nullable=False),
     Column("status", _WORD, nullable=False),
     Column("reason", _WORD),
@@ -82,6 +87,8 @@ cases = Table(
     Column("task_id", Integer),
     # 1-based number of the attempt among the known attempts of the case.
     Column("attempt", Integer, nullable=False, server_default="1"),
+    # Rows come nearly in its order, so it grows at its end.
+    Index("cases_by_index", "sweep", "idx"),
 )
 
 
@@ -110,8 +117,8 @@ def _complete_cases(_table: Table, connection: Connection, **_: Any) -> None:
 
 
 def column(name: str) -> Any:
-    """A column of a row: of its case, or of its place."""
-    return (places if name in ("idx", "carried") else cases).c[name]
+    """A column of a row."""
+    return cases.c[name]
 
 
 def document(name: str) -> Any:
@@ -153,15 +160,13 @@ attempts = Table(
     Column("job_id", _WORD),
 )
 
-# The position of each case in the newest manifest. Several indices may share a case.
+# The further indices of cases: all but that in `cases`. Of a case without a row all of them.
 places = Table(
     "places",
     metadata,
     Column("sweep", _WORD, primary_key=True),
     Column("idx", BigInteger, primary_key=True),
     Column("case_id", _WORD, nullable=False),
-    # JSON: the carried cells of a table; null without any. Of the place and not of the case: they
-    # are no part of what was computed, and a changed manifest may have others.
     Column("carried", _TEXT),
     Index("places_by_case", "sweep", "case_id"),
     # Its primary key is nearly all of a row: no second copy of it.
@@ -224,7 +229,7 @@ journals = Table(
     Column("closed", Integer, nullable=False, server_default="0"),
 )
 
-# The sweeps in this database, each with the manifest whose indices `places` holds.
+# The sweeps in this database, each with the manifest whose indices its cases have.
 sweeps = Table(
     "sweeps",
     metadata,

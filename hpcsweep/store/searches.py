@@ -1,34 +1,25 @@
 """Searches through the rows of all cases: which satisfy a condition, and which come first.
 
-They read `cases` from its beginning to its end, and look up the place of those alone that they
-find. To look up each case of each place takes four times as long: case ids are random.
+They read `cases` from its beginning to its end: no index has their order.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, literal_column, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, literal_column, select
 
 from hpcsweep.store import schema
+from hpcsweep.store.placed import further
 
 
-def matching(sweep: str, condition: ColumnElement[bool], dialect: str) -> Select[Any]:
-    """The indices of the rows that satisfy a condition; null for a case without a place.
-
-    SQLite joins in the order that is cheapest for it unless the join is an outer one, and makes an
-    inner one of this if the condition limits the indices (3.40).
-    """
-    cases, places = schema.cases.c, schema.places.c
-    is_place = and_(
-        places.sweep == cases.sweep, places.case_id == cases.case_id, places.sweep == sweep
-    )
-    return (
-        select(places.idx)
-        .select_from(schema.cases)
-        .outerjoin(schema.places, is_place)
-        .where(_of_sweep(sweep, dialect), condition)
-    )
+def matching(
+    sweep: str, condition: ColumnElement[bool], dialect: str
+) -> CompoundSelect[tuple[int | None]]:
+    """The indices of the rows that satisfy a condition; null for a case without a place."""
+    index = schema.cases.c.idx
+    own = select(index).where(_of_sweep(sweep, dialect), condition)
+    return own.union_all(further(sweep, [index], [condition]))
 
 
 def leading(
@@ -49,7 +40,7 @@ def leading(
 def _of_sweep(sweep: str, dialect: str) -> ColumnElement[bool]:
     """Which cases are those of the sweep."""
     if dialect == "sqlite":
-        # The unary plus keeps SQLite from an index whose order is that of case ids: it would read
-        # another page of the table for each of them. A file has one sweep.
+        # The unary plus keeps SQLite from the index of case ids: it would read another page of the
+        # table for each of them. A file has one sweep.
         return literal_column("+cases.sweep") == sweep
     return schema.cases.c.sweep == sweep

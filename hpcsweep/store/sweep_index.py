@@ -12,15 +12,12 @@ from typing import Any
 
 from sqlalchemy import (
     URL,
-    ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     func,
     or_,
     select,
-    true,
 )
 
 from hpcsweep.errors import StoreError
@@ -29,7 +26,6 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import RANKS_OF_TERMINATED
 from hpcsweep.records import Reason, Status
 from hpcsweep.store import (
-    attempt_rows,
     blocks,
     case_groups,
     column_kinds,
@@ -38,29 +34,25 @@ from hpcsweep.store import (
     migrations,
     reordering,
     schema,
-    searches,
     task_groups,
     task_times,
     upsert,
 )
 from hpcsweep.store.case_groups import CaseGroup
+from hpcsweep.store.case_reader import CaseReader, IndexRow, as_dicts
 from hpcsweep.store.column_kinds import ColumnKinds
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 from hpcsweep.store.measured import Measured
 from hpcsweep.store.merge import merge
-from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
+from hpcsweep.store.pages import ROWS_AT_ONCE
 from hpcsweep.store.reordering import Placed
 from hpcsweep.store.task_groups import TaskGroup
 from hpcsweep.store.task_times import TaskTimes
 from hpcsweep.store.upsert import RowBatch
 
-IndexRow = dict[str, Any]
 
-CASE_ID_DIGITS = 16
-
-
-class SweepIndex:
+class SweepIndex(CaseReader):
     """The index of one sweep, in a SQLite file or a PostgreSQL database. The contract:
 
     * Any number of processes use it concurrently (with SQLite, on one host). Sweeps that share a
@@ -90,9 +82,8 @@ class SweepIndex:
     ):
         """`location` is a file, or the URL of a PostgreSQL database."""
         self._location = parse_url(location, "store") if isinstance(location, str) else location
-        self._database = Database(self._location, patience_s, is_read_only=is_read_only)
-        # The sweep's key: several sweeps may share a database.
-        self._sweep = sweep
+        database = Database(self._location, patience_s, is_read_only=is_read_only)
+        super().__init__(database, sweep)
 
     @property
     def where(self) -> str:
@@ -287,109 +278,9 @@ class SweepIndex:
         """What complete cases took, but for those of some submissions; None without any."""
         return Measured.of_row(self._all(measured.query(self._sweep, without))[0])
 
-    def indices(self, where: Any, within: IndexSet | None = None) -> IndexSet:
-        """The indices of cases that any attempt began, and whose rows satisfy a condition.
-
-        `within` limits it to these indices, at a cost of their count.
-        """
-        if within is None:
-            rows = self._all(searches.matching(self._sweep, where, self.dialect))
-            return IndexSet.of(row.idx for row in rows if row.idx is not None)
-        query = self._joined().with_only_columns(schema.places.c.idx)
-        pages_within = self._pages(query, where, within, ROWS_AT_ONCE)
-        return IndexSet.of(row.idx for page in pages_within for row in page)
-
-    def leading(
-        self,
-        has_value: ColumnElement[bool],
-        value: ColumnElement[Any],
-        count: int,
-        *,
-        descending: bool,
-    ) -> IndexSet:
-        """The indices of the `count` cases with the smallest values, or the largest.
-
-        Those of all cases with a value that is equal to the last one are among them.
-        """
-        query = searches.leading(self._sweep, has_value, value, self.dialect, descending=descending)
-        found = self._all(query.limit(count + 1))
-        if len(found) > count and found[-1].value == found[-2].value:
-            last = found[-1].value
-            return self.indices(and_(has_value, value >= last if descending else value <= last))
-        by_id = self.of_ids([row.case_id for row in found[:count]])
-        return IndexSet.of(index for indices in by_id.values() for index in indices)
-
-    def of_ids(self, case_ids: Sequence[str]) -> dict[str, list[int]]:
-        """The indices of these cases, by case id; only of those that any attempt began."""
-        places = schema.places.c
-        query = self._joined().with_only_columns(places.case_id, places.idx).order_by(places.idx)
-        indices: dict[str, list[int]] = {}
-        for start in range(0, len(case_ids), NAMES_AT_ONCE):
-            some = places.case_id.in_(case_ids[start : start + NAMES_AT_ONCE])
-            for row in self._all(query.where(some)):
-                indices.setdefault(row.case_id, []).append(row.idx)
-        return indices
-
-    def rows(
-        self, *, where: Any = None, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
-    ) -> Iterator[IndexRow]:
-        """The rows of all cases that any attempt began, in index order, with their `idx`.
-
-        `within` limits it to these indices, at a cost of their count. One transaction per `batch`
-        rows: a slow reader does not block writers.
-        """
-        for page in self._pages(self._joined(), where, within, batch):
-            yield from _as_dicts(page)
-
-    def columns(
-        self, names: Sequence[str], *, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
-    ) -> Iterator[dict[str, tuple[Any, ...]]]:
-        """The values of `rows` in pages, column by column: `idx` and the columns `names`."""
-        keys = ("idx", *(name for name in names if name != "idx"))
-        columns = [schema.column(name) for name in keys]
-        for page in self._pages(self._joined().with_only_columns(*columns), None, within, batch):
-            yield dict(zip(keys, zip(*page, strict=True), strict=True))
-
-    def _pages(
-        self, query: Select[Any], where: Any, within: IndexSet | None, batch: int
-    ) -> Iterator[Sequence[Row[Any]]]:
-        """The rows of a query in index order, `idx` first; see `rows`."""
-        place = schema.places.c.idx
-        query = query.where(true() if where is None else where).order_by(place)
-        if within is not None:
-            parts = pages(within, self.dialect, batch)
-            some_rows = (self._all(query.where(part)) for part in parts)
-            yield from filter(None, some_rows)
-            return
-        last = -1
-        while page := self._all(query.where(place > last).limit(batch)):
-            yield page
-            if len(page) < batch:
-                return
-            last = page[-1][0]
-
-    def attempts(self, within: IndexSet) -> Iterator[IndexRow]:
-        """The known attempts of these indices, in index order and that of attempts.
-
-        A row has the columns of `attempts`, `idx`, its 1-based `number`, params and replicate.
-        """
-        query = attempt_rows.query(self._joined())
-        for condition in pages(within, self.dialect):
-            yield from attempt_rows.numbered(self._mappings(query.where(condition)))
-
     def max_generation(self) -> int:
         """The highest generation of any known attempt."""
         return self._database.read(partial(case_groups.max_generation, sweep=self._sweep))
-
-    def inputs(self) -> Iterator[tuple[int, str]]:
-        """The index of each case that read input files, and what is known of them as JSON text."""
-        cases, table = schema.cases.c, schema.inputs.c
-        of_row = and_(
-            table.sweep == cases.sweep, table.case_id == cases.case_id, table.rank == cases.rank
-        )
-        query = self._joined().with_only_columns(schema.places.c.idx, table.files)
-        for page in self._pages(query.join(schema.inputs, of_row), None, None, ROWS_AT_ONCE):
-            yield from map(tuple, page)
 
     def silent(self, submission: int) -> list[IndexRow]:
         """The rows of attempts of a submission that began and have no definite end."""
@@ -407,14 +298,6 @@ class SweepIndex:
         )
         where = and_(table.submission == submission, unended)
         return list(self.rows(where=where, within=within))
-
-    def find(self, case: str) -> list[IndexRow]:
-        """The rows of a case, by its index or by a prefix of its case id."""
-        table = schema.cases.c
-        rows = []
-        if case.isdigit() and len(case) < CASE_ID_DIGITS:
-            rows = list(self.rows(where=schema.places.c.idx == int(case)))
-        return rows or list(self.rows(where=table.case_id.startswith(case, autoescape=True)))
 
     def tasks(self) -> list[IndexRow]:
         """The known array tasks, by submission and chunk."""
@@ -478,22 +361,5 @@ class SweepIndex:
     def _manifest_query(self) -> Select[Any]:
         return select(schema.sweeps.c.manifest).where(schema.sweeps.c.sweep == self._sweep)
 
-    def _joined(self) -> Select[Any]:
-        cases, places = schema.cases, schema.places
-        matches = and_(cases.c.sweep == places.c.sweep, cases.c.case_id == places.c.case_id)
-        return (
-            select(places.c.idx, cases)
-            .join_from(places, cases, matches)
-            .where(places.c.sweep == self._sweep)
-        )
-
-    def _all(self, query: Select[Any]) -> Sequence[Any]:
-        return self._database.read(lambda connection: connection.execute(query).all())
-
     def _mappings(self, query: Select[Any]) -> list[IndexRow]:
-        return _as_dicts(self._all(query))
-
-
-def _as_dicts(rows: Sequence[Row[Any]]) -> list[IndexRow]:
-    names = rows[0]._fields if rows else ()  # a public name
-    return [dict(zip(names, row, strict=True)) for row in rows]
+        return as_dicts(self._all(query))

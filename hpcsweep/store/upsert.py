@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     MetaData,
     Row,
@@ -22,7 +23,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    literal,
     select,
     true,
     tuple_,
@@ -39,6 +39,10 @@ RowValues = dict[str, Any]
 
 # The columns of `places` without the sweep.
 PLACE_COLUMNS = ("idx", "case_id", "carried")
+# Those of `cases` that say nothing of the attempt.
+_OF_PLACE = ("idx", "carried")
+_ROW_COLUMNS = ("sweep", *CASE_COLUMNS, *_OF_PLACE)
+_ID = itemgetter(CASE_COLUMNS.index("case_id"))
 _RANK = ATTEMPT_COLUMNS.index("rank")
 _KEY = slice(len(ATTEMPT_KEY))
 
@@ -79,7 +83,7 @@ def insert_into(connection: Connection, table: Table) -> Any:
 
 
 def insert_missing(
-    connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[CaseRow]
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[CaseRow]
 ) -> int:
     """Insert the rows whose keys are new. Returns the count of these.
 
@@ -90,19 +94,18 @@ def insert_missing(
     if connection.dialect.name == "sqlite":
         # In the order of the journals, which is nearly that of indices: a reader in index order
         # then finds the rows of a page of the file together.
-        values = [(sweep, *row) for row in rows]
-        marks = ", ".join("?" * (1 + len(names)))
+        marks = ", ".join("?" * len(names))
         # Plain SQL and tuples: SQLAlchemy's multi-row form costs more than SQLite itself.
         done = connection.exec_driver_sql(
-            f"INSERT INTO {table.name} (sweep, {', '.join(names)}) VALUES ({marks}) "  # noqa: S608
+            f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) "  # noqa: S608
             "ON CONFLICT DO NOTHING",
-            values,
+            rows,
         )
     else:
         staged = _stage(connection, table, names, rows)
-        keys = [staged.c[column.name] for column in table.primary_key if column.name != "sweep"]
-        source = select(literal(sweep), *staged.c).order_by(*keys)
-        insert = insert_into(connection, table).from_select(["sweep", *names], source)
+        keys = [staged.c[column.name] for column in table.primary_key]
+        source = select(*staged.c).order_by(*keys)
+        insert = insert_into(connection, table).from_select(names, source)
         # psycopg forgets the count when SQLAlchemy closes its cursor.
         options = {"preserve_rowcount": True}
         done = connection.execute(insert.on_conflict_do_nothing(), execution_options=options)
@@ -110,18 +113,18 @@ def insert_missing(
 
 
 def insert_first(
-    connection: Connection, sweep: str, table: Table, names: Sequence[str], rows: list[CaseRow]
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[CaseRow]
 ) -> int:
     """Like `insert_missing`; on PostgreSQL at half the cost if all rows are new, as expected."""
     if rows and connection.dialect.name == "postgresql":
         try:
             with connection.begin_nested():
-                _copy(connection, table.name, ["sweep", *names], _with_sweep(sweep, rows))
+                _copy(connection, table.name, names, sorted(rows, key=itemgetter(1)))
         except connection.dialect.loaded_dbapi.IntegrityError:
             pass  # a conflict with another process: nothing was inserted
         else:
             return len(rows)
-    return insert_missing(connection, sweep, table, names, rows)
+    return insert_missing(connection, table, names, rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,27 +135,38 @@ class KnownCases:
     ended: set[str]
     # All others.
     others: set[str]
+    # Those whose rows have another index than the lowest one of the batch.
+    moved: set[str]
 
 
-def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str) -> KnownCases:
-    """Merge the cases of a batch.
+def merge_cases(
+    connection: Connection, sweep: str, batch: RowBatch, first: Mapping[str, int], where: str
+) -> KnownCases:
+    """Merge the cases of a batch; `first` has the lowest index of each.
 
     *Raises* StoreError if a case id has other params than its row.
     """
-    rows, several = batch.cases, list(batch.attempts)
+    several = list(batch.attempts)
     ended: set[str] = set()
     others: set[str] = set()
+    moved: set[str] = set()
     in_batch = {line[0] for line in several}
+    indices = map(first.get, map(_ID, batch.cases))
+    rows = [
+        (sweep, *row, index, None if index is None else batch.carried.get(index))
+        for row, index in zip(batch.cases, indices, strict=True)
+    ]
     insert = insert_first if batch.is_first else insert_missing
-    inserted = insert(connection, sweep, schema.cases, CASE_COLUMNS, rows)
+    inserted = insert(connection, schema.cases, _ROW_COLUMNS, rows)
     if inserted < len(rows):
-        staged = _staged(schema.cases, CASE_COLUMNS)
+        staged = _staged(schema.cases, _ROW_COLUMNS)
         if connection.dialect.name == "sqlite":
-            _stage(connection, schema.cases, CASE_COLUMNS, rows)
+            _stage(connection, schema.cases, _ROW_COLUMNS, rows)
         # Concurrent merges of the same cases have ended: what is read now stays until the commit.
-        changed = _changed_cases(connection, sweep, staged)
+        changed = _changed_cases(connection, staged)
+        moved.update(_moved_cases(connection, staged))
         if inserted + len(changed) < len(rows):  # others came again, and it is not known which
-            others.update(line[0] for line in rows)
+            others.update(line[0] for line in batch.cases)
         for row in changed:
             if not is_same_identity(row.params, row.other_params, batch.key):
                 raise shared_id_error(row.case_id, row.params, row.other_params, where)
@@ -160,10 +174,10 @@ def merge_cases(connection: Connection, sweep: str, batch: RowBatch, where: str)
             several += attempts
             (ended if _ends(row) and not attempts else others).add(row.case_id)
         if any(row.wins for row in changed):
-            _replace_lower(connection, sweep, staged)
+            _replace_lower(connection, staged)
     _count_attempts(connection, sweep, several)
     others.update(line[0] for line in several)
-    return KnownCases(ended=ended - others, others=others)
+    return KnownCases(ended=ended - others, others=others, moved=moved)
 
 
 def _ends(row: Row[Any]) -> bool:
@@ -172,14 +186,22 @@ def _ends(row: Row[Any]) -> bool:
     return row.wins and said == (Status.RUNNING.value, "{}", row.other_params, None, None)
 
 
-def merge_places(
-    connection: Connection, sweep: str, batch: RowBatch, places: Mapping[int, str]
-) -> int:
-    """Upsert some of the index positions of a batch. Returns the count of new ones."""
-    insert = insert_first if batch.is_first else insert_missing
-    carried = batch.carried.get
-    rows = [(index, case_id, carried(index)) for index, case_id in places.items()]
-    return insert(connection, sweep, schema.places, PLACE_COLUMNS, rows)
+def set_places(
+    connection: Connection, sweep: str, rows: Sequence[tuple[str, int | None, str | None]]
+) -> None:
+    """Give cases another index, and what it carries: (case id, index, carried) of each."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        statement = "UPDATE cases SET idx = ?, carried = ? WHERE sweep = ? AND case_id = ?"
+        values = [(index, carried, sweep, case_id) for case_id, index, carried in rows]
+        connection.exec_driver_sql(statement, values)
+        return
+    staged = _stage(connection, schema.cases, ("case_id", *_OF_PLACE), sorted(rows))
+    cases = schema.cases.c
+    of_case = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
+    values_of = {name: staged.c[name] for name in _OF_PLACE}
+    connection.execute(schema.cases.update().where(of_case).values(values_of))
 
 
 def merge_inputs(connection: Connection, sweep: str, batch: RowBatch) -> None:
@@ -268,7 +290,7 @@ def _staged(table: Table, names: Sequence[str]) -> Table:
 
 
 def _stage(
-    connection: Connection, table: Table, names: Sequence[str], rows: list[CaseRow]
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[CaseRow]
 ) -> Table:
     """Insert the rows into `_staged`."""
     staged = _staged(table, names)
@@ -285,35 +307,45 @@ def _stage(
     return staged
 
 
-def _copy(connection: Connection, table: str, names: Sequence[str], rows: list[CaseRow]) -> None:
+def _copy(
+    connection: Connection, table: str, names: Sequence[str], rows: Sequence[CaseRow]
+) -> None:
     cursor: Any = connection.connection.cursor()
     with cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
         for row in rows:
             copy.write_row(row)
 
 
-def _with_sweep(sweep: str, rows: Iterable[CaseRow]) -> list[CaseRow]:
-    return [(sweep, *row) for row in sorted(rows, key=itemgetter(0))]
+def _moved_cases(connection: Connection, staged: Table) -> Iterable[str]:
+    """The staged cases for which the table has another index."""
+    cases, index = schema.cases.c, staged.c.idx
+    query = select(staged.c.case_id).join_from(staged, schema.cases, _is_same_case(staged))
+    is_moved = and_(index.is_not(None), index.is_distinct_from(cases.idx))
+    return connection.scalars(query.where(is_moved))
 
 
-def _changed_cases(connection: Connection, sweep: str, staged: Table) -> list[Row[Any]]:
+def _is_same_case(staged: Table) -> ColumnElement[bool]:
+    cases = schema.cases.c
+    return and_(cases.sweep == staged.c.sweep, cases.case_id == staged.c.case_id)
+
+
+def _changed_cases(connection: Connection, staged: Table) -> list[Row[Any]]:
     """The staged cases for which the table has a different record."""
     cases = schema.cases.c
-    same_case = and_(cases.sweep == sweep, cases.case_id == staged.c.case_id)
     columns = [
         column
         for name in ATTEMPT_COLUMNS[1:]
         for column in (cases[name], _staged_column(staged, name))
     ]
     attempts = schema.attempts.c
-    of_case = and_(attempts.sweep == sweep, attempts.case_id == staged.c.case_id)
+    of_case = and_(attempts.sweep == cases.sweep, attempts.case_id == staged.c.case_id)
     has_several = select(schema.attempts).where(of_case).exists()
     query = (
         select(cases.case_id, cases.params, cases.metrics, _staged_column(staged, "params"))
         .add_columns(*columns)
         .add_columns((staged.c.rank > cases.rank).label("wins"))
         .add_columns(has_several.label("has_several"))
-        .join_from(staged, schema.cases, same_case)
+        .join_from(staged, schema.cases, _is_same_case(staged))
         .where(staged.c.rank != cases.rank)
         .order_by(staged.c.case_id)
         .with_for_update(of=schema.cases)
@@ -325,10 +357,10 @@ def _staged_column(staged: Table, name: str) -> Any:
     return staged.c[name].label(f"other_{name}")
 
 
-def _replace_lower(connection: Connection, sweep: str, staged: Table) -> None:
+def _replace_lower(connection: Connection, staged: Table) -> None:
     table = schema.cases
-    source = select(literal(sweep), *staged.c).where(true()).order_by(staged.c.case_id)
-    insert = insert_into(connection, table).from_select(["sweep", *CASE_COLUMNS], source)
+    source = select(*staged.c).where(true()).order_by(staged.c.case_id)
+    insert = insert_into(connection, table).from_select(_ROW_COLUMNS, source)
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=list(table.primary_key),

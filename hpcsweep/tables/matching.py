@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import and_, create_engine, select
+from sqlalchemy import create_engine, select
 
 from hpcsweep import ids
 from hpcsweep.indexset import IndexSet
@@ -40,13 +40,11 @@ def matching_new(
     condition = parse(where, columns, "sqlite")
     if not never:
         return never
-    cases, places = schema.cases, schema.places
-    is_same = and_(places.c.sweep == cases.c.sweep, places.c.case_id == cases.c.case_id)
-    query = select(places.c.idx).join_from(places, cases, is_same).where(condition)
+    query = select(schema.cases.c.idx).where(condition)
     engine = create_engine("sqlite://")
     indices: list[int] = []
     with engine.begin() as connection:
-        schema.metadata.create_all(connection)
+        schema.cases.create(connection)
         for start in range(0, never.count, CASES_AT_ONCE):
             if limit is not None and len(indices) >= limit:
                 break
@@ -55,19 +53,9 @@ def matching_new(
             )
             if not made:
                 continue
-            rows = {case.case_id: _row(outlook, case) for case in made}  # equal cases have one
-            connection.execute(cases.insert(), list(rows.values()))
-            connection.execute(
-                places.insert(),
-                [
-                    {"sweep": "", "idx": case.index, "case_id": case.case_id}
-                    | {"carried": json.dumps(case.carried)}
-                    for case in made
-                ],
-            )
+            connection.execute(schema.cases.insert(), [_row(outlook, case) for case in made])
             indices += connection.scalars(query)
-            connection.execute(cases.delete())
-            connection.execute(places.delete())
+            connection.execute(schema.cases.delete())
     engine.dispose()
     return IndexSet.of(sorted(indices))
 
@@ -77,7 +65,11 @@ def _row(outlook: Outlook, case: ParamCase) -> dict[str, str | int | None]:
     group = next(group for group in outlook.groups if case.index in group.indices)
     seed = ids.case_seed(outlook.version.manifest.seed, case.case_id, case.replicate)
     return {
-        **dict.fromkeys(("sweep", "rank", "token", "tags"), ""),
+        # Equal cases have a row each, so the key is that of their index.
+        "sweep": str(case.index),
+        "idx": case.index,
+        "carried": json.dumps(case.carried),
+        **dict.fromkeys(("rank", "token", "tags"), ""),
         **dict.fromkeys(("generation", "submission", "chunk", "restart", "attempt"), 0),
         "case_id": case.case_id,
         "seed": f"{seed:032x}",

@@ -9,8 +9,6 @@ from math import inf, nan
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     Boolean,
     ColumnElement,
     Numeric,
@@ -20,7 +18,6 @@ from sqlalchemy import (
     cast,
     false,
     func,
-    literal,
     or_,
     select,
 )
@@ -30,6 +27,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.json_values import FLOAT
 from hpcsweep.records import Status
 from hpcsweep.store import schema
+from hpcsweep.store.pages import among
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +56,13 @@ def stale_column(code_digest: str | None) -> SqlColumn:
 
 
 def among_column(indices: IndexSet, dialect: str) -> SqlColumn:
-    """Whether a case has one of these indices, which are one variable: there may be thousands."""
-    place, numbers = schema.places.c.idx, ",".join(map(str, indices))
-    if dialect == "postgresql":
-        listed = cast(literal(f"{{{numbers}}}", Text), ARRAY(BigInteger))
-        return SqlColumn("", truth=place == func.any(listed))
-    members = func.json_each(literal(f"[{numbers}]", Text)).table_valued("value")
-    return SqlColumn("", truth=place.in_(select(members.c.value)))
+    """Whether a case has one of these indices."""
+    return SqlColumn("", truth=among(indices, dialect))
 
 
 def names_index(condition: ColumnElement[bool]) -> bool:
-    """Whether a condition is one on the index, too, which is no column of `cases`."""
-    return any(part is schema.places.c.idx for part in visitors.iterate(condition))
+    """Whether a condition is one on the index, too: a case may have several."""
+    return any(part is schema.cases.c.idx for part in visitors.iterate(condition))
 
 
 def orderable(

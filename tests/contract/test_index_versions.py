@@ -119,6 +119,31 @@ def test_a_migration_loses_nothing(backend: Backend, version: int) -> None:
     assert sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
 
 
+def test_version_5_kept_all_indices_of_cases_apart(backend: Backend) -> None:
+    """The lowest index goes into the row, with what it carries; others stay where they were."""
+    sweep_index = load(backend, 5)
+    (twice,) = backend.raw("SELECT case_id FROM places WHERE idx = 1")
+    backend.raw("UPDATE places SET carried = '{\"of\":1}' WHERE idx = 1")
+    backend.raw(
+        "INSERT INTO places SELECT sweep, 9, case_id, '{\"of\":9}' FROM places WHERE idx = 1"
+    )
+    backend.raw("INSERT INTO places SELECT sweep, 12, 'eeee', NULL FROM places WHERE idx = 1")
+    backend.raw("DELETE FROM places WHERE idx = 4")
+
+    sweep_index.create("s", MANIFEST)
+
+    (page,) = sweep_index.columns(["carried"])
+    assert page == {
+        "idx": (0, 1, 2, 3, 5, 9),
+        "carried": (None, '{"of":1}', None, None, None, '{"of":9}'),
+    }
+    assert backend.raw("SELECT idx, case_id, carried FROM places ORDER BY idx") == [
+        (9, twice[0], '{"of":9}'),
+        (12, "eeee", None),
+    ]
+    assert backend.raw("SELECT count(*) FROM cases WHERE idx IS NULL") == [(1,)]
+
+
 @pytest.mark.parametrize("version", RELEASED)
 def test_an_upgrade_that_fails_leaves_the_old_version(
     backend: Backend, version: int, monkeypatch: pytest.MonkeyPatch

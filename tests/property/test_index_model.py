@@ -26,6 +26,8 @@ from tests.support.rows import MANIFEST, batch, case
 # A local directory in memory: no test waits for a disk.
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 STATUSES = ("complete", "failed", "running")
+# Of each new order: above all indices of batches, as an index has one case.
+SHIFT = 40
 
 
 @dataclass
@@ -55,10 +57,10 @@ class Model:
                 known.update({name: row[name] for name in (*names, rank)})
 
     def reorder(self) -> None:
-        """Every case has one index, five after its first one; what has no row has none."""
+        """Every case has one index, `SHIFT` after its first one; what has no row has none."""
         first = {case_id: index for index, case_id in sorted(self.places.items(), reverse=True)}
         self.places = {
-            index + 5: case_id for case_id, index in first.items() if case_id in self.cases
+            index + SHIFT: case_id for case_id, index in first.items() if case_id in self.cases
         }
 
     def rows(self) -> list[tuple[int, dict[str, Any]]]:
@@ -76,7 +78,7 @@ class Model:
 def slow_aggregate(sweep_index: SweepIndex) -> dict[tuple[Any, ...], Any]:
     """What `case_groups` must say, from every row and every attempt."""
     found: dict[tuple[Any, ...], Any] = {}
-    attempts = list(sweep_index.attempts(IndexSet.all(100)))
+    attempts = list(sweep_index.attempts(IndexSet.all(10 * SHIFT + 100)))
     for row in sweep_index.rows():
         uncounted = [
             one
@@ -186,8 +188,8 @@ def sweep_index() -> Iterator[SweepIndex]:
 
 
 def moved(row: dict[str, Any]) -> int | None:
-    """The place of a case in another order; its own may be that of another case already."""
-    return None if row["idx"] is None else row["idx"] + 5
+    """The place of a case in another order."""
+    return None if row["idx"] is None else row["idx"] + SHIFT
 
 
 @settings(max_examples=settings().max_examples * 2 // 5)

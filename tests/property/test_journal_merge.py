@@ -140,7 +140,8 @@ def dump(path: Path) -> dict[str, set[tuple[Any, ...]]]:
         "cases": "SELECT case_id, status, reason, params, metrics, error, seed, generation, "
         "submission, chunk, restart, token, started, ended, wall_seconds, host, job_id, run_dir "
         "FROM cases",
-        "places": "SELECT idx, case_id FROM places",
+        "places": "SELECT idx, case_id FROM cases WHERE idx IS NOT NULL "
+        "UNION ALL SELECT idx, case_id FROM places",
         "tasks": "SELECT submission, chunk, host, job_id, time, coalesce(status, ''), "
         "coalesce(reason, '') FROM tasks",
         "journals": "SELECT path, position, torn FROM journals",

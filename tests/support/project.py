@@ -198,14 +198,20 @@ class Project:
 
 def stored(path: Path) -> dict[int, dict[str, Any]]:
     """The rows of a sweep index, by index. Fails where an index has two."""
-    query = "SELECT p.idx, c.* FROM places p JOIN cases c USING (sweep, case_id) ORDER BY p.idx"
+    query = (
+        "SELECT p.idx AS place, c.* FROM (SELECT sweep, idx, case_id FROM cases WHERE idx >= 0 "
+        "UNION ALL SELECT sweep, idx, case_id FROM places) p JOIN cases c USING (sweep, case_id) "
+        "ORDER BY place"
+    )
     with closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.row_factory = sqlite3.Row
         rows = [dict(row) for row in connection.execute(query)]
         (count,) = connection.execute("SELECT count(*) FROM cases").fetchone()
-    by_index = {row.pop("idx"): row for row in rows}
+    by_index = {row.pop("place"): row for row in rows}
     assert len(by_index) == len(rows)
     assert len({row["case_id"] for row in rows}) == count, "a case that has no place"
+    for row in rows:
+        del row["idx"]
     return by_index
 
 

@@ -31,7 +31,8 @@ def case(number: int, **fields: Any) -> dict[str, Any]:
         "token": "a" * 16,
     }
     own = defaults | words | fields
-    return {name: value for name, value in own.items() if name not in ("sweep", "attempt")}
+    merged = ("sweep", "attempt", "idx", "carried")
+    return {name: value for name, value in own.items() if name not in merged}
 
 
 def better(row: dict[str, Any], by: int = 1, **fields: Any) -> dict[str, Any]:
