@@ -15,8 +15,8 @@ from hpcsweep.manifest.policies import Policies
 from hpcsweep.runs.find import run_files
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.state.scheduler import poll
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweep import Sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 

@@ -20,8 +20,8 @@ from hpcsweep.settings import Settings
 from hpcsweep.state.outlook import State, outlook_of
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store import SweepIndex
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory, local_runs_path
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk

@@ -9,7 +9,7 @@ from hpcsweep.files import is_temporary, parse_json
 from hpcsweep.logbook.packs import METADATA, PackedFiles, PackLocation, open_packed_run
 from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.storage import checked_name
-from hpcsweep.store.sweep_index import IndexRow
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.sweepdir.archive import Archive, archived_name, open_archive
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import attempt_dir

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpcsweep.quantities import size_text
 from hpcsweep.records import Resources
-from hpcsweep.store.sweep_index import IndexRow
+from hpcsweep.store.case_reader import IndexRow
 
 # What is asked for instead of memory of the whole task.
 _SHARES = {"mem-per-cpu": "CPU", "mem-per-gpu": "GPU"}

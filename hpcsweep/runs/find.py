@@ -19,7 +19,7 @@ from hpcsweep.logbook.runfiles import FolderFiles, RunFiles, no_file
 from hpcsweep.records import Status
 from hpcsweep.runs.archived import archived_files
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.sweep_index import IndexRow
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Layout, attempt_dir
 

@@ -18,8 +18,8 @@ from hpcsweep.records import Status
 from hpcsweep.runs.attempts import line
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 FILES = ("log.txt", "stdout.txt", "stderr.txt")

@@ -11,8 +11,8 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.packs import PackedFiles, PackLocation
 from hpcsweep.logbook.storage import DirectoryStorage
 from hpcsweep.runs.find import DamageReport, kept_files
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 

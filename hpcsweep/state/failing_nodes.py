@@ -15,8 +15,8 @@ from sqlalchemy import and_
 from hpcsweep.quantities import counted
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.store import SweepIndex
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.store.schema import cases
-from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.nodes import NAME, NodeFact
 from hpcsweep.sweepdir.stop import error_kind
 

@@ -26,8 +26,8 @@ from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.state.scheduler import poll
 from hpcsweep.state.standstill import has_closing_job, to_send
 from hpcsweep.state.status import poll_pause
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Most bytes of a file in one piece.

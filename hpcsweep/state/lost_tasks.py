@@ -9,7 +9,7 @@ from hpcsweep.cluster.task_logs import task_logs
 from hpcsweep.files import end_of_text
 from hpcsweep.journal import is_cut, journals_of_chunk, read
 from hpcsweep.records import Reason
-from hpcsweep.store.sweep_index import IndexRow
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Bytes at the end of a task's output in which slurmstepd's last lines are looked for.

@@ -10,7 +10,7 @@ from hpcsweep.records import Reason, Status
 from hpcsweep.room import ROOM_MIN
 from hpcsweep.runs.find import run_files
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.sweep_index import IndexRow
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 # Complete cases whose files are measured.

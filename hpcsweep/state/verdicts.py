@@ -16,8 +16,8 @@ from hpcsweep.records import Attempt, Reason, Status, Word
 from hpcsweep.state.array_tasks import Chunk
 from hpcsweep.state.lost_tasks import reason_of_lost, reasons_of_untaken
 from hpcsweep.store import SweepIndex
+from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.store.ingest import Ingest
-from hpcsweep.store.sweep_index import IndexRow
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 _log = logging.getLogger(__name__)
