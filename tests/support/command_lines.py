@@ -54,7 +54,7 @@ def words_of(line: str) -> list[str]:
 
 
 def check_accepted(words: Sequence[str], *, whole: bool = True) -> None:
-    """Fail unless click accepts a command line; one that is not whole may lack words.
+    """Fail unless click accepts a command line; one that is not whole may lack words at its end.
 
     *Raises* UsageError.
     """
@@ -63,7 +63,7 @@ def check_accepted(words: Sequence[str], *, whole: bool = True) -> None:
     rest = list(words)
     with contextlib.ExitStack() as stack:
         if not whole:
-            stack.enter_context(contextlib.suppress(click.MissingParameter))
+            stack.enter_context(_may_lack_words())
         # What asks for a text, such as --help, prints it and exits.
         stack.enter_context(contextlib.suppress(click.exceptions.Exit))
         while isinstance(command, click.Group):
@@ -77,3 +77,14 @@ def check_accepted(words: Sequence[str], *, whole: bool = True) -> None:
             assert found is not None
             command = found
         command.make_context(command.name, rest, parent=context)
+
+
+@contextlib.contextmanager
+def _may_lack_words() -> Iterator[None]:
+    try:
+        yield
+    except click.MissingParameter:
+        pass
+    except click.BadOptionUsage as error:
+        if "requires an argument" not in error.message:
+            raise
