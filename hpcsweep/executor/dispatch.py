@@ -169,10 +169,12 @@ class Dispatcher:
                 if batch:
                     self._send(batch)
                 self._cancel()
-                begun = time.monotonic()
+                # Without the programs of the user's own cluster, each a Python that starts.
+                clock = time.thread_time if self._is_own else time.monotonic
+                begun = clock()
                 if self._sent:
                     self._settle()
-                pause_s, tries = poll_pause(time.monotonic() - begun, is_own=self._is_own), 0
+                pause_s, tries = poll_pause(clock() - begun, is_own=self._is_own), 0
             except HpcsweepError as error:
                 tries += 1
                 if not error.transient or tries > TRIES:

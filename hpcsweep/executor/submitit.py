@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import socket
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
@@ -18,6 +22,20 @@ HERE = {"local": "emulated", "debug": "emulated"}
 IGNORED = frozenset({"name", "slurm_job_name", "stderr_to_stdout", "slurm_signal_delay_s"})
 
 
+class JobEnvironment:
+    """What a call knows of its array task, which is one process on one node."""
+
+    num_tasks = num_nodes = 1
+    local_rank = global_rank = node = 0
+
+    def __init__(self) -> None:
+        self.hostname = socket.gethostname()
+        self.hostnames = [self.hostname]
+        self.array_job_id = os.environ.get("SLURM_ARRAY_JOB_ID")
+        self.array_task_id = os.environ.get("SLURM_ARRAY_TASK_ID")
+        self.job_id = f"{self.array_job_id}_{self.array_task_id}"
+
+
 class SubmititJob:
     """A call, with the verbs of submitit's jobs. Errors are those that the function raised."""
 
@@ -30,6 +48,10 @@ class SubmititJob:
     def results(self) -> list[Any]:
         """The result, in a list."""
         return [self.result()]
+
+    def awaitable(self) -> AwaitableJob:
+        """The same job, whose verbs are awaited."""
+        return AwaitableJob(self)
 
     def wait(self) -> None:
         """Wait until it has ended, well or not."""
@@ -59,8 +81,56 @@ class SubmititJob:
         return "".join(text for where, text in texts if where.endswith(file))
 
 
+class AwaitableJob:
+    """A job for programs of asyncio."""
+
+    def __init__(self, job: SubmititJob) -> None:
+        self._job = job
+
+    async def result(self) -> Any:
+        """The result. *Raises* what the function raised."""
+        return await asyncio.wrap_future(self._job.future)
+
+    async def results(self) -> list[Any]:
+        """The result, in a list."""
+        return [await self.result()]
+
+    async def wait(self) -> None:
+        """Wait until it has ended, well or not."""
+        await asyncio.wait([asyncio.wrap_future(self._job.future)])
+
+
+class CommandFunction:
+    """A program as a function: what a call gives it are further arguments, `--name=value` by name.
+
+    *Raises* CalledProcessError for an exit code that is not 0.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        verbose: bool = True,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command, self._verbose, self._cwd = command, verbose, cwd
+        self._env = dict(env or {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> str:
+        """Run the program. Returns what it printed."""
+        argv = [*self._command, *map(str, args), *(f"--{name}={kwargs[name]}" for name in kwargs)]
+        done = subprocess.run(
+            argv, cwd=self._cwd, env=os.environ | self._env, stdout=-1, text=True, check=True
+        )
+        if self._verbose:
+            print(done.stdout, end="")  # noqa: T201  # as submitit does
+        return done.stdout.strip()
+
+
 class helpers:  # noqa: N801  # submitit's name
     """`submitit.helpers`."""
+
+    CommandFunction = CommandFunction
 
     @staticmethod
     def as_completed(jobs: Iterable[SubmititJob]) -> Iterator[SubmititJob]:
@@ -74,6 +144,7 @@ class AutoExecutor:
 
     def __init__(self, folder: Any, cluster: str | None = None, **_: Any) -> None:
         name = re.sub(r"[^A-Za-z0-9_-]+", "-", str(folder)).strip("-")[-40:] or "calls"
+        self._is_here = cluster in HERE
         self._cluster = HERE.get(cluster or "", cluster)
         self._name, self._keys = name, dict[str, Any]()
         self._executor: Executor | None = None
@@ -81,7 +152,7 @@ class AutoExecutor:
 
     def update_parameters(self, **parameters: Any) -> None:
         """Set what later calls ask for, in submitit's names."""
-        self._keys |= _keys(parameters)
+        self._keys |= _keys(parameters, is_here=self._is_here)
         self._executor = None
 
     def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> SubmititJob:
@@ -112,8 +183,8 @@ class AutoExecutor:
         return self._executor
 
 
-def _keys(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of an `Executor` for submitit's parameters."""
+def _keys(parameters: Mapping[str, Any], *, is_here: bool) -> dict[str, Any]:
+    """The keywords of an `Executor` for submitit's parameters; here there are none of Slurm's."""
     keys: dict[str, Any] = {}
     for name, value in parameters.items():
         if name in IGNORED:
@@ -125,6 +196,8 @@ def _keys(parameters: Mapping[str, Any]) -> dict[str, Any]:
             keys["mem"] = f"{value}G"
         elif option == "array_parallelism":
             keys["max_workers"] = value
+        elif is_here and name.startswith("slurm_"):
+            continue
         elif option == "additional_parameters":
             keys |= value
         else:
