@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -168,6 +168,8 @@ class Dispatcher:
             try:
                 if batch:
                     self._send(batch)
+                    # Only who has a future keeps its result alive.
+                    batch = self._batch = []
                 self._cancel()
                 # Without the programs of the user's own cluster, each a Python that starts.
                 clock = time.thread_time if self._is_own else time.monotonic
@@ -297,8 +299,10 @@ class Dispatcher:
         if not (done.plans or done.without_room or done.paused):  # nothing more will happen
             self._set(last_answers(sweep, self._sent))
 
-    def _set(self, answers: Mapping[int, CallAnswer | CallFailed]) -> None:
-        for index, answer in answers.items():
+    def _set(self, answers: dict[int, CallAnswer | CallFailed]) -> None:
+        """Settle futures, and take out their answers."""
+        for index in list(answers):
+            answer = answers.pop(index)
             for future in self._sent.pop(index, ()):
                 if isinstance(answer, CallFailed):
                     future.fail(answer)
