@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -54,7 +55,16 @@ class OnHost(click.Command):
             directory=directory,
             outputs=outputs,
         )
-        ctx.exit(run_there(far_host(self.host, project), command, _writer()))
+        host = far_host(self.host, project)
+        try:
+            ctx.exit(run_there(host, command, _writer()))
+        except KeyboardInterrupt:  # it ends ssh; no signal reaches the command there
+            click.echo(
+                f"\nNo longer connected; `{self.called}` may go on on {host.name} until it prints "
+                f"something. `hpcsweep --on {self.host} status` says what was submitted.",
+                err=True,
+            )
+            ctx.exit(128 + signal.SIGINT)  # as in a shell
 
 
 def command_on_host(name: str, host: str) -> click.Command:

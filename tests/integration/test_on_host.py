@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from tests.support import ordinary_user
 from tests.support import sshd as sshd_module
 from tests.support.clusters import INGEST_LATER, QUICK
 from tests.support.here import holds
-from tests.support.processes import owned_by
+from tests.support.processes import kill, owned_by
 from tests.support.small_disk import fill, mounted
 from tests.support.sshd import PrivateSshd
 from tests.support.terminal import on_terminal
@@ -135,6 +137,98 @@ def test_a_submit_that_was_cut_off_goes_on(laptop: Laptop) -> None:
     assert (laptop.project / "report.html").read_text().startswith("<!doctype html>")
 
 
+# `hpcsweep` with an sbatch whose first answer is held back.
+HELD = """\
+import pathlib, time
+from hpcsweep.cli import main
+from hpcsweep.cluster.slurm.client import Slurm
+home, submit = pathlib.Path.home(), Slurm.submit
+def held(*arguments, **how):
+    job = submit(*arguments, **how)
+    (home / "accepted").touch()
+    while (home / "accepted").exists():
+        time.sleep(0.05)
+    return job
+if (home / "holds").exists():
+    Slurm.submit = held
+main(prog_name="hpcsweep")
+"""
+
+
+@pytest.mark.soak  # test_a_submit_that_was_cut_off_goes_on is the same without an unanswered part
+def test_a_submit_that_died_between_two_calls_of_sbatch_goes_on(laptop: Laptop) -> None:
+    """As at a site that ends what a login left behind when its connection is gone."""
+    home = laptop.sshd.home
+    (home / "held.py").write_text(HELD)
+    laptop.install(f'exec {ordinary_user.interpreter(home)} {home}/held.py "$@"')
+    quick = QUICK | INGEST_LATER | {"HPCSWEEP_CLUSTER": "emulated"}
+    laptop.login(*(f"{name}={value}" for name, value in quick.items()))
+    manifest = f"{MANIFEST}chunk: 1\nlimits: {{max_array_size: 2}}\n"
+    (laptop.project / "m.yaml").write_text(manifest)
+    (home / "holds").touch()
+    argv, env = laptop.argv("submit", "m.yaml"), laptop.sshd.env()
+    with subprocess.Popen(argv, cwd=laptop.project, env=env, stderr=subprocess.DEVNULL) as cut:
+        wait_until((home / "accepted").exists, CLI_S, "the first sbatch")
+        laptop.sshd.drop_connections()
+        assert cut.wait(CLI_S) == 7
+    for pid, line in owned_by(laptop.sshd.directory).items():
+        if "held.py submit" in line:
+            kill(pid)
+    (home / "holds").unlink()
+    laptop.run("submit", "m.yaml", "--wait")
+    laptop.run("collect", "s", "--output", "table.csv", "--columns", "x,y")
+    assert (laptop.project / "table.csv").read_text() == "x,y\n1,2\n2,4\n3,6\n"
+    assert [(home / f"ran-{x}").read_text() for x in (1, 2, 3)] == ["x"] * 3
+    jobs = [path.parent.name for path in laptop.there.rglob("part-*.job.json")]
+    assert sorted(jobs) == ["0001", "0002"]
+
+
+# A command that goes on until it prints something.
+GOES_ON = """touch begun
+while [ ! -e go ]; do sleep 0.02; done
+touch went-on
+echo "to nobody"
+touch printed"""
+
+
+def test_a_command_goes_on_after_ctrl_c_until_it_prints(laptop: Laptop) -> None:
+    laptop.install(f"{ECHO.format(version=__version__).splitlines()[0]}\n{GOES_ON}")
+    argv, env = laptop.argv("submit", "m.yaml"), laptop.sshd.env()
+    with subprocess.Popen(
+        argv,
+        cwd=laptop.project,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as stopped:
+        wait_until((laptop.there / "begun").exists, CLI_S, "a command there")
+        os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does
+        _, said = stopped.communicate(timeout=CLI_S)
+    assert stopped.returncode == 130
+    holds(said, "No longer connected; `submit` may go on on far until it prints something.")
+    (laptop.there / "go").touch()
+    wait_until((laptop.there / "went-on").exists, CLI_S, "the rest of that command")
+    wait_until(lambda: not laptop.submits(), CLI_S, "the end of that command")
+    assert not (laptop.there / "printed").exists()
+
+
+def test_a_jump_host_of_the_users_configuration(laptop: Laptop) -> None:
+    jump = laptop.sshd
+    with PrivateSshd() as inner:
+        config = jump.directory / "ssh_config"
+        config.write_text(inner.client_section("behind", "ProxyJump far") + config.read_text())
+        behind = Laptop(laptop.project.with_name("other"), inner)
+        behind.install(ECHO.format(version=__version__))
+        argv = behind.argv("validate", "m.yaml", host="behind")
+        done = subprocess.run(
+            argv, cwd=behind.project, env=jump.env(), capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (42, "an error\n")
+        assert (behind.there / "helper.py").exists()
+    assert "Accepted publickey" in (jump.directory / "sshd.log").read_text()
+
+
 ECHO = """\
 case "$1" in --version) echo "hpcsweep {version}"; exit;; esac
 for one in "$@"; do printf "%s\\0" "$one"; done; echo "an error" >&2; exit 42"""
@@ -250,14 +344,21 @@ def test_a_full_disk_there(laptop: Laptop) -> None:
     holds(said, "No space left on device", "Nothing was begun there.", "quota")
 
 
-def test_install_makes_an_environment_there(laptop: Laptop, tmp_path: Path) -> None:
-    wheel = tmp_path / f"hpcsweep-{__version__}-py3-none-any.whl"
+@pytest.mark.parametrize("is_from_index", [False, pytest.param(True, marks=pytest.mark.soak)])
+def test_install_makes_an_environment_there(
+    laptop: Laptop, tmp_path: Path, is_from_index: bool
+) -> None:
+    index = laptop.sshd.home / "index"
+    index.mkdir()
+    wheel = (index if is_from_index else tmp_path) / f"hpcsweep-{__version__}-py3-none-any.whl"
     _write_wheel(wheel)
-    laptop.login(f"PIP_NO_INDEX=1 PIP_CONFIG_FILE=/dev/null PATH={laptop.sshd.home}/python:$PATH")
+    pip = f"PIP_NO_INDEX=1 PIP_FIND_LINKS={index} PIP_CONFIG_FILE=/dev/null"
+    laptop.login(f"{pip} PATH={laptop.sshd.home}/python:$PATH")
     python = laptop.sshd.home / "python/python3"
     python.parent.mkdir()
     python.symlink_to(ordinary_user.base_interpreter())
-    done = laptop.run("install", "--wheel", str(wheel), "--extra", "parquet")
+    from_file = [] if is_from_index else ["--wheel", str(wheel)]
+    done = laptop.run("install", *from_file, "--extra", "parquet")
     assert done.stdout == f"installed: hpcsweep {__version__} in far:{laptop.there}\n"
     assert laptop.run("list").stdout == "hpcsweep of a wheel\n"
 

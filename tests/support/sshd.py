@@ -167,6 +167,16 @@ class PrivateSshd:
         """An environment whose ssh, also that of rsync, reaches this server."""
         return os.environ | {"PATH": f"{self.bin}:{os.environ['PATH']}"} | more
 
+    def client_section(self, host: str, *options: str) -> str:
+        """Lines that begin a client's configuration: this server by another name."""
+        lines = [
+            f"HostName 127.0.0.1\nPort {self._port}",
+            f"IdentityFile {self.directory}/user_key",
+            f"UserKnownHostsFile {self.directory}/known_hosts",
+            *options,
+        ]
+        return "\n".join([f"Host {host}", *lines, ""])
+
     def own(self, path: Path) -> None:
         """Give a file or directory to whoever logs in."""
         if os.geteuid() == 0:
