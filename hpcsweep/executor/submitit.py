@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import socket
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
@@ -14,26 +11,15 @@ from typing import Any
 
 from hpcsweep.executor.executor import Executor
 from hpcsweep.executor.futures import CallFuture
+from hpcsweep.executor.submitit_calls import CommandFunction, JobEnvironment
 from hpcsweep.files import token
+
+__all__ = ["AutoExecutor", "JobEnvironment", "helpers"]
 
 # Kinds of clusters that submitit has for the computer where a program runs.
 HERE = {"local": "emulated", "debug": "emulated"}
 # Parameters that say how submitit works, or have the same meaning in any case.
 IGNORED = frozenset({"name", "slurm_job_name", "stderr_to_stdout", "slurm_signal_delay_s"})
-
-
-class JobEnvironment:
-    """What a call knows of its array task, which is one process on one node."""
-
-    num_tasks = num_nodes = 1
-    local_rank = global_rank = node = 0
-
-    def __init__(self) -> None:
-        self.hostname = socket.gethostname()
-        self.hostnames = [self.hostname]
-        self.array_job_id = os.environ.get("SLURM_ARRAY_JOB_ID")
-        self.array_task_id = os.environ.get("SLURM_ARRAY_TASK_ID")
-        self.job_id = f"{self.array_job_id}_{self.array_task_id}"
 
 
 class SubmititJob:
@@ -98,33 +84,6 @@ class AwaitableJob:
     async def wait(self) -> None:
         """Wait until it has ended, well or not."""
         await asyncio.wait([asyncio.wrap_future(self._job.future)])
-
-
-class CommandFunction:
-    """A program as a function: what a call gives it are further arguments, `--name=value` by name.
-
-    *Raises* CalledProcessError for an exit code that is not 0.
-    """
-
-    def __init__(
-        self,
-        command: list[str],
-        verbose: bool = True,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self._command, self._verbose, self._cwd = command, verbose, cwd
-        self._env = dict(env or {})
-
-    def __call__(self, *args: Any, **kwargs: Any) -> str:
-        """Run the program. Returns what it printed."""
-        argv = [*self._command, *map(str, args), *(f"--{name}={kwargs[name]}" for name in kwargs)]
-        done = subprocess.run(
-            argv, cwd=self._cwd, env=os.environ | self._env, stdout=-1, text=True, check=True
-        )
-        if self._verbose:
-            print(done.stdout, end="")  # noqa: T201  # as submitit does
-        return done.stdout.strip()
 
 
 class helpers:  # noqa: N801  # submitit's name

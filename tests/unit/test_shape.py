@@ -30,6 +30,8 @@ STARTS_PROCESSES = (
     "cluster/submitit/chunk.py",
     # A user's own program, by `log.subprocess`.
     "logbook/programs.py",
+    # A program as a function, in a call of an executor.
+    "executor/submitit_calls.py",
     # Git is asked which code it is, once per submission.
     "provenance.py",
     # Slurm's programs, for other people's tests.
@@ -59,8 +61,8 @@ READS_ENVIRONMENT = (
     "shadowed_modules.py",
     # In a task a cache writes no table.
     "cache/store.py",
-    # Only in a task is there a call to make.
-    "executor/task.py",
+    # Only in a task is there a call to make, and what it knows of the task.
+    *("executor/task.py", "executor/submitit_calls.py"),
     # Only in a task does a case survive TERM, to save its state.
     "logbook/stop_request.py",
     # What is started while a user's module is imported.

@@ -1,0 +1,50 @@
+"""What programs for submitit use inside of their calls, in a task: the standard library suffices."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+
+class JobEnvironment:
+    """What a call knows of its array task, which is one process on one node."""
+
+    num_tasks = num_nodes = 1
+    local_rank = global_rank = node = 0
+
+    def __init__(self) -> None:
+        self.hostname = socket.gethostname()
+        self.hostnames = [self.hostname]
+        self.array_job_id = os.environ.get("SLURM_ARRAY_JOB_ID")
+        self.array_task_id = os.environ.get("SLURM_ARRAY_TASK_ID")
+        self.job_id = f"{self.array_job_id}_{self.array_task_id}"
+
+
+class CommandFunction:
+    """A program as a function: what a call gives it are further arguments, `--name=value` by name.
+
+    *Raises* CalledProcessError for an exit code that is not 0.
+    """
+
+    def __init__(
+        self,
+        command: list[str],
+        verbose: bool = True,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command, self._verbose, self._cwd = command, verbose, cwd
+        self._env = dict(env or {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> str:
+        """Run the program. Returns what it printed."""
+        argv = [*self._command, *map(str, args), *(f"--{name}={kwargs[name]}" for name in kwargs)]
+        done = subprocess.run(
+            argv, cwd=self._cwd, env=os.environ | self._env, stdout=-1, text=True, check=True
+        )
+        if self._verbose:
+            print(done.stdout, end="")  # noqa: T201  # as submitit does
+        return done.stdout.strip()
