@@ -1,4 +1,4 @@
-"""What programs for submitit use inside of their calls, in a task: the standard library suffices."""
+"""What programs for submitit use inside of their calls: in a task, by the standard library."""
 
 from __future__ import annotations
 
