@@ -88,16 +88,30 @@ def _record_run(config: pytest.Config, exit_status: int | None) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark whatever uses the private Slurm, keep it on one worker, leave out the soak tests."""
+    """Mark whatever uses the private Slurm; keep it, and what shares a fixture, on one worker each.
+
+    Leave out the soak tests.
+    """
     for item in items:
         if {"slurm", "private_slurm"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slurm)
         if item.get_closest_marker("slurm"):
             item.add_marker(pytest.mark.xdist_group("slurm"))
+        elif _shares_a_fixture(item) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if not config.getoption("--soak"):
         left_out = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def _shares_a_fixture(item: pytest.Item) -> bool:
+    """Whether it uses a fixture of its module, which each worker that runs such a test makes."""
+    fixtures = getattr(item, "_fixtureinfo", None)
+    if fixtures is None:
+        return False
+    used = (each[-1] for each in fixtures.name2fixturedefs.values())
+    return any(fixture.scope == "module" for fixture in used)
 
 
 def pytest_collection_finish() -> None:
