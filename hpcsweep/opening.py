@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -10,7 +11,8 @@ from typing import Any
 
 from hpcsweep.conditions.evaluation import compile_condition
 from hpcsweep.conditions.syntax import parse
-from hpcsweep.errors import InputError
+from hpcsweep.errors import Damaged, HpcsweepError, InputError, SweepError
+from hpcsweep.files import unreadable
 from hpcsweep.html_table import facts_html
 from hpcsweep.other_results.registry import read_runs
 from hpcsweep.other_results.run import OtherRun
@@ -30,6 +32,8 @@ from hpcsweep.tables.sorting import sorted_rows
 
 FIRST = {"index": "int", "run_id": "str", "group": "str", "status": "str"}
 LAST = {"started": "str", "ended": "str", "path": "str", "error": "str"}
+# What names a sweep by its manifest.
+MANIFESTS = (".yaml", ".yml", ".json")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -56,11 +60,24 @@ def open(path: str | Path) -> Sweep | OtherResults:  # noqa: A001  # as in gzip
         [{'run_id': 'past', 'omega': 3.0, 'energy': 4.5}]
     """
     place = Path(path)
-    is_sweep = (place / MARKER).is_file() or (place.is_file() and is_archive(place))
-    if not is_sweep and place.exists():
-        runs = read_runs(place)
-        if runs is not None:
-            return OtherResults(place, runs)
+    try:
+        is_sweep = (place / MARKER).is_file() or (place.is_file() and is_archive(place))
+        runs = None if is_sweep or not place.exists() else read_runs(place)
+    except OSError as error:
+        raise unreadable(place, error) from error
+    except Damaged:
+        with contextlib.suppress(HpcsweepError):  # beside the one sweep of a project
+            return Sweep(str(path))
+        raise
+    if runs is not None:
+        return OtherResults(place, runs)
+    if place.is_file() and not is_sweep and place.suffix not in MANIFESTS:
+        raise SweepError(
+            "has no results that are known",
+            where=str(path),
+            next_step="Known are sweeps and their archives; run directories of Logbook and notata; "
+            "the file store of metalab; SQLite and TinyDB of Store and entropic.",
+        )
     return Sweep(str(path))
 
 

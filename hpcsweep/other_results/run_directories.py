@@ -34,15 +34,18 @@ def _run_names(path: Path) -> Iterator[str]:
 
 
 def _run(run: LogReader) -> OtherRun:
-    meta = mapping_or_empty(run, "meta")
-    error = meta.get("failure_reason")
+    try:
+        meta, status = run.meta, _status(run.status)
+        error = meta.get("failure_reason")
+    except SweepError as problem:  # it says nothing of how the run ended
+        meta, status, error = {}, Status.UNKNOWN, str(problem)
     try:
         metrics = run.metrics
     except SweepError as problem:
         metrics, error = {}, error or str(problem)
     return OtherRun(
         run_id=run.run_id,
-        status=_status(run.status),
+        status=status,
         params=mapping_or_empty(run, "params"),
         metrics=metrics,
         started=meta.get("start_time"),

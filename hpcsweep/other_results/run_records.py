@@ -39,12 +39,12 @@ def _records(experiment: Path) -> Iterator[Path]:
 
 def _run(file: Path) -> OtherRun:
     try:
-        record = read_json(file)
-        return _of_record(record, file)
-    except (SweepError, AttributeError, TypeError, ValueError) as error:
-        return OtherRun(
-            run_id=file.stem, status=Status.UNKNOWN, path=str(file), error=f"is damaged: {error}"
-        )
+        return _of_record(read_json(file), file)
+    except SweepError as problem:
+        error = problem.what
+    except (AttributeError, TypeError, ValueError):
+        error = "is damaged: a value of its record has another type than metalab writes"
+    return OtherRun(run_id=file.stem, status=Status.UNKNOWN, path=str(file), error=error)
 
 
 def _of_record(record: dict[str, Any], file: Path) -> OtherRun:

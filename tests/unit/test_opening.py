@@ -155,12 +155,56 @@ def test_what_other_results_do_not_have(metalab: Path) -> None:
         results.query(columns=["y"])
 
 
+def test_a_damaged_run_is_a_row_that_says_so(tmp_path: Path) -> None:
+    for name, text in (("torn", '{"status": '), ("list", "[1]"), ("bytes", "\udcff")):
+        path = tmp_path / "runs" / f"log_{name}" / "metadata.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(text, errors="surrogateescape")
+    notata_run(tmp_path / "runs" / "log_good", "complete", "x: 1\n")
+    rows = hs.open(tmp_path).query(columns=["run_id", "status", "error"])
+    assert {row["run_id"]: row["status"] for row in rows} == {
+        "bytes": "unknown",
+        "good": "complete",
+        "list": "unknown",
+        "torn": "unknown",
+    }
+    assert all("metadata.json" in row["error"] for row in rows if row["run_id"] != "good")
+
+
+def test_records_of_other_types_are_rows_that_say_so(tmp_path: Path) -> None:
+    runs = tmp_path / "e" / "runs"
+    write(runs / "a.json", [])
+    write(runs / "b.json", {"run_id": "b", "status": [], "metrics": 7})
+    rows = hs.open(tmp_path).query(columns=["run_id", "status", "error"])
+    assert [row["run_id"] for row in rows] == ["a", "b"]
+    assert {row["error"] for row in rows} == {
+        "is damaged: a value of its record has another type than metalab writes"
+    }
+
+
+def test_a_damaged_file_beside_the_sweep_of_a_project(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("// a comment\n{}")
+    with pytest.raises(Damaged, match=r"settings\.json: is damaged"):
+        hs.open(tmp_path)
+    made = MadeSweep(tmp_path, grid(x=[1, 2]))
+    made.plan()
+    (tmp_path / "outputs").mkdir()
+    made.path.rename(tmp_path / "outputs" / made.path.name)
+    assert isinstance(hs.open(tmp_path), hs.Sweep)
+
+
 def test_a_path_without_results_is_an_error(tmp_path: Path, entropic: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SweepError):
         hs.open(tmp_path / "empty")
     with pytest.raises(SweepError):
         hs.open("never-submitted")
+    for name in ("notes.txt", "foreign.tar", "x.npz"):
+        (tmp_path / name).write_bytes(b"no results")
+        with pytest.raises(SweepError, match=f"{name}: has no results that are known"):
+            hs.open(tmp_path / name)
+    with pytest.raises(SweepError, match="cannot be read: File name too long"):
+        hs.open("x" * 300)
     entropic.write_bytes(entropic.read_bytes()[:100])
     with pytest.raises(Damaged, match="cannot be read"):
         hs.open(entropic)
