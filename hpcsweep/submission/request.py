@@ -92,9 +92,11 @@ class SubmitRequest:
     def _canary(self) -> int | None:
         """How many cases go first; None for the default of a command."""
         canary = self.policies.canary
-        # A function was imported, and its arguments were checked. Whole nodes would stay empty.
-        is_default = self.manifest.target.is_command and not self.manifest.nodes
-        return None if canary is None and is_default and not self.at_once else canary or 0
+        # A function was imported, and its arguments were checked. Whole nodes would stay empty. A
+        # search goes on after trials that fail, and its first batch tells whether all do.
+        is_default = self.manifest.target.is_command and not (self.manifest.nodes or self.at_once)
+        is_default = is_default and self.policies.search is None
+        return None if canary is None and is_default else canary or 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

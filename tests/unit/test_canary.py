@@ -10,7 +10,7 @@ import pytest
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import Target
-from hpcsweep.manifest.policies import Policies, Retry
+from hpcsweep.manifest.policies import Policies, Retry, Search
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.sources import arange, grid
 from hpcsweep.state.canary import CanaryCounts, canary_counts
@@ -150,6 +150,10 @@ def test_only_a_command_has_a_default(tmp_path: Path) -> None:
     assert replace(request, manifest=function).policy.canary == 0
     nodes = replace(request.manifest, mode="single", nodes=4)
     assert replace(request, manifest=nodes).policy.canary == 0
+    # A search goes on after a trial that fails.
+    search = Search(objective="y", space={}, n=30, batch=16)
+    searches = replace(manifest, policies=Policies(search=search).to_json())
+    assert replace(request, manifest=searches).policy.canary == 0
     for asked in (0, 5):
         told = replace(manifest, policies=Policies(canary=asked).to_json())
         assert replace(request, manifest=told, at_once=True).policy.canary == asked
