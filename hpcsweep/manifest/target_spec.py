@@ -213,7 +213,7 @@ def _check_placeholders(element: str, place: Where, usable: Usable, mistakes: Mi
 def _check_parameters(usable: Usable, used: frozenset[str], mistakes: Mistakes) -> None:
     """Add a mistake for each parameter that cannot be used, or has to be and is not."""
     given = usable.given
-    for name, path in (usable.parameters or {}).items():
+    for name, path in sorted((usable.parameters or {}).items()):
         if name in given:
             mistakes.add(
                 path,

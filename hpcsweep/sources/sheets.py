@@ -30,7 +30,7 @@ class SheetFormat:
     delimiter: str | None = None
     # In numbers: "." or ",".
     decimal: str | None = None
-    # The name of a sheet in a workbook; None for the first.
+    # The name of a sheet in a workbook; None for the first that is not hidden.
     sheet: str | None = None
     # Texts that mean no value, in every column.
     missing: tuple[str, ...] | None = None
@@ -82,8 +82,14 @@ def _even(lines: Iterator[Line], columns: int, hint: str) -> Iterator[Line]:
 
 
 def _check_header(header: Sequence[str], where: str) -> None:
-    """*Raises* SourceError for repeated or padded names."""
+    """*Raises* SourceError for missing, repeated or padded names."""
     for position, name in enumerate(header):
+        if not name:
+            raise SourceError(
+                f"column {position + 1} has no name: '' is not a parameter name",
+                where=where,
+                next_step="Name it in the first line, or remove it.",
+            )
         if name in header[:position]:
             raise SourceError(
                 f"two columns have the same name: {name!r}, the columns "
@@ -119,7 +125,8 @@ def _separated_lines(path: Path, delimiter: str) -> Iterator[Line]:
             _refuse_other_separator(header, delimiter, f"{path}:1")
             yield f"{path}:1", header
             for row in rows:
-                if row:  # skip empty lines
+                # Skip empty lines; spreadsheets write one of empty cells for a cleared row.
+                if any(row) or len(row) == 1:
                     yield f"{path}:{rows.line_num}", row
     except UnicodeDecodeError as error:
         raise encoding_error(path, error) from error

@@ -7,15 +7,17 @@ that the spreadsheet computed last; a program that writes workbooks computes non
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime, time
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import IO, Any
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import Element, ParseError, parse
 
 from hpcsweep.errors import SourceError
 from hpcsweep.sources.cells import Line, TextCell
@@ -23,7 +25,7 @@ from hpcsweep.sources.sheets import FileRow, SheetFormat, typed_rows
 
 try:
     import openpyxl
-    from openpyxl.utils import get_column_letter
+    from openpyxl.utils import get_column_letter, range_boundaries
     from openpyxl.utils.exceptions import InvalidFileException
 except ImportError:
     openpyxl = None
@@ -33,10 +35,18 @@ _HINT = "Give each column a name, and each row no more cells."
 # What a damaged workbook raises in openpyxl 3.1, besides its own error.
 _DAMAGED = (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, ParseError, EOFError)
 _BYTES_AT_ONCE = 1 << 20
+_MERGE = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*\bref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
+# More than a tag of merged cells has.
+_TAG_BYTES = 200
+# The files that name the sheets, and the files of these.
+_BOOK = ("xl/workbook.xml", "xl/_rels/workbook.xml.rels")
+# Names of XML in a workbook.
+_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
 def rows(path: Path, form: SheetFormat) -> Iterator[FileRow]:
-    """The rows of the named sheet, or of the first. *Raises* SourceError."""
+    """The rows of the named sheet, or of the first that is not hidden. *Raises* SourceError."""
     if openpyxl is None:
         raise SourceError(
             "XLSX needs openpyxl, which is not installed",
@@ -72,6 +82,7 @@ def _copy_sheet(path: Path, name: str | None, copy: IO[str]) -> None:
                 if all(value is None for value in row):
                     continue  # above the header
                 columns = max(at for at, value in enumerate(row, 1) if value is not None)
+                _refuse_merged(path, title, number, columns)
             if any(value is not None for value in row):
                 # A row ends at its last value; what stands beyond the header has no column.
                 ends = max(at for at, value in enumerate(row, 1) if value is not None)
@@ -93,7 +104,8 @@ def _open_sheet(
             where=str(path),
             next_step=f"Sheets: {', '.join(sheets)}.",
         )
-    sheet = next(iter(sheets.values())) if name is None else sheets[name]
+    shown = [title for title, sheet in sheets.items() if sheet.sheet_state == "visible"]
+    sheet = sheets[name if name is not None else (shown or [*sheets])[0]]
     # Programs write a wrong size of the sheet; without one, all cells are read.
     sheet.reset_dimensions()
     rows = sheet.iter_rows(values_only=True)
@@ -113,6 +125,48 @@ def _has_formulas(path: Path) -> bool:
                             return True
                         end = data[-1:]
     return False
+
+
+def _refuse_merged(path: Path, title: str, header: int, columns: int) -> None:
+    """*Raises* SourceError for merged cells below the header: the first alone has the value."""
+    with zipfile.ZipFile(path) as archive, archive.open(_file_of(archive, title)) as stream:
+        for cells in _merged(stream):
+            left, _, _, bottom = range_boundaries(cells)
+            if left <= columns and bottom > header:
+                raise SourceError(
+                    f"the cells {cells} are merged, and only the first one has their value",
+                    where=f"{path}: sheet {title!r}",
+                    next_step="Unmerge them in the spreadsheet, and fill each.",
+                )
+
+
+def _merged(stream: IO[bytes]) -> Iterator[str]:
+    """The ranges of merged cells in the file of a sheet, such as `B2:B3`.
+
+    openpyxl does not read them from a stream of rows. They stand behind all rows, so no XML is
+    parsed; in a text a `<` is written otherwise.
+    """
+    end = b""
+    while data := stream.read(_BYTES_AT_ONCE):
+        text = end + data
+        yield from (found[1].decode() for found in _MERGE.finditer(text))
+        # A tag may stand in two pieces.
+        end = text[-_TAG_BYTES:]
+
+
+def _file_of(archive: zipfile.ZipFile, title: str) -> str:
+    """The file of a sheet in its workbook."""
+    sheets, relations = map(partial(_parsed, archive), _BOOK)
+    ids = {one.get("name"): one.get(_ID) for one in sheets.iter(f"{_MAIN}sheet")}
+    targets = {one.get("Id"): one.get("Target", "") for one in relations}
+    target = targets[ids[title]]
+    return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
+
+
+def _parsed(archive: zipfile.ZipFile, name: str) -> Element:
+    """The XML of a file, which openpyxl parsed in the same way before."""
+    with archive.open(name) as stream:
+        return parse(stream).getroot()  # noqa: S314
 
 
 def _refuse_uncomputed(

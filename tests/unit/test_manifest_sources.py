@@ -330,7 +330,7 @@ def test_a_mistake_in_a_table_has_its_line(
     found = mistakes("name: x\ntarget: osc.py:f\nsource: {table: cases.csv}\n")
     assert found == [
         (
-            "m.yaml:3: source.table: cases.csv:3: 1 cells under 2 columns. "
+            "m.yaml:3: source.table: cases.csv:3: 1 cell under 2 columns. "
             "Quote cells that hold a comma."
         )
     ]

@@ -288,7 +288,7 @@ def test_repeated_draws_are_cases_of_their_own() -> None:
         (lambda: quniform(0, 1, 1e-300), "could never be drawn"),
         (lambda: quniform(1e10, 1e10 + 1, 1e-7), "two values may be the same float"),
         (lambda: quniform(1, 0, 0.1), "low 1.0 is not below"),
-        (lambda: weighted_choice([1, 2], [1]), "1 weights for 2 options"),
+        (lambda: weighted_choice([1, 2], [1]), "1 weight for 2 options"),
         (lambda: weighted_choice([1, 2], [1, 0]), "weights[1]: 0.0 is not above 0"),
         (lambda: weighted_choice([1, 2], [1, -1]), "weights[1]"),
         (lambda: weighted_choice([1, 2], [1, 1e-30]), "so small that the option"),

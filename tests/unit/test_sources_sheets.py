@@ -10,6 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
+from hpcsweep.errors import SourceError
 from hpcsweep.sources import source_from_manifest_dict, table, workbooks
 from tests.support.sourcing import frozen, refused
 
@@ -181,3 +182,36 @@ def test_without_openpyxl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     path = workbook(tmp_path / "a.xlsx", ("a", [["x"], [1]]))
     monkeypatch.setattr(workbooks, "openpyxl", None)
     refused(lambda: table(path), 'pip install "hpcsweep[excel]"', "CSV UTF-8")
+
+
+def test_a_line_without_values_is_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n,\n\n3,\n,\n")
+    assert params(path) == [{"a": 1, "b": 2}, {"a": 3, "b": None}]
+    path.write_text("a,,c\n1,2,3\n")
+    with pytest.raises(SourceError, match=r"a.csv:1: column 2 has no name"):
+        params(path)
+
+
+def test_a_hidden_sheet_is_read_if_it_is_named(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", ("old", [["z"], [1]]), ("new", [["a"], [5]]))
+    book = openpyxl.load_workbook(path)
+    book["old"].sheet_state = "hidden"
+    book.active = 1
+    book.save(path)
+    assert params(path) == [{"a": 5}]
+    assert params(path, sheet="old") == [{"z": 1}]
+
+
+def test_merged_cells_are_refused(tmp_path: Path) -> None:
+    path = workbook(
+        tmp_path / "a.xlsx", ("one", [["z"]]), ("two", [["s", "g"], ["a", "x"], ["b"], ["c", "y"]])
+    )
+    book = openpyxl.load_workbook(path)
+    book["two"].merge_cells("D2:E9")  # beside the table
+    book.save(path)
+    assert [row["g"] for row in params(path, sheet="two")] == ["x", None, "y"]
+    book["two"].merge_cells("B2:B3")
+    book.save(path)
+    with pytest.raises(SourceError, match=r"sheet 'two': the cells B2:B3 are merged"):
+        params(path, sheet="two")
