@@ -5,11 +5,13 @@
     NAME/archive.index    names, offsets and sizes of the files
 
 `tar xf` makes the sweep directory of it. A command reads it as it is: it extracts what is small to
-a temporary directory, and reads the files of cases where they are.
+a temporary directory, and reads the files of cases where they are. A copy of a large index is kept
+for the next command.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hpcsweep import __version__
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.files import (
     inside,
@@ -30,7 +33,8 @@ from hpcsweep.files import (
     write_plain,
 )
 from hpcsweep.older_python import dataclass
-from hpcsweep.sweepdir.directory import MARKER, SweepDirectory, SweepPaths
+from hpcsweep.sweepdir.directory import INDEX_NAME, MARKER, SweepDirectory, SweepPaths
+from hpcsweep.sweepdir.kept_copies import kept_copy
 
 FORMAT = 1
 HEAD, INDEX = "archive.json", "archive.index"
@@ -38,6 +42,8 @@ HEAD, INDEX = "archive.json", "archive.index"
 BLOCK, HEAD_SIZE = 512, 4096
 # What stays in the archive until it is needed: by the first part of a name.
 LARGE = frozenset({"runs", "logs", "journal", "checkpoints", "code", "tables"})
+# Bytes of an index that is extracted once, not by every command.
+KEPT_INDEX = 32 << 20
 # Bytes that are copied at once.
 COPY_BYTES = 1 << 20
 
@@ -139,7 +145,13 @@ def open_archived(path: Path) -> SweepDirectory:
     temporary = tempfile.TemporaryDirectory(prefix="hpcsweep-", ignore_cleanup_errors=True)
     _extracted.append(temporary)
     root = make_directory(inside(Path(temporary.name), str(head["name"])))
-    archive.extract((name for name in archive.files if _is_small(name)), root)
+    small = set(filter(_is_small, archive.files))
+    index = _kept_index(archive)
+    if index is not None:
+        small.remove(INDEX_NAME)
+        # SQLite puts its journal beside the file that a link leads to.
+        (root / INDEX_NAME).symlink_to(index)
+    archive.extract(sorted(small), root)
     torn = (f"journal/{name}" for name in archive.torn)
     archive.extract((name for name in torn if name in archive.files), root)
     for directory in (SweepPaths(root).reduce_dir, root):
@@ -149,6 +161,21 @@ def open_archived(path: Path) -> SweepDirectory:
                 marker, json_bytes(parse_json(marker.read_bytes()) | {"archive": str(path)})
             )
     return SweepDirectory.open(root)
+
+
+def _kept_index(archive: Archive) -> Path | None:
+    """A copy of the index for all commands; None for a small one, and where none can be kept."""
+    if archive.files.get(INDEX_NAME, (0, 0))[1] < KEPT_INDEX:
+        return None
+    status = archive.path.stat()
+    # A newer version may migrate the copy.
+    identity = (archive.path, status.st_ino, status.st_mtime_ns, status.st_size, __version__)
+    key = hashlib.sha256(os.fsencode(repr(identity))).hexdigest()[:16]
+
+    def write(path: Path) -> None:
+        archive.extract([INDEX_NAME], path.parent)
+
+    return kept_copy(key, INDEX_NAME, write)
 
 
 def archived_name(sweep: SweepDirectory, name: str) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
+import sys
 import tarfile
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +18,14 @@ from click.testing import CliRunner
 import hpcsweep as hs
 from hpcsweep.cli import main
 from hpcsweep.errors import Damaged, SweepError
+from hpcsweep.files import names
 from hpcsweep.project.archiving import archive
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
-from hpcsweep.sweepdir.archive import BLOCK, HEAD_SIZE, is_archive, open_archived
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir import archive as archive_module
+from hpcsweep.sweepdir.archive import BLOCK, HEAD_SIZE, Archive, is_archive, open_archived
+from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
+from hpcsweep.sweepdir.kept_copies import kept_copy
 from hpcsweep.sweepdir.locate import locate
 from tests.support.sweeps import MadeSweep
 
@@ -176,6 +183,65 @@ def test_a_damaged_archive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(SweepError, match="would leave the directory"):
         locate(str(tmp_path / "hostile.tar"))
     assert Damaged("x").exit_code == 5
+
+
+def test_a_large_index_is_extracted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_in(tmp_path, "all")
+    path = tmp_path / "x.tar"
+    archive(made.directory, path, SETTINGS)
+    monkeypatch.setattr(archive_module, "KEPT_INDEX", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    extracted: list[str] = []
+    extract = Archive.extract
+
+    def counting(self: Archive, names: Iterable[str], root: Path) -> None:
+        wanted = list(names)
+        extracted.extend(name for name in wanted if name == INDEX_NAME)
+        extract(self, wanted, root)
+
+    monkeypatch.setattr(Archive, "extract", counting)
+    index = [(open_archived(path).path / INDEX_NAME).resolve() for _ in range(2)]
+    assert (index[0], extracted) == (index[1], [INDEX_NAME])
+    assert len(hs.open(path).query()) == 3
+    # Another archive of the same name has another copy.
+    archive(made.directory, tmp_path / "y.tar", SETTINGS)
+    (tmp_path / "y.tar").rename(path)
+    assert (open_archived(path).path / INDEX_NAME).resolve() != index[0]
+    assert extracted == [INDEX_NAME] * 2
+
+
+def test_copies_are_bounded_and_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    written: list[str] = []
+
+    def keep(key: str) -> Path | None:
+        def write(path: Path) -> None:
+            path.write_text(key)
+            written.append(key)
+
+        return kept_copy(key, "file", write)
+
+    program = (
+        "import sys, tempfile; from pathlib import Path\n"
+        "from hpcsweep.sweepdir.kept_copies import kept_copy\n"
+        f"tempfile.tempdir = {str(tmp_path)!r}\n"
+        "for key in 'abc': assert kept_copy(key, 'file', lambda path: path.write_text(key))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    (home,) = tmp_path.glob("hpcsweep-*-archives")
+    assert sorted(names(home)) == ["a", "b", "c"]  # in use while it ran
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    found = keep("c")
+    assert (found and found.read_text(), written) == ("c", [])
+    assert sorted(names(home)) == ["b", "c"]
+    (home / "b" / "file").unlink()  # as the cleaner of /tmp does
+    assert keep("b")
+    assert written == ["b"]
+    home.chmod(0o755)
+    assert keep("c") is None
+    home.rename(tmp_path / "elsewhere")
+    home.symlink_to(tmp_path / "elsewhere")
+    assert keep("c") is None
 
 
 def test_what_runs_is_not_archived(tmp_path: Path) -> None:
