@@ -96,7 +96,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if {"slurm", "private_slurm"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slurm)
         if item.get_closest_marker("slurm"):
-            item.add_marker(pytest.mark.xdist_group("slurm"))
+            # A Slurm for each kind of tests: they mostly wait, and on one worker all would be last.
+            item.add_marker(pytest.mark.xdist_group(f"slurm-{item.path.parent.name}"))
         elif _shares_a_fixture(item) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     if not config.getoption("--soak"):

@@ -17,7 +17,7 @@ from tests.support.slurm_cluster import PrivateSlurm
 from tests.support.slurm_config import SlurmOptions
 from tests.support.wait import wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.xdist_group("slurm")]
+pytestmark = pytest.mark.slurm
 
 # Slurm 22.05 takes one job less than MaxJobCount.
 ROOM = 6
