@@ -19,6 +19,10 @@ SAMPLE = 2000
 # most so many are exact. One digit more of ten columns of 10,000 cases is 80 kB.
 DIGITS = {"param": 5, "metric": 5, "used": 4}
 GRID_MAX = 60
+ROUNDING = (
+    f"Numbers of more than {DIGITS['metric']} digits are rounded here, beyond the digits that a "
+    "column has in common; the table of collect has all of them."
+)
 # Run directories above which `*` stands for their slugs and for what no other case id needs: they
 # would be 0.45 MB for 10,000. And the hex digits of a case id that are there at least.
 RUN_DIRS_MAX, ID_DIGITS = 2000, 8
@@ -44,7 +48,8 @@ def results(table: CaseTable, name: str, n_cases: int) -> dict[str, Any]:
         "name": name,
         "cases": n_cases,
         "complete": len(complete),
-        "notes": list(_notes(table, is_rounded=any(one.pop("is_rounded") for one in shown))),
+        "notes": list(_notes(table)),
+        "rounding": ROUNDING if any(one["is_rounded"] for one in shown) else "",
         # Of each index what it is above the one before: 30 kB less for 10,000.
         "gaps": np.diff(table.indices[chosen], prepend=0).tolist(),
         "run_dir": _run_dirs(table, chosen),
@@ -76,7 +81,7 @@ def _run_dirs(table: CaseTable, chosen: npt.NDArray[np.intp]) -> list[str]:
     return [f"{place}{log}*-{case_id[:digits]}*" if log else "" for place, log, case_id in parts]
 
 
-def _notes(table: CaseTable, *, is_rounded: bool) -> Iterator[str]:
+def _notes(table: CaseTable) -> Iterator[str]:
     """What is not in the figures."""
     for column in table.columns:
         if column.not_finite:
@@ -88,11 +93,6 @@ def _notes(table: CaseTable, *, is_rounded: bool) -> Iterator[str]:
         yield (
             f"Of more than {CASES_MAX} cases the figures have the first params and metrics; "
             f"left out: {', '.join(table.left_out)}."
-        )
-    if is_rounded:
-        yield (
-            f"Numbers of more than {DIGITS['metric']} digits are rounded here, beyond the digits "
-            "that a column has in common; the table of collect has all of them."
         )
 
 

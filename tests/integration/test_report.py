@@ -21,6 +21,7 @@ from hpcsweep.sources import grid, manual
 from tests.support import report_pictures
 from tests.support.browser import Browser, browser
 from tests.support.fixtures import require_browser
+from tests.support.hostile_pages import EVIL, EVIL_PYTHON, FOREIGN
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
@@ -200,19 +201,6 @@ def test_pages_that_were_never_drawn_say_so_on_paper(
     assert page.problems() == []
 
 
-EVIL = "</script><img src=x onerror='document.title=1'>\x1b]0;owned\x07\u202egnp\"`{{7*7}}"
-EVIL_PYTHON = f"""
-EVIL = {EVIL!r}
-
-def run(**params):
-    if params["n"] == 2:
-        raise ValueError(EVIL + "x" * 1_000_000)
-    return {{EVIL: 1.5 * params["n"], "text": "<b>" + "y" * 1_000_000, "plain": params["n"]}}
-"""
-# What an image, a style or a handler of another's making would leave in the page.
-FOREIGN = "return document.querySelectorAll('img, b b, iframe, object, main [style*=url]').length"
-
-
 def test_hostile_names_values_and_messages_are_shown_as_text(tmp_path: Path, page: Browser) -> None:
     params = [{"n": n, EVIL: EVIL * (1 + n), "long": "z" * 10_000} for n in range(5)]
     made = MadeSweep(tmp_path, manual(params), python=EVIL_PYTHON)
@@ -293,6 +281,13 @@ def test_a_report_goes_into_a_redirected_standard_output(made: MadeSweep, tmp_pa
     data = file.read_bytes()
     assert data.startswith(b"<!doctype html>")
     assert data.rstrip().endswith(b"</html>")
+
+
+def test_the_file_of_a_figure_is_named_on_standard_error(made: MadeSweep, tmp_path: Path) -> None:
+    call = ["plot", str(made.path), "--x", "omega", "--y", "energy", "--output"]
+    done = CliRunner().invoke(main, [*call, str(tmp_path / "a.svg")])
+    assert done.stdout == ""
+    assert f"written: {tmp_path / 'a.svg'}" in done.stderr
 
 
 def test_without_javascript_the_overview_and_the_provenance_are_there(

@@ -57,6 +57,8 @@ def test_figures_have_marks_and_nothing_is_said_on_the_console(
         for at in range(24)
     ]
     runs[0] = PastRun(index=0, begin=0, end=5, reason="node_fail")
+    # Its clock was set back.
+    runs[6] = PastRun(index=6, begin=70, end=52, metrics={HOSTILE: 1, "steps": 0})
     runs.append(PastRun(index=0, begin=9, end=30, restart=1, metrics={"steps": 0, HOSTILE: 1}))
     path = report_of(tmp_path, *runs)
     page.open(path, "sensitivity", width=800, dark=True)
@@ -70,6 +72,7 @@ def test_figures_have_marks_and_nothing_is_said_on_the_console(
     figures = page.figures(2)
     assert figures["Which node ran which case when"] == 25
     assert "1 case had several attempts" in page.text()
+    assert "1 case ended before the begin" in page.text()
     assert "node fail" in page.text()
     page.open(path, "resources", width=380)
     figures = page.figures(3)

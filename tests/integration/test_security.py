@@ -355,6 +355,7 @@ def test_the_group_may_read_where_the_manifest_says_so(here: Here, runs: str) ->
     here.does("submit", "m.yaml", "--rerun", "all", "--wait")
     here.does("collect", "s")
     here.does("ingest", "s", "--rebuild")
+    here.does("report", "s")
     outputs = here.path / "outputs"
     own = {"own", "log"}  # a target's own files, and Slurm's: as the umask says
     for path in (outputs, *outputs.rglob("*")):

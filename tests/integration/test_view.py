@@ -24,15 +24,19 @@ from hpcsweep.report.server import ADDRESS, ViewServer
 from hpcsweep.report.source import ReportSource
 from hpcsweep.report.view import view
 from hpcsweep.settings import Settings
-from hpcsweep.sources import grid
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sources import grid, manual
+from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from tests.support.browser import browser
 from tests.support.fixtures import require_browser
+from tests.support.hostile_pages import EVIL, EVIL_PYTHON, FOREIGN
+from tests.support.past_runs import PastRun, write_past
 from tests.support.scripted import Scripted
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
 ANSWER_S = 120.0
+# Whether the open page waits for its figures.
+NEEDS_DRAWING = "document.querySelector('section.open .drawn')?.innerText.includes('JavaScript')"
 # No test lasts so long that a second query would be due.
 SETTINGS = Settings(query_interval_s=100 * ANSWER_S)
 
@@ -189,15 +193,54 @@ def test_an_open_page_follows_a_sweep_and_keeps_what_was_chosen(made: MadeSweep)
         page.run("window.same = true")
         page.choose("Figure", "Every case")
         wait_until(lambda: page.figures() == {"energy over n": 2}, ANSWER_S, "a point for each")
+        page.type("n from", "2")
+        wait_until(lambda: "1 selected cases" in page.text(), ANSWER_S, "one of two")
         made.run(1)
         wait_until(lambda: "4 of 4 cases are complete" in page.text(), ANSWER_S, "four cases")
         wait_until(lambda: page.figures() == {"energy over n": 4}, ANSWER_S, "four points")
+        wait_until(lambda: "3 selected cases" in page.text(), ANSWER_S, "three of four")
         # The page was never loaded again, and asked for nothing else.
         assert page.run("return window.same") is True
         page.go("overview")
         wait_until(lambda: "4 of 4 cases are complete" in page.text(), ANSWER_S, "the overview")
         asked = {one for one in page.problems() if one not in (url, url + "update", url + "events")}
         assert {one for one in asked if "favicon" not in one} == set()
+
+
+@pytest.mark.usefixtures("often")
+def test_hostile_texts_are_texts_on_live_pages_and_in_their_updates(tmp_path: Path) -> None:
+    """Names, values, messages, hosts, jobs, the cluster, and the names of directories."""
+    require_browser()
+    root = tmp_path / "outputs"
+    root.mkdir()
+    made = MadeSweep(root, manual([{"n": n, EVIL: EVIL} for n in range(6)]), python=EVIL_PYTHON)
+    made.plan(chunk_size=2, cluster={"kind": "slurm", "name": EVIL, "state_dir": EVIL})
+    made.handed_in(job_id=EVIL)
+    made.run(0)
+    begun = PastRun(index=4, begin=0, end=None, host=EVIL, chunk=2)
+    failed = PastRun(index=5, begin=0, end=9, host=EVIL, chunk=2, reason="error", error=EVIL)
+    write_past(made, [begun, failed])
+    # A directory that is none of ours, with a name of somebody else's.
+    (root / "<img src=x onerror=alert(1)>" / "manifests").mkdir(parents=True)
+    (root / "<img src=x onerror=alert(1)>" / MARKER).write_text("no sweep")
+    with viewing(root) as server, browser() as page:
+        url = f"http://{ADDRESS}:{server.port}/{server.token}/"
+        page.visit(url)
+        assert page.run(FOREIGN) == 0
+        page.visit(f"{url}s/")
+        title = page.run("return document.title")
+        wait_until(lambda: "2 of 6 cases are complete" in page.text(), ANSWER_S, "two cases")
+        assert "<img src=x onerror" in page.text()
+        made.run(1)
+        wait_until(lambda: "3 of 6 cases are complete" in page.text(), ANSWER_S, "an update")
+        for name in ("overview", "results", "sensitivity", "run", "resources", "provenance"):
+            page.go(name)
+            shown = f"return document.querySelector('#{name}.open') && !{NEEDS_DRAWING}"
+            wait_until(lambda shown=shown: page.run(shown), ANSWER_S, name)  # type: ignore[misc]
+            assert page.run(FOREIGN) == 0
+        assert page.run("return document.title") == title
+        assert "\u202e" not in page.run("return document.documentElement.outerHTML")
+        assert [one for one in page.problems() if not one.startswith(url)] == []
 
 
 def test_the_command_prints_its_address_and_ends_by_ctrl_c_with_0(made: MadeSweep) -> None:

@@ -16,7 +16,7 @@ from tests.support.wait import wait_until
 PICTURES = Path(__file__).parents[2] / "docs/how-to/report"
 COMMAND = "hpcsweep report oscillator"
 # By picture: page, width and height.
-VIEWS = {"overview.png": ("overview", 1000, 820), "results.png": ("results", 1000, 1400)}
+VIEWS = {"overview.png": ("overview", 1000, 820), "results.png": ("results", 1000, 1500)}
 PYTHON = """
 import math
 import random

@@ -49,7 +49,7 @@ def test_numbers_have_five_digits_beyond_those_that_a_column_shares(
 ) -> None:
     data = results(table(CaseColumn(name="m", role="metric", values=np.array(values))), "s", 2)
     assert data["columns"][0]["values"] == shown
-    assert any("are rounded here" in note for note in data["notes"]) == is_rounded
+    assert bool(data["rounding"]) == is_rounded
 
 
 def test_values_of_a_grid_are_exact() -> None:

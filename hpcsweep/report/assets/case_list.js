@@ -47,6 +47,7 @@ report.caseList = (() => {
         command(data.name, `--where ${shell(condition(data.cubes, binned.columns, binned.points))}`));
     } else if (rows && some.length && !data.cubes) root.append(command(data.name, `--cases ${indexRanges(some.map((at) => data.index[at]))}`));
     if (some.length) listCases(root, data, some);
+    if (data.rounding) report.note(root, data.rounding);
   }
 
   function listCases(root, data, some) {

@@ -21,8 +21,8 @@
   });
 
   function showProblems(root, { before_sent: early, backwards, without_end: open }) {
-    if (early) note(root, `${plural(early, "case")} began before the submission was sent, by the clocks of their nodes: these clocks differ from that of the host that submitted. They count as cases that did not wait.`, "problem");
-    if (backwards) note(root, `${plural(backwards, "case")} ended before they began, by the clock of their node, which was set back: they are drawn as long as they ran.`, "problem");
+    if (early) note(root, `${plural(early, "case")} began before the submission was sent, by the clocks of nodes: these differ from that of the host that submitted. Such cases count as ones that did not wait.`, "problem");
+    if (backwards) note(root, `${plural(backwards, "case")} ended before the begin, by the clock of a node, which was set back: the bars are as long as the cases ran.`, "problem");
     if (open) note(root, `Of ${plural(open, "attempt")} the end is not known.`);
   }
 

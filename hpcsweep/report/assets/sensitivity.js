@@ -46,12 +46,14 @@
       { field: what, title: what }, { field: "low", title: "interval, from" }, { field: "high", title: "interval, to" }, ...extra,
     ];
     const line = effect.is_number ? [{ mark: { type: "line", opacity: 0.35 }, encoding: { x, y: { field: what, ...y } } }] : [];
+    const known = effect.levels.filter((one) => one.low != null);
+    const intervals = known.length ? [{ data: { values: known }, mark: { type: "rule", strokeWidth: 2, opacity: 0.55, color: colour("mark") }, encoding: { x, y: { field: "low", ...y }, y2: { field: "high" } } }] : [];
     const across = rule == null ? [] : [{ data: { values: [{ rule }] }, mark: { type: "rule", strokeDash: [4, 4], color: colour("soft") }, encoding: { y: { field: "rule", ...y } } }];
     return {
       data: { values: effect.levels },
       layer: [
         ...across, ...line,
-        { transform: [{ filter: "isValid(datum.low)" }], mark: { type: "rule", strokeWidth: 2, opacity: 0.55, color: colour("mark") }, encoding: { x, y: { field: "low", ...y }, y2: { field: "high" } } },
+        ...intervals,
         { mark: { type: "point", filled: true, size: 46, opacity: 1 }, encoding: { x, y: { field: what, ...y }, tooltip } },
       ],
     };
