@@ -82,7 +82,7 @@ class Settings:
     # The parent of the sweep directories, relative to the working directory; "" for `outputs`
     # beside each manifest.
     outputs: str = ""
-    # "slurm", "emulated", "submitit:EXECUTOR", or "auto": Slurm if sbatch is on PATH.
+    # "slurm", "pbs", "emulated", "submitit:EXECUTOR", or "auto": Slurm if sbatch is on PATH.
     cluster: str = "auto"
     # Additional long options of sbatch from the cluster's plugins; `slurm:` accepts them.
     plugin_options: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LAST_WORD = re.compile(r"[\w.]*$")
 # The kinds of `cluster.registry`, which is too slow to import here.
-CLUSTERS = ("auto", "slurm", "emulated", "submitit:local", "submitit:slurm")
+CLUSTERS = ("auto", "slurm", "pbs", "emulated", "submitit:local", "submitit:slurm")
 
 
 def sweeps(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:

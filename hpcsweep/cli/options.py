@@ -82,7 +82,7 @@ sweeps_argument = click.argument(
 )
 cluster_option = click.option(
     "--cluster",
-    metavar="auto|slurm|emulated|submitit:EXECUTOR",
+    metavar="auto|slurm|pbs|emulated|submitit:EXECUTOR",
     help="Which cluster (default: auto, which is Slurm where sbatch is on PATH).",
     shell_complete=completion.clusters,
 )

@@ -28,6 +28,8 @@ class Limits:
     preempt_grace_s: float = 0.0
     # Whether it runs jobs that are no arrays, such as closing jobs.
     runs_jobs: bool = False
+    # Whether it can start a worker on each node of a job.
+    runs_nodes: bool = False
     # Array tasks that a submission may have; None if the cluster queues any number.
     max_tasks: int | None = None
     # Jobs and array tasks that a user may have queued or running at once, and those of this user

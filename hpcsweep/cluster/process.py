@@ -80,7 +80,7 @@ def run(
     except FileNotFoundError as error:
         raise ClusterError(
             f"there is no {argv[0]} on PATH",
-            next_step="Run this where Slurm is installed, or use --cluster emulated.",
+            next_step="Run this where the scheduler's programs are, or use --cluster emulated.",
         ) from error
     except OSError as error:
         raise ClusterError(

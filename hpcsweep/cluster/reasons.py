@@ -1,4 +1,8 @@
-"""The reasons of pending array tasks in Slurm's queue: which are temporary, what others mean."""
+"""The reasons of pending array tasks in the queue: which are temporary, what others mean.
+
+Slurm's own words; a scheduler that has sentences puts a word before them: `NotRunning: Insufficient
+amount of resource`.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,8 @@ _PASSING = {
     "Licenses": "the licenses that it asks for are in use",
     "MaxPoweredUpNodes": "no more nodes may be powered up",
     "MpiPortsBusy": "the ports for MPI are in use",
+    # Of PBS: what follows says why.
+    "NotRunning": "it starts when that is over",
     "NvidiaImexChannels": "the IMEX channels are in use",
     "PowerNotAvail": "there is not enough power for it now",
     "PowerReserved": "the power that it needs is reserved",
@@ -42,6 +48,7 @@ _NAMED = {
     "BlockFreeAction": _SITE,
     "BlockMaxError": _SITE,
     "BurstBufferOperation": _FAILED,
+    "CanNeverRun": f"no node of PBS has that: {_OPTIONS}",
     "DeadLine": f"it cannot end before its deadline: {_OPTIONS}",
     "DependencyNeverSatisfied": f"what it depends on did not end as it should: {_OPTIONS}",
     "FrontEndDown": _SITE,
@@ -68,7 +75,9 @@ _NAMED = {
     "ReservationDeleted": f"its reservation was removed: {_OPTIONS}",
     "ReservationInvalid": f"there is no such reservation: {_OPTIONS}",
     "SystemFailure": _FAILED,
+    "SystemHold": "held by an operator of PBS: ask the site",
     "TimeLimit": _FAILED,
+    "UserHold": "held by you: it stays so until `qrls JOB`",
     # state_desc of `scontrol requeuehold` (22.05), and of a job that a node refused to start, as a
     # node does that was cut off and still runs it (26.05).
     "job requeued in held state": f"requeued and held: {_HELD}",
@@ -80,6 +89,8 @@ _HOLDS = frozenset(
         "JobHeldAdmin",
         "JobHeldUser",
         "JobHoldMaxRequeue",
+        "SystemHold",
+        "UserHold",
         "job requeued in held state",
         "launch failed requeued held",
     }
@@ -104,12 +115,12 @@ _FAMILIES = (
 
 def passes(reason: str) -> bool:
     """Whether a task with this reason, or without one, will start by itself."""
-    return reason in NONE or reason in _PASSING
+    return reason in NONE or _word(reason) in _PASSING
 
 
 def passing_meaning(reason: str) -> str:
     """What a task waits for that will start by itself; empty for one that will not."""
-    return _NOT_TRIED if reason in NONE else _PASSING.get(reason, "")
+    return _NOT_TRIED if reason in NONE else _PASSING.get(_word(reason), "")
 
 
 def is_hold(reason: str) -> bool:
@@ -123,8 +134,13 @@ def meaning(reason: str) -> str:
     squeue adds details to some reasons: `ReqNodeNotAvail, UnavailableNodes:n4`, and the signal to
     `RaisedSignal:9(Killed)` (24.11).
     """
-    word = re.split("[,:]", reason, maxsplit=1)[0].strip()
+    word = _word(reason)
     if passes(word):
         return ""
     description = _NAMED.get(reason) or _NAMED.get(word)
     return description or next((text for family, text in _FAMILIES if family.fullmatch(word)), "")
+
+
+def _word(reason: str) -> str:
+    """A reason without its details."""
+    return re.split("[,:]", reason, maxsplit=1)[0].strip()

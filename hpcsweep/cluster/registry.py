@@ -21,6 +21,7 @@ from hpcsweep.sweepdir.plan import ClusterRecord
 # when that kind is meant. A kind that ends with a colon is followed by a name.
 CLUSTERS = {
     "slurm": "hpcsweep.cluster.slurm.client:Slurm.open",
+    "pbs": "hpcsweep.cluster.pbs.client:Pbs.open",
     "emulated": "hpcsweep.cluster.emulated:Emulated.open",
     "submitit:": "hpcsweep.cluster.submitit.client:open_executor",
 }

@@ -105,7 +105,7 @@ def refuse_mode(mode: str, kind: str, limits: Limits, throttle: int) -> None:
     """Refuse jobs of whole nodes where there are none, or with a throttle. *Raises* InputError."""
     if mode == ARRAY:
         return
-    if not limits.runs_jobs:
+    if not limits.runs_nodes:
         raise InputError(
             f"the {kind} cluster starts array tasks only, no workers of whole nodes",
             where="mode",

@@ -34,7 +34,12 @@ from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE, tasks_per_array
 CLOSING_JOBS_MIN = 3
 # The limits of a cluster that was not asked: Slurm's defaults.
 UNASKED = Limits(
-    cluster_name="", max_array_size=MAX_ARRAY_SIZE, kill_wait_s=30.0, requeues=True, runs_jobs=True
+    cluster_name="",
+    max_array_size=MAX_ARRAY_SIZE,
+    kill_wait_s=30.0,
+    requeues=True,
+    runs_jobs=True,
+    runs_nodes=True,
 )
 
 

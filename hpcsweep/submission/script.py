@@ -6,11 +6,14 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from hpcsweep.allocation import task_resources
 from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.cluster.timelimit import warning_seconds
 from hpcsweep.errors import InputError
 from hpcsweep.quantities import time_limit_seconds
+from hpcsweep.sweepdir.directory import SweepPaths
 from hpcsweep.worker.launcher import Launcher, template_environment
 
 # A backslash in `--output` switches its patterns off (22.05), so all tasks would write one file.
@@ -57,6 +60,8 @@ class Script:
             worker=interpreter.worker(*task),
             own_worker=shlex.join(interpreter.module("hpcsweep.worker", *task)),
             submission=self.submission,
+            logs=str(SweepPaths(Path(self.sweep_dir)).log_dir(self.submission)),
+            resources=task_resources(self.options),
             path=shlex.quote(self.path),
             nodes=self.nodes,
             requeue=self.requeue,

@@ -1,6 +1,6 @@
 """`python -m hpcsweep.worker SWEEP SUBMISSION PART`: the command in an array's script.
 
-`--start JSON`: submitit started it, not Slurm; the JSON has the fields of a `Start`.
+`--start JSON`: submitit or PBS started it, not Slurm; the JSON has the fields of a `Start`.
 `--alone`: it is a job without an array. `--node`: one of the nodes of such a job.
 `--setup-failed WHERE EXIT_CODE`: only record that a setup line failed.
 """

@@ -19,7 +19,7 @@ from hpcsweep.worker.outputs import Directories, NoFiles, Outputs
 from hpcsweep.worker.process import Share
 from hpcsweep.worker.runner import Runner
 from hpcsweep.worker.slot import Slot
-from hpcsweep.worker.start import Assignment
+from hpcsweep.worker.start import Assignment, Start
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.packs import PackWriter
@@ -62,7 +62,7 @@ class Lanes:
         self._pack: PackWriter | None = None
         self._make_program = _program_maker(manifest)
         self._make_outputs = self._outputs_maker()
-        self._make_shares = _shares_maker(manifest)
+        self._make_shares = _shares_maker(manifest, assignment.start)
 
     def share_out(self, shares: list[Share]) -> None:
         """Use these shares of the slots, not those of the whole task."""
@@ -126,16 +126,17 @@ def _program_maker(manifest: FrozenManifest) -> Callable[[], ChildProgram]:
     return lambda: Server(FunctionCalls(manifest), forks=manifest.isolation == "case")
 
 
-def _shares_maker(manifest: FrozenManifest) -> Callable[[], list[Share]]:
+def _shares_maker(manifest: FrozenManifest, start: Start) -> Callable[[], list[Share]]:
     if manifest.needs == CaseNeeds():
-        return partial(_whole_share, manifest.resources.cpus)
+        return partial(_whole_share, manifest.resources.cpus, start.mem_bytes)
     from hpcsweep.worker.shares import shares_of  # noqa: PLC0415  # most tasks have one slot
 
-    return partial(shares_of, manifest, os.environ)
+    return partial(shares_of, manifest, os.environ, start)
 
 
-def _whole_share(count: int) -> list[Share]:
-    """The share of the only slot of a task with so many CPUs."""
+def _whole_share(count: int, mem_bytes: int | None) -> list[Share]:
+    """The share of the only slot of a task with so many CPUs; its memory if that is known."""
     (bound,) = cpus.cpu_sets(os.environ, 1, count)
     threads = cpus.thread_variables(os.environ, count)
-    return [Share(cpus=bound, environment=threads, mem_bytes=requested_bytes(os.environ))]
+    mem_bytes = mem_bytes or requested_bytes(os.environ)
+    return [Share(cpus=bound, environment=threads, mem_bytes=mem_bytes)]

@@ -15,16 +15,24 @@ from hpcsweep.worker import cpus, gpus
 from hpcsweep.worker.cgroup import requested_bytes
 from hpcsweep.worker.messages import write_notice
 from hpcsweep.worker.process import Share
+from hpcsweep.worker.start import Start
 
 # Open files of a worker, and of each slot of it: pipes to its child and its maker, and its spool.
 FILES, FILES_OF_SLOT = 64, 16
 
 
-def given(environment: Mapping[str, str], options: Mapping[str, str]) -> TaskResources:
+def given(
+    environment: Mapping[str, str], options: Mapping[str, str], start: Start | None = None
+) -> TaskResources:
     """What this task has; `options` are those of sbatch that it asked with.
 
+    By its `start`, if that says it.
     Without Slurm's variables, as under submitit's local executor: what this process may use.
     """
+    if start is not None and start.cpus is not None:
+        return TaskResources(
+            cpus=start.cpus, mem_bytes=start.mem_bytes, gpus=gpus.count(environment)
+        )
     numbers = {
         name: int(environment[f"SLURM_{name}"])
         for name in ("CPUS_ON_NODE", "CPUS_PER_TASK", "NTASKS")
@@ -43,12 +51,14 @@ def given(environment: Mapping[str, str], options: Mapping[str, str]) -> TaskRes
     )
 
 
-def shares_of(manifest: FrozenManifest, environment: Mapping[str, str]) -> list[Share]:
+def shares_of(
+    manifest: FrozenManifest, environment: Mapping[str, str], start: Start | None = None
+) -> list[Share]:
     """The share of each slot; at least one. Reports on standard error if they are too few.
 
     *Raises* InputError if the task has not the GPUs that a case needs.
     """
-    needs, has = manifest.needs, given(environment, manifest.resources.options)
+    needs, has = manifest.needs, given(environment, manifest.resources.options, start)
     if needs.gpus and needs.gpus > (has.gpus or 0):
         raise InputError(
             f"a case needs {needs.gpus} of the task's GPUs, and it has {has.gpus}: none of "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hpcsweep.errors import SweepError
 from hpcsweep.files import token
 from hpcsweep.indexset import IndexSet
-from hpcsweep.journal import RANKED_MAX
+from hpcsweep.journal import RANKED_MAX, journals_of_chunk
 from hpcsweep.records import Attempt
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan, WorkerRules
@@ -22,16 +22,25 @@ if TYPE_CHECKING:
     from hpcsweep.worker.timelimit import TimeLeft, TimeLimit
 
 
+# The restart of a start whose scheduler does not count them: the chunk's journals do.
+UNCOUNTED = -1
+
+
 class Start(NamedTuple):
-    """One start of an array task, by the environment that Slurm set."""
+    """One start of an array task, by the environment that Slurm set or by `--start`."""
 
     array_task_id: int
-    restart: int
-    # Slurm's ids as text: of the array, and of this element.
+    # The scheduler's ids as text: of the array, and of this element.
     array_job_id: str
     job_id: str
     cluster: str
     node: str
+    restart: int = UNCOUNTED
+    # What the task has; None: as Slurm's variables say.
+    cpus: int | None = None
+    mem_bytes: int | None = None
+    # Whether the scheduler sends a signal before the time limit.
+    is_warned: bool = True
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, alone: bool = False) -> Start:
@@ -109,18 +118,23 @@ class Assignment(NamedTuple):
     ) -> Assignment:
         """The chunk of an element of a part. *Raises* SweepError if there is none."""
         first_chunk, chunks = plan.part(part).first_chunk, plan.part(part).chunks
+        chunk = first_chunk + start.array_task_id
         if start.array_task_id >= chunks:
             raise SweepError(
                 f"element {start.array_task_id} is beyond part {part} of submission "
                 f"{plan.submission}"
             )
+        restart = start.restart
+        if restart == UNCOUNTED:
+            earlier = journals_of_chunk(sweep.journal_dir(plan.submission), chunk)
+            restart = max((int(path.name.split(".")[1]) + 1 for path in earlier), default=0)
+            start = start._replace(restart=restart)
         attempt = Attempt(
             generation=plan.generation,
             submission=plan.submission,
-            restart=start.restart,
+            restart=restart,
             token=taken.token if taken else token(),
         )
-        chunk = first_chunk + start.array_task_id
         return cls(sweep=sweep, plan=plan, chunk=chunk, start=start, attempt=attempt)
 
     @property

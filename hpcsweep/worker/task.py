@@ -117,6 +117,10 @@ class Task:
         slots = [lane.slot for lane in lanes]
         self._ledger.running = partial(_running_fields, slots, self._runner.clock)
         timers: list[Timer] = [self._ledger.beat_if_due, *self._gate.timers]
+        if not self._assignment.start.is_warned:
+            from hpcsweep.worker.warning import OwnWarning  # noqa: PLC0415  # Slurm sends one
+
+            timers.append(OwnWarning(self._runner).send_if_due)
         attempts = self._attempts(timers)
         try:
             self._runner.run([self._serve(lane, attempts) for lane in lanes], timers)

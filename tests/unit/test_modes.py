@@ -87,7 +87,7 @@ def test_what_cannot_be_with_whole_nodes(load: Load, keys: str, what: str, next_
 
 
 @pytest.mark.parametrize(
-    ("mode", "throttle", "runs_jobs", "what"),
+    ("mode", "throttle", "runs_nodes", "what"),
     [
         ("array", 2, False, ""),
         ("node", 0, True, ""),
@@ -96,9 +96,9 @@ def test_what_cannot_be_with_whole_nodes(load: Load, keys: str, what: str, next_
     ],
 )
 def test_where_there_are_no_whole_nodes(
-    mode: str, throttle: int, runs_jobs: bool, what: str
+    mode: str, throttle: int, runs_nodes: bool, what: str
 ) -> None:
-    limits = replace(UNASKED, runs_jobs=runs_jobs)
+    limits = replace(UNASKED, runs_nodes=runs_nodes)
     if not what:
         refuse_mode(mode, "slurm", limits, throttle)
         return

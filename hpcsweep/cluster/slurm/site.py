@@ -77,6 +77,7 @@ def limits_in(configuration: Mapping[str, str], problem: str = "") -> Limits:
         # Slurm's default is 1 (22.05).
         requeues=configuration.get("JobRequeue", "1") != "0",
         runs_jobs=True,
+        runs_nodes=True,
         notes=tuple(notes),
         configuration=configuration,
     )

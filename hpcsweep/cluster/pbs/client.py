@@ -1,0 +1,225 @@
+"""An OpenPBS or PBS Pro, by its programs on PATH."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from hpcsweep.cluster import process
+from hpcsweep.cluster.base import Defaults, Opening
+from hpcsweep.cluster.jobs import AccountingRow, Array, Element, OwnJob, Queued, SingleJob
+from hpcsweep.cluster.limits import NOTHING, Limits
+from hpcsweep.cluster.pbs import site, text
+from hpcsweep.cluster.pbs.environment import handed_on
+from hpcsweep.cluster.pbs.options import SCRIPTS, qsub_options
+from hpcsweep.cluster.pbs.refusals import NO_ROOM, is_unanswered, next_step
+from hpcsweep.cluster.process import Answer
+from hpcsweep.cluster.scripts import ScriptForm
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.files import names
+
+# Jobs in one query.
+IDS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pbs(Defaults):
+    """The programs of one server. Each query *raises* ClusterUnavailable if it fails."""
+
+    kind: str
+    # Seconds that one query may take, and one qsub.
+    timeout_s: float
+    qsub_timeout_s: float
+
+    @classmethod
+    def open(cls, opening: Opening) -> Self:
+        """The PBS whose programs are on PATH."""
+        settings = opening.settings
+        return cls(
+            kind=opening.kind,
+            timeout_s=settings.command_timeout_s,
+            qsub_timeout_s=settings.sbatch_timeout_s,
+        )
+
+    @property
+    def address(self) -> str:
+        """See `Cluster`: the path of qstat and the variables that select the server."""
+        selects = (os.environ.get(name, "") for name in ("PBS_CONF_FILE", "PBS_DEFAULT"))
+        return " ".join((self.kind, str(shutil.which("qstat")), *selects))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its programs are on PATH."""
+        return shutil.which("qstat") is not None
+
+    @property
+    def script_form(self) -> ScriptForm:
+        """Scripts that name the options of qsub in comments: they are on its command line."""
+        return SCRIPTS
+
+    def own_job(self) -> OwnJob | None:
+        """The job in which this process runs; None outside of jobs."""
+        job_id = os.environ.get("PBS_JOBID")
+        return OwnJob(job_id, os.environ.get("PBS_JOBNAME", ""), 0) if job_id else None
+
+    def limits(self) -> Limits:
+        """Name and limits of the server."""
+        return site.limits_in(self._query(site.qstat_server()).stdout)
+
+    def with_room(
+        self, limits: Limits, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
+    ) -> Limits:
+        """The limits for a task with these options; the queue's, if it can be read."""
+        queue = options.get("partition") or limits.configuration.get("default_queue", "")
+        answer = self._run(site.qstat_queue(queue), self.timeout_s) if queue else None
+        if answer is not None and answer.returncode == 0:
+            limits = site.with_queue(limits, queue, answer.stdout)
+        return Defaults.with_room(self, limits, options, own)
+
+    def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
+        """*Raises* InputError naming an option that PBS does not have."""
+        qsub_options(options)
+        return []
+
+    def command(self, array: Array) -> str:
+        """The qsub command."""
+        return shlex.join(text.qsub(array, handed_on(os.environ)))
+
+    def submit(self, array: Array, notify: Callable[[str], None]) -> str:  # noqa: ARG002
+        """Submit one part. Returns the array's job id."""
+        return self._qsub(text.qsub(array, handed_on(os.environ)))
+
+    def submit_job(self, job: SingleJob) -> str:
+        """Submit a job that is no array. Returns its id.
+
+        A dependency on a job that the server has forgotten holds a job for ever (23.06): the job
+        is over, and there is nothing to wait for.
+        """
+        if job.after is not None and not text.jobs(self._known([job.after]).stdout):
+            job = replace(job, after=None)
+        return self._qsub(text.qsub_job(job, handed_on(os.environ)))
+
+    def _qsub(self, argv: Sequence[str]) -> str:
+        """Run one qsub. Returns the job id.
+
+        *Raises* ClusterUnavailable if it is unknown whether the job was accepted, ClusterError if
+        it was refused.
+        """
+        answer = self._run(argv, self.qsub_timeout_s)
+        if answer.returncode == 0:
+            return text.job_id(answer.stdout)
+        if answer.returncode < 0 or is_unanswered(answer.stderr):
+            raise ClusterUnavailable(f"qsub: {answer.complaint}")
+        # The usage follows the error of qsub itself.
+        first = answer.stderr.strip().partition("\n")[0]
+        error = ClusterError(
+            f"qsub refused the array: {first.removeprefix('qsub: ')}", next_step=next_step(first)
+        )
+        error.transient = NO_ROOM.search(first) is not None
+        raise error
+
+    def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
+        """The state of every element that the server still has in its queues."""
+        queue: dict[Element, Queued] = {}
+        for some in _batches(job_ids):
+            known = self._known(some)
+            left = text.arrays(text.jobs(known.stdout))
+            table = self._known(left, elements=True).stdout if left else ""
+            queue |= text.queue(known.stdout, table)
+        return queue
+
+    def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
+        """How elements ended by the server's history; None if it keeps none."""
+        rows = []
+        for some in _batches(job_ids):
+            answer = self._run(text.qstat_history(some), self.timeout_s)
+            if text.NO_HISTORY in answer.stderr:
+                return None
+            rows.extend(text.history(self._require(answer, "qstat").stdout))
+        return rows
+
+    def find_by_name(self, name: str, since: float) -> str | None:  # noqa: ARG002
+        """The job id of an array by its unique name; None if queue and history lack it."""
+        answer = self._query(text.qselect(name, history=True))
+        if text.NO_HISTORY in answer.stderr:
+            answer = self._query(text.qselect(name, history=False))
+        return answer.stdout.strip().partition("\n")[0] or None
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Delete arrays. *Safe to repeat*: one that has ended is no error."""
+        self._order("qdel", job_ids)
+
+    def cancel_tasks(self, tasks: Sequence[str]) -> None:
+        """Delete elements. *Safe to repeat*: one that has ended is no error."""
+        self._order("qdel", list(text.targets(tasks)))
+
+    def cancel_pending(self, job_ids: Sequence[str]) -> None:
+        """Delete the queued elements of arrays. *Safe to repeat.*
+
+        One that begins between the query and the order ends, too: qdel has no filter by states.
+        """
+        arrays = text.arrays(job_ids)
+        if not arrays:
+            return
+        queued = text.pending(self._known(arrays, elements=True).stdout)
+        named = {name.partition("[")[0]: name for name in arrays}
+        tasks = [
+            text.elements_named(named[number], indices)
+            for number, indices in queued.items()
+            if indices
+        ]
+        self.cancel_tasks(tasks)
+
+    def hold(self, tasks: Sequence[str]) -> None:
+        """Hold the arrays of these elements: PBS holds all queued ones together (23.06)."""
+        self._order("qhold", list(dict.fromkeys(map(text.array_of, tasks))))
+
+    def release(self, tasks: Sequence[str]) -> None:
+        """Release held arrays. *Safe to repeat.*"""
+        self._order("qrls", list(dict.fromkeys(map(text.array_of, tasks))))
+
+    def requeue(self, job_id: str) -> None:  # noqa: ARG002
+        """*Raises* ClusterError: qrerun is for operators (23.06)."""
+        raise ClusterError("PBS lets only operators rerun a job")
+
+    def logs(self, directory: Path, part: int, element: int) -> list[Path]:
+        """The outputs of one element, one per job id that the part ever had."""
+        return [
+            directory / name
+            for name in names(directory)
+            if name.startswith(f"{part}.") and name.endswith(f"_{element}.log")
+        ]
+
+    def _order(self, program: str, targets: Sequence[str]) -> None:
+        for some in _batches(targets):
+            answer = self._run([program, *some], self.timeout_s)
+            if answer.returncode == 0 or text.is_gone(answer.stderr):
+                continue
+            kind = ClusterUnavailable if is_unanswered(answer.stderr) else ClusterError
+            raise kind(f"{program}: {answer.complaint}")
+
+    def _known(self, job_ids: Sequence[str], *, elements: bool = False) -> Answer:
+        """What qstat knows of jobs that are not over."""
+        argv = text.qstat_elements(job_ids) if elements else text.qstat(job_ids)
+        return self._require(self._run(argv, self.timeout_s), "qstat")
+
+    def _query(self, argv: Sequence[str]) -> Answer:
+        return self._require(self._run(argv, self.timeout_s), argv[0])
+
+    def _require(self, answer: Answer, program: str) -> Answer:
+        if answer.returncode != 0 and not text.is_gone(answer.stderr):
+            raise ClusterUnavailable(f"{program}: {answer.complaint}", next_step="Try again later.")
+        return answer
+
+    def _run(self, argv: Sequence[str], timeout_s: float) -> Answer:
+        return process.run(argv, os.environ, timeout_s)
+
+
+def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:
+    # No query for an empty list: without a job qstat shows everybody's, and qdel complains.
+    return [items[i : i + IDS_AT_ONCE] for i in range(0, len(items), IDS_AT_ONCE)]
