@@ -21,6 +21,8 @@ class Limits:
     max_array_size: int
     # Seconds between TERM and KILL.
     kill_wait_s: float
+    # A time limit is rounded up to a multiple of so many seconds; Slurm's to minutes (22.05).
+    time_step_s: int = 60
     # Whether it requeues a job that does not say whether it wants that; None: it requeues none
     # that asks for it.
     requeues: bool | None = None

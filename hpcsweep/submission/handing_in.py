@@ -184,7 +184,8 @@ class Submitter:
             "warning_s": warning_seconds(limit_s),
         }
         if limit_s is not None:
-            rules["time_limit_s"] = math.ceil(limit_s / 60) * 60  # as Slurm rounds it (22.05)
+            step_s = self.limits.time_step_s
+            rules["time_limit_s"] = math.ceil(limit_s / step_s) * step_s
         policies = Policies.from_json(self.manifest.policies)
         if is_requeued(self.manifest, self.limits):
             rules["requeue"] = policies.retry.max_attempts if policies.retry else MAX_ATTEMPTS

@@ -1,4 +1,4 @@
-"""Transcripts of a real Slurm, as commands and their answers."""
+"""Transcripts of a real Slurm and a real OpenPBS, as commands and their answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TRANSCRIPTS = Path(__file__).parents[1] / "data" / "slurm-transcripts"
+PBS = Path(__file__).parents[1] / "data" / "pbs-transcripts"
 
 
 @dataclass
@@ -34,10 +35,10 @@ class Block:
         return "".join("|".join(row.get(name, "wrap") for name in names) + "\n" for row in rows)
 
 
-def blocks(name: str) -> Iterator[Block]:
+def blocks(name: str, directory: Path = TRANSCRIPTS) -> Iterator[Block]:
     """The commands of a transcript."""
     block: Block | None = None
-    for line in (TRANSCRIPTS / f"{name}.txt").read_text().splitlines():
+    for line in (directory / f"{name}.txt").read_text().splitlines():
         if line.startswith("$ "):
             block = Block(line[2:], [], [], 0)
         elif block and line.startswith("  out| "):
@@ -55,12 +56,12 @@ def blocks(name: str) -> Iterator[Block]:
             block = None
 
 
-def found(name: str, pattern: str) -> list[Block]:
+def found(name: str, pattern: str, directory: Path = TRANSCRIPTS) -> list[Block]:
     """The commands of a transcript that match a pattern; never none."""
-    matching = [block for block in blocks(name) if re.search(pattern, block.command)]
+    matching = [block for block in blocks(name, directory) if re.search(pattern, block.command)]
     assert matching, f"{name} has no {pattern}"
     return matching
 
 
-def one(name: str, pattern: str, number: int = 0) -> Block:
-    return found(name, pattern)[number]
+def one(name: str, pattern: str, number: int = 0, directory: Path = TRANSCRIPTS) -> Block:
+    return found(name, pattern, directory)[number]

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hpcsweep.cluster.pbs.options import SCRIPTS as PBS_SCRIPTS
 from hpcsweep.cluster.slurm.text import SCRIPTS
 from hpcsweep.emulator.programs import job_options
 from hpcsweep.errors import InputError
@@ -29,6 +30,7 @@ from hpcsweep.sweepdir.parts import make_parts
 from hpcsweep.sweepdir.plan import Layout, Plan
 from hpcsweep.worker.interpreter import Interpreter
 from hpcsweep.worker.launcher import Launcher, template_directory
+from hpcsweep.worker.start import Start
 from tests.support.wait import wait_until
 
 HOSTILE = [
@@ -128,6 +130,30 @@ def test_every_script_requests_requeue_and_a_warning_signal() -> None:
 def test_a_script_of_tasks_that_are_not_requeued() -> None:
     script = render(requeue=False)
     assert [line for line in script.splitlines() if "requeue" in line] == ["#SBATCH --no-requeue"]
+
+
+def test_a_task_of_pbs_says_what_slurm_says_by_variables(tmp_path: Path) -> None:
+    """Its output goes to a file of its own at once; its CPUs are no threads of each case."""
+    recorder, logs = Recorder(tmp_path, variable="OMP_NUM_THREADS"), tmp_path / "logs/0001"
+    logs.mkdir(parents=True)
+    script = render(
+        form=PBS_SCRIPTS,
+        python=str(recorder.path),
+        sweep_dir=str(tmp_path),
+        options={"mem": "2G", "cpus-per-task": "4"},
+        setup=lines("echo set up"),
+    )
+    assert "#SBATCH" not in script
+    variables = {"PBS_JOBID": "7[2].pbs1", "PBS_ARRAY_ID": "7[].pbs1", "PBS_ARRAY_INDEX": "2"}
+    variables |= {"NCPUS": "4", "OMP_NUM_THREADS": "4"}
+    code, ((argv, threads, _),), _ = recorder.run(script, part="3", **variables)
+    assert (code, threads) == (0, None)
+    at = argv.index("--start")
+    assert argv[at - 1] == "3"
+    start = Start(**json.loads(argv[at + 1]))
+    assert (start.array_task_id, start.array_job_id, start.job_id) == (2, "7[].pbs1", "7[2].pbs1")
+    assert (start.cpus, start.mem_bytes, start.is_warned) == (4, 2 << 30, False)
+    assert (logs / "3.7_2.log").read_text() == "set up\n"
 
 
 def test_an_expedited_requeue_takes_the_place_of_the_plain_one() -> None:

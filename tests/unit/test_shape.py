@@ -49,6 +49,7 @@ READS_ENVIRONMENT = (
     *("settings.py", "cli/context.py", "sweep/", "worker/", "emulator/"),
     # The URL of a database may be in no file at all.
     *(
+        "cluster/pbs/environment.py",
         "cluster/slurm/environment.py",
         "submission/doctor.py",
         "store/location.py",

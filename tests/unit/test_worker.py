@@ -14,6 +14,7 @@ import pytest
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import SetupLine
+from hpcsweep.records import CaseNeeds
 from hpcsweep.sources import grid, randint, random
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
@@ -119,6 +120,42 @@ def test_a_task_that_is_signalled_at_its_time_limit(tmp_path: Path, name: str) -
     assert f"by {name}, at the time limit" in end["error"]["message"]
     over = [(r["status"], r["reason"]) for r in made.records("end") if "index" not in r]
     assert over == ([("interrupted", "timeout")] if name == "SIGUSR2" else [])
+
+
+def start_of(element: int, **fields: Any) -> list[str]:
+    """How the script of a scheduler without Slurm's variables starts an element."""
+    ids = {"array_job_id": "7[].s", "job_id": f"7[{element}].s", "cluster": "pbs", "node": "n1"}
+    return ["--start", json.dumps({"array_task_id": element} | ids | fields)]
+
+
+def test_a_task_that_nobody_warns_warns_itself(tmp_path: Path) -> None:
+    """The first case of a task begins in any time, and this one never ends."""
+    made = MadeSweep(tmp_path, grid(x=[1, 0]), python=SLOW.replace("HANDLER", "pass"))
+    made.plan(time_limit_s=2, warning_s=120)
+    made.run(0, *start_of(0, is_warned=False), code=75)
+    assert {index: end["reason"] for index, end in made.ends().items()} == {0: "timeout"}
+
+
+def test_starts_that_nobody_counts_are_counted_by_their_journals(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[0, 1]))
+    made.plan(chunk_size=1)
+    for task in (0, 1, 1):
+        made.run(task, *start_of(task))
+    starts = [(record["chunk"], record["attempt"][2]) for record in made.records("task")]
+    assert sorted(starts) == [(0, 0), (1, 0), (1, 1)]
+
+
+def test_the_slots_of_a_task_that_says_what_it_has(tmp_path: Path) -> None:
+    """Not by the CPUs of this host, which may be more or fewer."""
+    made = MadeSweep(
+        tmp_path,
+        grid(x=[0]),
+        python="import os\ndef run(x): return {'threads': os.environ['OMP_NUM_THREADS']}\n",
+        needs=CaseNeeds(slots=2),
+    )
+    made.plan()
+    made.run(0, *start_of(0, cpus=6))
+    assert made.ends()[0]["metrics"] == {"threads": "3"}
 
 
 def test_a_killed_task_leaves_its_records(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from hpcsweep.cluster.base import Defaults, Opening
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, OwnJob, Queued, SingleJob
 from hpcsweep.cluster.limits import NOTHING, Limits
 from hpcsweep.cluster.pbs import site, text
-from hpcsweep.cluster.pbs.environment import handed_on
+from hpcsweep.cluster.pbs.environment import handed_on, of_programs, own_job, pointed_at
 from hpcsweep.cluster.pbs.options import SCRIPTS, qsub_options
 from hpcsweep.cluster.pbs.refusals import NO_ROOM, is_unanswered, next_step
 from hpcsweep.cluster.process import Answer
@@ -49,8 +48,7 @@ class Pbs(Defaults):
     @property
     def address(self) -> str:
         """See `Cluster`: the path of qstat and the variables that select the server."""
-        selects = (os.environ.get(name, "") for name in ("PBS_CONF_FILE", "PBS_DEFAULT"))
-        return " ".join((self.kind, str(shutil.which("qstat")), *selects))
+        return f"{self.kind} {shutil.which('qstat')} {pointed_at()}"
 
     @property
     def is_here(self) -> bool:
@@ -64,8 +62,7 @@ class Pbs(Defaults):
 
     def own_job(self) -> OwnJob | None:
         """The job in which this process runs; None outside of jobs."""
-        job_id = os.environ.get("PBS_JOBID")
-        return OwnJob(job_id, os.environ.get("PBS_JOBNAME", ""), 0) if job_id else None
+        return own_job()
 
     def limits(self) -> Limits:
         """Name and limits of the server."""
@@ -88,11 +85,11 @@ class Pbs(Defaults):
 
     def command(self, array: Array) -> str:
         """The qsub command."""
-        return shlex.join(text.qsub(array, handed_on(os.environ)))
+        return shlex.join(text.qsub(array, handed_on(of_programs())))
 
     def submit(self, array: Array, notify: Callable[[str], None]) -> str:  # noqa: ARG002
         """Submit one part. Returns the array's job id."""
-        return self._qsub(text.qsub(array, handed_on(os.environ)))
+        return self._qsub(text.qsub(array, handed_on(of_programs())))
 
     def submit_job(self, job: SingleJob) -> str:
         """Submit a job that is no array. Returns its id.
@@ -100,9 +97,9 @@ class Pbs(Defaults):
         A dependency on a job that the server has forgotten holds a job for ever (23.06): the job
         is over, and there is nothing to wait for.
         """
-        if job.after is not None and not text.jobs(self._known([job.after]).stdout):
+        if job.after is not None and not text.objects(self._known([job.after]).stdout):
             job = replace(job, after=None)
-        return self._qsub(text.qsub_job(job, handed_on(os.environ)))
+        return self._qsub(text.qsub_job(job, handed_on(of_programs())))
 
     def _qsub(self, argv: Sequence[str]) -> str:
         """Run one qsub. Returns the job id.
@@ -128,7 +125,7 @@ class Pbs(Defaults):
         queue: dict[Element, Queued] = {}
         for some in _batches(job_ids):
             known = self._known(some)
-            left = text.arrays(text.jobs(known.stdout))
+            left = text.arrays(text.objects(known.stdout))
             table = self._known(left, elements=True).stdout if left else ""
             queue |= text.queue(known.stdout, table)
         return queue
@@ -217,7 +214,7 @@ class Pbs(Defaults):
         return answer
 
     def _run(self, argv: Sequence[str], timeout_s: float) -> Answer:
-        return process.run(argv, os.environ, timeout_s)
+        return process.run(argv, of_programs(), timeout_s)
 
 
 def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""The variables that jobs of PBS get from where one submits.
+"""The environment of PBS's programs, and the variables that its jobs get from where one submits.
 
 qsub -V would hand on all of them, as sbatch does; but anybody may read those of a job by `qstat -f`
 (23.06), and some hold passwords.
@@ -6,8 +6,10 @@ qsub -V would hand on all of them, as sbatch does; but anybody may read those of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
+from hpcsweep.cluster.jobs import OwnJob
 from hpcsweep.redact import redact
 
 _NAMES = frozenset(
@@ -21,6 +23,24 @@ _NAMES = frozenset(
     }
 )
 _PREFIXES = ("HPCSWEEP_",)
+# Variables that select the server.
+_WHICH_SERVER = ("PBS_CONF_FILE", "PBS_DEFAULT")
+
+
+def of_programs() -> dict[str, str]:
+    """The environment in which PBS's programs are started: ours."""
+    return dict(os.environ)
+
+
+def pointed_at() -> str:
+    """The values of the variables that select the server."""
+    return " ".join(os.environ.get(name, "") for name in _WHICH_SERVER)
+
+
+def own_job() -> OwnJob | None:
+    """The job in which this process runs; None outside of jobs. PBS does not count its restarts."""
+    job_id = os.environ.get("PBS_JOBID")
+    return OwnJob(job_id, os.environ.get("PBS_JOBNAME", ""), 0) if job_id else None
 
 
 def handed_on(environment: Mapping[str, str]) -> dict[str, str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from hpcsweep.cluster.ceilings import CPUS, MEMORY, TIME, Ceiling
 from hpcsweep.cluster.limits import Limits
-from hpcsweep.cluster.pbs.text import document
+from hpcsweep.cluster.pbs.text import objects
 
 # Defaults of a server and of a queue (23.06).
 MAX_ARRAY_SIZE, KILL_DELAY_S = 10_000, 10.0
@@ -16,22 +15,23 @@ _UNITS = {"b": 0, "kb": 10, "mb": 20, "gb": 30, "tb": 40}
 
 def qstat_server() -> list[str]:
     """Query the server's attributes."""
-    return ["qstat", "-B", "-f", "-F", "json"]
+    return ["qstat", "-B", "-f"]
 
 
 def qstat_queue(queue: str) -> list[str]:
     """Query a queue's attributes."""
-    return ["qstat", "-Q", "-f", "-F", "json", queue]
+    return ["qstat", "-Q", "-f", queue]
 
 
 def limits_in(stdout: str) -> Limits:
     """Name and limits of the server in `qstat -B`."""
-    server = _only(stdout, "Server")
+    server = _only(stdout)
     return Limits(
-        cluster_name=str(server.get("server_host", "")),
+        cluster_name=server.get("server_host", ""),
         # Ours is one more than the largest index, and of that one less is used.
         max_array_size=int(server.get("max_array_size", MAX_ARRAY_SIZE)) + 1,
         kill_wait_s=KILL_DELAY_S,
+        time_step_s=1,
         # qrerun is for operators: no task asks for another start.
         requeues=None,
         runs_jobs=True,
@@ -41,8 +41,7 @@ def limits_in(stdout: str) -> Limits:
 
 def with_queue(limits: Limits, queue: str, stdout: str) -> Limits:
     """The limits with those of a queue in `qstat -Q`."""
-    facts = _only(stdout, "Queue")
-    most = facts.get("resources_max", {})
+    facts = _only(stdout)
     read = (
         (TIME, "walltime", _seconds),
         (MEMORY, "mem", _bytes),
@@ -51,14 +50,14 @@ def with_queue(limits: Limits, queue: str, stdout: str) -> Limits:
     ceilings = [
         Ceiling(what, amount, f"resources_max.{name} of the queue {queue}")
         for what, name, parse in read
-        if (amount := parse(str(most.get(name, "")))) is not None
+        if (amount := parse(facts.get(f"resources_max.{name}", ""))) is not None
     ]
     kill_wait_s = float(facts.get("kill_delay", limits.kill_wait_s))
     return replace(limits, ceilings=(*limits.ceilings, *ceilings), kill_wait_s=kill_wait_s)
 
 
-def _only(stdout: str, what: str) -> dict[str, Any]:
-    return next(iter(document(stdout).get(what, {}).values()), {})
+def _only(stdout: str) -> dict[str, str]:
+    return next(iter(objects(stdout).values()), {})
 
 
 def _seconds(text: str) -> int | None:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 # X: an element that is over in an array that is not; F: what is over, in the history.
-OVER = "XF"
+OVER = frozenset("XF")
 _STATES = {
     "B": "RUNNING",
     "E": "COMPLETING",
@@ -26,7 +25,7 @@ _STATES = {
     "X": "COMPLETED",
 }
 # Of a job that was ended by qdel.
-_DELETED = 91
+_DELETED = "91"
 # "Job run at … and exceeded resource walltime".
 _EXCEEDED = re.compile(r"exceeded resource (\w+)")
 _ENDS = {
@@ -47,29 +46,30 @@ def queue_state(letter: str) -> str:
     return _STATES.get(letter, letter)
 
 
-def reason(job: Mapping[str, Any]) -> str:
+def reason(job: Mapping[str, str]) -> str:
     """Why a job does not start: a word, and behind a colon the scheduler's own; "" for none."""
-    comment, holds = str(job.get("comment", "")), str(job.get("Hold_Types", "n"))
+    comment, holds = job.get("comment", ""), job.get("Hold_Types", "n")
     if job.get("job_state") == "H":
-        if "depend" in job:
-            return "Dependency"
-        return "UserHold" if holds == "u" else "SystemHold"
+        if "u" in holds:
+            return "UserHold"
+        # An array before its closing job has one, too: `beforeany`.
+        return "Dependency" if job.get("depend", "").startswith("after") else "SystemHold"
     for pattern, word in _COMMENTS:
         if match := pattern.match(comment):
             return f"{word}: {match[1]}"
     return ""
 
 
-def ended_state(job: Mapping[str, Any]) -> str | None:
+def ended_state(job: Mapping[str, str]) -> str | None:
     """How a job of the history ended; None for one that is not over.
 
     An element without an exit status never ran: it was deleted from the queue.
     """
     if job.get("job_state", "") not in OVER:
         return None
-    exceeded = _EXCEEDED.search(str(job.get("comment", "")))
+    exceeded = _EXCEEDED.search(job.get("comment", ""))
     if exceeded:
         return _ENDS.get(exceeded[1], "FAILED")
     if job.get("substate") == _DELETED or "Exit_status" not in job:
         return "CANCELLED"
-    return "COMPLETED" if job["Exit_status"] == 0 else "FAILED"
+    return "COMPLETED" if job["Exit_status"] == "0" else "FAILED"

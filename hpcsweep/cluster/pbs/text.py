@@ -5,10 +5,8 @@ The formats are those of OpenPBS 23.06: `tests/data/pbs-transcripts`.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
 from hpcsweep.cluster.pbs.options import qsub_options
@@ -22,6 +20,9 @@ _GONE = re.compile(r"Unknown Job Id|Job has finished")
 NO_HISTORY = "not configured to maintain job history"
 # A job: `12.server`, an array `12[].server`, an element `12[3].server`.
 _JOB = re.compile(r"(\d+)(\[(\d*)\])?(\.\S+)")
+# In `qstat -f`: what begins the attributes of one, and an attribute.
+_OBJECT = re.compile(r"(?:Job Id|Queue|Server): (\S+)")
+_ATTRIBUTE = re.compile(r"    (\S+) = (.*)")
 # An element of `qstat -t`: its id, of which a long one is cut at the end; S is the last but one.
 _ROW = re.compile(r"(\d+)\[(\d+)\]\S*\s.*\s([A-Z])\s+\S+\s*")
 # Our name of elements: `12[].server_[0-4,7]`.
@@ -76,30 +77,33 @@ def is_gone(stderr: str) -> bool:
     return bool(lines) and all(_GONE.search(line) for line in lines)
 
 
-def document(stdout: str) -> dict[str, Any]:
-    """A document of `qstat -F json`. *Raises* ClusterUnavailable if it is none."""
-    try:
-        # Variables of a user's may hold control characters.
-        read: dict[str, Any] = json.loads(stdout or "{}", strict=False)
-    except ValueError as error:
-        raise ClusterUnavailable(f"qstat -F json printed what is no JSON: {error}") from error
-    return read
+def objects(stdout: str) -> dict[str, dict[str, str]]:
+    """The attributes of each job, queue or server in `qstat -f`, by its name.
 
-
-def jobs(stdout: str) -> dict[str, dict[str, Any]]:
-    """The attributes of each job in `qstat -f -F json`, by its id."""
-    found: dict[str, dict[str, Any]] = document(stdout).get("Jobs", {})
+    Not `-F json`: of several jobs it prints one (23.06), and older versions print what is no JSON.
+    """
+    found: dict[str, dict[str, str]] = {}
+    attributes: dict[str, str] = {}
+    last = ""
+    for line in stdout.splitlines():
+        if head := _OBJECT.fullmatch(line):
+            attributes = found.setdefault(head[1], {})
+        elif attribute := _ATTRIBUTE.fullmatch(line):
+            last = attribute[1]
+            attributes[last] = attribute[2]
+        elif line.startswith("\t") and last in attributes:  # a long value is folded
+            attributes[last] += line[1:]
     return found
 
 
 def queue(stdout: str, table: str) -> dict[Element, Queued]:
-    """The state of each element, of `qstat -f -F json` about arrays and of `qstat -t` about them.
+    """The state of each element, of `qstat -f` about arrays and of `qstat -t` about them.
 
     A job that is no array is its own element 0.
     """
     states: dict[Element, Queued] = {}
     elements = _elements(table)
-    for name, job in jobs(stdout).items():
+    for name, job in objects(stdout).items():
         why = reason(job)
         if (match := _JOB.fullmatch(name)) is None:
             continue
@@ -128,9 +132,9 @@ def _elements(table: str) -> dict[str, list[tuple[int, str]]]:
 
 
 def history(stdout: str) -> list[AccountingRow]:
-    """The elements and jobs that are over in `qstat -x -t -f -F json`."""
+    """The elements and jobs that are over in `qstat -x -t -f`."""
     rows = []
-    for name, job in jobs(stdout).items():
+    for name, job in objects(stdout).items():
         match, state = _JOB.fullmatch(name), ended_state(job)
         if match is None or match[3] == "" or state is None:
             continue
@@ -167,7 +171,7 @@ def elements_named(array: str, indices: IndexSet) -> str:
 
 def qstat(job_ids: Sequence[str]) -> list[str]:
     """Query arrays and jobs, without their elements."""
-    return ["qstat", "-f", "-F", "json", *job_ids]
+    return ["qstat", "-f", *job_ids]
 
 
 def qstat_elements(job_ids: Sequence[str]) -> list[str]:
@@ -177,7 +181,7 @@ def qstat_elements(job_ids: Sequence[str]) -> list[str]:
 
 def qstat_history(job_ids: Sequence[str]) -> list[str]:
     """Query how elements ended, as long as the server keeps it (job_history_duration)."""
-    return ["qstat", "-x", "-t", "-f", "-F", "json", *job_ids]
+    return ["qstat", "-x", "-t", "-f", *job_ids]
 
 
 def qselect(name: str, *, history: bool) -> list[str]:
