@@ -19,7 +19,7 @@ import os
 import re
 import time
 from binascii import crc32
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -314,18 +314,21 @@ def journals_of_chunk(directory: Path, chunk: int) -> list[Path]:
 _OF_TASK = re.compile(r"([0-9]{1,10})\.([0-9]{1,6})\.[^.]+\.jsonl", re.ASCII)
 
 
-def all_journals(root: Path, *, but: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Every journal but some, relative to the sweep's `journal/`, in the order of chunks.
+def all_journals(
+    root: Path,
+    among: Callable[[str, Collection[str]], Iterable[str]] = lambda _, names: names,
+) -> Iterator[str]:
+    """Every journal, relative to the sweep's `journal/`, in the order of chunks.
 
     It is nearly that of indices: their rows are then written, and read again, one after the other.
+    `among` returns those of the names in a directory that are wanted.
     """
     for submission in names(root):
         for shard in sorted(names(root / submission), key=_by_number):
-            prefix = f"{submission}/{shard}/"
-            found = {prefix + name for name in names(root / submission / shard)}
-            for relative in sorted(found - but, key=_by_number):
-                if relative.endswith(".jsonl") and relative.isascii():  # as all our names are
-                    yield relative
+            directory = f"{submission}/{shard}"
+            for name in sorted(among(directory, names(root / directory)), key=_by_number):
+                if name.endswith(".jsonl") and name.isascii():  # as all our names are
+                    yield f"{directory}/{name}"
 
 
 def _by_number(name: str) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, null, select
 
 from hpcsweep.errors import StoreError
-from hpcsweep.store import schema, upsert
+from hpcsweep.store import schema, totals, upsert
 from hpcsweep.store.engine import Database
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.pages import NAMES_AT_ONCE
@@ -30,6 +30,8 @@ from hpcsweep.store.schema import BLOCK
 
 # Blocks per transaction: it keeps the merges of tasks waiting.
 BLOCKS_AT_ONCE = 4
+# Blocks that are read as fast as their total is kept.
+TOTAL_MIN = 16
 
 # A case with one attempt and what an index of it carries: the values of these columns.
 NewCase = tuple[Any, ...]
@@ -54,6 +56,8 @@ class Digest:
     # That of all rows, from one as it was kept and that of new rows. Some of these may have been
     # there as cases that had only begun.
     join: Callable[[Any, Any], Any]
+    # That of several blocks.
+    unite: Callable[[Iterable[Any]], Any]
     # The names of `columns`.
     names: tuple[str, ...]
 
@@ -138,10 +142,12 @@ def mark(
 
 
 def read(database: Database, sweep: str, digest: Digest) -> list[Any]:
-    """The digest of each block. *Writes* those that merges have marked.
+    """The digests of all blocks, or that of all. *Writes* those that merges have marked.
 
     Without room or the right to write, they are made for the caller alone.
     """
+    if total := totals.kept(database, sweep, digest.column):
+        return [json.loads(total)]
     kept = schema.blocks.c[digest.column]
     of_sweep = schema.blocks.c.sweep == sweep
     query = select(schema.blocks.c.block, kept).where(of_sweep).order_by(schema.blocks.c.block)
@@ -152,23 +158,28 @@ def read(database: Database, sweep: str, digest: Digest) -> list[Any]:
             if not database.write(partial(_keep, sweep=sweep, digest=digest, blocks=some)):
                 break
 
-    def read_all(connection: Connection) -> list[Any]:
+    def read_all(connection: Connection) -> tuple[list[Any], bool]:
         rows = connection.execute(query).all()
         made = [_make(connection, sweep, digest, block)[0] for block, text in rows if text is None]
-        return [*json.loads(f"[{','.join(text for _, text in rows if text)}]"), *made]
+        return [*json.loads(f"[{','.join(text for _, text in rows if text)}]"), *made], not made
 
-    return database.read(read_all)
+    def keep_total(connection: Connection) -> None:
+        if totals.lock(connection, sweep):
+            digests, are_kept = read_all(connection)
+            if are_kept:
+                text = _json_text(digest.unite(digests))
+                totals.keep(connection, sweep, digest.column, text)
+
+    digests, are_kept = database.read(read_all)
+    if are_kept and len(digests) >= TOTAL_MIN:
+        with suppress(StoreError):
+            database.write(keep_total)
+    return digests
 
 
 def _keep(connection: Connection, sweep: str, digest: Digest, blocks: Sequence[int]) -> bool:
-    """Make and keep the digest of some blocks. Returns False while merges are under way.
-
-    What a merge has not committed cannot be read, and its mark would be overwritten here: each
-    holds a shared lock on this row until its commit.
-    """
-    sweeps = schema.sweeps.c
-    lock = select(sweeps.sweep).where(sweeps.sweep == sweep).with_for_update(skip_locked=True)
-    if connection.scalar(lock) is None:
+    """Make and keep the digest of some blocks. Returns False while merges are under way."""
+    if not totals.lock(connection, sweep):
         return False
     made = [(block, *_make(connection, sweep, digest, block)) for block in blocks]
     rows = [{"at": block, "text": _json_text(value)} for block, value, is_whole in made if is_whole]

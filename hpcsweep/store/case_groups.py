@@ -41,6 +41,24 @@ class CaseGroup:
 
 def merged(outcomes: Iterable[Sequence[Sequence[Any]]]) -> list[CaseGroup]:
     """The sets of all blocks, from the OUTCOMES of each."""
+    names = (*_GROUP_KEY, "tries", *_GROUP_USED)
+    return [
+        CaseGroup(
+            indices=IndexSet(map(tuple, pairs)), **dict(zip(names, (*key, *used), strict=True))
+        )
+        for key, pairs, *used in _joined(outcomes)
+    ]
+
+
+def _unite(outcomes: Iterable[Sequence[Sequence[Any]]]) -> list[list[Any]]:
+    """The OUTCOMES of several blocks as those of one."""
+    return [
+        [key, IndexSet(map(tuple, pairs)).to_json(), *used]
+        for key, pairs, *used in _joined(outcomes)
+    ]
+
+
+def _joined(outcomes: Iterable[Sequence[Sequence[Any]]]) -> list[list[Any]]:
     ranges: dict[tuple[Any, ...], list[Any]] = {}
     largest: dict[tuple[Any, ...], list[Any]] = {}
     for block in outcomes:
@@ -48,13 +66,7 @@ def merged(outcomes: Iterable[Sequence[Sequence[Any]]]) -> list[CaseGroup]:
             of = tuple(key)
             ranges.setdefault(of, []).extend(pairs)
             largest[of] = list(map(_larger, largest.get(of, (None, None)), used))
-    return [
-        CaseGroup(
-            indices=IndexSet(map(tuple, pairs)),
-            **dict(zip((*_GROUP_KEY, "tries", *_GROUP_USED), (*of, *largest[of]), strict=True)),
-        )
-        for of, pairs in ranges.items()
-    ]
+    return [[of, pairs, *largest[of]] for of, pairs in ranges.items()]
 
 
 def max_generation(connection: Connection, sweep: str) -> int:
@@ -131,5 +143,6 @@ OUTCOMES = Digest(
     ),
     make=_outcomes,
     join=_join,
+    unite=_unite,
     names=(*_GROUP_KEY, "tries", *_GROUP_USED),
 )

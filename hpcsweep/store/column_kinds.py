@@ -106,14 +106,15 @@ def _kinds(rows: Sequence[Sequence[Any]]) -> list[list[tuple[Keys, str]]]:
     return made
 
 
-def _join(one: Sequence[Any], other: Sequence[Any]) -> list[list[tuple[Keys, str]]]:
-    return [sorted(kinds.items()) for kinds in merged([one, other])]
+def _unite(of_blocks: Iterable[Sequence[Any]]) -> list[list[tuple[Keys, str]]]:
+    return [sorted(kinds.items()) for kinds in merged(of_blocks)]
 
 
 KINDS = Digest(
     column="kinds",
     columns=tuple(schema.column(name) for name in _DOCUMENTS),
     make=_kinds,
-    join=_join,
+    join=lambda kept, new: _unite([kept, new]),
+    unite=_unite,
     names=_DOCUMENTS,
 )

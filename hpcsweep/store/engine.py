@@ -30,9 +30,9 @@ T = TypeVar("T")
 # Lock timeout in seconds. It is long: a commit costs four fsyncs in rollback mode, and SQLite's
 # busy handler is not fair.
 SQLITE_TIMEOUT_S = 60.0
-# Cache of a connection that writes, in KiB. Case ids are random, so a batch changes nearly all
-# pages of both indexes; with SQLite's default, 2 MB, it writes most of them several times.
-WRITING_CACHE_KIB = 64 << 10
+# Cache of a connection that writes, in KiB. Case ids are random, so a large ingest changes nearly
+# all pages of their index; with SQLite's default, 2 MB, it writes most of them several times.
+WRITING_CACHE_KIB = 256 << 10
 # Seconds for which a command retries while PostgreSQL is unreachable, full or busy.
 PATIENCE_S = 30.0
 # First and longest back-off in seconds. Each pause is random up to the limit ("full jitter"):

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 BATCH_RECORDS = 50_000
 # Seconds of work in one transaction of SQLite, at most one batch longer: each transaction writes
 # nearly all pages of the indexes, however few rows it has. Others wait for it up to a minute.
-TRANSACTION_S = 10.0
+TRANSACTION_S = 20.0
 # Share of a task's deadline for retries while the database is unreachable.
 RETRY_SHARE = 0.8
 # Seconds for which a command that shows many indexes waits for a database.
@@ -79,10 +79,12 @@ class Ingest:
         """
         self._take_over_order()
         if journals is None:
-            closed = self._sweep_index.closed()
+            closed = self._sweep_index.closed_journals()
             positions = self._sweep_index.positions(only_open=True)
-            self._is_first = not closed and not positions
-            names = list(all_journals(self._sweep.journal_root, but=closed))
+            self._is_first = not positions and not self._sweep_index.has_journals()
+            names = list(all_journals(self._sweep.journal_root, closed.open_among))
+            with contextlib.suppress(StoreError):  # it saves time alone
+                closed.keep()
         else:
             names = list(journals)
             positions = self._sweep_index.positions(names)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from hpcsweep.store import blocks, places, upsert
+from hpcsweep.store import blocks, places, totals, upsert
 from hpcsweep.store.blocks import NewCase, new_case
 from hpcsweep.store.case_groups import OUTCOMES
 from hpcsweep.store.column_kinds import KINDS
@@ -34,6 +34,11 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
     upsert.merge_tasks(connection, sweep, batch.starts, "start_rank", started)
     upsert.merge_tasks(connection, sweep, batch.verdicts, "verdict_rank", judged)
     upsert.advance(connection, sweep, batch)
+    # Last: on PostgreSQL, merges wait here for the first one after a look.
+    changed = [digest.column for digest in DIGESTS] if batch.places or ids else []
+    changed += ["tasks"] if batch.starts or batch.verdicts else []
+    if changed:
+        totals.reset(connection, sweep, changed)
 
 
 def _new_cases(batch: RowBatch, new: Mapping[int, str]) -> dict[int, NewCase | None]:

@@ -281,14 +281,13 @@ _CASES_6 = (
 
 
 def _from_5(connection: Connection) -> None:
-    """Move the lowest index of each case into its row; `places` keeps the further ones."""
+    """Move the lowest index of each case into its row; add totals, and indexes of few journals."""
     run = connection.exec_driver_sql
     is_sqlite = connection.dialect.name == "sqlite"
     collation = "" if is_sqlite else ' COLLATE "C"'
-    columns = ", ".join(
-        f"{name} {kind}{collation if kind in ('VARCHAR', 'TEXT') else ''} {rest}"
-        for name, kind, rest in _CASES_6
-    )
+    word, text_ = f"VARCHAR{collation}", f"TEXT{collation}"
+    kinds = {"VARCHAR": word, "TEXT": text_}
+    columns = ", ".join(f"{name} {kinds.get(kind, kind)} {rest}" for name, kind, rest in _CASES_6)
     run("DROP INDEX cases_of_reruns")
     run("ALTER TABLE cases RENAME TO old_cases")
     if not is_sqlite:  # the new table's key has this name
@@ -308,6 +307,12 @@ def _from_5(connection: Connection) -> None:
     run("DROP TABLE old_cases")
     run("CREATE INDEX cases_by_index ON cases (sweep, idx)")
     run("CREATE INDEX cases_of_reruns ON cases (sweep, generation) WHERE generation > 0")
+    run(
+        f"CREATE TABLE totals (sweep {word} NOT NULL, outcomes {text_}, kinds {text_}, "
+        f"tasks {text_}, closed {text_}, PRIMARY KEY (sweep))"
+    )
+    run("CREATE INDEX journals_to_read ON journals (sweep) WHERE closed = 0")
+    run("CREATE INDEX journals_torn ON journals (sweep) WHERE torn > 0")
     run(
         "DELETE FROM places WHERE EXISTS (SELECT 1 FROM cases c WHERE c.sweep = places.sweep "
         "AND c.case_id = places.case_id AND c.idx = places.idx)"

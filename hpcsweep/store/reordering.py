@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select
 
-from hpcsweep.store import blocks, schema, upsert
+from hpcsweep.store import blocks, schema, totals, upsert
 from hpcsweep.store.pages import NAMES_AT_ONCE
 
 # The index of a case and what it carries there, as JSON text; None if the manifest lacks it.
@@ -47,4 +47,5 @@ def replace_places(
     upsert.set_places(connection, sweep, rows)
     kept = schema.blocks
     connection.execute(kept.delete().where(kept.c.sweep == sweep))
+    totals.reset(connection, sweep, ("outcomes", "kinds"))
     blocks.mark(connection, sweep, (place[0] for place in places.values() if place))

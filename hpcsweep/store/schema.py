@@ -197,6 +197,20 @@ blocks = Table(
     sqlite_with_rowid=False,
 )
 
+# What is known of a whole sweep, see `totals`; null where nothing is kept.
+totals = Table(
+    "totals",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    # As of one block.
+    Column("outcomes", _TEXT),
+    Column("kinds", _TEXT),
+    # The sets of `task_groups`.
+    Column("tasks", _TEXT),
+    # The directories of journals that are all closed, see `closed_journals`.
+    Column("closed", _TEXT),
+)
+
 # Array tasks, one row per chunk: its last start, and the scheduler's verdict on its end.
 tasks = Table(
     "tasks",
@@ -228,6 +242,14 @@ journals = Table(
     # 1 if the task has written its last record, and it was ingested: the file grows no more.
     Column("closed", Integer, nullable=False, server_default="0"),
 )
+
+
+@event.listens_for(journals, "after_create")
+def _complete_journals(_table: Table, connection: Connection, **_: Any) -> None:
+    # Of ten thousand journals few are open, and hardly any has skipped lines.
+    for name, condition in (("journals_to_read", "closed = 0"), ("journals_torn", "torn > 0")):
+        connection.exec_driver_sql(f"CREATE INDEX {name} ON journals (sweep) WHERE {condition}")
+
 
 # The sweeps in this database, each with the manifest whose indices its cases have.
 sweeps = Table(

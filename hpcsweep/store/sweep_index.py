@@ -40,6 +40,7 @@ from hpcsweep.store import (
 )
 from hpcsweep.store.case_groups import CaseGroup
 from hpcsweep.store.case_reader import CaseReader, IndexRow, as_dicts
+from hpcsweep.store.closed_journals import ClosedJournals
 from hpcsweep.store.column_kinds import ColumnKinds
 from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
@@ -238,6 +239,15 @@ class SweepIndex(CaseReader):
         """The journals that grow no more, and were ingested to their end."""
         return self._database.read(partial(journal_offsets.closed, sweep=self._sweep))
 
+    def closed_journals(self) -> ClosedJournals:
+        """The same, for a walk through their directories."""
+        return ClosedJournals(self._database, self._sweep)
+
+    def has_journals(self) -> bool:
+        """Whether any journal was ingested."""
+        table = schema.journals.c
+        return bool(self._all(select(table.path).where(table.sweep == self._sweep).limit(1)))
+
     def torn(self) -> dict[str, int]:
         """Count of skipped lines by journal; only journals that have some."""
         return self._database.read(partial(journal_offsets.torn, sweep=self._sweep))
@@ -307,7 +317,7 @@ class SweepIndex(CaseReader):
 
     def task_groups(self) -> list[TaskGroup]:
         """What is known of the array tasks; each is in one set."""
-        return self._database.read(partial(task_groups.read, sweep=self._sweep))
+        return task_groups.read(self._database, self._sweep)
 
     def task_times(self) -> list[TaskTimes]:
         """How long each array task worked on cases, of attempts that ended."""

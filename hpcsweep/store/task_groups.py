@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, String, and_, cast, func, select
 
+from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.store import schema
+from hpcsweep.store import schema, totals
+from hpcsweep.store.engine import Database
+
+# Tasks that are read as fast as their groups are kept.
+TOTAL_MIN = 500
 
 # Characters of a rank that are the restart count.
 _RESTART = 6
@@ -26,8 +35,24 @@ class TaskGroup:
     reason: str | None
 
 
-def read(connection: Connection, sweep: str) -> list[TaskGroup]:
-    """Each known array task, in one group: a few rows, however many tasks there are."""
+def read(database: Database, sweep: str) -> list[TaskGroup]:
+    """Each known array task, in one group. *Writes* the groups of many, if it can."""
+    if total := totals.kept(database, sweep, "tasks"):
+        return [_of_json(*values) for values in json.loads(total)]
+
+    def keep(connection: Connection) -> None:
+        if totals.lock(connection, sweep):
+            values = [_to_json(group) for group in _groups(connection, sweep)]
+            totals.keep(connection, sweep, "tasks", json.dumps(values, separators=(",", ":")))
+
+    groups = database.read(partial(_groups, sweep=sweep))
+    if sum(group.chunks.count for group in groups) >= TOTAL_MIN:
+        with suppress(StoreError):
+            database.write(keep)
+    return groups
+
+
+def _groups(connection: Connection, sweep: str) -> list[TaskGroup]:
     tasks = schema.tasks.c
     # A finished task can be requeued by hand: a start after the verdict opens it again.
     judged, begun = (
@@ -51,3 +76,20 @@ def read(connection: Connection, sweep: str) -> list[TaskGroup]:
         )
         for row in connection.execute(query)
     ]
+
+
+def _to_json(group: TaskGroup) -> list[Any]:
+    ends = [group.is_started, group.is_closed, group.reason]
+    return [group.submission, group.chunks.to_json(), *ends]
+
+
+def _of_json(
+    submission: int, chunks: list[list[int]], started: bool, closed: bool, reason: str | None
+) -> TaskGroup:
+    return TaskGroup(
+        submission=submission,
+        chunks=IndexSet((start, stop) for start, stop in chunks),
+        is_started=started,
+        is_closed=closed,
+        reason=reason,
+    )

@@ -184,6 +184,7 @@ def sweep_index() -> Iterator[SweepIndex]:
         tempfile.TemporaryDirectory(prefix="hs-", dir=MEMORY) as directory,
     ):
         patch.setattr(blocks, "BLOCK", 4)
+        patch.setattr(blocks, "TOTAL_MIN", 1)
         yield SweepIndex(Path(directory) / "store.sqlite3", "k")
 
 

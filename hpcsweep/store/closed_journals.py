@@ -1,0 +1,59 @@
+"""Which journals grow no more, by directory: ten thousand need not be compared one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from hashlib import blake2b
+
+from sqlalchemy import Connection, and_, func, select
+
+from hpcsweep.store import journal_offsets, schema, totals
+from hpcsweep.store.engine import Database
+
+# Journals of a directory that are compared as fast as its digest is made.
+TOTAL_MIN = 50
+
+
+class ClosedJournals:
+    """The closed journals of a sweep, as directories are listed."""
+
+    def __init__(self, database: Database, sweep: str) -> None:
+        self._database, self._sweep = database, sweep
+        # The digest of the names in each directory whose journals are all closed.
+        self._kept: dict[str, str] = json.loads(totals.kept(database, sweep, "closed") or "{}")
+        # The count of names and their digest, of directories that are not in `_kept`.
+        self._new: dict[str, tuple[int, str]] = {}
+
+    def open_among(self, directory: str, names: Collection[str]) -> Collection[str]:
+        """Those of the names in a directory of journals that may have new bytes."""
+        digest = blake2b("/".join(sorted(names)).encode(), digest_size=8).hexdigest()
+        if self._kept.get(directory) == digest:
+            return ()
+        closed = self._database.read(
+            lambda connection: journal_offsets.closed(connection, self._sweep, directory)
+        )
+        still = [name for name in names if f"{directory}/{name}" not in closed]
+        if not still and len(names) >= TOTAL_MIN:
+            self._new[directory] = len(names), digest
+        return still
+
+    def keep(self) -> None:
+        """Keep what was found. *Raises* StoreError."""
+        if self._new:
+            self._database.write(self._keep)
+
+    def _keep(self, connection: Connection) -> None:
+        # They may have been cleared since: those that are closed now were ingested.
+        if not totals.lock(connection, self._sweep):
+            return
+        for directory, (count, digest) in self._new.items():
+            table = schema.journals.c
+            is_closed = and_(
+                table.sweep == self._sweep,
+                table.closed == 1,
+                journal_offsets.is_in(directory),
+            )
+            if connection.scalar(select(func.count()).where(is_closed)) == count:
+                self._kept[directory] = digest
+        totals.keep(connection, self._sweep, "closed", json.dumps(self._kept))

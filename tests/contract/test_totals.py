@@ -1,0 +1,121 @@
+"""What an index keeps of a whole sweep, on every database that may be behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from hpcsweep.store import SweepIndex, blocks, closed_journals, task_groups
+from tests.support.backends import Backend, backend
+from tests.support.postgres import Place, database, postgres
+from tests.support.rows import MANIFEST, batch, better, case
+
+__all__ = ["backend", "database", "postgres"]
+
+NAMES = ["0.0.a.jsonl", "1.0.b.jsonl"]
+
+
+@pytest.fixture(autouse=True)
+def _small_totals(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (blocks, task_groups, closed_journals):
+        monkeypatch.setattr(module, "TOTAL_MIN", 1)
+
+
+@pytest.fixture
+def sweep_index(backend: Backend) -> SweepIndex:
+    found = backend.sweep_index("k")
+    found.create("s", MANIFEST)
+    return found
+
+
+def start(chunk: int, *, ends: bool = False) -> dict[str, Any]:
+    """The row of an array task that started, or of the verdict on it."""
+    ranks = {"start_rank": "", "verdict_rank": "000000.z"} if ends else {"verdict_rank": ""}
+    row = {"submission": 1, "chunk": chunk, "start_rank": "000000.a", "status": None}
+    return row | dict.fromkeys(("host", "job_id", "time", "reason")) | ranks
+
+
+def known(sweep_index: SweepIndex) -> Any:
+    groups = sorted(map(str, sweep_index.case_groups()))
+    return groups, sweep_index.kinds(), sorted(map(str, sweep_index.task_groups()))
+
+
+def test_a_sweep_at_rest_is_read_from_one_row(sweep_index: SweepIndex, backend: Backend) -> None:
+    rows = [case(number, metrics='{"a":1}', status="complete") for number in (3, 9000, 9001)]
+    sweep_index.merge(batch(*rows, starts=[start(0), start(1)], verdicts=[start(0, ends=True)]))
+    first = known(sweep_index)
+    for table in ("cases", "blocks", "tasks"):
+        backend.raw(f"DELETE FROM {table}")  # noqa: S608  # names of ours
+    assert known(sweep_index) == first
+    assert "[3, 4], [9000, 9002]" in str(
+        [one.indices.to_json() for one in sweep_index.case_groups()]
+    )
+
+
+def test_a_merge_resets_what_it_changes(sweep_index: SweepIndex, backend: Backend) -> None:
+    sweep_index.merge(batch(case(1), starts=[start(0)]))
+    before = known(sweep_index)
+    kept = "SELECT outcomes IS NOT NULL, kinds IS NOT NULL, tasks IS NOT NULL FROM totals"
+    assert [tuple(map(bool, row)) for row in backend.raw(kept)] == [(True, True, True)]
+    sweep_index.merge(batch(verdicts=[start(0, ends=True)]))
+    assert [tuple(map(bool, row)) for row in backend.raw(kept)] == [(True, True, False)]
+    sweep_index.merge(batch(better(case(1), status="failed", metrics='{"a":1}')))
+    assert [tuple(map(bool, row)) for row in backend.raw(kept)] == [(False, False, False)]
+    after = known(sweep_index)
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True] * 3
+    assert sweep_index.reorder(MANIFEST, "0" * 16, lambda _: None)
+    assert sweep_index.case_groups() == []
+
+
+@pytest.mark.postgres
+def test_no_total_is_kept_while_a_merge_is_under_way(database: Place) -> None:
+    sweep_index = SweepIndex(database.url, "k")
+    sweep_index.create("s", MANIFEST)
+    sweep_index.merge(batch(case(1), starts=[start(0)]))
+    with psycopg.connect(database.url) as other:
+        other.execute("SELECT manifest FROM sweeps FOR SHARE")  # as a merge begins
+        known(sweep_index)
+        assert database.execute("SELECT * FROM totals") == []
+    known(sweep_index)
+    assert database.execute("SELECT tasks IS NULL FROM totals") == [(False,)]
+
+
+# --- directories of journals ---------------------------------------------------------------------
+
+
+def close(sweep_index: SweepIndex, *names: str) -> None:
+    paths = [f"0001/0/{name}" for name in names]
+    ends = dict.fromkeys(paths, 5)
+    sweep_index.merge(batch(journals=[(path, 0, 5, 0) for path in paths], closed=ends))
+
+
+def looked_at(sweep_index: SweepIndex, *names: str) -> list[str]:
+    closed = sweep_index.closed_journals()
+    found = sorted(closed.open_among("0001/0", names))
+    closed.keep()
+    return found
+
+
+def test_closed_directories_are_known_by_their_names(
+    sweep_index: SweepIndex, backend: Backend
+) -> None:
+    close(sweep_index, NAMES[0])
+    assert looked_at(sweep_index, *NAMES) == [NAMES[1]]
+    close(sweep_index, NAMES[1])
+    assert looked_at(sweep_index, *NAMES) == []
+    backend.raw("DELETE FROM journals")
+    assert looked_at(sweep_index, *reversed(NAMES)) == []
+    # A requeued task has a new journal.
+    assert looked_at(sweep_index, *NAMES, "1.1.c.jsonl") == [*NAMES, "1.1.c.jsonl"]
+
+
+def test_a_directory_that_was_cleared_meanwhile_is_read_again(sweep_index: SweepIndex) -> None:
+    close(sweep_index, *NAMES)
+    closed = sweep_index.closed_journals()
+    assert list(closed.open_among("0001/0", NAMES)) == []
+    sweep_index.clear()
+    sweep_index.create("s", MANIFEST)
+    closed.keep()
+    assert looked_at(sweep_index, *NAMES) == NAMES
