@@ -39,8 +39,8 @@ MIXTURE = (
 # The part of a job name that depends on the sweep directory. Without it the same faults strike the
 # same tasks of a manifest in every directory.
 KEY = r"\.[0-9a-f]{8}(?=\.\d+\.\d+$)"
-# Submits until the remaining cases count as lost, besides one for each batch of a search, and
-# seconds between two that were refused.
+# Submits until the remaining cases count as lost, for each batch of a search, and seconds between
+# two that were refused.
 _ROUNDS = 20
 _PAUSE_S = 1.0
 # Seconds at most from the end of a case to its record.
@@ -132,7 +132,7 @@ def _submit_until_done(
 ) -> tuple[int, Summary]:
     summary: Summary | None = None
     search = request.policies.search
-    rounds = _ROUNDS + (0 if search is None else math.ceil(search.n / search.batch))
+    rounds = _ROUNDS * (1 if search is None else math.ceil(search.n / search.batch))
     for number in range(1, rounds + 1):
         try:
             done = submit(request, cluster, settings, notify)
