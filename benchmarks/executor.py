@@ -4,6 +4,11 @@
 
 PYTHON has the peers: `pip install submitit executorlib` (default: the one that runs this); one that
 is missing is left out. All run in turns; a figure is that of many calls less the time of one.
+
+    python benchmarks/executor.py later
+
+measures what it costs to send a call behind many others: the time of `submit` until sbatch has
+answered, with nothing else running.
 """
 
 from __future__ import annotations
@@ -33,6 +38,25 @@ if __name__ == "__main__":
     with hs.Executor(cluster="emulated", isolation=sys.argv[2], max_workers=2) as pool:
         found = list(pool.map(twice, range(n), chunksize=max(2, n // 2)))
 """
+# The calls before it are frozen with a first one, and not run.
+LATER = """\
+import sys, time
+from pathlib import Path
+from hpcsweep.executor.calls import CallPickles, CallSweep, manifest_keys
+calls = CallSweep("later", Path.cwd(), manifest_keys({}), {"cluster": "emulated"})
+calls.created()
+took = []
+for more in [int(sys.argv[1]), *[1] * 7]:
+    calls.load()
+    for number in range(more):
+        call = CallPickles(function="f", code=b"c", arguments=b"%d" % (number % 10))
+        index = calls.add(call, None)
+    begun = time.perf_counter()
+    calls.submit([index], None, throttle=0, rerun=None)
+    took.append(time.perf_counter() - begun)
+print(sorted(took[1:])[3])
+"""
+LATER_CALLS = (10, 1_000, 10_000)
 POOL = """\
 from concurrent.futures import ProcessPoolExecutor
 with ProcessPoolExecutor(2) as pool:
@@ -66,6 +90,9 @@ class Way(NamedTuple):
 
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
+    if arguments == ["later"]:
+        _show_later()
+        return
     peers = arguments[0] if arguments else sys.executable
     with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
         root = Path(temporary)
@@ -88,6 +115,21 @@ def main(arguments: Sequence[str]) -> None:
         ("", "a process for", "what is left of a call", "one call", "each further call"),
         rows,
     )
+
+
+def _show_later() -> None:
+    """Measure and print what it costs to send a call behind many others."""
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    rows = []
+    for count in LATER_CALLS:
+        with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as directory:
+            argv = [sys.executable, "-c", LATER, str(count)]
+            answer = subprocess.run(
+                argv, cwd=directory, env=env, check=True, capture_output=True, text=True
+            )
+        rows.append((f"{count:,}", f"{float(answer.stdout):.2f} s"))
+    print(f"{measuring.machine()}; median of 7")
+    measuring.show("Sending one call behind others", ("calls before it", "until it is sent"), rows)
 
 
 def _ways(root: Path, peers: str) -> list[Way]:

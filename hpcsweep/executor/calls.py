@@ -20,6 +20,8 @@ from hpcsweep.manifest.model import UserManifest
 from hpcsweep.sources import manual
 from hpcsweep.sweep import Sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.growing import GrownCases, with_cases
+from hpcsweep.sweepdir.version import Version
 
 TARGET = "hpcsweep.executor.task:run_call"
 # Keys of a manifest that an executor sets itself, or that have no meaning for calls.
@@ -92,9 +94,13 @@ class CallSweep:
     def __init__(self, name: str, root: Path, keys: Mapping[str, Any], options: dict[str, Any]):
         """`keys` are those of a manifest, `options` the further arguments of `Sweep`."""
         self._name, self._root, self._keys, self._options = name, root, keys, options
+        # All calls, and of each its index; those that no submission has yet are the last.
         self._params: list[dict[str, Any]] = []
         self._indices: dict[tuple[Any, ...], int] = {}
-        self.sweep = self._described([{"call": 0}])
+        # The calls of the newest manifest, and the digest of their file; None before the first one.
+        self._sent = GrownCases(())
+        self._digest: str | None = None
+        self.sweep = self._described()
 
     @property
     def path(self) -> Path:
@@ -108,18 +114,32 @@ class CallSweep:
         return directory
 
     def load(self) -> int:
-        """Read which calls there are, also of earlier processes. Returns their count."""
+        """Read which calls there are, also of earlier processes. Returns their count.
+
+        Those that were added and never sent are forgotten.
+        """
         try:
             self.sweep = Sweep(str(self.path), **self._options)
         except SweepError:
             if (self.path / "submissions").is_dir():
                 raise
-            self._params = []  # nothing was submitted yet
+            self._read(None)  # nothing was submitted yet
         else:
-            source = self.sweep._version.source  # noqa: SLF001  # of our own
-            self._params = [source[index].params for index in range(source.n_cases)]
-        self._indices = {_key(params): index for index, params in enumerate(self._params)}
+            self._read(self.sweep._version)  # noqa: SLF001  # of our own
+        for params in self._params[self._sent.n_cases :]:
+            del self._indices[_key(params)]
+        del self._params[self._sent.n_cases :]
         return len(self._params)
+
+    def _read(self, version: Version | None) -> None:
+        """Read the calls of the newest version, unless they are known."""
+        digest = None if version is None else version.manifest.cases_sha256
+        if digest == self._digest:
+            return
+        self._params = [] if version is None else [case.params for case in version.source]
+        self._indices = {_key(params): index for index, params in enumerate(self._params)}
+        extends = () if version is None else version.manifest.source.get("extends", ())
+        self._sent, self._digest = GrownCases(self._params, extends), digest
 
     def add(self, call: CallPickles, modules: str | None) -> int:
         """The index of a call; with the digest of `modules`, that of an equal one.
@@ -146,19 +166,26 @@ class CallSweep:
 
     def submit(self, indices: Iterable[int], chunk: int | None, **how: Any) -> None:
         """Submit calls as one array. *Raises* and *writes* as `Sweep.submit`."""
-        self.sweep = self._described(self._params, chunk)
+        calls = self._sent
+        if len(self._params) > calls.n_cases:
+            calls = calls.grown(self._params[calls.n_cases :], self._digest)
+        self.sweep = self._described(chunk)
+        version = with_cases(self.sweep._version, calls)  # noqa: SLF001  # of our own
+        self.sweep._described = version  # noqa: SLF001  # as above
         self.sweep.submit(cases=sorted(indices), notify=None, **how)
+        self._sent, self._digest = calls, version.manifest.cases_sha256
 
     def function_of(self, index: int) -> str:
         """The name of the function of a call."""
         return str(self._params[index]["function"])
 
-    def _described(self, params: list[dict[str, Any]], chunk: int | None = None) -> Sweep:
+    def _described(self, chunk: int | None = None) -> Sweep:
+        """The sweep with a case in place of its calls."""
         keys = dict(self._keys) | ({} if chunk is None else {"chunk": chunk})
         modules = sorted(self._module_files())
         return Sweep(
             self._name,
-            manual(params),
+            manual([{"call": 0}]),
             target=TARGET,
             root=self._root,
             snapshot=[escape(name) for name in modules] or "none",

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SweepError
-from hpcsweep.manifest.frozen import FrozenManifest, sealed
+from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Halving, Policies, Search
 from hpcsweep.search.study import ToldTrial, ask
-from hpcsweep.sources import ManualSource
+from hpcsweep.sweepdir.growing import GrownCases, with_cases
 from hpcsweep.sweepdir.version import Version
-
-if TYPE_CHECKING:
-    from hpcsweep.sources.caselines import CaseLines
-
-
-class TrialCases(ManualSource):
-    """The cases of trials. A case may occur twice: a sampler may propose what it proposed before.
-
-    `extends`: the digests of the files of cases that begin with fewer of these cases.
-    """
-
-    def __init__(self, cases: Sequence[Mapping[str, Any]], extends: Sequence[str] = ()) -> None:
-        self._cases = [ids.plain(dict(case)) for case in cases]
-        self._names = frozenset(name for case in self._cases for name in case)
-        self._own_tags = ()
-        self._extends = tuple(extends)
-
-    def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        frozen = super().freeze(lines)
-        return frozen | {"extends": list(self._extends)} if self._extends else frozen
 
 
 def search_of(manifest: FrozenManifest) -> Search | None:
@@ -50,7 +30,8 @@ def current_version(described: Version, newest: Version | None) -> Version:
         return described
     earlier = None if newest is None else search_of(newest.manifest)
     if newest is None or earlier is None:
-        return _with_cases(described, ask(search, described.manifest, (), search.batch))
+        asked = ask(search, described.manifest, (), search.batch)
+        return with_cases(described, GrownCases(asked))
     refuse_other_space(search, earlier, described.manifest.name)
     cases = trial_params(newest)
     if len(cases) > search.n:
@@ -59,7 +40,7 @@ def current_version(described: Version, newest: Version | None) -> Version:
             where=described.manifest.name,
             next_step=f"Write n: {len(cases)} or more; what is there stays.",
         )
-    return _with_cases(described, cases, newest.manifest.source.get("extends", ()))
+    return with_cases(described, _cases_of(newest, cases))
 
 
 def next_version(version: Version, values: Sequence[float | None]) -> Version:
@@ -75,9 +56,13 @@ def next_version(version: Version, values: Sequence[float | None]) -> Version:
     ]
     count = min(search.batch, search.n - len(cases))
     asked = ask(search, version.manifest, told, count)
-    before = version.manifest.source.get("extends", ())
-    digest = version.manifest.cases_sha256
-    return _with_cases(version, [*cases, *asked], (*before, digest))
+    grown = _cases_of(version, cases).grown(asked, version.manifest.cases_sha256)
+    return with_cases(version, grown)
+
+
+def _cases_of(version: Version, cases: Sequence[Mapping[str, Any]]) -> GrownCases:
+    """The cases of a version, whose params are these."""
+    return GrownCases(cases, version.manifest.source.get("extends", ()))
 
 
 def trial_params(version: Version) -> list[dict[str, Any]]:
@@ -118,12 +103,3 @@ def _refuse_other_rungs(halving: Halving | None, earlier: Halving | None, name: 
             next_step="Give the manifest another name, or write `halving` as it was; only its max "
             "may grow. What is there stays.",
         )
-
-
-def _with_cases(
-    version: Version, cases: Sequence[Mapping[str, Any]], extends: Sequence[str | None] = ()
-) -> Version:
-    source = TrialCases(cases, [digest for digest in extends if digest is not None])
-    described, digest = source.frozen()
-    manifest = sealed(replace(version.manifest, source=described, cases_sha256=digest))
-    return Version.of(manifest, source.repeat(manifest.replicates))

@@ -138,6 +138,10 @@ def difference(sweep: SweepDirectory, version: Version) -> Difference | None:
     if last.manifest.orders_like(version.manifest):
         return None
     before, source = last.source, version.source
+    if version.manifest.extends(last.manifest):
+        return Difference(
+            since=last.fingerprint, old=before.n_cases, new=source.n_cases, kept=before.n_cases
+        )
     old, new = Lattice.of(before), Lattice.of(source)
     if old is None or new is None or not old.is_comparable(new):
         return _counted(last.fingerprint, before, source)
