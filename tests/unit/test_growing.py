@@ -11,7 +11,7 @@ from hpcsweep.executor.calls import CallPickles, CallSweep, manifest_keys
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest, Target, sealed
 from hpcsweep.records import ParamCase
-from hpcsweep.sources import ManualSource
+from hpcsweep.sources import ManualSource, caselines
 from hpcsweep.sources.filecases import FileCases
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.manifest_diff import difference
@@ -22,7 +22,8 @@ from hpcsweep.sweepdir.growing import GrownCases, with_cases
 from hpcsweep.sweepdir.version import Version
 from tests.support.sweeps import MadeSweep
 
-SOME, MORE = [{"a": 1}, {"a": 2.0, "b": [1]}], [{"c": None}, {"a": 1}]
+SOME: list[dict[str, Any]] = [{"a": 1}, {"a": 2.0, "b": [1]}]
+MORE: list[dict[str, Any]] = [{"c": None}, {"a": 1}]
 
 
 def version(source: GrownCases, replicates: int = 1) -> Version:
@@ -72,11 +73,10 @@ def test_a_batch_of_calls_costs_its_own_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines: list[dict[str, Any]] = []
-    formatted = growing.format_line
 
     def format_line(params: dict[str, Any]) -> bytes:
         lines.append(params)
-        return formatted(params)
+        return caselines.format_line(params)
 
     def submit(self: Sweep, **_: Any) -> None:
         sent.append(self._version)
