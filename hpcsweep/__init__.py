@@ -101,6 +101,7 @@ if TYPE_CHECKING:
         zip_,
     )
     from hpcsweep.state.efficiency import Efficiency
+    from hpcsweep.state.log_following import LogPiece
     from hpcsweep.state.overview import Overview
     from hpcsweep.state.summary import Summary
     from hpcsweep.submission.cancelled import Cancelled
@@ -147,6 +148,7 @@ __all__ = [
     "JournalError",
     "LocalRun",
     "LogNormal",
+    "LogPiece",
     "LogReader",
     "LogUniform",
     "LogUniformInt",
@@ -237,6 +239,7 @@ _HOMES = {
     "FileCheck": "hpcsweep.runs.check",
     "Finding": "hpcsweep.submission.doctor",
     "LocalRun": "hpcsweep.submission.local_run",
+    "LogPiece": "hpcsweep.state.log_following",
     "LogReader": "hpcsweep.logbook.reader",
     "Logbook": "hpcsweep.logbook",
     "Mapped": "hpcsweep.cache",

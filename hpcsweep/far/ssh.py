@@ -34,6 +34,9 @@ _OPTIONS = {
     "ServerAliveInterval": "15",
     "ServerAliveCountMax": "4",
 }
+# A jump host has an ssh of its own, which gets none of these options and would ask at the terminal:
+# a program answers instead of the user, and says no (OpenSSH from 8.4 on).
+_NO_QUESTIONS = {"SSH_ASKPASS": "false", "SSH_ASKPASS_REQUIRE": "force"}
 # What ssh says, by the first that is found; and what helps.
 REMEDIES = (
     (
@@ -182,7 +185,8 @@ def _popen(
     stderr: int | IO[bytes] | None,
 ) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr)
+        env = os.environ | _NO_QUESTIONS
+        return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
     except OSError as error:
         raise ClusterError(
             f"ssh cannot be started: {error.strerror}", next_step="Install OpenSSH's client."

@@ -35,11 +35,21 @@ PIECE_BYTES = 1 << 20
 
 
 class LogPiece(NamedTuple):
-    """Something new about a case."""
+    """Something new about a case.
+
+    Examples:
+        >>> piece = next(sweep.follow_log(0))
+        >>> isinstance(piece, hs.LogPiece), piece.to_json()
+        (True, {'where': '', 'text': 'index 0: complete\\n'})
+    """
 
     # The file that got it; "" for a line about the case or its attempts.
     where: str
     text: str
+
+    def to_json(self) -> dict[str, str]:
+        """The file and the text."""
+        return self._asdict()
 
 
 def follow_log(

@@ -19,10 +19,17 @@ import pytest
 
 import hpcsweep as hs
 from hpcsweep.sweepdir.directory import SweepDirectory
-from tests.support.clusters import INGEST_LATER, WAIT_S, EmulatedCluster, emulated
+from tests.support.clusters import (
+    INGEST_LATER,
+    WAIT_S,
+    Cluster,
+    EmulatedCluster,
+    cluster,
+    emulated,
+)
 from tests.support.wait import wait_until
 
-__all__ = ["emulated"]
+__all__ = ["cluster", "emulated"]
 
 WORK = """\
 import os, pathlib, time
@@ -120,6 +127,25 @@ def test_answers_errors_and_deaths_come_back_as_they_were() -> None:
             pool.submit(work.twice, 1, threading.Lock())
     with pytest.raises(RuntimeError, match="after shutdown"):
         pool.submit(work.twice, 1)
+
+
+@pytest.mark.soak  # the others are on the emulated one
+def test_on_each_cluster(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work.py").write_text(WORK)
+    for name, value in (cluster.env() | INGEST_LATER).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    work = importlib.import_module("work")
+    with hs.Executor(cluster=cluster.kind, chunk=1) as pool, released(tmp_path):
+        assert list(pool.map(work.twice, range(3))) == [0, 2, 4]
+        assert isinstance(pool.submit(work.dies, 1).exception(), hs.CallFailed)
+        begun = pool.submit(work.waits, 7, str(tmp_path))
+        wait_until(begun.running, WAIT_S, "a call that runs")
+        assert not begun.cancel()
+        (tmp_path / "go").touch()
+        assert begun.result() == 70
+    del sys.modules["work"]
 
 
 @pytest.mark.usefixtures("place")

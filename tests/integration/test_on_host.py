@@ -213,6 +213,20 @@ def test_a_command_goes_on_after_ctrl_c_until_it_prints(laptop: Laptop) -> None:
     assert not (laptop.there / "printed").exists()
 
 
+def test_a_jump_host_asks_nothing_at_a_terminal(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ssh does not know of BatchMode; a question would wait for an answer for ever."""
+    config = laptop.sshd.directory / "ssh_config"
+    text = config.read_text().replace("StrictHostKeyChecking yes", "StrictHostKeyChecking ask")
+    config.write_text(laptop.sshd.client_section("behind", "ProxyJump stranger") + text)
+    monkeypatch.chdir(laptop.project)
+    monkeypatch.setenv("PATH", laptop.sshd.env()["PATH"])
+    done = on_terminal(["--on", "behind", "list"], width=80)
+    assert done.code == 6
+    assert "behind: its key is not known" in " ".join(done.text.split())
+
+
 def test_a_jump_host_of_the_users_configuration(laptop: Laptop) -> None:
     jump = laptop.sshd
     with PrivateSshd() as inner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,35 @@ def test_a_verb_has_the_options_of_its_command(name: str) -> None:
     assert set(said) <= told
     expected = told - COMMON - set(said)
     assert parameters(method(name)) - ONLY_IN_PYTHON.get(name, set()) == expected
+
+
+# What is no record: rows and tables, paths, and a count.
+PLAIN = {
+    *(
+        "copy",
+        "remove",
+        "rename",
+        "view",
+        "collect",
+        "query",
+        "cases",
+        "case",
+        "to_dataframe",
+        "to_arrow",
+    ),
+    *("archive", "report", "unpack", "ingest", "path", "name", "n_cases", "is_submitted"),
+}
+
+
+def test_what_a_verb_returns_is_a_public_record() -> None:
+    verbs = [name for name in dir(hs.Sweep) if not name.startswith("_") and name not in PLAIN]
+    assert "cancel" in verbs
+    for name in verbs:
+        returned = str(inspect.signature(getattr(hs.Sweep, name)).return_annotation)
+        kinds = set(re.findall(r"[A-Z]\w+", returned)) - {"Iterator"}
+        assert kinds, name
+        for kind in kinds:
+            assert hasattr(getattr(hs, kind), "to_json"), f"{name} returns {returned}"
 
 
 def test_verbs_of_the_table_are_methods() -> None:

@@ -62,6 +62,8 @@ READS_ENVIRONMENT = (
     "shadowed_modules.py",
     # In a task a cache writes no table.
     "cache/store.py",
+    # ssh has the environment of the user, but for what it asks.
+    "far/ssh.py",
     # Only in a task is there a call to make, and what it knows of the task.
     *("executor/task.py", "executor/submitit_calls.py"),
     # Only in a task does a case survive TERM, to save its state.
