@@ -78,7 +78,7 @@ def test_a_report_shows_the_counts_of_status_and_its_figures_and_loads_nothing(
 
 
 def listed(page: Browser) -> str:
-    return str(page.run("return document.querySelector('.cases').innerText"))
+    return str(page.run("return document.querySelector('.cases')?.innerText ?? ''"))
 
 
 def test_figures_are_chosen_and_brushing_selects_cases_with_their_run_directories(
@@ -132,6 +132,13 @@ def test_fields_select_by_keyboard_what_a_brush_selects_by_pointer(
     page.choose("x", "method")
     page.choose("method from", "rk4")
     wait_until(lambda: "8 selected cases" in listed(page), 60, "one of the texts")
+    # A page that is drawn anew selects again what was typed, and no longer what a brush replaced.
+    page.run("document.querySelector('.cases').replaceChildren(); report.redraw()")
+    wait_until(lambda: "8 selected cases" in listed(page), 60, "the same selection")
+    page.drag(".canvas canvas", (0.05, 0.05), (0.6, 0.9))
+    wait_until(lambda: "12 selected cases" in listed(page), 60, "the brush")
+    page.run("document.querySelector('.cases').replaceChildren(); report.redraw()")
+    wait_until(lambda: "All 20 complete cases" in listed(page), 60, "no selection")
     assert page.problems() == []
 
 

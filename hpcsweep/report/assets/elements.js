@@ -88,6 +88,10 @@ const report = (() => {
     choices.get(page).set(label, text);
   }
 
+  function forget(made) {
+    choices.get(made.closest("[data-page]").dataset.page)?.delete(made.parentElement.firstChild.textContent);
+  }
+
   // Choose again what was chosen on a page before it was drawn anew, as far as it is there.
   function chooseAgain(root) {
     for (const [label, text] of [...choices.get(root.dataset.page) ?? []]) {
@@ -100,5 +104,5 @@ const report = (() => {
     }
   }
 
-  return { element, number, plural, duration, note, table, copyButton, select, field, chooseAgain };
+  return { element, number, plural, duration, note, table, copyButton, select, field, forget, chooseAgain };
 })();

@@ -67,6 +67,7 @@ Object.assign(report, (() => {
 
   // Print all pages. They are drawn before: a browser that prints waits for nothing.
   async function print() {
+    if (report.isPaper()) return;
     document.documentElement.classList.add("paper");
     drawn.clear();
     for (const name of draws.keys()) await draw(name);

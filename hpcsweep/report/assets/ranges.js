@@ -35,7 +35,7 @@ report.ranges = (() => {
       changed(low == null && high == null ? null : [low ?? -Infinity, high ?? Infinity]);
     }));
     const text = (value) => (Number.isFinite(value) ? Number(value.toPrecision(4)) : "");
-    return { show: (range) => ends.forEach((one, at) => { one.value = range ? text(range[at]) : ""; }), focus: () => ends[0].focus() };
+    return shown(ends, (range, at) => (range ? text(range[at]) : ""));
   }
 
   function texts(root, column, values, changed) {
@@ -45,7 +45,13 @@ report.ranges = (() => {
       changed(first == null && last == null ? null : values.slice(first ?? 0, (last ?? values.length) + 1));
     }));
     const place = (value) => (values.includes(value) ? values.indexOf(value) : "");
-    return { show: (range) => ends.forEach((one, at) => { one.value = place(range?.at(-at)); }), focus: () => ends[0].focus() };
+    return shown(ends, (range, at) => place(range?.at(-at)));
+  }
+
+  // What was selected by pointer is shown in the fields, and takes the place of what was typed.
+  function shown(ends, text) {
+    const show = (range) => ends.forEach((one, at) => { one.value = text(range, at); report.forget(one); });
+    return { show, focus: () => ends[0].focus() };
   }
 
   return { isInside, ofBrush, pixels, fields };

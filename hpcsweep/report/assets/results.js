@@ -36,6 +36,7 @@
 
   // Show what was chosen, with nothing selected in the figure.
   function update(page) {
+    clearTimeout(page.timer);
     page.ranges = {};
     showControls(page);
     Object.assign(page, points.pointsOf(page.data, page.known, page.chosen));
