@@ -56,6 +56,13 @@ def test_every_public_name_is_described(site: Path) -> None:
     assert ">>>" not in re.sub(r"<(pre|code)\b.*?</\1>", "", shown, flags=re.DOTALL)
 
 
+def test_diagrams_are_tables(site: Path) -> None:
+    states = (site / "reference" / "states.html").read_text()
+    assert re.search(r"<code>failed</code></td>\s*<td><code>pending</code>", states)
+    assert [path for path in site.rglob("*.html") if "stateDiagram" in path.read_text()] == []
+    assert [path for path in site.rglob("*.html") if "flowchart TB" in path.read_text()] == []
+
+
 def test_reading_needs_no_network(site: Path) -> None:
     found = [
         (path.name, match[0])

@@ -22,6 +22,9 @@ from tests.support.docstrings import FOREIGN
 REPOSITORY = Path(__file__).parents[2]
 SOURCE_URL = "https://github.com/hpcsweep/hpcsweep/blob/main/"
 LINK = re.compile(r"(?<=\])\((?P<path>[^()\s#:]+)(?P<anchor>#[^()\s]*)?\)")
+# GitHub draws these; here that would take a library of 3 MB.
+DIAGRAM = re.compile(r"^```mermaid\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+CHANGE = re.compile(r"^ +(\S+) --> (\w+)(?:: (.*))?$", re.MULTILINE)
 CODE_WITH_PIPES = re.compile(r"`[^`\n]*\\\|[^`\n]*`")
 
 
@@ -34,11 +37,24 @@ def on_files(files: Any, config: Any) -> None:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
-    """The text of a page for Python-Markdown, which differs from GitHub's in two things."""
+    """The text of a page for Python-Markdown, which differs from GitHub's in three things."""
     folder = (REPOSITORY / "docs" / page.file.src_uri).parent
     markdown = LINK.sub(lambda link: _link(link, folder), markdown)
+    markdown = DIAGRAM.sub(lambda diagram: _diagram(diagram["text"]), markdown)
     # In a table GitHub takes the backslash before a pipe away in code, too.
     return CODE_WITH_PIPES.sub(lambda code: code[0].replace("\\|", "|"), markdown)
+
+
+def _diagram(text: str) -> str:
+    """A diagram of states as a table; of another one the page has the table already."""
+    if not text.startswith("stateDiagram"):
+        return ""
+    cells = {"[*]": "(new)"}
+    rows = [
+        f"| {cells.get(start, f'`{start}`')} | `{end}` | {how or ''} |"
+        for start, end, how in CHANGE.findall(text)
+    ]
+    return "\n".join(["| from | to | when |", "|---|---|---|", *rows])
 
 
 def _link(link: re.Match[str], folder: Path) -> str:

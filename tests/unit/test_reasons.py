@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_many_refusals_are_recorded() -> None:
 def test_a_reason_that_does_not_pass_is_explained(reason: str, words: str) -> None:
     assert not passes(reason)
     assert words in meaning(reason)
+
+
+def test_the_page_names_reasons_of_slurm() -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/pending.md"
+    rows = re.findall(r"^\| (`.*?) \| .* \| (.*) \|$", page.read_text(), re.MULTILINE)
+    named = {reason: advice for row, advice in rows for reason in re.findall(r"`(\w+)`", row)}
+    assert len(named) > 10
+    assert set(named) <= set(NAMES)
+    for reason, advice in named.items():
+        # What passes by itself, and a limit that others use up, is waited for.
+        waits = passes(reason) or "until" in meaning(reason).replace("until `scontrol", "")
+        assert waits == advice.startswith(("wait", "nothing")), reason
 
 
 @pytest.mark.parametrize("reason", ["Teleporting", "held by the site, ask", "?"])
