@@ -36,10 +36,14 @@ def print_planned(planned: Planned, *, script: bool, as_json: bool = False) -> N
 
 def _print_nothing(planned: Planned) -> None:
     outlook, waiting = planned.selected, planned.behind_canary
-    click.echo(
-        f"nothing to submit: {outlook.complete.count} complete, {outlook.failed.count} failed, "
-        f"{planned.under_way} under way{f', {waiting} wait for the canary' if waiting else ''}"
-    )
+    complete, failed = outlook.complete.count, outlook.failed.count
+    texts = [
+        f"{complete} complete",
+        f"{failed} failed{' (submit --rerun failed)' if failed else ''}",
+        f"{planned.under_way} under way",
+        f"{waiting} wait for the canary" if waiting else "",
+    ]
+    click.echo(f"nothing to submit: {', '.join(filter(None, texts))}")
 
 
 def _print_script(one: PlannedSubmission) -> None:

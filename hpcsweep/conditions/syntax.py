@@ -20,7 +20,8 @@ from hpcsweep.older_python import dataclass
 FORM = (
     "Compare names with values or with each other, joined by and, or, not; numbers with + - * / %: "
     "energy < 1 and dt * omega < 2; also abs(x), isfinite(x) and isnan(x). A name with other "
-    "characters than letters, digits, _ and . stands in `backticks`."
+    "characters than letters, digits, _ and . stands in `backticks`; in a shell the condition then "
+    "needs 'single quotes'."
 )
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Lt: "<",

@@ -12,6 +12,9 @@ from hpcsweep.foreign.draft import Draft, ImportRequest, ParameterNames, program
 from hpcsweep.ids import slug
 from hpcsweep.sources import table
 
+# Formats that say themselves where a cell ends and what a number is.
+_SELF_DESCRIBING = (".xlsx", ".xlsm", ".jsonl", ".ndjson", ".parquet")
+
 
 def import_file(request: ImportRequest) -> Draft:
     """The draft of a table. *Raises* InputError."""
@@ -20,12 +23,13 @@ def import_file(request: ImportRequest) -> Draft:
 
 def of_table(request: ImportRequest, what: str) -> Draft:
     """The draft of a table that belongs to `what`."""
-    text = read_text(request.source, "a CSV or TSV file")
     form: dict[str, Any] = {"file": os.path.relpath(request.source, request.directory)}
     draft = Draft(name=slug(Path(request.source).stem, 64), command=[])
-    header = text.partition("\n")[0]
-    if request.source.endswith(".csv") or "\t" not in header:
-        form |= _delimiters(header, text)
+    if not request.source.lower().endswith(_SELF_DESCRIBING):
+        text = read_text(request.source, "a table: CSV, TSV, XLSX, JSON lines or Parquet")
+        header = text.partition("\n")[0]
+        if request.source.endswith(".csv") or "\t" not in header:
+            form |= _delimiters(header, text)
     columns = table(request.source, **{key: form[key] for key in form if key != "file"}).names
     names = ParameterNames(draft)
     for column in sorted(columns):

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import openpyxl
 import pytest
 from click.testing import CliRunner
 
@@ -314,6 +315,16 @@ def test_no_secret_is_in_a_remark(tmp_path: Path) -> None:
         draft, _ = imported(tool, source)
         assert len(draft.remarks) == 2
         assert "hidden" not in manifest_text(draft, "From a file.")
+
+
+def test_a_workbook_is_a_table(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["sample", "n"], ["a", 1], ["b", 2]):
+        book.active.append(row)
+    book.save(tmp_path / "s.xlsx")
+    draft, source = imported("csv", tmp_path / "s.xlsx")
+    assert source[1].params == {"sample": "b", "n": 2}
+    assert draft.command == ["./program", "--n={n}", "--sample={sample}"]
 
 
 def test_tables() -> None:

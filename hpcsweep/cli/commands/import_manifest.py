@@ -40,7 +40,7 @@ def command(
     TOOL is hydra, wandb, optuna, snakemake or csv; what the manifest cannot have is listed.
     SOURCE is a Hydra config with hydra.sweeper.params, or a line, 'python train.py -m lr=0.1,0.01';
     a W&B sweep file; a JSON file of Optuna's distributions, or the URL of a storage; the table of a
-    Snakemake Paramspace; or a CSV or TSV table.
+    Snakemake Paramspace; or a table: CSV, TSV, XLSX.
     """
     from hpcsweep.errors import SweepError
     from hpcsweep.files import write_new
