@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status
 from hpcsweep.state.executions import COLUMNS, STATUS_CODES, STATUSES, ExecutionReader
 from hpcsweep.state.growing_array import GrowingArray
@@ -69,10 +70,15 @@ class CaseTable:
         return [column for column in self.columns if column.role in roles]
 
 
-def read_cases(open_sweep: OpenSweep, executions: ExecutionReader) -> CaseTable:
-    """Read the begun cases of a sweep, and in the same walk what `executions` needs."""
-    columns = open_sweep.columns
-    is_small = open_sweep.outlook.begun.count <= CASES_MAX
+def read_cases(
+    open_sweep: OpenSweep, executions: ExecutionReader, within: IndexSet | None = None
+) -> CaseTable:
+    """Read the begun cases of a sweep, and in the same walk what `executions` needs.
+
+    `within` are the only ones that are read.
+    """
+    columns, begun = open_sweep.columns, open_sweep.outlook.begun
+    is_small = (begun if within is None else begun & within).count <= CASES_MAX
     params, metrics = list(columns.params.values()), list(columns.metrics.values())
     left_out = () if is_small else (*params[PARAMS_MAX:], *metrics[METRICS_MAX:])
     roles = dict.fromkeys(["replicate", *params], "param")
@@ -82,7 +88,7 @@ def read_cases(open_sweep: OpenSweep, executions: ExecutionReader) -> CaseTable:
     read = {name: _column(name, role, columns.kinds) for name, role in roles.items()}
     indices, statuses, run_dirs = GrowingArray(np.int64), GrowingArray(np.int8), []
     names = ["status", *read, *(["run_dir"] if is_small else [])]
-    for page, batch in begun_pages(open_sweep.sweep_index, columns, names, more=COLUMNS):
+    for page, batch in begun_pages(open_sweep.sweep_index, columns, names, within, COLUMNS):
         executions.add(page)
         indices.add(np.array(batch.values["index"], np.int64))
         codes = [STATUS_CODES[status] for status in batch.values["status"]]

@@ -51,7 +51,7 @@ def data(source: ReportSource) -> dict[str, Any]:
         "standing": standing_lines(summary),
         "problems": list(problem_lines(summary)),
         "queue": list(queue_lines(summary)),
-        "notes": list(note_lines(summary)),
+        "notes": [*filter(None, [source.selected]), *note_lines(summary)],
         "running": [
             {"index": case.index, "host": case.host or "", "use": use_text(case)}
             for case in summary.running

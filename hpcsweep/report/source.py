@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import counted
 from hpcsweep.report.case_table import CaseTable, read_cases
 from hpcsweep.settings import Settings
 from hpcsweep.state.efficiency import Efficiency, resource_uses
@@ -23,6 +24,7 @@ from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.collect import OpenSweep, opened
+from hpcsweep.tables.selection import Selection, selected_cases
 
 # Cases with several attempts of which each attempt is read.
 REPEATED_MAX = 20_000
@@ -37,6 +39,17 @@ class ReportSource:
     open_sweep: OpenSweep
     # When it was read.
     made: datetime
+    # The only cases that are read, None for all; and by what they were selected.
+    within: IndexSet | None
+    selection: Selection
+
+    @property
+    def selected(self) -> str:
+        """How many cases were selected, and by what; empty for all."""
+        if self.within is None:
+            return ""
+        of_all = counted(self.open_sweep.outlook.version.source.n_cases, "case")
+        return f"This report is about {self.within.count} of {of_all}: {self.selection}"
 
     @cached_property
     def efficiency(self) -> Efficiency:
@@ -57,13 +70,14 @@ class ReportSource:
     @cached_property
     def _read(self) -> tuple[CaseTable, Executions]:
         reader = ExecutionReader(self.repeated_read)
-        cases = read_cases(self.open_sweep, reader)
+        cases = read_cases(self.open_sweep, reader, self.within)
         return cases, all_executions(reader, self.open_sweep.sweep_index)
 
     @cached_property
     def repeated(self) -> IndexSet:
         """The cases with several attempts."""
-        return repeated_cases(self.open_sweep.sweep_index)
+        found = repeated_cases(self.open_sweep.sweep_index)
+        return found if self.within is None else found & self.within
 
     @property
     def repeated_read(self) -> IndexSet:
@@ -73,14 +87,26 @@ class ReportSource:
 
 @contextmanager
 def report_source(
-    sweep: SweepDirectory, cluster: Cluster | None, settings: Settings
+    sweep: SweepDirectory,
+    cluster: Cluster | None,
+    settings: Settings,
+    selection: Selection | None = None,
 ) -> Iterator[ReportSource]:
     """Bring the index up to date, and poll the cluster if that is due. *Writes* as `status`.
 
-    *Raises* SweepError, StoreError.
+    *Raises* SweepError, StoreError; InputError for a selection that is none.
     """
-    summary = status(sweep, cluster, settings)
+    selection = selection or Selection()
+    within = selected_cases(selection, sweep.newest(), sweep.path) if selection else None
+    summary = status(sweep, cluster, settings, within=within)
     with opened(sweep, cluster, settings) as open_sweep:
+        outlook = open_sweep.outlook
+        outlook = outlook if within is None else outlook.within(within)
         yield ReportSource(
-            sweep=sweep, summary=summary, open_sweep=open_sweep, made=datetime.now(UTC)
+            sweep=sweep,
+            summary=summary,
+            open_sweep=replace(open_sweep, outlook=outlook),
+            made=datetime.now(UTC),
+            within=within,
+            selection=selection,
         )

@@ -16,12 +16,19 @@ from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.compare import SweepComparison
+from hpcsweep.tables.selection import Selection
 
 
 def write_report(
-    sweep: SweepDirectory, cluster: Cluster | None, settings: Settings, output: Path | None = None
+    sweep: SweepDirectory,
+    cluster: Cluster | None,
+    settings: Settings,
+    output: Path | None = None,
+    selection: Selection | None = None,
 ) -> Path:
     """Write the report of a sweep, by default `report.html` in its directory. Returns the path.
+
+    It has the selected cases alone if some are selected.
 
     *Raises* SweepError; StoreError after a report that says so. *Writes* the file, and as `status`.
     *Safe to repeat.*
@@ -29,7 +36,7 @@ def write_report(
     place = Path() if sweep.archive else sweep.path
     path = output or place / "report.html"
     try:
-        with report_source(sweep, cluster, settings) as source:
+        with report_source(sweep, cluster, settings, selection) as source:
             text = document(sweep.name, source.made, sections_of(page_data(source)))
     except StoreError as error:  # the index is damaged: the report tells how to make it again
         problem = sections_of([without_data(PAGES[0], error)])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpcsweep.errors import InputError
 from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.sweep.base import SweepBase
 from hpcsweep.sweep.result_tables import ResultTables, Take
@@ -165,6 +166,10 @@ class ResultVerbs(ResultTables, SweepBase):
         *,
         diff: SweepBase | str | Path | None = None,
         submission: int | None = None,
+        cases: Cases = None,
+        where: str | None = None,
+        status: Sequence[str] = (),
+        last: int | None = None,
     ) -> Path:
         """Write the sweep as one HTML file: state, figures, provenance.
 
@@ -175,6 +180,7 @@ class ResultVerbs(ResultTables, SweepBase):
                 submission 1 of a sweep made of its cases, whatever came later.
             submission: The submission of this sweep that such a one is compared with, by default
                 the newest.
+            cases: Which cases; this and the others as for `submit`, and not with `diff`.
 
         Returns:
             The path of the file.
@@ -192,8 +198,15 @@ class ResultVerbs(ResultTables, SweepBase):
         from hpcsweep.report.write import write_differences, write_report  # noqa: PLC0415
 
         path = None if output is None else Path(output)
+        selection = selection_of(cases, where, status, last)
         if diff is None:
-            return write_report(*self._on_cluster, self._settings, path)
+            return write_report(*self._on_cluster, self._settings, path, selection)
+        if selection:
+            raise InputError(
+                "a report of differences is about all cases",
+                where="diff",
+                next_step="Select none, or call compare(), which takes some.",
+            )
         other, number = submission_of(diff) if isinstance(diff, str) else (diff, None)
         if number is not None and submission is None:
             submission = self._directory.submissions()[-1]

@@ -40,15 +40,19 @@ def begun_batches(
 
 
 def begun_pages(
-    sweep_index: SweepIndex, columns: TableColumns, names: Sequence[str], more: Iterable[str]
+    sweep_index: SweepIndex,
+    columns: TableColumns,
+    names: Sequence[str],
+    within: IndexSet | None,
+    more: Iterable[str],
 ) -> Iterator[tuple[_Page, TableBatch]]:
-    """The batches of all begun cases, each with its page of the index.
+    """The batches of begun cases, of all without `within`, each with its page of the index.
 
     `more` are columns of the index that a page has besides.
     """
     origins = _Origins.of(columns, names)
     selected = dict.fromkeys((*origins.sql_names, *more))
-    return _batches(sweep_index.columns(list(selected)), origins, None)
+    return _batches(sweep_index.columns(list(selected), within=within), origins, None)
 
 
 class _Origins(NamedTuple):

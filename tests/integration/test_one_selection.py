@@ -94,6 +94,8 @@ def test_every_command_takes_one_selection(here: Here, ids: dict[str, int]) -> N
     assert found == dict.fromkeys(found, SELECTED)
     plotted = here.cli("plot", "s", "--x", "x", "--y", "y", *OPTIONS, code=0)
     assert "3 of 4 cases are drawn; not drawn: 1 failed" in plotted.stderr
+    here.cli("report", "s", "-o", "r.html", *OPTIONS, code=0)
+    assert "about 4 of 8 cases: --cases 0-6 --where" in (here.path / "r.html").read_text()
     # Of the selected cases one failed.
     (sent,) = json.loads(here.does("retry", "s", "--json", *OPTIONS))["submissions"]
     assert sent["indices"] == "3"

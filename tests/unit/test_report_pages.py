@@ -12,18 +12,21 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import hpcsweep as hs
 from hpcsweep.cli import main
 from hpcsweep.files import json_bytes
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Resources, Status
-from hpcsweep.report import resources, run
+from hpcsweep.report import overview, resources, run
 from hpcsweep.report.case_table import CaseColumn, CaseTable
 from hpcsweep.report.gantt import Spans, busy_nodes, lanes
+from hpcsweep.report.pages import page_data
 from hpcsweep.report.sensitivity import sensitivity
 from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state.executions import STATUSES
+from hpcsweep.tables.selection import Selection
 from tests.support.past_runs import SENT, PastRun, moment, write_past
 from tests.support.sweeps import MadeSweep
 
@@ -124,6 +127,24 @@ def run_data(made: MadeSweep) -> dict[str, Any]:
         data = run.data(source)
     json.dumps(data, allow_nan=False)
     return data
+
+
+@pytest.mark.parametrize(("where", "indices"), [("n > 2 and n < 5", [2, 3]), ("n > 9", [])])
+def test_a_report_of_selected_cases(tmp_path: Path, where: str, indices: list[int]) -> None:
+    """Its pages know no other case."""
+    made = MadeSweep(tmp_path, grid(n=[1, 2, 3, 4, 5, 6]))
+    made.plan()
+    made.handed_in()
+    made.run(0)
+    with report_source(made.directory, None, Settings(), Selection(where=where)) as source:
+        assert source.cases.indices.tolist() == indices
+        assert sum(source.summary.counts.values()) == len(source.executions) == len(indices)
+        notes = overview.data(source)["notes"]
+        assert f"This report is about {len(indices)} of 6 cases: --where '{where}'" in notes
+        for page in page_data(source):
+            assert page.data
+    path = hs.Sweep(str(made.path)).report(tmp_path / "r.html", where=where)
+    assert f"about {len(indices)} of 6 cases" in path.read_text()
 
 
 def test_a_bar_for_each_attempt_on_a_lane_of_its_node(tmp_path: Path) -> None:

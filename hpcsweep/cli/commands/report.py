@@ -10,10 +10,11 @@ import click
 from hpcsweep.cli import completion
 from hpcsweep.cli.context import Context, load_context
 from hpcsweep.cli.examples import examples
-from hpcsweep.cli.options import common, file_option, sweep_argument
+from hpcsweep.cli.options import common, file_option, selection_options, sweep_argument
 
 if TYPE_CHECKING:
     from hpcsweep.tables.compare import SweepComparison
+    from hpcsweep.tables.selection import Selection
 
 
 @click.command(
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "hpcsweep report demo",
         "hpcsweep report demo -o demo.html",
+        "hpcsweep report demo --where 'omega > 1'",
         "hpcsweep report --diff demo finer",
     ),
 )
@@ -33,8 +35,11 @@ if TYPE_CHECKING:
     shell_complete=completion.sweeps,
     help="Write instead in what SWEEP differs from the sweep A, or SWEEP@2 from A@1.",
 )
+@selection_options
 @common
-def command(sweep: str, output: Path | None, before: str | None, **shared: Any) -> None:
+def command(
+    sweep: str, output: Path | None, before: str | None, selection: Selection, **shared: Any
+) -> None:
     """Write a sweep as one HTML file: state, figures, provenance.
 
     The file is report.html in the sweep's directory unless --output names one. It opens in any
@@ -43,14 +48,19 @@ def command(sweep: str, output: Path | None, before: str | None, **shared: Any) 
     With --diff it is differences.html, here, about the cases that two sweeps have in common. NAME@2
     is what submission 2 of a sweep made of them, whatever came later.
     """
+    from hpcsweep.cli.selecting import selected_of
     from hpcsweep.report.write import write_differences, write_report
 
     context = load_context(**shared)
+    if before is not None and selection:
+        raise click.UsageError("--diff is about all cases: `hpcsweep compare` takes some")
     if before is not None:
         path = write_differences(_comparison(context, before, sweep), output)
     else:
         directory = context.sweep(sweep)
-        path = write_report(directory, context.cluster_of(directory), context.settings, output)
+        cluster = context.cluster_of(directory)
+        path = write_report(directory, cluster, context.settings, output, selection)
+        selected_of(selection, directory)
     # Standard output may be the file.
     click.echo(f"written: {path}", err=True)
 
