@@ -62,9 +62,10 @@ def target_text(
     name, module = target.__qualname__, target.__module__
     if module != "__main__":
         return f"{module}:{name}"
-    if not inspect.isfunction(target):
+    if not inspect.isfunction(inspect.unwrap(target)):  # `lru_cache` makes an object of its own
+        kind = "a class" if inspect.isclass(target) else f"an object of {type(target).__name__}"
         raise InputError(
-            f"{name} is {type(target).__name__}, not a function",
+            f"{name} is {kind}, not a function",
             where="target",
             next_step="Name a function that calls it.",
         )

@@ -122,6 +122,21 @@ def test_functions_that_call_each_other_and_themselves(notebook: Notebook, tmp_p
     assert cell_of(sweep, tmp_path)["simulate"](x=3) == {"even": False}
 
 
+def test_a_function_behind_a_cache_is_one_and_a_class_is_none(
+    notebook: Notebook, tmp_path: Path
+) -> None:
+    notebook.run(
+        """
+        import functools
+        class Model: pass
+        @functools.lru_cache
+        def simulate(x): return {"e": x}
+        """
+    )
+    assert cell_of(described(notebook["simulate"], tmp_path), tmp_path)["simulate"](x=3) == {"e": 3}
+    assert "Model is a class, not a function" in refusal(notebook["Model"], tmp_path)
+
+
 def test_what_cannot_travel_is_said_with_its_place(notebook: Notebook, tmp_path: Path) -> None:
     notebook.run(
         """
