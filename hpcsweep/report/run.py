@@ -12,6 +12,7 @@ import numpy as np
 from hpcsweep.indexset import IndexSet
 from hpcsweep.report.gantt import Spans, busy_nodes, lanes
 from hpcsweep.report.run_curves import Curve, step_curve
+from hpcsweep.report.search_curve import search_data
 from hpcsweep.report.source import ReportSource
 from hpcsweep.state.executions import STATUSES, Executions, Floats
 from hpcsweep.state.moments import epoch_s
@@ -41,7 +42,11 @@ def data(source: ReportSource) -> dict[str, Any]:
         _sent(source.sweep, opened.outlook),
         opened.sweep_index.attempts(known),
         source.made.timestamp(),
-    ) | {"repeated": source.repeated.count, "repeated_read": known.count}
+    ) | {
+        "repeated": source.repeated.count,
+        "repeated_read": known.count,
+        "search": search_data(source),
+    }
 
 
 def _sent(sweep: SweepDirectory, outlook: Outlook) -> Sent:

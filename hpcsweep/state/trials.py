@@ -17,6 +17,7 @@ from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.rungs import HalvingProgress, halving_progress
 from hpcsweep.store import SweepIndex
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.version import Version
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +100,32 @@ def _number(metrics: str | None, objective: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def trial_budgets(search: Search, version: Version) -> list[int]:
+    """The budget of each trial; without `halving` all have the same."""
+    firsts = range(0, version.source.n_cases, version.manifest.replicates)
+    halving = search.halving
+    if halving is None:
+        return [0 for _ in firsts]
+    return [halving.budget_of(version.source.params(first)) for first in firsts]
+
+
+def best_trials(
+    search: Search, budgets: Sequence[int], values: Sequence[float | None]
+) -> list[int | None]:
+    """Of the trials up to each one the position of the best; None as long as none has a value.
+
+    It is one of the largest budget that has any; of equal ones the first.
+    """
+    sign = 1.0 if search.direction == MINIMIZE else -1.0
+    best: list[int | None] = []
+    least = (math.inf, math.inf)
+    for number, (budget, value) in enumerate(zip(budgets, values, strict=True)):
+        best.append(best[-1] if best else None)
+        if value is not None and (-budget, sign * value) < least:
+            least, best[-1] = (-budget, sign * value), number
+    return best
+
+
 def search_progress(
     search: Search,
     sweep: SweepDirectory,
@@ -108,18 +135,8 @@ def search_progress(
 ) -> SearchProgress:
     """How far a search is; `values` are those of `trial_values`."""
     replicates, halving = outlook.version.manifest.replicates, search.halving
-    budgets = [0] * len(values)
-    if halving is not None:
-        source = outlook.version.source
-        firsts = range(0, source.n_cases, replicates)
-        budgets = [halving.budget_of(source.params(first)) for first in firsts]
-    sign = 1.0 if search.direction == MINIMIZE else -1.0
-    known = [
-        (-budget, sign * value, number)
-        for number, (budget, value) in enumerate(zip(budgets, values, strict=True))
-        if value is not None
-    ]
-    number = min(known)[-1] if known else None
+    budgets = trial_budgets(search, outlook.version)
+    number = next(reversed(best_trials(search, budgets, values)), None)
     over = outlook.ended.count // replicates
     return SearchProgress(
         objective=search.objective,
@@ -127,7 +144,7 @@ def search_progress(
         n=search.n,
         asked=len(values),
         over=over,
-        valued=len(known),
+        valued=sum(value is not None for value in values),
         best=None if number is None else values[number],
         best_case=None if number is None else number * replicates,
         problem=_problem(search, outlook, sweep_index, values) if over == len(values) else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 import hpcsweep as hs
 from hpcsweep.cli import main
 from hpcsweep.errors import SweepError
+from hpcsweep.manifest.policies import Halving, Search
 from hpcsweep.records import Resources
 from hpcsweep.sources import grid
 from tests.support.browser import Browser, browser
@@ -28,11 +30,11 @@ def page() -> Iterator[Browser]:
         yield one
 
 
-def report_of(root: Path, *runs: PastRun) -> Path:
+def report_of(root: Path, *runs: PastRun, **fields: Any) -> Path:
     """The report of a grid of 24 cases that ran like this."""
     source = grid(omega=[0.001, 0.1, 10.0], n=[1, 2, 3, 4], method=["euler", HOSTILE])
     options = {"mem": "8G", "time": "01:00:00"}
-    made = MadeSweep(root, source, resources=Resources(options=options))
+    made = MadeSweep(root, source, resources=Resources(options=options), **fields)
     made.plan(chunk_size=4)
     write_past(made, runs)
     done = CliRunner().invoke(main, ["report", str(made.path)])
@@ -79,6 +81,22 @@ def test_figures_have_marks_and_nothing_is_said_on_the_console(
     assert min(figures.values()) >= 2, figures
     assert "mem: " in page.text()
     assert page.run("return document.querySelectorAll('img').length") == 0
+    assert page.problems() == []
+
+
+def test_a_search_shows_each_trial_and_the_best_so_far(tmp_path: Path, page: Browser) -> None:
+    values = [HOSTILE, 5, 7, 4, None, 6]
+    runs = [
+        PastRun(index=at, begin=at, end=at + 1, metrics={HOSTILE: value})
+        for at, value in enumerate(values)
+    ]
+    halving = Halving(resource="n", smallest=1, largest=4, factor=2)
+    search = Search(objective=HOSTILE, space={}, n=24, batch=6, halving=halving)
+    page.open(report_of(tmp_path, *runs, policies={"search": search.to_json()}), "run")
+    figures = page.figures(3)
+    # A point for each of four values, and a line from the first of them to the last trial.
+    assert figures[f"{HOSTILE} of each trial, and the best so far"] == 4 + 23
+    assert "The line is the best value so far (minimize), of the largest n" in page.text()
     assert page.problems() == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Halving, Policies, Search
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.records import ParamCase
+from hpcsweep.report.search_curve import curve
 from hpcsweep.search.halving import awaited_checkpoints
 from hpcsweep.search.study import ToldTrial, ask, optuna_trial, studied
 from hpcsweep.search.versions import current_version, next_version, trial_params
+from hpcsweep.state.trials import best_trials
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker.promoted import copy_checkpoints
 from tests.support.manifests import Write, mistakes, write
@@ -179,6 +182,20 @@ def test_the_python_door_passes_it_on(tmp_path: Path) -> None:
             root=tmp_path,
         )
     assert any("halving.resource: is the text 'x'" in line for line in caught.value.mistakes)
+
+
+def test_the_best_so_far_is_of_the_largest_budget(write: Write) -> None:
+    search = search_of(described(write))
+    budgets, values = [1, 1, 1, 3, 3, 1], [None, 2.0, 1.0, None, 5.0, 0.5]
+    assert best_trials(search, budgets, values) == [None, 1, 2, 2, 4, 4]
+    shown = curve(search, budgets, values, 2)
+    assert shown["best"] == [None, 2.0, 1.0, 1.0, 5.0, 5.0]
+    assert shown["index"] == [0, 2, 4, 6, 8, 10]
+    highest = replace(search, direction="maximize")
+    assert best_trials(highest, budgets, values) == [None, 1, 1, 1, 4, 4]
+    many = curve(search, [1] * 3000, [float(at) for at in range(3000)], 1)
+    assert (many["trials"], len(many["value"]), many["best"][0]) == (3000, 2000, 0.0)
+    assert many["index"][0] == 1000
 
 
 # --- checkpoints --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 
   report.page("run", async (root, data) => {
     if (!data.executions) { note(root, "No case has begun yet."); return; }
+    if (data.search) await drawSearch(root, data.search);
     showProblems(root, data.problems);
     const time = timeAxis(data);
     root.append(element("h3", { text: "What ran where" }));
@@ -19,6 +20,30 @@
     root.append(element("h3", { text: "Attempts" }));
     showAttempts(root, data);
   });
+
+  // The value of each trial, and a line for the best so far.
+  async function drawSearch(root, { objective, direction, resource, trials, index, budget, value, best }) {
+    root.append(element("h3", { text: "Search" }));
+    const values = index.map((at, place) => ({ index: at, budget: budget[place], value: value[place], best: best[place] }));
+    if (!values.some((one) => one.best != null)) { note(root, `No trial has a value of ${objective} yet.`); return; }
+    const x = { field: "index", type: "quantitative", title: "index of the case", axis: { tickMinStep: 1 } };
+    const y = { type: "quantitative", title: objective, scale: { zero: false } };
+    const detail = [{ field: "index" }, ...(resource ? [{ field: "budget", title: resource }] : []), { field: "value", title: objective }];
+    await chart(root, {
+      title: `${objective} of each trial, and the best so far`,
+      note: `The line is the best value so far (${direction})${resource ? `, of the largest ${resource} that any trial had` : ""}.` + (values.length < trials ? ` The last ${number(values.length)} of ${number(trials)} trials.` : ""),
+      spec: {
+        data: { values }, height: 180,
+        layer: [
+          {
+            transform: [{ filter: "isValid(datum.value)" }], mark: { type: "point", filled: true, size: 28, opacity: 0.75 },
+            encoding: { x, y: { ...y, field: "value" }, tooltip: detail, ...(resource ? { color: { field: "budget", type: "ordinal", title: resource, legend: { orient: "top" } } } : {}) },
+          },
+          { transform: [{ filter: "isValid(datum.best)" }], mark: { type: "line", interpolate: "step-after", color: colour("complete"), strokeWidth: 2 }, encoding: { x, y: { ...y, field: "best" } } },
+        ],
+      },
+    });
+  }
 
   function showProblems(root, { before_sent: early, backwards, without_end: open }) {
     if (early) note(root, `${plural(early, "case")} began before the submission was sent, by the clocks of nodes: these differ from that of the host that submitted. Such cases count as ones that did not wait.`, "problem");
