@@ -77,6 +77,13 @@ BY_PAGE: dict[tuple[str, str], tuple[str, ...]] = {
         "unit/test_whole_sweeps.py test_a_copy_to_another_host",
         "integration/test_whole_sweeps.py test_a_sweep_goes_on_under_its_new_name_and_as_a_copy",
     ),
+    ("docs/how-to/pbs.md", "sh"): (
+        "integration/test_pbs.py test_a_sweep_with_retries_goes_to_its_end_by_closing_jobs",
+    ),
+    ("docs/how-to/pbs.md", "text"): (
+        "unit/test_pbs.py test_the_keys_of_slurm_in_the_words_of_qsub",
+        "integration/test_pbs.py test_the_queue_says_why_tasks_do_not_start",
+    ),
     ("docs/how-to/pending.md", "sh"): (ON_A_SWEEP,),
     ("docs/how-to/postgresql.md", "text"): ("",),
     ("docs/how-to/postgresql.md", "sh"): (DATABASE,),
@@ -179,7 +186,7 @@ def names_in(file: str) -> set[str]:
 
 def exists(test: str) -> bool:
     file, _, name = test.partition(" ")
-    return (REPOSITORY / "tests" / file).exists() and name in names_in(file)
+    return (REPOSITORY / "tests" / file).is_file() and name in names_in(file)
 
 
 def languages(page: Path) -> dict[str, int]:
