@@ -110,6 +110,15 @@ def test_the_rooms_are_drawn_as_they_are_checked() -> None:
     assert made == rooms.drawn(), "run: python -m tests.support.rooms"
 
 
+def test_the_modules_to_begin_with_exist() -> None:
+    table = page("rooms.md").partition("\n## Where to begin\n")[2].partition("\n## ")[0]
+    # Templates are beside the package.
+    named = set(re.findall(r"`([\w/.-]+\.(?:py|j2))`", table))
+    roots = (REPOSITORY / "hpcsweep", REPOSITORY)
+    assert [one for one in named if not any((root / one).exists() for root in roots)] == []
+    assert len(named) > 20
+
+
 # --- states.md -----------------------------------------------------------------------------------
 
 
