@@ -891,6 +891,7 @@ SELECTING = {
     "collect": ["s"],
     "files": ["s", "metadata.json"],
     "plot": ["s", "--x", "x", "--y", "y"],
+    "report": ["s"],
     "unpack": ["s"],
 }
 NO_CASES: dict[tuple[str, str], tuple[str, ...]] = {
