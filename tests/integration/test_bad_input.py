@@ -174,7 +174,7 @@ CALLS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
     "no outputs": (INPUT, ["submit", "m.yaml", "--outputs", ""], ("outputs",)),
     "throttle": (USAGE, ["submit", "m.yaml", "--throttle", "-1"], ("--throttle", "x>=0")),
     "throttle in words": (USAGE, ["submit", "m.yaml", "--throttle", "few"], ("--throttle",)),
-    "cluster": (INPUT, ["submit", "m.yaml", "--cluster", "pbs"], ("cluster: 'pbs'", "emulated")),
+    "cluster": (INPUT, ["submit", "m.yaml", "--cluster", "lsf"], ("cluster: 'lsf'", "emulated")),
     "index too high": (INPUT, ["run", "m.yaml", "--index", "2"], ("index 2", "0..1", "plan")),
     "index in words": (USAGE, ["run", "m.yaml", "--index", "x"], ("--index",)),
     "no index": (USAGE, ["run", "m.yaml"], ("--index",)),
