@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -215,7 +216,7 @@ def compare_cases(
     first = dict(cases[0])
     for key, case in cases[1]:
         if key in first:
-            _compare(comparison, metrics, first[key], case)
+            _compare(comparison, metrics, first.pop(key), case)
     comparison.differences.sort(key=lambda one: (-one.size, one.index_a, one.metric))
     return comparison
 
@@ -230,7 +231,9 @@ def _cases(
     for batch in batches_of(replace(columns, names=names), rows):
         values = batch.values
         keys = zip(*(marks_of(batch, name) for name in on), strict=True)
-        compared = zip(values["index"], values["status"], *map(values.get, metrics), strict=True)
+        # One text for all cases of a status: the index returns another one for each.
+        statuses = map(sys.intern, values["status"])
+        compared = zip(values["index"], statuses, *map(values.get, metrics), strict=True)
         for at, (marks, case) in enumerate(zip(keys, compared, strict=True)):
             # Of a million cases every tuple counts.
             key = marks[0] if len(marks) == 1 else marks

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import is_
 from typing import Any, Self
 
 from hpcsweep.errors import InputError
@@ -19,6 +20,8 @@ from hpcsweep.tables.value_marks import marks_of
 
 # Largest count of columns: formats and screens have no room for more.
 ACROSS_MAX = 10_000
+# What distinguishes the values of some columns, or these values.
+_Marks = tuple[Any, ...]
 _FORM = "Write ROWS,COLUMNS:CELL, e.g. --pivot omega,dt:energy."
 
 
@@ -52,23 +55,31 @@ class Pivoted:
     """A pivot as a table."""
 
     columns: TableColumns
-    rows: list[TableRow]
+    rows: Iterator[TableRow]
     # What is empty or left out, for people.
     notes: list[str]
 
 
 @dataclass(kw_only=True, slots=True)
 class _Cells:
-    """The cells so far."""
+    """The cells so far: of a million of them each object counts."""
 
     # By the marks of a row, and of a column: their values.
-    down: dict[tuple[Any, ...], tuple[Any, ...]]
-    across: dict[Any, Any]
-    # By both marks: the value, and the marks of the other params of its case.
-    cells: dict[tuple[tuple[Any, ...], Any], tuple[Any, tuple[Any, ...]]]
+    down: dict[_Marks, _Marks] = field(default_factory=dict)
+    across: dict[Any, Any] = field(default_factory=dict)
+    # By the marks of a row, then of a column: the value.
+    cells: dict[_Marks, dict[Any, Any]] = field(default_factory=dict)
+    # The marks of the other params of the first case, and of the cases where they differ from it.
+    common: _Marks | None = None
+    others: dict[tuple[_Marks, Any], _Marks] = field(default_factory=dict)
     # Cells with several cases, and the params in which these differ.
-    doubled: set[tuple[tuple[Any, ...], Any]]
-    differing: set[str]
+    doubled: set[tuple[_Marks, Any]] = field(default_factory=set)
+    differing: set[str] = field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """Count of cells with a value."""
+        return sum(map(len, self.cells.values()))
 
     def add(self, batch: TableBatch, pivot: Pivot, rows: Iterable[int], others: list[str]) -> None:
         """Put the value of each of these rows into its cell."""
@@ -78,12 +89,22 @@ class _Cells:
             row = tuple(marks[name][at] for name in pivot.down)
             column = marks[pivot.across][at]
             value, other = values[pivot.cell][at], tuple(marks[name][at] for name in others)
-            self.down.setdefault(row, tuple(values[name][at] for name in pivot.down))
+            if self.common is None:
+                self.common = other
+            if row not in self.down:
+                own = tuple(values[name][at] for name in pivot.down)
+                self.down[row] = row if all(map(is_, row, own)) else own
+                self.cells[row] = {}
             self.across.setdefault(column, values[pivot.across][at])
-            first = self.cells.setdefault((row, column), (value, other))
-            if first != (value, other):
+            if column not in self.cells[row]:
+                self.cells[row][column] = value
+                if other != self.common:
+                    self.others[row, column] = other
+                continue
+            first = self.others.get((row, column), self.common)
+            if (self.cells[row][column], first) != (value, other):
                 self.doubled.add((row, column))
-                pairs = zip(others, first[1], other, strict=True)
+                pairs = zip(others, first, other, strict=True)
                 self.differing |= {name for name, one, two in pairs if one != two}
 
 
@@ -99,7 +120,7 @@ def pivoted(
     has_status = "status" in columns.kinds
     needed = (*pivot.names, *apart, *(["status"] if has_status else []))
     left_out: Counter[str] = Counter()
-    cells = _Cells(down={}, across={}, cells={}, doubled=set(), differing=set())
+    cells = _Cells()
     for batch in batches_of(replace(columns, names=list(dict.fromkeys(needed))), rows):
         complete = complete_rows(batch, left_out) if has_status else range(batch.count)
         cells.add(batch, pivot, _whole(batch, pivot, complete, left_out), apart)
@@ -114,8 +135,8 @@ def pivoted(
     table, made = _table(columns, cells, pivot)
     notes = []
     places = len(cells.down) * len(cells.across)
-    if places > len(cells.cells):
-        holes = places - len(cells.cells)
+    holes = places - cells.count
+    if holes:
         of_cells = f"of {counted(places, 'cell')} of the table"
         notes.append(counted(holes, f"{of_cells} is empty", f"{of_cells} are empty"))
     if left_out:
@@ -150,7 +171,7 @@ def _refuse_doubled(cells: _Cells, pivot: Pivot) -> None:
 
 def _table(
     columns: TableColumns, cells: _Cells, pivot: Pivot
-) -> tuple[TableColumns, list[TableRow]]:
+) -> tuple[TableColumns, Iterator[TableRow]]:
     across = _headings(cells, pivot)
     kinds = {name: columns.kinds[name] for name in pivot.down}
     kinds |= dict.fromkeys(across.values(), columns.kinds[pivot.cell])
@@ -160,12 +181,14 @@ def _table(
         kinds=kinds,
         names=list(kinds),
     )
-    rows = []
+    return table, _rows(cells, pivot, across)
+
+
+def _rows(cells: _Cells, pivot: Pivot, across: Mapping[Any, str]) -> Iterator[TableRow]:
+    """The rows in order; one at a time, since they take more memory than the cells."""
     for key in sorted(cells.down, key=lambda key: tuple(map(_order, cells.down[key]))):
-        row = dict(zip(pivot.down, cells.down[key], strict=True))
-        there = ((name, cells.cells.get((key, mark))) for mark, name in across.items())
-        rows.append(row | {name: found[0] for name, found in there if found is not None})
-    return table, rows
+        row, own = dict(zip(pivot.down, cells.down[key], strict=True)), cells.cells[key]
+        yield row | {name: own[mark] for mark, name in across.items() if mark in own}
 
 
 def _headings(cells: _Cells, pivot: Pivot) -> dict[Any, str]:

@@ -41,7 +41,7 @@ def reshaped(
     made = pivoted(table, rows, pivot, others)
     for note in made.notes:
         notify(note)
-    return named(made.columns, names), iter(made.rows)
+    return named(made.columns, names), made.rows
 
 
 def _group_columns(columns: TableColumns, shape: Shape) -> GroupColumns:
