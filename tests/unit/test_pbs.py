@@ -53,6 +53,10 @@ def ids(block: Block) -> list[str]:
         ({"exclusive": "", "nodes": "1"}, "-l select=1:ncpus=1 -l place=pack:excl"),
         ({"partition": "workq", "account": "phys-1"}, "-l select=1:ncpus=1 -A phys-1 -q workq"),
         (
+            {"select": "ngpus=1:model=a100", "project": "ab12", "storage": "scratch/ab12+gdata/x"},
+            "-l select=1:ncpus=1:ngpus=1:model=a100 -P ab12 -l storage=scratch/ab12+gdata/x",
+        ),
+        (
             {"mail-user": "me@a.org", "mail-type": "END,FAIL"},
             "-l select=1:ncpus=1 -m ea -M me@a.org",
         ),
@@ -73,6 +77,7 @@ def test_the_keys_of_slurm_in_the_words_of_qsub(options: dict[str, str], expecte
         ("account", "x,y"),
         ("mail-type", "SOMETIMES"),
         ("reservation", "r1"),
+        ("exclusive", "user"),
     ],
 )
 def test_what_pbs_does_not_have_is_named(option: str, value: str) -> None:

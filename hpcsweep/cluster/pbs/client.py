@@ -111,7 +111,7 @@ class Pbs(Defaults):
         if answer.returncode == 0:
             return text.job_id(answer.stdout)
         if answer.returncode < 0 or is_unanswered(answer.stderr):
-            raise ClusterUnavailable(f"qsub: {answer.complaint}")
+            raise ClusterUnavailable(_complaint("qsub", answer))
         # The usage follows the error of qsub itself.
         first = answer.stderr.strip().partition("\n")[0]
         error = ClusterError(
@@ -198,7 +198,7 @@ class Pbs(Defaults):
             if answer.returncode == 0 or text.is_gone(answer.stderr):
                 continue
             kind = ClusterUnavailable if is_unanswered(answer.stderr) else ClusterError
-            raise kind(f"{program}: {answer.complaint}")
+            raise kind(_complaint(program, answer))
 
     def _known(self, job_ids: Sequence[str], *, elements: bool = False) -> Answer:
         """What qstat knows of jobs that are not over."""
@@ -210,11 +210,16 @@ class Pbs(Defaults):
 
     def _require(self, answer: Answer, program: str) -> Answer:
         if answer.returncode != 0 and not text.is_gone(answer.stderr):
-            raise ClusterUnavailable(f"{program}: {answer.complaint}", next_step="Try again later.")
+            raise ClusterUnavailable(_complaint(program, answer), next_step="Try again later.")
         return answer
 
     def _run(self, argv: Sequence[str], timeout_s: float) -> Answer:
         return process.run(argv, of_programs(), timeout_s)
+
+
+def _complaint(program: str, answer: Answer) -> str:
+    """What a program complains of; it begins with its name, as most of its lines do."""
+    return f"{program}: {answer.complaint.removeprefix(f'{program}: ')}"
 
 
 def _batches(items: Sequence[str]) -> Iterable[Sequence[str]]:

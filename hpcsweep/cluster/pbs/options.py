@@ -1,6 +1,7 @@
 """The options of a manifest in the words of qsub. Pure.
 
 The keys below `slurm:` say what a task asks for, whatever the scheduler: a manifest runs on both.
+Names that sbatch does not know are resources of the site; the setting `plugin_options` allows them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from hpcsweep.allocation import gpu_requests, is_whole_node, task_resources
 from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.errors import InputError
+from hpcsweep.manifest.slurm_options import name_problem
 from hpcsweep.quantities import time_limit_seconds
 
 # What `resources` makes one chunk of; `ntasks` are its processes.
@@ -27,7 +29,10 @@ _IGNORED = frozenset({"requeue"})
 _MAIL = {"NONE": "n", "BEGIN": "b", "END": "e", "FAIL": "a", "ALL": "abe"}
 # Names of queues, accounts and users: they are arguments, but PBS splits some at these characters.
 _NAME = re.compile(r"[A-Za-z0-9_.@+-]+")
+# Names of ours for what is no resource of a job: more for the chunk, and the project.
+_SELECT, _PROJECT = "select", "project"
 _INSTEAD = {
+    "constraint": "Name a resource of such nodes by `select` (the setting plugin_options).",
     "qos": "PBS has none: name a queue by `partition`.",
     "reservation": "A reservation of PBS is a queue: name it by `partition`.",
 }
@@ -68,12 +73,15 @@ def qsub_options(options: Mapping[str, str]) -> list[str]:
     if (seconds := time_limit_seconds(options.get("time", ""))) is not None:
         arguments += ["-l", f"walltime={seconds}"]
     for name, value in sorted(options.items()):
-        if name in _CHUNK | _IGNORED | {"time"}:
+        if name in _CHUNK | _IGNORED | {"time", _SELECT}:
+            continue
+        if name_problem(name) is not None:  # sbatch has no such option, so it is one of the site
+            arguments += ["-P", value] if name == _PROJECT else ["-l", f"{name}={value}"]
             continue
         plain = _PLAIN.get(name)
         text = None if plain is None else plain.value(value)
         if plain is None or text is None:
-            raise _refused(name, value, is_known=plain is not None)
+            raise _unwritable(name, value) if plain else _refused(name, value)
         arguments += [plain.flag, text]
     return arguments
 
@@ -99,20 +107,25 @@ def _select(options: Mapping[str, str]) -> str:
         )
     if gpus:
         chunk.append(f"ngpus={has.gpus}")
+    if options.get("exclusive", "") != "":
+        raise _refused("exclusive", options["exclusive"])
+    if _SELECT in options:
+        chunk.append(options[_SELECT])
     return "select=" + ":".join(chunk)
 
 
-def _refused(name: str, value: str, *, is_known: bool) -> InputError:
-    if is_known:
-        return InputError(
-            f"slurm.{name}: {value!r} cannot be written for qsub",
-            next_step="Write one name of letters, digits, dots and dashes."
-            if name != "mail-type"
-            else f"Write one or more of {', '.join(_MAIL)}.",
-        )
+def _unwritable(name: str, value: str) -> InputError:
+    forms = {"mail-type": f"one or more of {', '.join(_MAIL)}"}
+    form = forms.get(name, "one name of letters, digits, dots and dashes")
+    return InputError(
+        f"slurm.{name}: {value!r} cannot be written for qsub", next_step=f"Write {form}."
+    )
+
+
+def _refused(name: str, value: str) -> InputError:
     known = ", ".join(sorted({"time", *_CHUNK, *_PLAIN}))
     return InputError(
-        f"slurm.{name} has no meaning for PBS",
+        f"slurm.{name}{f': {value}' if value else ''} has no meaning for PBS",
         next_step=_INSTEAD.get(name, f"Leave it out; with --cluster pbs these have one: {known}."),
     )
 
