@@ -18,9 +18,8 @@ class Array:
     job_name: str
     # Absolute path; started with the part's number.
     script: str
-    # Absolute paths of the submission's directories.
+    # Absolute path of the submission's directory of logs.
     logs: str
-    journals: str
     # The working directory of the script; the preflight ran the setup lines there.
     directory: str
     # sbatch's long options of the manifest.

@@ -51,7 +51,6 @@ def array_for(sweep: Path, key: str, manifest: FrozenManifest, plan: Plan, part:
         job_name=job_name(manifest.name, key, plan.submission, part.number),
         script=str(paths.submission_dir(number) / SCRIPT_NAME),
         logs=str(paths.log_dir(number)),
-        journals=str(paths.journal_dir(number)),
         directory=manifest.root,
         options=plan.resources(manifest.resources).options,
     )

@@ -14,7 +14,6 @@ def array(part: Part, **fields: Any) -> Array:
         "job_name": "n",
         "script": "s",
         "logs": "/o",
-        "journals": "/j",
         "directory": "/d",
         "options": {},
     }

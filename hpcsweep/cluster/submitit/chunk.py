@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,7 +17,6 @@ from submitit import JobEnvironment
 from submitit.helpers import Checkpointable, DelayedSubmission
 
 from hpcsweep.files import PRIVATE_FILE, try_lock
-from hpcsweep.journal import journals_of_chunk
 from hpcsweep.records import EXIT_STOPPED
 
 # Seconds between two polls for a free slot.
@@ -37,8 +35,6 @@ class Chunk(Checkpointable):
     # The array's script, and its working directory.
     script: str
     directory: str
-    # The submission's journals.
-    journals: str
     # The array's job id; the numbers of the part, and of the chunk in the part and in the plan.
     job_id: str | None
     part: int
@@ -90,13 +86,10 @@ class Chunk(Checkpointable):
         return process.returncode
 
     def _start(self) -> dict[str, Any]:
-        """This start of the chunk, as the fields of the worker's `Start`."""
+        """This start of the chunk, as the fields of the worker's `Start`; the worker counts it."""
         environment = JobEnvironment()
-        earlier = journals_of_chunk(Path(self.journals), self.chunk)
-        restarts = [int(path.name.split(".")[1]) for path in earlier]
         return {
             "array_task_id": self.element,
-            "restart": max(restarts, default=-1) + 1,
             "array_job_id": self.job_id or environment.array_job_id or environment.job_id,
             "job_id": environment.job_id,
             "cluster": f"submitit:{environment.cluster}",

@@ -266,7 +266,6 @@ def _submission(kind: str, array: Array, job_id: str | None) -> dict[str, Any]:
         "callable_": {
             "script": array.script,
             "directory": array.directory,
-            "journals": array.journals,
             "job_id": job_id,
             "part": array.part.number,
         },
