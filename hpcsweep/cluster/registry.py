@@ -51,9 +51,10 @@ def choose(kind: str, settings: Settings, sweep: Path) -> Cluster:
             )
             if known:  # as on a laptop, where the first submission named it
                 return known
+            here = "pbs to use qsub" if shutil.which("qsub") else "emulated to run here"
             raise ClusterError(
                 "there is no sbatch on PATH, so this is not a Slurm cluster",
-                next_step="Run this on a login node, or use --cluster emulated to run here.",
+                next_step=f"Run this on a login node, or use --cluster {here}.",
             )
     cluster = _open(kind, "", settings, sweep)
     cluster.start()

@@ -12,6 +12,7 @@ from typing import Any
 
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.manifest.mistakes import described, shown
+from hpcsweep.manifest.sbatch_names import KNOWN, PYXIS
 from hpcsweep.yamltext import nearest
 
 # Reasons by name.
@@ -41,34 +42,6 @@ REFUSED = {
     "external": "a job without a script computes nothing",
 }
 
-# All other long options of sbatch in `slurm_opt.c` from 22.05 to 26.05.
-_KNOWN = frozenset(
-    re.findall(
-        r"\S+",
-        """account acctg-freq batch bb bbf begin cluster-constraint comment consolidate-segments
-        constraint container container-id container-type context contiguous core-spec
-        cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot distribution
-        exclude exclusive extra extra-node-info gpu-bind gpu-freq gpus gpus-per-node
-        gpus-per-socket gpus-per-task gres gres-flags hint hold kill-on-invalid-dep licenses
-        mail-type mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mem-update mincpus
-        network nice no-kill nodefile nodelist nodes ntasks ntasks-per-core ntasks-per-gpu
-        ntasks-per-node ntasks-per-socket ntasks-per-tres oom-kill-step overcommit oversubscribe
-        partition power prefer priority profile propagate qos reboot requeue reservation
-        resources resv-ports segment sockets-per-node spread-job spread-segments stepmgr switches
-        tasks-per-node thread-spec threads-per-core time time-min tmp tres-bind tres-per-task
-        use-min-nodes wait-all-nodes wckey""",
-    )
-)
-# Options of the plugin pyxis, which many sites have; the setting `plugin_options` names others.
-_PYXIS = frozenset(
-    re.findall(
-        r"\S+",
-        """container-entrypoint container-entrypoint-log container-env container-image
-        container-mount-home container-mounts container-name container-readonly
-        container-remap-root container-save container-workdir container-writable
-        no-container-entrypoint no-container-mount-home no-container-remap-root""",
-    )
-)
 _SHORT = {
     "A": "account",
     "a": "array",
@@ -135,7 +108,7 @@ SCHEMA: dict[str, Any] = {
             }
             for name, (form, noun, next_step) in _FORMS.items()
         },
-        **dict.fromkeys(sorted(_KNOWN.difference(_FORMS)), _ANY_OPTION),
+        **dict.fromkeys(sorted(KNOWN.difference(_FORMS)), _ANY_OPTION),
         REQUEUE: {
             "const": EXPEDITE,
             "description": "Start a task that failed again at once (Slurm 25.11 and newer).",
@@ -154,7 +127,7 @@ def name_problem(name: str, plugin_options: Collection[str] = ()) -> tuple[str, 
     """
     if name in REFUSED:
         return f"cannot be set: {REFUSED[name]}", "Remove it."
-    if name in _KNOWN or name in _PYXIS or name in plugin_options:
+    if name in KNOWN or name in PYXIS or name in plugin_options:
         return None
     bare = name.lstrip("-")
     if bare in _SHORT:
@@ -164,7 +137,7 @@ def name_problem(name: str, plugin_options: Collection[str] = ()) -> tuple[str, 
             f"That cannot be set: {REFUSED[guess]}." if guess in REFUSED else f"Write {guess}.",
         )
     # sbatch accepts every unambiguous prefix of an option.
-    if name and any(option.startswith(name) for option in (*_KNOWN, *REFUSED)):
+    if name and any(option.startswith(name) for option in (*KNOWN, *REFUSED)):
         return "is an abbreviated sbatch option", "Write its full name."
     guess = _did_you_mean(bare.lower().replace("_", "-"))
     if not OPTION_NAME.fullmatch(name):
@@ -177,7 +150,7 @@ def name_problem(name: str, plugin_options: Collection[str] = ()) -> tuple[str, 
 
 
 def _did_you_mean(name: str) -> str:
-    options = sorted((*_KNOWN, *_PYXIS, *REFUSED))
+    options = sorted((*KNOWN, *PYXIS, *REFUSED))
     swapped = [option for option in options if sorted(option) == sorted(name)]
     guess = swapped[0] if swapped else nearest(name, options)
     return f"Did you mean {guess!r}?" if guess else ""

@@ -57,7 +57,7 @@ def test_a_sweep_on_a_cluster_of_a_new_kind(
 def test_a_kind_without_its_line_does_not_exist() -> None:
     with pytest.raises(InputError, match="'toy' is not a kind of cluster") as caught:
         registry.check_kind("toy", "m.yaml:1")
-    assert "auto, slurm, emulated and submitit:EXECUTOR" in caught.value.next_step
+    assert "auto, slurm, pbs, emulated and submitit:EXECUTOR" in caught.value.next_step
 
 
 def test_help_completion_and_docs_name_every_kind() -> None:

@@ -270,7 +270,7 @@ def test_the_limits_of_server_and_queue() -> None:
 def test_a_closing_job_of_a_forgotten_array_has_no_dependency(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A dependency on an unknown job would hold it for ever (23.06)."""
+    """The server would delete it (23.06)."""
     argvs: list[list[str]] = []
     unknown = answer(said("queue", r"-f 999999"))
 

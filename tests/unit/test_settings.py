@@ -130,7 +130,11 @@ def test_empty_files_and_sections_are_fine(config: WriteConfig, text: str) -> No
         ("settings:\n  grace_s: .inf\n", 2, "not a number of seconds"),
         ("settings:\n  grace_s: -1\n", 2, "It must be 0 or more."),
         ("settings:\n  term_grace_s: 0\n", 2, "It must be above 0."),
-        ("settings:\n  cluster: pbs\n", 2, "Known are auto, slurm, emulated and submitit:EXECUTOR"),
+        (
+            "settings:\n  cluster: lsf\n",
+            2,
+            "Known are auto, slurm, pbs, emulated and submitit:EXECUTOR",
+        ),
         ("settings:\n  cluster: [slurm]\n", 2, "is not a kind of cluster"),
         ("settings:\n  outputs: 3\n", 2, "outputs: is not the path"),
         ("settings:\n  outputs: ''\n", 2, "outputs: is not the path"),
@@ -168,7 +172,7 @@ def test_an_unknown_profile_without_a_file() -> None:
     [
         ("HPCSWEEP_GRACE_S", "soon", "grace_s: 'soon' is not a number"),
         ("HPCSWEEP_GRACE_S", "1e999", "1e999 is beyond"),
-        ("HPCSWEEP_CLUSTER", "pbs", "is not a kind of cluster"),
+        ("HPCSWEEP_CLUSTER", "lsf", "is not a kind of cluster"),
         ("HPCSWEEP_OUTPUT", "x", "Did you mean 'outputs'?"),
         ("HPCSWEEP_OUTPUTS", "", "is not the path"),
     ],

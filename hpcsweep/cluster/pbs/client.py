@@ -94,8 +94,8 @@ class Pbs(Defaults):
     def submit_job(self, job: SingleJob) -> str:
         """Submit a job that is no array. Returns its id.
 
-        A dependency on a job that the server has forgotten holds a job for ever (23.06): the job
-        is over, and there is nothing to wait for.
+        The server deletes a job that depends on one that it has forgotten (23.06). That one is
+        over, so there is nothing to wait for.
         """
         if job.after is not None and not text.objects(self._known([job.after]).stdout):
             job = replace(job, after=None)

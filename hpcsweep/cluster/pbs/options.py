@@ -13,7 +13,7 @@ from typing import NamedTuple
 from hpcsweep.allocation import gpu_requests, is_whole_node, task_resources
 from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.errors import InputError
-from hpcsweep.manifest.slurm_options import name_problem
+from hpcsweep.manifest.sbatch_names import KNOWN, PYXIS
 from hpcsweep.quantities import time_limit_seconds
 
 # What `resources` makes one chunk of; `ntasks` are its processes.
@@ -75,7 +75,7 @@ def qsub_options(options: Mapping[str, str]) -> list[str]:
     for name, value in sorted(options.items()):
         if name in _CHUNK | _IGNORED | {"time", _SELECT}:
             continue
-        if name_problem(name) is not None:  # sbatch has no such option, so it is one of the site
+        if name not in KNOWN | PYXIS:  # no option of sbatch, so a resource of the site
             arguments += ["-P", value] if name == _PROJECT else ["-l", f"{name}={value}"]
             continue
         plain = _PLAIN.get(name)
