@@ -13,7 +13,7 @@ from typing import Protocol
 
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, OwnJob, Queued, SingleJob
 from hpcsweep.cluster.limits import NOTHING, Limits
-from hpcsweep.cluster.scripts import ScriptForm
+from hpcsweep.cluster.scripts import PLAIN, ScriptForm
 from hpcsweep.errors import ClusterError
 from hpcsweep.settings import Settings
 
@@ -229,6 +229,11 @@ class Defaults:
     def takes_faults(self) -> bool:
         """Never."""
         return False
+
+    @property
+    def script_form(self) -> ScriptForm:
+        """Scripts without directives of its own."""
+        return PLAIN
 
     def own_job(self) -> OwnJob | None:
         """None: it tells no process of its job."""

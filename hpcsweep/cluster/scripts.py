@@ -16,3 +16,11 @@ class ScriptForm:
     # The directives of the manifest's options, each without its mark (`#SBATCH`). *Raises*
     # InputError for one that cannot be written.
     directives: Callable[[Mapping[str, str]], list[str]]
+
+
+def _no_directives(_: Mapping[str, str]) -> list[str]:
+    return []
+
+
+# What any scheduler that starts bash can start.
+PLAIN = ScriptForm(array="array.sbatch.j2", closing="closing.sbatch.j2", directives=_no_directives)
