@@ -64,6 +64,19 @@ class Laptop:
         program.write_text(f"#!/bin/sh\n{shell}\n")
         program.chmod(0o755)
 
+    def install_with_cluster(self, program: str) -> None:
+        """Let `hpcsweep` there be a program of Python, with an emulated cluster."""
+        self.install(f'exec {ordinary_user.interpreter(self.sshd.home)} {program} "$@"')
+        quick = QUICK | INGEST_LATER | {"HPCSWEEP_CLUSTER": "emulated"}
+        self.login(*(f"{name}={value}" for name, value in quick.items()))
+
+    def finishes(self) -> None:
+        """Submit the rest, fetch the table, and check that each case ran once."""
+        self.run("submit", "m.yaml", "--wait")
+        self.run("collect", "s", "--output", "table.csv", "--columns", "x,y")
+        assert (self.project / "table.csv").read_text() == "x,y\n1,2\n2,4\n3,6\n"
+        assert [(self.sshd.home / f"ran-{x}").read_text() for x in (1, 2, 3)] == ["x"] * 3
+
     def login(self, *variables: str) -> None:
         """Set variables at a login there, and `hpcsweep` on PATH; it chats, too."""
         lines = [
@@ -109,9 +122,7 @@ def laptop(tmp_path: Path, sshd: PrivateSshd) -> Laptop:
 
 def test_a_submit_that_was_cut_off_goes_on(laptop: Laptop) -> None:
     home = laptop.sshd.home
-    laptop.install(f'exec {ordinary_user.interpreter(home)} -m hpcsweep "$@"')
-    quick = QUICK | INGEST_LATER | {"HPCSWEEP_CLUSTER": "emulated"}
-    laptop.login(*(f"{name}={value}" for name, value in quick.items()))
+    laptop.install_with_cluster("-m hpcsweep")
     (home / "shut").touch()
     argv, env = laptop.argv("submit", "m.yaml"), laptop.sshd.env()
     with subprocess.Popen(
@@ -124,10 +135,7 @@ def test_a_submit_that_was_cut_off_goes_on(laptop: Laptop) -> None:
     holds(said, "far: the connection broke while `submit` ran", "nothing is submitted twice")
     (home / "shut").unlink()
     wait_until(lambda: not laptop.submits(), CLI_S, "the end of that submit")
-    laptop.run("submit", "m.yaml", "--wait")
-    laptop.run("collect", "s", "--output", "table.csv", "--columns", "x,y")
-    assert (laptop.project / "table.csv").read_text() == "x,y\n1,2\n2,4\n3,6\n"
-    assert [(home / f"ran-{x}").read_text() for x in (1, 2, 3)] == ["x"] * 3
+    laptop.finishes()
     submissions = laptop.there / "outputs/s/submissions"
     assert [path.name for path in submissions.iterdir()] == ["0001"]
     assert not list(home.rglob("x"))
@@ -160,9 +168,7 @@ def test_a_submit_that_died_between_two_calls_of_sbatch_goes_on(laptop: Laptop) 
     """As at a site that ends what a login left behind when its connection is gone."""
     home = laptop.sshd.home
     (home / "held.py").write_text(HELD)
-    laptop.install(f'exec {ordinary_user.interpreter(home)} {home}/held.py "$@"')
-    quick = QUICK | INGEST_LATER | {"HPCSWEEP_CLUSTER": "emulated"}
-    laptop.login(*(f"{name}={value}" for name, value in quick.items()))
+    laptop.install_with_cluster(f"{home}/held.py")
     manifest = f"{MANIFEST}chunk: 1\nlimits: {{max_array_size: 2}}\n"
     (laptop.project / "m.yaml").write_text(manifest)
     (home / "holds").touch()
@@ -175,10 +181,7 @@ def test_a_submit_that_died_between_two_calls_of_sbatch_goes_on(laptop: Laptop) 
         if "held.py submit" in line:
             kill(pid)
     (home / "holds").unlink()
-    laptop.run("submit", "m.yaml", "--wait")
-    laptop.run("collect", "s", "--output", "table.csv", "--columns", "x,y")
-    assert (laptop.project / "table.csv").read_text() == "x,y\n1,2\n2,4\n3,6\n"
-    assert [(home / f"ran-{x}").read_text() for x in (1, 2, 3)] == ["x"] * 3
+    laptop.finishes()
     jobs = [path.parent.name for path in laptop.there.rglob("part-*.job.json")]
     assert sorted(jobs) == ["0001", "0002"]
 

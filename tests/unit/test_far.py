@@ -11,6 +11,7 @@ from hpcsweep.cli.commands import COMMANDS
 from hpcsweep.cli.on_host import HERE
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 from hpcsweep.far.commands import SENDING
+from hpcsweep.far.directory import FarDirectory
 from hpcsweep.far.host import FarHost, far_host, split_remote
 from hpcsweep.far.project_files import CODE_MAX, files_to_send, project_root
 from hpcsweep.far.ssh import REMEDIES, not_reached
@@ -77,6 +78,15 @@ def test_what_ssh_says_becomes_a_sentence(said: str, kind: type[ClusterError], w
     assert type(error) is kind
     assert what in error.what
     assert "far" in error.next_step
+
+
+@pytest.mark.parametrize("version", ["0.0.1", "99.0", None])
+def test_another_version_there_is_refused_either_way(version: str | None) -> None:
+    there = FarDirectory(host="far", root="/my dir", has_rsync=True, version=version)
+    with pytest.raises(ClusterError) as caught:
+        there.require_hpcsweep()
+    assert caught.value.what.startswith(f"has hpcsweep {version}" if version else "has no hpcsweep")
+    assert "`hpcsweep --on 'far:/my dir' install` installs" in caught.value.next_step
 
 
 def test_the_page_has_each_remedy_and_command() -> None:
