@@ -41,7 +41,8 @@ report.caseList = (() => {
     const some = rows ? [...rows].sort((a, b) => a - b) : data.index.map((_, at) => at);
     const what = rows ? `${number(some.length)} selected cases` : data.cubes ? `A sample of ${number(some.length)} cases` : `All ${number(some.length)} complete cases`;
     root.replaceChildren(element("h3", { text: what + (some.length > most() ? `, the first ${most()} of them` : "") }));
-    if (binned) {
+    if (binned && !binned.points.length) root.append(element("p", { text: "The selection in the figure has no cases." }));
+    else if (binned) {
       const count = binned.points.reduce((sum, one) => sum + one.n, 0);
       root.append(element("p", { text: `The selection in the figure has ${number(count)} cases; this lists them:` }),
         command(data.name, `--where ${shell(condition(data.cubes, binned.columns, binned.points))}`));
