@@ -11,8 +11,8 @@ from threading import Condition
 
 from hpcsweep.report.document import Section
 
-# Seconds between two readings of a page: ten times the duration of one, but at least this.
-INTERVAL_S = 5.0
+# Between two readings of a page: so many times the duration of one, but at least these seconds.
+RESTS, INTERVAL_S = 10, 5.0
 # Seconds after the last request for a page from which on it is no longer read.
 ATTENTION_S = 60.0
 # Seconds between two looks at what is due.
@@ -86,7 +86,7 @@ class LivePages:
             now = time.monotonic()
             with self._changed:
                 self._keep(place, content)
-                self._due[place] = now + max(INTERVAL_S, 10 * (now - begun))
+                self._due[place] = now + max(INTERVAL_S, RESTS * (now - begun))
                 self._changed.notify_all()
 
     def _next(self) -> str | None:

@@ -45,6 +45,7 @@ SETTINGS = Settings(query_interval_s=100 * ANSWER_S)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are read as often as a reading allows."""
     monkeypatch.setattr(live, "INTERVAL_S", 0.05)
+    monkeypatch.setattr(live, "RESTS", 1)
 
 
 @pytest.fixture
