@@ -15,6 +15,7 @@ from hpcsweep.cluster.jobs import AccountingRow, Array, Element, OwnJob, Queued,
 from hpcsweep.cluster.limits import NOTHING, Limits
 from hpcsweep.cluster.scripts import PLAIN, ScriptForm
 from hpcsweep.errors import ClusterError
+from hpcsweep.files import names
 from hpcsweep.settings import Settings
 
 
@@ -288,6 +289,14 @@ class Defaults:
 
     def release(self, tasks: Sequence[str]) -> None:
         """Nothing is held."""
+
+    def logs(self, directory: Path, part: int, element: int) -> list[Path]:
+        """The files `<part>.<job>_<element>.log`, one for each job id that the part ever had."""
+        return [
+            directory / name
+            for name in names(directory)
+            if name.startswith(f"{part}.") and name.endswith(f"_{element}.log")
+        ]
 
     def submit_job(self, job: SingleJob) -> str:
         """*Raises* ClusterError: it accepts only arrays."""

@@ -6,7 +6,6 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 from hpcsweep.cluster import process
@@ -20,7 +19,6 @@ from hpcsweep.cluster.pbs.refusals import NO_ROOM, is_unanswered, next_step
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.errors import ClusterError, ClusterUnavailable
-from hpcsweep.files import names
 
 # Jobs in one query.
 IDS_AT_ONCE = 500
@@ -183,14 +181,6 @@ class Pbs(Defaults):
     def requeue(self, job_id: str) -> None:  # noqa: ARG002
         """*Raises* ClusterError: qrerun is for operators (23.06)."""
         raise ClusterError("PBS lets only operators rerun a job")
-
-    def logs(self, directory: Path, part: int, element: int) -> list[Path]:
-        """The outputs of one element, one per job id that the part ever had."""
-        return [
-            directory / name
-            for name in names(directory)
-            if name.startswith(f"{part}.") and name.endswith(f"_{element}.log")
-        ]
 
     def _order(self, program: str, targets: Sequence[str]) -> None:
         for some in _batches(targets):

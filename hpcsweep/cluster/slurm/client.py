@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Self
 
 from hpcsweep.cluster import process
@@ -32,7 +31,6 @@ from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.cluster.slurm.site import Site, SiteAnswers
 from hpcsweep.cluster.slurm.submit_limits import QueuedTask
 from hpcsweep.errors import ClusterError, ClusterUnavailable
-from hpcsweep.files import names
 
 # Arrays in one query; at 16 digits each they stay far below the kernel's limit on an argument.
 IDS_AT_ONCE = 1000
@@ -287,14 +285,6 @@ class Slurm(Defaults):
             answer = self._run(text.scontrol_hold(some, release=release), self.timeout_s)
             if answer.returncode != 0 and not text.has_ended(answer.stderr):
                 raise order_error(f"scontrol {'release' if release else 'hold'}", answer)
-
-    def logs(self, directory: Path, part: int, element: int) -> list[Path]:
-        """The outputs of one element, one per job id that the part ever had."""
-        return [
-            directory / name
-            for name in names(directory)
-            if name.startswith(f"{part}.") and name.endswith(f"_{element}.log")
-        ]
 
     def submit_job(self, job: SingleJob) -> str:
         """Submit a job that is no array. Returns its id. *Raises* as `_sbatch` does."""
