@@ -110,6 +110,7 @@ def test_no_secret_is_handed_on() -> None:
         "HPCSWEEP_GRACE_S": "1",
         "HPCSWEEP_STORE": "postgresql://me:hunter2@host/db",
         "SLURM_JOB_ID": "1",
+        "HPCSWEEP_OUTPUTS": "it's",  # qsub refuses a quote
     }
     assert handed_on(environment) == {"PATH": "/bin", "HPCSWEEP_GRACE_S": "1"}
 

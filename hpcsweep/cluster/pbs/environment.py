@@ -23,6 +23,8 @@ _NAMES = frozenset(
     }
 )
 _PREFIXES = ("HPCSWEEP_",)
+# What qsub -v alters in a value, or refuses (23.06).
+_ALTERED = frozenset("\"'\\")
 # Variables that select the server.
 _WHICH_SERVER = ("PBS_CONF_FILE", "PBS_DEFAULT")
 
@@ -48,5 +50,7 @@ def handed_on(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if (name in _NAMES or name.startswith(_PREFIXES)) and redact(value) == value
+        if (name in _NAMES or name.startswith(_PREFIXES))
+        and redact(value) == value
+        and _ALTERED.isdisjoint(value)
     }

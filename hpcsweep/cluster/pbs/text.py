@@ -47,14 +47,19 @@ def qsub(array: Array, environment: Mapping[str, str]) -> list[str]:
     ]
 
 
+# Starts a script whose output goes to a file: qsub -o takes no path with other letters than ASCII's
+# (23.06), and PBS copies an output when the job is over.
+_WITH_OUTPUT = 'exec >>"$0" 2>&1; exec /bin/bash "$@"'
+
+
 def qsub_job(job: SingleJob, environment: Mapping[str, str]) -> list[str]:
     """Submit a job that is no array."""
     return [
-        *("qsub", "-N", job.name, "-j", "oe", "-o", job.output),
+        *("qsub", "-N", job.name, "-j", "oe", "-o", "/dev/null"),
         *(("-W", f"depend=afterany:{job.after}") if job.after else ()),
         *_variables(environment),
         *qsub_options(job.options),
-        *("--", "/bin/bash", job.script),
+        *("--", "/bin/bash", "-c", _WITH_OUTPUT, job.output, job.script),
     ]
 
 
