@@ -60,8 +60,8 @@ class OnHost(click.Command):
             ctx.exit(run_there(host, command, _writer()))
         except KeyboardInterrupt:  # it ends ssh; no signal reaches the command there
             click.echo(
-                f"\nNo longer connected; `{self.called}` may go on on {host.name} until it prints "
-                f"something. `hpcsweep --on {self.host} status` says what was submitted.",
+                f"\nNo longer connected; `{self.called}` may continue on {host.name} until it "
+                f"prints something. `hpcsweep --on {self.host} status` says what was submitted.",
                 err=True,
             )
             ctx.exit(128 + signal.SIGINT)  # as in a shell

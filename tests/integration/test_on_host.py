@@ -209,7 +209,7 @@ def test_a_command_goes_on_after_ctrl_c_until_it_prints(laptop: Laptop) -> None:
         os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does
         _, said = stopped.communicate(timeout=CLI_S)
     assert stopped.returncode == 130
-    holds(said, "No longer connected; `submit` may go on on far until it prints something.")
+    holds(said, "No longer connected; `submit` may continue on far until it prints something.")
     (laptop.there / "go").touch()
     wait_until((laptop.there / "went-on").exists, CLI_S, "the rest of that command")
     wait_until(lambda: not laptop.submits(), CLI_S, "the end of that command")
