@@ -28,7 +28,7 @@ from hpcsweep.journal import all_journals, read
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
 from hpcsweep.sources.case_locator import CaseLocator
-from hpcsweep.store import SweepIndex
+from hpcsweep.store import SweepIndex, decoding
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
@@ -94,9 +94,9 @@ class Ingest:
         _log.debug("%s: took in %d records, passed over %d lines", self._sweep.name, *counts)
         return done
 
-    def _read(self, names: Iterable[str], positions: dict[str, int]) -> Ingested:
+    def _read(self, names: Sequence[str], positions: dict[str, int]) -> Ingested:
         total = Ingested()
-        batches = self._batches(names, positions, total)
+        batches = self._all_batches(names, positions, total)
         while ready := list(islice(batches, 1)):
             # PostgreSQL's transactions may be repeated, and `batches` cannot.
             is_sqlite = self._sweep_index.dialect == "sqlite"
@@ -109,6 +109,24 @@ class Ingest:
                 )
         return total
 
+    def _all_batches(
+        self, names: Sequence[str], positions: dict[str, int], total: Ingested
+    ) -> Iterator[RowBatch]:
+        """The new rows of these journals, by a child if there are many. Adds to `total`."""
+
+        def counted() -> Iterator[decoding.Counted]:
+            own = Ingested()
+            for batch in self._batches(names, positions, own):
+                yield batch, own.records, own.torn
+
+        if self._is_first and decoding.pays(self._sweep.journal_root, names):
+            for batch, total.records, total.torn in decoding.in_child(counted):
+                positions |= {path: end for path, _, end, _ in batch.journals}
+                yield batch
+                del batch
+        # After a child that sent everything, nothing is left.
+        yield from self._batches(names, positions, total)
+
     def _batches(
         self, names: Iterable[str], positions: dict[str, int], total: Ingested
     ) -> Iterator[RowBatch]:
@@ -117,11 +135,10 @@ class Ingest:
         for name in names:
             path = self._sweep.journal_root / name
             at = positions.get(name, 0)
-            is_closed = False
             # stat is cheaper than open, and most journals of a long sweep have no new bytes.
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_size <= at:
-                    continue
+            size = _size(path)
+            if size <= at:
+                continue
             start, torn = at, 0
             for reading in read(path, at, skim=True):
                 misfits = self._mapper.add(batch, reading.records)
@@ -129,16 +146,15 @@ class Ingest:
                 pending += len(reading.records)
                 total.records += len(reading.records) + reading.superseded - misfits
                 total.torn += reading.torn + misfits
-                is_closed = _has_ended(reading.records)
+                if at >= size and _has_ended(reading.records):
+                    batch.rows.closed[name] = at
                 if pending >= BATCH_RECORDS:
                     batch.rows.journals.append((name, start, at, torn))
                     yield self._rows(batch)
                     start, torn, batch, pending = at, 0, self._batch(), 0
             if at > start:
                 batch.rows.journals.append((name, start, at, torn))
-            if is_closed:
-                batch.rows.closed[name] = at
-        if batch.rows.journals or batch.rows.closed:
+        if batch.rows.journals:
             yield self._rows(batch)
 
     def _batch(self) -> PendingBatch:
@@ -209,6 +225,14 @@ def _for_a_while(ready: list[RowBatch], batches: Iterator[RowBatch]) -> Iterator
         yield ready.pop()
         if time.monotonic() < end:
             ready += islice(batches, 1)
+
+
+def _size(path: Path) -> int:
+    """The size of a file; 0 if it is gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _has_ended(records: Sequence[Record]) -> bool:

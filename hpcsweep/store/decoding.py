@@ -1,0 +1,101 @@
+"""Make the batches of a large first ingest in a child process, while this one inserts them.
+
+The child reads journals and touches no database. It is a fork: it has the manifest as the parent
+has, and sends rows and nothing else. Whatever ends it early, the parent goes on by itself.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+import struct
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hpcsweep.store.upsert import RowBatch
+
+# Bytes of journals that are decoded as fast as a child is made and its rows are sent: some 10,000
+# cases.
+BYTES_MIN = 8 << 20
+
+_NAMES = tuple(one.name for one in fields(RowBatch))
+_HEAD = struct.Struct("<Q")
+# The first version without references: to look for equal texts takes longer than to copy them.
+_MARSHAL_VERSION = 2
+
+# A batch, and the counts of records and of skipped lines up to its end.
+Counted = tuple[RowBatch, int, int]
+
+
+def pays(root: Path, names: Sequence[str]) -> bool:
+    """Whether journals are so many that a child is faster, and this process may have one.
+
+    A process with threads may not fork: locks that they hold would stay locked in the child.
+    """
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) == 1:
+        return False
+    if threading.active_count() > 1:
+        return False
+    size = 0
+    for name in names:
+        with suppress(OSError):
+            size += (root / name).stat().st_size
+        if size >= BYTES_MIN:
+            return True
+    return False
+
+
+def in_child(batches: Callable[[], Iterator[Counted]]) -> Iterator[Counted]:
+    """The batches that a child makes, all or the first ones: it sends no error.
+
+    *Safe to repeat*; ending it early ends the child.
+    """
+    reading, writing = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError:  # a limit on processes
+        os.close(reading)
+        os.close(writing)
+        return
+    if pid == 0:
+        os.close(reading)
+        _be_child(batches, writing)
+    os.close(writing)
+    try:
+        with os.fdopen(reading, "rb") as stream:
+            yield from _received(stream)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _be_child(batches: Callable[[], Iterator[Counted]], writing: int) -> None:
+    """Send batches; never returns. An error is met again by the parent, at the same record."""
+    try:
+        with os.fdopen(writing, "wb") as stream:
+            for batch, *counts in batches():
+                values = [getattr(batch, name) for name in _NAMES]
+                data = marshal.dumps((values, counts), _MARSHAL_VERSION)
+                stream.write(_HEAD.pack(len(data)))
+                stream.write(data)
+                stream.flush()
+    finally:
+        os._exit(0)
+
+
+def _received(stream: BinaryIO) -> Iterator[Counted]:
+    while len(head := stream.read(_HEAD.size)) == _HEAD.size:
+        (size,) = _HEAD.unpack(head)
+        data = stream.read(size)
+        if len(data) < size:  # it was killed
+            return
+        values: list[Any]
+        values, counts = marshal.loads(data)  # noqa: S302  # of our own child, by a pipe
+        del data
+        yield RowBatch(**dict(zip(_NAMES, values, strict=True))), *counts

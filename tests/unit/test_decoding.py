@@ -1,0 +1,139 @@
+"""A first ingest by two processes: the same rows and errors, whichever of them is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpcsweep.sources import grid
+from hpcsweep.store import SweepIndex, decoding
+from hpcsweep.store.ingest import Ingest, fresh_index
+from hpcsweep.sweepdir.directory import INDEX_NAME
+from tests.support.sweeps import MadeSweep
+from tests.support.wait import wait_until
+from tests.unit.test_ingest import Dump, dump, journals
+
+# Ingests with a child, and prints how many batches came from it. Its own process: a fork wants one
+# without threads.
+PROGRAM = """\
+import os, signal, sys
+from pathlib import Path
+from hpcsweep.errors import HpcsweepError
+from hpcsweep.store import SweepIndex, decoding, ingest
+from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
+path, how = Path(sys.argv[1]), sys.argv[2]
+ingest.BATCH_RECORDS = 1
+decoding.pays = lambda *_: True
+in_child, me = decoding.in_child, os.getpid()
+def disturbed(batches):
+    for number, batch in enumerate(batches()):
+        if number == 1 and how == "child":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number == 1 and how == "error":
+            raise MemoryError
+        if number == 1 and how == "parent":
+            (path / "child").write_text(str(os.getpid()))
+            while os.getppid() == me:
+                pass
+        yield batch
+def counting(batches):
+    count = 0
+    for count, batch in enumerate(in_child(lambda: disturbed(batches)), 1):
+        yield batch
+        if how == "parent":
+            while not (path / "child").exists():
+                pass
+            os.kill(me, signal.SIGKILL)
+    print(count)
+decoding.in_child = counting
+sweep = SweepDirectory.open(path)
+sweep_index = SweepIndex(path / INDEX_NAME, sweep.key)
+sweep_index.create(sweep.name, sweep.newest_manifest())
+try:
+    done = ingest.Ingest(sweep, sweep_index).run()
+    print(done.records, done.torn)
+except HpcsweepError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeSweep:
+    """A sweep of three tasks, all of which have run; a line of one is torn."""
+    found = MadeSweep(tmp_path, grid(x=[0, 1, 2, 3, 4]), python="def run(x): return {'y': x}\n")
+    found.plan(chunk_size=2)
+    for task in range(3):
+        found.run(task)
+    last = found.directory.journal_root / journals(found)[-1]
+    last.write_bytes(b"torn\n" + last.read_bytes())
+    return found
+
+
+def run(made: MadeSweep, how: str = "") -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-c", PROGRAM, str(made.path), how]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def alone(made: MadeSweep) -> tuple[Dump, str]:
+    """What one process makes, and the counts that it returns."""
+    with fresh_index(made.directory):
+        pass
+    found = dump(made.path / INDEX_NAME)
+    (made.path / INDEX_NAME).unlink()
+    sweep_index = SweepIndex(made.path / INDEX_NAME, made.directory.key)
+    sweep_index.create("s", made.directory.newest_manifest())
+    done = Ingest(made.directory, sweep_index).run()
+    (made.path / INDEX_NAME).unlink()
+    return found, f"{done.records} {done.torn}"
+
+
+def rows(made: MadeSweep) -> Dump:
+    """The content after a command: it notes submissions, too."""
+    with fresh_index(made.directory):
+        return dump(made.path / INDEX_NAME)
+
+
+@pytest.mark.parametrize(("how", "batches"), [("", 3), ("child", 1), ("error", 1)])
+def test_a_child_makes_the_same_rows(made: MadeSweep, how: str, batches: int) -> None:
+    expected, counts = alone(made)
+    done = run(made, how)
+    assert (done.stdout.splitlines(), done.stderr) == ([str(batches), counts], "")
+    assert rows(made) == expected
+
+
+def test_an_error_is_that_of_one_process(made: MadeSweep) -> None:
+    path = made.directory.journal_root / journals(made)[1]
+    path.unlink()
+    path.mkdir()
+    done = run(made)
+    assert done.stdout.splitlines()[0] == "1"
+    assert f"{path}: cannot be read" in done.stdout.splitlines()[1]
+
+
+def test_a_killed_ingest_leaves_no_child(made: MadeSweep) -> None:
+    expected, _ = alone(made)
+    assert run(made, "parent").returncode == -signal.SIGKILL
+    child = int((made.path / "child").read_text())
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), 60, "the child has ended")
+    (made.path / "child").unlink()
+    assert rows(made) == expected
+
+
+def test_a_child_is_made_where_it_pays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    monkeypatch.setattr(decoding, "BYTES_MIN", 10)
+    for name, size in (("a", 6), ("b", 6)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert decoding.pays(tmp_path, ["a", "gone", "b"])
+    assert not decoding.pays(tmp_path, ["a"])
+    monkeypatch.setattr("threading.active_count", lambda: 2)
+    assert not decoding.pays(tmp_path, ["a", "b"])
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert not decoding.pays(tmp_path, ["a", "b"])
