@@ -73,12 +73,16 @@ def _run_dirs(table: CaseTable, chosen: npt.NDArray[np.intp]) -> list[str]:
     run_dirs = [table.run_dirs[at] for at in chosen]
     if len(run_dirs) <= RUN_DIRS_MAX:
         return run_dirs
-    parts = [(*one.rpartition("log_")[:2], one.rpartition("-")[2]) for one in run_dirs]
-    ids = {case_id for *_, case_id in parts}
+    ids = {one.rpartition("-")[2] for one in run_dirs if "log_" in one}
     digits = ID_DIGITS
     while len({case_id[:digits] for case_id in ids}) < len(ids):
         digits += 1
-    return [f"{place}{log}*-{case_id[:digits]}*" if log else "" for place, log, case_id in parts]
+    return [_short(one, digits) if "log_" in one else one for one in run_dirs]
+
+
+def _short(run_dir: str, digits: int) -> str:
+    case_id = run_dir.rpartition("-")[2]
+    return f"{run_dir.rpartition('log_')[0]}log_*-{case_id[:digits]}*"
 
 
 def _notes(table: CaseTable) -> Iterator[str]:

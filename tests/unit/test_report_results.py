@@ -65,11 +65,11 @@ def test_indices_are_gaps() -> None:
 def test_run_directories_of_many_cases_are_short_and_tell_them_apart() -> None:
     names = [f"runs/01/log_a-b-{at:08x}{at:08x}" for at in range(RUN_DIRS_MAX)]
     names.append("runs/01/log_c-00000001ffffffff")  # begins as the second one
-    dirs = (*names, "")
+    dirs = (*names, "runs/.attempts/0123.45", "")
     column = CaseColumn(name="p", role="param", values=np.zeros(len(dirs)))
     short = results(table(column, run_dirs=dirs), "s", len(dirs))["run_dir"]
     assert short[0] == "runs/01/log_*-000000000*"
-    assert short[-1] == ""
+    assert short[-2:] == ["runs/.attempts/0123.45", ""]
     for at in (0, 1, RUN_DIRS_MAX):
         assert fnmatch.filter(names, short[at]) == [names[at]]
 
