@@ -66,7 +66,7 @@ class SweepIndex(CaseReader):
       one with the higher rank is the row; its attempt number counts all known attempts.
     * The position of a journal advances only over bytes that were merged.
     * Params and metrics are returned as the exact text that was stored.
-    * Only `reorder` (places) and `clear` remove rows.
+    * Only `clear` and `forget` remove rows of cases; merges and `reorder` move their indices.
     * Only `create` and `clear` create or change tables; a task calls neither.
     * The journals are the truth: a lost index is rebuilt from them.
 
