@@ -21,7 +21,7 @@ class ClosedJournals:
     def __init__(self, database: Database, sweep: str) -> None:
         self._database, self._sweep = database, sweep
         # The digest of the names in each directory whose journals are all closed.
-        self._kept: dict[str, str] = json.loads(totals.kept(database, sweep, "closed") or "{}")
+        self._kept = _of_text(totals.kept(database, sweep, "closed"))
         # The count of names and their digest, of directories that are not in `_kept`.
         self._new: dict[str, tuple[int, str]] = {}
 
@@ -44,9 +44,11 @@ class ClosedJournals:
             self._database.write(self._keep)
 
     def _keep(self, connection: Connection) -> None:
-        # They may have been cleared since: those that are closed now were ingested.
         if not totals.lock(connection, self._sweep):
             return
+        # The index may have been cleared since: of what was known before, nothing is written back.
+        # Those that are closed now were ingested.
+        kept = _of_text(totals.read(connection, self._sweep, "closed"))
         for directory, (count, digest) in self._new.items():
             table = schema.journals.c
             is_closed = and_(
@@ -55,5 +57,11 @@ class ClosedJournals:
                 journal_offsets.is_in(directory),
             )
             if connection.scalar(select(func.count()).where(is_closed)) == count:
-                self._kept[directory] = digest
-        totals.keep(connection, self._sweep, "closed", json.dumps(self._kept))
+                kept[directory] = digest
+        totals.keep(connection, self._sweep, "closed", json.dumps(kept))
+
+
+def _of_text(total: str | None) -> dict[str, str]:
+    """The digest by directory, from their text."""
+    digests: dict[str, str] = json.loads(total or "{}")
+    return digests

@@ -88,9 +88,13 @@ def _settle(connection: Connection, sweep: str, new: Mapping[str, _Indices]) -> 
 def _indices_in(
     connection: Connection, table: Any, sweep: str, cases: Iterable[str]
 ) -> dict[str, _Indices]:
-    """The indices that a table has of cases; {} of a case with a row and without an index."""
+    """The indices that a table has of cases; {} of a case with a row and without an index.
+
+    Locks them: of two merges that add indices to one case, the second sees what the first made.
+    """
     names = (table.c[name] for name in ("case_id", "idx", "carried"))
     query = select(*names).where(table.c.sweep == sweep, table.c.case_id.in_(cases))
+    query = query.order_by(table.c.case_id, table.c.idx).with_for_update()
     found: dict[str, _Indices] = {}
     for case_id, index, carried in connection.execute(query):
         indices = found.setdefault(case_id, {})

@@ -7,6 +7,7 @@ from `blocks` or `tasks`, and keeps it where that takes longer than to read it h
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 
 from sqlalchemy import Connection, bindparam, null, or_, select
 
@@ -19,9 +20,13 @@ TEXT_MAX = 1 << 20
 
 def kept(database: Database, sweep: str, column: str) -> str | None:
     """A total as it was kept; None if there is none."""
+    return database.read(partial(read, sweep=sweep, column=column))
+
+
+def read(connection: Connection, sweep: str, column: str) -> str | None:
+    """The same, in a transaction."""
     table = schema.totals.c
-    query = select(table[column]).where(table.sweep == sweep)
-    text: str | None = database.read(lambda connection: connection.scalar(query))
+    text: str | None = connection.scalar(select(table[column]).where(table.sweep == sweep))
     return text
 
 

@@ -7,7 +7,8 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex, blocks, schema
 from hpcsweep.store.measured import Measured
+from hpcsweep.store.upsert import RowBatch
 from tests.support.backends import Backend, backend
 from tests.support.fixtures import Scale
 from tests.support.postgres import Place, database, postgres
 from tests.support.rows import MANIFEST, batch, better, case, indices
 from tests.support.statements import statements
+from tests.support.wait import wait_until
 
 __all__ = ["backend", "database", "postgres", "statements"]
 
@@ -465,6 +468,26 @@ def test_nothing_is_kept_while_a_merge_is_under_way(database: Place) -> None:
         assert database.execute("SELECT outcomes FROM blocks") == [(None,)]
     assert indices(sweep_index) == IndexSet.of([1])
     assert database.execute("SELECT outcomes IS NULL FROM blocks") == [(False,)]
+
+
+@pytest.mark.postgres
+def test_a_case_keeps_indices_that_come_at_once(database: Place) -> None:
+    sweep_index = SweepIndex(database.url, "k")
+    sweep_index.create("s", MANIFEST)
+    row = case(7)
+    sweep_index.merge(batch(row))
+    first, second = (batch(places={index: row["case_id"]}) for index in (0, 5))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+
+        def meanwhile() -> Iterator[RowBatch]:
+            yield first
+            pool.submit(sweep_index.merge, second)
+            wait_until(lambda: database.execute(waiting) != [(0,)], 30, "the other merge waits")
+
+        sweep_index.merge_all(meanwhile())
+    assert [found["idx"] for found in sweep_index.rows()] == [0, 5, 7]
+    assert indices(sweep_index) == IndexSet.of([0, 5, 7])
 
 
 def test_large_indices(sweep_index: SweepIndex) -> None:

@@ -119,3 +119,16 @@ def test_a_directory_that_was_cleared_meanwhile_is_read_again(sweep_index: Sweep
     sweep_index.create("s", MANIFEST)
     closed.keep()
     assert looked_at(sweep_index, *NAMES) == NAMES
+
+
+def test_a_look_from_before_a_clear_brings_nothing_back(sweep_index: SweepIndex) -> None:
+    close(sweep_index, *NAMES)
+    assert looked_at(sweep_index, *NAMES) == []
+    closed = sweep_index.closed_journals()
+    path = "0002/0/0.0.d.jsonl"
+    sweep_index.merge(batch(journals=[(path, 0, 5, 0)], closed={path: 5}))
+    assert list(closed.open_among("0002/0", ["0.0.d.jsonl"])) == []
+    sweep_index.clear()
+    sweep_index.create("s", MANIFEST)
+    closed.keep()
+    assert looked_at(sweep_index, *NAMES) == NAMES
