@@ -42,8 +42,9 @@ def copy_checkpoints(halving: Mapping[str, Any], case: ParamCase, checkpoints: P
     # The second where a kill prevented that they were retired.
     for source in (retired_checkpoints(predecessor), predecessor):
         if source.name in there and names(source):
-            _publish_copy(source, checkpoints)
+            # First: a kill in between leaves neither, and the next attempt copies.
             mark.unlink(missing_ok=True)
+            _publish_copy(source, checkpoints)
             return
     make_directory(mark.parent)
     write_plain(mark, b"")
@@ -69,17 +70,26 @@ def _publish_copy(source: Path, target: Path) -> None:
 
 
 def _copy_tree(source: Path, target: Path) -> None:
+    """Copy a directory with its times of modification: a copy is no progress, see `requeue`."""
     mkdir(target)
-    for entry in os.scandir(source):
-        copy = target / entry.name
-        if entry.is_symlink():
-            copy.symlink_to(Path(entry.path).readlink())
-        elif entry.is_dir():
-            _copy_tree(Path(entry.path), copy)
-        elif entry.is_file():
-            with open_regular(entry.path) as stream, create_file(copy) as written:
-                shutil.copyfileobj(stream, written)
-            # A copy is no progress of the task: see `requeue`.
-            times = entry.stat()
-            os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with os.scandir(source) as entries:
+        for entry in entries:
+            _copy_entry(entry, target / entry.name)
+    _copy_times(source, target)
     fsync_path(target)
+
+
+def _copy_entry(entry: os.DirEntry[str], copy: Path) -> None:
+    if entry.is_symlink():
+        copy.symlink_to(Path(entry.path).readlink())
+    elif entry.is_dir():
+        _copy_tree(Path(entry.path), copy)
+    elif entry.is_file():
+        with open_regular(entry.path) as stream, create_file(copy) as written:
+            shutil.copyfileobj(stream, written)
+        _copy_times(Path(entry.path), copy)
+
+
+def _copy_times(source: Path, target: Path) -> None:
+    times = source.stat()
+    os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))

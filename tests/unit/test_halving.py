@@ -25,6 +25,7 @@ from hpcsweep.search.study import ToldTrial, ask, optuna_trial, studied
 from hpcsweep.search.versions import current_version, next_version, trial_params
 from hpcsweep.state.trials import best_trials
 from hpcsweep.sweepdir.version import Version
+from hpcsweep.worker import promoted
 from hpcsweep.worker.promoted import copy_checkpoints
 from tests.support.manifests import Write, mistakes, write
 
@@ -234,7 +235,8 @@ def saved(root: Path, epochs: int, replicate: int = 0) -> Path:
     (retired / "state.checkpoint").write_text(f"{epochs}")
     (retired / "deep" / "more").write_text("more")
     (retired / "latest").symlink_to("state.checkpoint")
-    os.utime(retired / "deep" / "more", ns=(7, 7))
+    for path in (retired / "deep" / "more", retired / "deep"):
+        os.utime(path, ns=(7, 7))
     return retired
 
 
@@ -244,7 +246,8 @@ def test_a_promoted_case_begins_from_a_copy(tmp_path: Path) -> None:
     own = place(tmp_path, 3)
     assert files_of(own) == files_of(source)
     assert (own / "latest").readlink() == Path("state.checkpoint")
-    assert (own / "deep" / "more").stat().st_mtime_ns == 7
+    # A copy is no progress of a task, neither its files nor its directories.
+    assert {path.stat().st_mtime_ns for path in (own / "deep", own / "deep" / "more")} == {7}
     # What it writes changes its own alone, also in place.
     with (own / "state.checkpoint").open("r+") as stream:
         stream.write("9")
@@ -261,6 +264,25 @@ def test_a_copy_that_was_killed_is_made_again(tmp_path: Path) -> None:
     (tmp_path / f".{own.name}.0123456789abcdef").mkdir()
     begin(tmp_path, 3)
     assert (own / "state.checkpoint").read_text() == "1"
+
+
+def test_a_copy_that_was_killed_leaves_no_mark_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(tmp_path, 3)  # finds none
+    saved(tmp_path, 1)
+
+    def killed_after_the_rename(path: Path) -> None:
+        if path == tmp_path:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(promoted, "fsync_path", killed_after_the_rename)
+    with pytest.raises(KeyboardInterrupt):
+        begin(tmp_path, 3)
+    monkeypatch.undo()
+    begin(tmp_path, 3)
+    assert (place(tmp_path, 3) / "state.checkpoint").is_file()
+    assert not list(tmp_path.glob("*.from_start"))
 
 
 def test_a_replicate_continues_its_own_predecessor(tmp_path: Path) -> None:
