@@ -12,7 +12,7 @@ from hpcsweep.cluster.jobs import SingleJob
 from hpcsweep.cluster.pbs import refusals, site, text
 from hpcsweep.cluster.pbs.client import Pbs
 from hpcsweep.cluster.pbs.environment import handed_on
-from hpcsweep.cluster.pbs.options import qsub_options
+from hpcsweep.cluster.pbs.options import SCRIPTS, qsub_options
 from hpcsweep.cluster.pbs.states import ended_state
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 from hpcsweep.indexset import IndexSet
@@ -84,6 +84,13 @@ def test_what_pbs_does_not_have_is_named(option: str, value: str) -> None:
     with pytest.raises(InputError, match=rf"slurm\.{option}") as caught:
         CLIENT.check_options({"time": "1", option: value}, 0)
     assert caught.value.next_step
+
+
+@pytest.mark.parametrize("options", [{"storage": "a\nrm -rf x"}, {"a\nb": "1"}, {"a b": "1"}])
+def test_no_option_starts_another_line_of_the_script(options: dict[str, str]) -> None:
+    """Also one of a frozen manifest that somebody else may write."""
+    with pytest.raises(InputError, match="cannot be written for qsub"):
+        SCRIPTS.directives(options)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +219,22 @@ def test_no_query_asks_for_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CLIENT.poll_accounting([]) == []
     CLIENT.cancel([])
     CLIENT.cancel_pending([])
+
+
+def test_what_a_killed_qstat_did_not_print_has_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It complains of one job, and is killed before it prints the others."""
+    killed = process.Answer(-9, "", "qstat: Unknown Job Id 1[].s\n")
+    monkeypatch.setattr(process, "run", lambda *_: killed)
+    for query in (CLIENT.poll_queue, CLIENT.poll_accounting, CLIENT.cancel):
+        with pytest.raises(ClusterUnavailable):
+            query(["1[].s", "2[].s"])
+
+
+def test_a_row_that_cannot_be_read_is_no_element_that_ended() -> None:
+    with pytest.raises(ClusterUnavailable, match="no row of an element"):
+        text.pending("123456789[1234567 name me 0 R workq\n")
+    with pytest.raises(ClusterUnavailable, match="names no server"):
+        site.limits_in("welcome\n")
 
 
 def test_a_value_may_be_folded_and_hold_anything() -> None:

@@ -185,9 +185,10 @@ class Pbs(Defaults):
     def _order(self, program: str, targets: Sequence[str]) -> None:
         for some in _batches(targets):
             answer = self._run([program, *some], self.timeout_s)
-            if answer.returncode == 0 or text.is_gone(answer.stderr):
+            if answer.returncode == 0 or _is_about_ended_jobs(answer):
                 continue
-            kind = ClusterUnavailable if is_unanswered(answer.stderr) else ClusterError
+            is_unknown = answer.returncode < 0 or is_unanswered(answer.stderr)
+            kind = ClusterUnavailable if is_unknown else ClusterError
             raise kind(_complaint(program, answer))
 
     def _known(self, job_ids: Sequence[str], *, elements: bool = False) -> Answer:
@@ -199,12 +200,17 @@ class Pbs(Defaults):
         return self._require(self._run(argv, self.timeout_s), argv[0])
 
     def _require(self, answer: Answer, program: str) -> Answer:
-        if answer.returncode != 0 and not text.is_gone(answer.stderr):
+        if answer.returncode != 0 and not _is_about_ended_jobs(answer):
             raise ClusterUnavailable(_complaint(program, answer), next_step="Try again later.")
         return answer
 
     def _run(self, argv: Sequence[str], timeout_s: float) -> Answer:
         return process.run(argv, of_programs(), timeout_s)
+
+
+def _is_about_ended_jobs(answer: Answer) -> bool:
+    """Whether a program that ended by itself complains about nothing but jobs that are over."""
+    return answer.returncode > 0 and text.is_gone(answer.stderr)
 
 
 def _complaint(program: str, answer: Answer) -> str:

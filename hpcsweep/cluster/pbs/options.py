@@ -13,6 +13,7 @@ from typing import NamedTuple
 from hpcsweep.allocation import gpu_requests, is_whole_node, task_resources
 from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.errors import InputError
+from hpcsweep.manifest.frozen import OPTION_VALUE
 from hpcsweep.manifest.sbatch_names import KNOWN, PYXIS
 from hpcsweep.quantities import time_limit_seconds
 
@@ -29,6 +30,8 @@ _IGNORED = frozenset({"requeue"})
 _MAIL = {"NONE": "n", "BEGIN": "b", "END": "e", "FAIL": "a", "ALL": "abe"}
 # Names of queues, accounts and users: they are arguments, but PBS splits some at these characters.
 _NAME = re.compile(r"[A-Za-z0-9_.@+-]+")
+# Names of resources, and of sbatch's options.
+_RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # Names of ours for what is no resource of a job: more for the chunk, and the project.
 _SELECT, _PROJECT = "select", "project"
 _INSTEAD = {
@@ -65,8 +68,12 @@ _PLAIN = {
 def qsub_options(options: Mapping[str, str]) -> list[str]:
     """The arguments of qsub for these options of the manifest.
 
-    *Raises* InputError naming an option that PBS does not have.
+    *Raises* InputError naming an option that PBS does not have, or a value with a line break: the
+    script has them in comments.
     """
+    for name, value in options.items():
+        if not _RESOURCE.fullmatch(name) or (value and not OPTION_VALUE.fullmatch(value)):
+            raise InputError(f"slurm: {name}: {value!r} cannot be written for qsub")
     arguments = ["-l", _select(options)]
     if is_whole_node(options):
         arguments += ["-l", "place=pack:excl"]

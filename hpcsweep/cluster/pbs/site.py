@@ -7,6 +7,7 @@ from dataclasses import replace
 from hpcsweep.cluster.ceilings import CPUS, MEMORY, TIME, Ceiling
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.pbs.text import objects
+from hpcsweep.errors import ClusterUnavailable
 
 # Defaults of a server and of a queue (23.06).
 MAX_ARRAY_SIZE, KILL_DELAY_S = 10_000, 10.0
@@ -24,10 +25,12 @@ def qstat_queue(queue: str) -> list[str]:
 
 
 def limits_in(stdout: str) -> Limits:
-    """Name and limits of the server in `qstat -B`."""
+    """Name and limits of the server in `qstat -B`. *Raises* ClusterUnavailable without one."""
     server = _only(stdout)
+    if "server_host" not in server:
+        raise ClusterUnavailable(f"qstat answered {stdout!r:.200}, which names no server")
     return Limits(
-        cluster_name=server.get("server_host", ""),
+        cluster_name=server["server_host"],
         # Ours is one more than the largest index, and of that one less is used.
         max_array_size=int(server.get("max_array_size", MAX_ARRAY_SIZE)) + 1,
         kill_wait_s=KILL_DELAY_S,

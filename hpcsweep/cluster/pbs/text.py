@@ -25,6 +25,7 @@ _OBJECT = re.compile(r"(?:Job Id|Queue|Server): (\S+)")
 _ATTRIBUTE = re.compile(r"    (\S+) = (.*)")
 # An element of `qstat -t`: its id, of which a long one is cut at the end; S is the last but one.
 _ROW = re.compile(r"(\d+)\[(\d+)\]\S*\s.*\s([A-Z])\s+\S+\s*")
+_ROW_BEGIN = re.compile(r"\d+\[\d")
 # Our name of elements: `12[].server_[0-4,7]`.
 _NAMED = re.compile(r"(\d+)\[\](\.\S+)_\[([\d,-]+)\]")
 
@@ -129,10 +130,16 @@ def pending(table: str) -> dict[str, IndexSet]:
 
 
 def _elements(table: str) -> dict[str, list[tuple[int, str]]]:
+    """Number and letter of each element, by the number of its array.
+
+    *Raises* ClusterUnavailable for a row that cannot be read: an element without one has ended.
+    """
     found: dict[str, list[tuple[int, str]]] = {}
     for line in table.splitlines():
         if match := _ROW.fullmatch(line):
             found.setdefault(match[1], []).append((int(match[2]), match[3]))
+        elif _ROW_BEGIN.match(line):
+            raise ClusterUnavailable(f"qstat answered {line!r:.200}, which is no row of an element")
     return found
 
 
