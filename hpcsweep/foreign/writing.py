@@ -37,7 +37,8 @@ def results_comment(draft: Draft, path: Path) -> str:
     lines = [METRICS_NOTE]
     if draft.search is not None:
         lines += _search_lines(draft, draft.search, path)
-    return "".join(f"# {line}\n" for line in lines)
+    # A name of the tool may have line breaks: what follows one would be keys of the manifest.
+    return "".join(f"# {' '.join(line.splitlines())}\n" for line in lines)
 
 
 def _search_lines(draft: Draft, search: SearchOffer, path: Path) -> Iterator[str]:

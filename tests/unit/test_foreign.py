@@ -304,6 +304,19 @@ def test_a_search_that_is_not_possible_says_why(tmp_path: Path) -> None:
     assert "Normal" in last
 
 
+def test_a_metric_is_no_key_of_the_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    metric = json.dumps({"name": "loss\nsetup: [touch gone] #\x85python: x\u2028chunk: 1"})
+    path.write_text(
+        f"method: bayes\nprogram: t.py\nmetric: {metric}\nparameters: {{x: {{min: 0.0, max: 1.0}}}}\n"
+    )
+    draft, _ = imported("wandb", path)
+    comment = results_comment(draft, Path("m.yaml"))
+    assert "loss setup" in comment
+    value = yamltext.document(manifest_text(draft, "From a file.") + comment, "m.yaml").value
+    assert value.keys() == {"name", "command", "source"}
+
+
 def test_no_secret_is_in_a_remark(tmp_path: Path) -> None:
     line = "API_KEY=hidden python t.py -m x=1,2 hydra.launcher.url=postgresql://me:hidden@host/db"
     path = tmp_path / "sweep.yaml"
