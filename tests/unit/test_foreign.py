@@ -307,9 +307,8 @@ def test_a_search_that_is_not_possible_says_why(tmp_path: Path) -> None:
 def test_a_metric_is_no_key_of_the_manifest(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     metric = json.dumps({"name": "loss\nsetup: [touch gone] #\x85python: x\u2028chunk: 1"})
-    path.write_text(
-        f"method: bayes\nprogram: t.py\nmetric: {metric}\nparameters: {{x: {{min: 0.0, max: 1.0}}}}\n"
-    )
+    space = "{x: {min: 0.0, max: 1.0}}"
+    path.write_text(f"method: bayes\nprogram: t.py\nmetric: {metric}\nparameters: {space}\n")
     draft, _ = imported("wandb", path)
     comment = results_comment(draft, Path("m.yaml"))
     assert "loss setup" in comment
