@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hpcsweep.cluster.slurm.memory_lines import ran_out_of_memory
+from hpcsweep.cluster.memory_lines import ran_out_of_memory
 from hpcsweep.cluster.task_logs import task_logs
 from hpcsweep.files import end_of_text
 from hpcsweep.journal import is_cut, journals_of_chunk, read

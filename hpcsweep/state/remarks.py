@@ -45,7 +45,7 @@ def queue_lines(summary: Summary) -> Iterator[str]:
         if passes(reason):
             yield f"{number} waiting ({reason}): {passing_meaning(reason)}"
     if summary.next_start:
-        yield f"Slurm expects the next of them to start at {summary.next_start}"
+        yield f"the scheduler expects the next of them to start at {summary.next_start}"
     if summary.pace:
         yield pace_text(summary.pace)
     most = []
@@ -110,7 +110,7 @@ def note_lines(summary: Summary) -> Iterator[str]:
     if summary.lost == 0:
         yield lost_files(0)
     if summary.reasons.get("lost"):
-        yield f"What Slurm kept of lost tasks: `hpcsweep logs {summary.name} INDEX`"
+        yield f"The output of lost tasks: `hpcsweep logs {summary.name} INDEX`"
     yield from summary.stage_lines
     if summary.canary:
         yield summary.canary.text

@@ -66,7 +66,8 @@ class Summary:
     submissions: int
     # Whether these tasks are jobs of whole nodes.
     in_whole_nodes: bool = False
-    # When Slurm expects the next waiting task to start, local time with its offset; None without.
+    # When the scheduler expects the next waiting task to start, local time with its offset; None
+    # without.
     next_start: str | None = None
     # Complete indices that were computed with other code than today's, or, if that is not
     # available, than the last submission's.

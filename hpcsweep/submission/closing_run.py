@@ -4,7 +4,8 @@ The last array of a sweep is followed by one closing job. If the queue has no ro
 because of another sweep of the same user, if the disk is full, or if the controller does not
 answer, no other job continues the sweep. So the closing job asks Slurm to requeue it: it keeps its
 place in the queue, which a new job might not get, writes nothing, and starts again after AuthInfo's
-cred_expire, 121 s by default (22.05).
+cred_expire, 121 s by default (22.05). Where only operators may requeue a job, as with PBS, its log
+says how to continue.
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ def _arrays(done: Submitted, waiting: list[SentPart]) -> Iterator[tuple[int, int
 def _requeue(
     sweep: SweepDirectory, cluster: Cluster, job_id: str, notify: Callable[[str], None]
 ) -> None:
-    """Requeue this job, which ends this process; if Slurm refuses, notify how to continue."""
-    notify("This closing job runs again later.")
+    """Requeue this job, which ends this process; if the cluster refuses, notify how to continue."""
+    notify("This closing job has to run again later.")
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hpcsweep.files import mkdir, names, remove_tree, token, try_lock
+from hpcsweep.files import fsync_path, mkdir, names, remove_tree, token, try_lock
 
 # Copies that stay.
 KEPT_MAX = 2
@@ -41,6 +41,7 @@ def kept_copy(key: str, name: str, write: Callable[[Path], None]) -> Path | None
             with contextlib.ExitStack() as stack:
                 stack.callback(remove_tree, new)
                 write(new / name)
+                fsync_path(new / name)  # a partial one would be found by all later commands
                 with contextlib.suppress(OSError):  # another process was faster
                     new.rename(place)
                     stack.pop_all()

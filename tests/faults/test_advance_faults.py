@@ -112,4 +112,4 @@ def test_a_closing_job_that_is_refused_half_way_runs_again(
     check_whole(project, cases)
     assert project.executions() == dict.fromkeys(range(cases), 1)
     log = (project.sweep / "logs/0001/closing-0.log").read_text()
-    assert "This closing job runs again later." in log
+    assert "This closing job has to run again later." in log

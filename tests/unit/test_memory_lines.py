@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpcsweep.cluster.slurm.memory_lines import ran_out_of_memory
+from hpcsweep.cluster.memory_lines import ran_out_of_memory
 
 HANDLER = "Some of your processes may have been killed by the cgroup out-of-memory handler."
 KILLED = "Some of the step tasks have been OOM Killed."
