@@ -55,15 +55,19 @@ def test_a_reason_that_does_not_pass_is_explained(reason: str, words: str) -> No
     assert words in meaning(reason)
 
 
-def test_the_page_names_reasons_of_slurm() -> None:
+OF_PBS = ("CanNeverRun", "NotRunning", "SystemHold", "UserHold")
+
+
+def test_the_page_names_reasons_of_the_queue() -> None:
     page = Path(__file__).parents[2] / "docs/how-to/pending.md"
     rows = re.findall(r"^\| (`.*?) \| .* \| (.*) \|$", page.read_text(), re.MULTILINE)
-    named = {reason: advice for row, advice in rows for reason in re.findall(r"`(\w+)`", row)}
+    named = {reason: advice for row, advice in rows for reason in re.findall(r"`(\w+)", row)}
     assert len(named) > 10
-    assert set(named) <= set(NAMES)
+    assert set(named) <= {*NAMES, *OF_PBS}
+    assert set(OF_PBS) <= set(named)
     for reason, advice in named.items():
         # What passes by itself, and a limit that others use up, is waited for.
-        waits = passes(reason) or "until" in meaning(reason).replace("until `scontrol", "")
+        waits = passes(reason) or "until" in re.sub("until `(scontrol|qrls)", "", meaning(reason))
         assert waits == advice.startswith(("wait", "nothing")), reason
 
 
