@@ -71,7 +71,8 @@ class _ArrowColumn(_Column):
 
     def add(self, values: Any, nulls: Sequence[int]) -> None:
         """Add the values of a batch, which may be an Arrow array. *Raises* as `arrow_array`."""
-        chunk = typed_array(values, self._kind, self._type_of(values))
+        kind = self._kind_of(values)
+        chunk = typed_array(values, kind, _arrow_type(kind))
         self._chunks.append(chunk)
         if chunk.null_count < len(chunk):
             self._is_empty = False
@@ -79,16 +80,10 @@ class _ArrowColumn(_Column):
         elif self._is_empty:
             super().add(values, nulls)
 
-    def _type_of(self, values: Any) -> pa.DataType:
-        arrow = import_pyarrow("to_dataframe")
-        match self._kind:
-            case "str":
-                return arrow.large_string()  # pandas would make it of `string`
-            case "bool":
-                return arrow.bool_()
-            case "float" if not isinstance(values, list | tuple) or set(map(type, values)) != {int}:
-                return arrow.float64()
-        return arrow.int64()
+    def _kind_of(self, values: Any) -> str:
+        """The kind of the values of a batch: a column of floats may have only ints there."""
+        is_exact = isinstance(values, list | tuple) and set(map(type, values)) == {int}
+        return "int" if self._kind == "float" and is_exact else self._kind
 
     def series(self, pandas: ModuleType) -> pd.Series[Any]:
         """All values."""
@@ -109,6 +104,19 @@ class _ArrowColumn(_Column):
             dtype, chunks = None, _own(chunks.to_numpy())
         series: pd.Series[Any] = pandas.Series(chunks, dtype=dtype)
         return series
+
+
+def _arrow_type(kind: str) -> pa.DataType:
+    """The type of the values of a kind; a column without any values takes int64."""
+    arrow = import_pyarrow("to_dataframe")
+    match kind:
+        case "str":
+            return arrow.large_string()  # pandas would make it of `string`
+        case "bool":
+            return arrow.bool_()
+        case "float":
+            return arrow.float64()
+    return arrow.int64()
 
 
 def _own(values: Any) -> Any:

@@ -31,6 +31,8 @@ def reference(rows: list[dict[str, Any]]) -> pd.DataFrame:
         [FULL, {}],
         [{}, FULL | {"e": "text", "g": 2.5}],
         [FULL | {"b": None, "e": None, "d": None}, {"a": 2}, FULL],
+        # Selected rows of a column of floats may have ints alone: they stay exact.
+        [FULL | {"g": 2**53 + 1}, FULL],
         [FULL | {"e": 10**30}, FULL | {"e": None}],
         [{"a": 1}, {"a": 2, "c": False}],
         [FULL] * 5001 + [{}],

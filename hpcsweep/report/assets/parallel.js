@@ -175,7 +175,7 @@ report.parallel = (() => {
     const names = element("div", { class: "axes" }), caption = element("span"), fields = element("div", { class: "controls" });
     root.append(element("figure", { "aria-label": "Parallel coordinates" }, element("div", { class: "parallel" }, names, canvas), element("figcaption", {}, caption, element("span", { class: "how", text: HOW }))), fields);
     const paint = painter(canvas, axes, step, count, painted, scale);
-    let isPending = false, shown = null, ends = null;
+    let isPending = false, latest = null, shown = null, ends = null;
 
     function show(rows) {
       const drawn = paint(rows), size = rows?.size ?? count;
@@ -204,7 +204,8 @@ report.parallel = (() => {
     names.append(...axes.map((one) => nameButton(one, Math.max(40, (step || width) - 6), changed, opened)));
     show(null);
     return { show: (rows) => {
-      if (!isPending) requestAnimationFrame(() => { isPending = false; show(rows); });
+      latest = rows;
+      if (!isPending) requestAnimationFrame(() => { isPending = false; show(latest); });
       isPending = true;
     } };
   }
