@@ -18,8 +18,9 @@ class JobEnvironment:
     def __init__(self) -> None:
         self.hostname = socket.gethostname()
         self.hostnames = [self.hostname]
-        self.array_job_id = os.environ.get("SLURM_ARRAY_JOB_ID")
-        self.array_task_id = os.environ.get("SLURM_ARRAY_TASK_ID")
+        of_pbs = os.environ.get("PBS_ARRAY_ID"), os.environ.get("PBS_ARRAY_INDEX")
+        self.array_job_id = os.environ.get("SLURM_ARRAY_JOB_ID", of_pbs[0])
+        self.array_task_id = os.environ.get("SLURM_ARRAY_TASK_ID", of_pbs[1])
         self.job_id = f"{self.array_job_id}_{self.array_task_id}"
 
 
@@ -43,7 +44,12 @@ class CommandFunction:
         """Run the program. Returns what it printed."""
         argv = [*self._command, *map(str, args), *(f"--{name}={kwargs[name]}" for name in kwargs)]
         done = subprocess.run(
-            argv, cwd=self._cwd, env=os.environ | self._env, stdout=-1, text=True, check=True
+            argv,
+            cwd=self._cwd,
+            env=os.environ | self._env,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
         )
         if self._verbose:
             print(done.stdout, end="")  # noqa: T201  # as submitit does

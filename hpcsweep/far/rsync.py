@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from hpcsweep.errors import SweepError
+from hpcsweep.far.ssh import environment
 
 # rsync's exit code where a file that it shall list is not there.
 MISSING = 23
@@ -27,6 +28,7 @@ def rsync(
             input=files or b"",
             capture_output=True,
             check=False,
+            env=environment(),
         )
     except OSError as error:
         raise SweepError(

@@ -161,6 +161,11 @@ class Connection:
             stdout.close()
 
 
+def environment() -> dict[str, str]:
+    """The environment of ssh, and of rsync, which starts one."""
+    return os.environ | _NO_QUESTIONS
+
+
 def not_reached(host: str, said: str) -> ClusterError:
     """The error for what ssh printed."""
     for pattern, what, remedy in REMEDIES:
@@ -185,8 +190,7 @@ def _popen(
     stderr: int | IO[bytes] | None,
 ) -> subprocess.Popen[bytes]:
     try:
-        env = os.environ | _NO_QUESTIONS
-        return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
+        return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, env=environment())
     except OSError as error:
         raise ClusterError(
             f"ssh cannot be started: {error.strerror}", next_step="Install OpenSSH's client."

@@ -14,6 +14,7 @@ from hpcsweep.far.commands import SENDING
 from hpcsweep.far.directory import FarDirectory
 from hpcsweep.far.host import FarHost, far_host, split_remote
 from hpcsweep.far.project_files import CODE_MAX, files_to_send, project_root
+from hpcsweep.far.rsync import rsync
 from hpcsweep.far.ssh import REMEDIES, not_reached
 
 
@@ -130,3 +131,14 @@ def test_a_manifest_in_a_home_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "m.yaml").write_text("name: s\n")
     with pytest.raises(InputError, match="more than 2 Python files"):
         files_to_send(tmp_path, tmp_path, ["m.yaml"])
+
+
+def test_the_ssh_of_rsync_asks_nobody_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a connection of its own: one that ~/.ssh/config shares may have ended meanwhile."""
+    program = tmp_path / "rsync"
+    program.write_text('#!/bin/sh\n[ "$SSH_ASKPASS $SSH_ASKPASS_REQUIRE" = "false force" ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert rsync("a", "b") == 0

@@ -15,6 +15,7 @@ from hpcsweep.cluster.pbs.environment import handed_on
 from hpcsweep.cluster.pbs.options import SCRIPTS, qsub_options
 from hpcsweep.cluster.pbs.states import ended_state
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
+from hpcsweep.executor.submitit_calls import JobEnvironment
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part
 from tests.support.arrays import array
@@ -314,3 +315,14 @@ def test_the_own_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PBS_JOBID", "7.pbs1")
     monkeypatch.setenv("PBS_JOBNAME", "s.abc.1.0.closing")
     assert CLIENT.own_job() == ("7.pbs1", "s.abc.1.0.closing", 0)
+
+
+# --- in a task ------------------------------------------------------------------------------------
+
+
+def test_a_call_of_an_executor_knows_its_array_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    monkeypatch.delenv("SLURM_ARRAY_TASK_ID", raising=False)
+    monkeypatch.setenv("PBS_ARRAY_ID", "12[].pbs1")
+    monkeypatch.setenv("PBS_ARRAY_INDEX", "3")
+    assert JobEnvironment().job_id == "12[].pbs1_3"
