@@ -70,9 +70,15 @@ def in_child(batches: Callable[[], Iterator[Counted]]) -> Iterator[Counted]:
         with os.fdopen(reading, "rb") as stream:
             yield from _received(stream)
     finally:
-        with suppress(ProcessLookupError):
+        _end(pid)
+
+
+def _end(pid: int) -> None:
+    """End a child, unless it has ended. Where SIGCHLD is ignored, the kernel has reaped it."""
+    with suppress(ChildProcessError, ProcessLookupError):
+        if os.waitpid(pid, os.WNOHANG) == (0, 0):
             os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+            os.waitpid(pid, 0)
 
 
 def _be_child(batches: Callable[[], Iterator[Counted]], writing: int) -> None:
