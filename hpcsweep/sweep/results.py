@@ -200,6 +200,12 @@ class ResultVerbs(ResultTables, SweepBase):
         path = None if output is None else Path(output)
         selection = selection_of(cases, where, status, last)
         if diff is None:
+            if submission is not None:
+                raise InputError(
+                    "a submission is compared with another one",
+                    where="submission",
+                    next_step="Name the other one: diff='NAME@1'.",
+                )
             return write_report(*self._on_cluster, self._settings, path, selection)
         if selection:
             raise InputError(

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import hpcsweep as hs
 from hpcsweep.cli import main
-from hpcsweep.errors import SweepError
+from hpcsweep.errors import InputError, SweepError
 from hpcsweep.manifest.policies import Halving, Search
 from hpcsweep.records import Resources
 from hpcsweep.sources import grid
@@ -141,6 +141,8 @@ def test_differences_of_two_submissions_and_of_two_sweeps(tmp_path: Path, page: 
     assert "3 cases are in both; 1 only in A, 0 only in B" in page.text()
     with pytest.raises(SweepError, match="has no submission 7"):
         python.report(tmp_path / "p.html", diff=f"{made.path}@1", submission=7)
+    with pytest.raises(InputError, match="compared with another one"):
+        python.report(tmp_path / "p.html", submission=1)
     # The index has the outcome that counts: with itself a sweep is compared by submissions alone.
     other = made.copy(tmp_path / "other")
     call = ["report", "--diff", str(made.path), str(other.path), "--output", str(path)]
