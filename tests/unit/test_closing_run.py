@@ -10,11 +10,14 @@ import pytest
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.indexset import IndexSet
+from hpcsweep.manifest.policies import Policies
+from hpcsweep.records import Resources
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import ArrayTasks, SentPart
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.paused import paused
 from hpcsweep.submission.arrays import job_name
+from hpcsweep.submission.closing import closing_job
 from hpcsweep.submission.closing_run import must_return, own_closing_job
 from hpcsweep.submission.request import Submitted
 from hpcsweep.submission.settling import is_settled
@@ -135,3 +138,18 @@ def test_settled_is_what_the_queue_said_since(
 
 def test_nothing_open_is_settled() -> None:
     assert is_settled(ArrayTasks(), 10.0)
+
+
+def test_it_has_the_account_and_the_place_of_its_array(made: MadeSweep) -> None:
+    """The account of a PBS is `project`; other resources of a site are in `closing:`."""
+    plan, _ = made.directory.plan(1)
+    options = {"partition": "p", "project": "ab12", "storage": "gdata/ab12", "time": "99:00:00"}
+    manifest = replace(made.directory.newest().manifest, resources=Resources(options=options))
+    manifest = replace(manifest, policies=Policies(closing={"storage": "gdata/x"}).to_json())
+    asked = closing_job(made.directory, manifest, plan, plan.parts[0], "10").options
+    assert {name: asked[name] for name in options} == {
+        "partition": "p",
+        "project": "ab12",
+        "storage": "gdata/x",
+        "time": "00:20:00",
+    }
