@@ -219,7 +219,7 @@ def refuse_unnamed(target: Any) -> None:
             next_step="Write a function that makes the object and calls the method.",
         )
     name = getattr(target, "__qualname__", "")
-    if name and "<" not in name:
+    if name and "<" not in name and getattr(target, "__module__", None):
         return
     raise InputError(
         f"{_kind(target)} has no name that a task could import{_closed_over(target)}",

@@ -135,6 +135,7 @@ def test_a_function_behind_a_cache_is_one_and_a_class_is_none(
     )
     assert cell_of(described(notebook["simulate"], tmp_path), tmp_path)["simulate"](x=3) == {"e": 3}
     assert "Model is a class, not a function" in refusal(notebook["Model"], tmp_path)
+    assert "has no name that a task could import" in refusal(str.upper, tmp_path)
 
 
 def test_what_cannot_travel_is_said_with_its_place(notebook: Notebook, tmp_path: Path) -> None:
