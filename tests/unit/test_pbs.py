@@ -292,6 +292,20 @@ def test_the_limits_of_server_and_queue() -> None:
     assert (limits.runs_jobs, limits.runs_nodes) == (True, False)
 
 
+def test_a_queue_that_could_not_be_asked_about_is_no_queue_without_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = site.limits_in(said("qsub", r"qstat -B -f").text)
+    refused = process.Answer(170, "", "qstat: Unknown queue nowhere\n")
+    monkeypatch.setattr(process, "run", lambda *_: refused)
+    assert CLIENT.with_room(limits, {"partition": "nowhere"}).caps == {}  # qsub says so, too
+    down = process.Answer(255, "", "Connection refused\nqstat: cannot connect to server s\n")
+    for answer_of_qstat in (down, process.Answer(-9, "", "")):
+        monkeypatch.setattr(process, "run", lambda *_, it=answer_of_qstat: it)
+        with pytest.raises(ClusterUnavailable):
+            CLIENT.with_room(limits, {})
+
+
 def test_a_closing_job_of_a_forgotten_array_has_no_dependency(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -69,11 +69,13 @@ class Pbs(Defaults):
     def with_room(
         self, limits: Limits, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
     ) -> Limits:
-        """The limits for a task with these options; the queue's, if it can be read."""
+        """The limits for a task with these options; the queue's, if the server has that queue."""
         queue = options.get("partition") or limits.configuration.get("default_queue", "")
         answer = self._run(site.qstat_queue(queue), self.timeout_s) if queue else None
         if answer is not None and answer.returncode == 0:
             limits = site.with_queue(limits, queue, answer.stdout)
+        elif answer is not None and _is_unanswered(answer):
+            raise ClusterUnavailable(_complaint("qstat", answer), next_step="Try again later.")
         return Defaults.with_room(self, limits, options, own)
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
@@ -108,7 +110,7 @@ class Pbs(Defaults):
         answer = self._run(argv, self.qsub_timeout_s)
         if answer.returncode == 0:
             return text.job_id(answer.stdout)
-        if answer.returncode < 0 or is_unanswered(answer.stderr):
+        if _is_unanswered(answer):
             raise ClusterUnavailable(_complaint("qsub", answer))
         # The usage follows the error of qsub itself.
         first = answer.stderr.strip().partition("\n")[0]
@@ -187,8 +189,7 @@ class Pbs(Defaults):
             answer = self._run([program, *some], self.timeout_s)
             if answer.returncode == 0 or _is_about_ended_jobs(answer):
                 continue
-            is_unknown = answer.returncode < 0 or is_unanswered(answer.stderr)
-            kind = ClusterUnavailable if is_unknown else ClusterError
+            kind = ClusterUnavailable if _is_unanswered(answer) else ClusterError
             raise kind(_complaint(program, answer))
 
     def _known(self, job_ids: Sequence[str], *, elements: bool = False) -> Answer:
@@ -206,6 +207,11 @@ class Pbs(Defaults):
 
     def _run(self, argv: Sequence[str], timeout_s: float) -> Answer:
         return process.run(argv, of_programs(), timeout_s)
+
+
+def _is_unanswered(answer: Answer) -> bool:
+    """Whether a program got no answer of the server, or was killed."""
+    return answer.returncode < 0 or is_unanswered(answer.stderr)
 
 
 def _is_about_ended_jobs(answer: Answer) -> bool:
