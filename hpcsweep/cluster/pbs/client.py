@@ -74,7 +74,7 @@ class Pbs(Defaults):
         answer = self._run(site.qstat_queue(queue), self.timeout_s) if queue else None
         if answer is not None and answer.returncode == 0:
             limits = site.with_queue(limits, queue, answer.stdout)
-        elif answer is not None and _is_unanswered(answer):
+        elif answer is not None and is_unanswered(answer):
             raise ClusterUnavailable(_complaint("qstat", answer), next_step="Try again later.")
         return Defaults.with_room(self, limits, options, own)
 
@@ -110,7 +110,7 @@ class Pbs(Defaults):
         answer = self._run(argv, self.qsub_timeout_s)
         if answer.returncode == 0:
             return text.job_id(answer.stdout)
-        if _is_unanswered(answer):
+        if is_unanswered(answer):
             raise ClusterUnavailable(_complaint("qsub", answer))
         # The usage follows the error of qsub itself.
         first = answer.stderr.strip().partition("\n")[0]
@@ -189,7 +189,7 @@ class Pbs(Defaults):
             answer = self._run([program, *some], self.timeout_s)
             if answer.returncode == 0 or _is_about_ended_jobs(answer):
                 continue
-            kind = ClusterUnavailable if _is_unanswered(answer) else ClusterError
+            kind = ClusterUnavailable if is_unanswered(answer) else ClusterError
             raise kind(_complaint(program, answer))
 
     def _known(self, job_ids: Sequence[str], *, elements: bool = False) -> Answer:
@@ -207,11 +207,6 @@ class Pbs(Defaults):
 
     def _run(self, argv: Sequence[str], timeout_s: float) -> Answer:
         return process.run(argv, of_programs(), timeout_s)
-
-
-def _is_unanswered(answer: Answer) -> bool:
-    """Whether a program got no answer of the server, or was killed."""
-    return answer.returncode < 0 or is_unanswered(answer.stderr)
 
 
 def _is_about_ended_jobs(answer: Answer) -> bool:

@@ -1,4 +1,4 @@
-"""The error messages of qsub: which are no answer of the server, and what to do next. Pure.
+"""The error messages of PBS: which are no answer of the server, and what to do next. Pure.
 
 An answer of the server is a refusal. What is listed here comes from a connection that failed, maybe
 after the server took the job (texts of OpenPBS 23.06).
@@ -7,6 +7,8 @@ after the server took the job (texts of OpenPBS 23.06).
 from __future__ import annotations
 
 import re
+
+from hpcsweep.cluster.process import Answer
 
 _UNANSWERED = re.compile(
     r"cannot connect to server|Communication failure|End of File|[Pp]rotocol|timed? ?out"
@@ -30,9 +32,9 @@ _NEXT = (
 _OTHERWISE = "Change `slurm:` in the manifest, or --set slurm.OPTION=…."
 
 
-def is_unanswered(stderr: str) -> bool:
-    """Whether a program of PBS got no answer of the server."""
-    return _UNANSWERED.search(stderr) is not None
+def is_unanswered(answer: Answer) -> bool:
+    """Whether a program of PBS got no answer of the server, or was killed."""
+    return answer.returncode < 0 or _UNANSWERED.search(answer.stderr) is not None
 
 
 def next_step(complaint: str) -> str:
