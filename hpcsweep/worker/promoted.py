@@ -34,8 +34,10 @@ def copy_checkpoints(halving: Mapping[str, Any], case: ParamCase, checkpoints: P
     `checkpoints` at once; where there is nothing to copy, a mark beside it. *Safe to repeat*.
     """
     before = Halving(**halving).before(case.params)
+    if before is None:
+        return
     there = names(checkpoints.parent)
-    if before is None or checkpoints.name in there:
+    if checkpoints.name in there:
         return
     predecessor = checkpoints.with_name(ids.case_id(before, case.replicate))
     mark = checkpoints.with_name(f".{checkpoints.name}{FROM_START}")

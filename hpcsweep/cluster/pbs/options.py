@@ -73,7 +73,10 @@ def qsub_options(options: Mapping[str, str]) -> list[str]:
     """
     for name, value in options.items():
         if not _RESOURCE.fullmatch(name) or (value and not OPTION_VALUE.fullmatch(value)):
-            raise InputError(f"slurm: {name}: {value!r} cannot be written for qsub")
+            raise InputError(
+                f"slurm: {name}: {value!r} cannot be written for qsub",
+                next_step="Write a name of letters, digits and dashes, and a value in one line.",
+            )
     arguments = ["-l", _select(options)]
     if is_whole_node(options):
         arguments += ["-l", "place=pack:excl"]
