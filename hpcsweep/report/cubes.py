@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hpcsweep.report.case_table import CaseColumn
+from hpcsweep.report.digits import digits_of, rounded
 
 # Bins of a column with more values than that.
 BINS = 32
-# Digits of a mean: a figure shows no more.
+# Digits of a mean, beyond those that all share: a figure shows no more.
 DIGITS = 5
 
 
@@ -107,7 +108,8 @@ def _means(one: Binned, other: Binned, values: npt.NDArray[np.float64]) -> list[
         for weights in (None, values[present])
     )
     mean = np.divide(total, number, out=np.full(len(places), np.nan), where=number > 0)
-    return [float(f"{m:.{DIGITS}g}") if np.isfinite(m) else None for m in mean.tolist()]
+    digits = digits_of(mean, DIGITS)
+    return [rounded(m, digits) if np.isfinite(m) else None for m in mean.tolist()]
 
 
 def _counts(one: Binned, other: Binned) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hpcsweep.report.case_table import CASES_MAX, CaseColumn, CaseTable
 from hpcsweep.report.cubes import cubes
+from hpcsweep.report.digits import digits_of, rounded
 from hpcsweep.report.source import ReportSource
 
 # Of more cases than `CASES_MAX`, so many are in the page one by one, evenly spaced.
@@ -107,27 +108,16 @@ def _column(column: CaseColumn, chosen: npt.NDArray[np.intp]) -> dict[str, Any]:
     if column.levels is not None:
         return made | {"levels": list(column.levels), "values": values.tolist()}
     is_exact = column.role == "param" and len(np.unique(values)) <= GRID_MAX
-    digits = None if is_exact else _digits(values, DIGITS[column.role])
+    digits = None if is_exact else digits_of(values, DIGITS[column.role])
     numbers = [_json_number(value, digits) for value in values.tolist()]
     is_known = np.isfinite(values)
     differ = np.array(numbers, np.float64)[is_known] != values[is_known]
     return made | {"values": numbers, "is_rounded": column.role != "used" and bool(differ.any())}
 
 
-def _digits(values: npt.NDArray[Any], digits: int) -> int | None:
-    """So many digits, and those that all values share; None for one value, which is exact."""
-    finite = values[np.isfinite(values)].astype(np.float64)
-    # Halves: the difference of two floats may be beyond floats.
-    halves = finite / 2
-    spread = np.ptp(halves) if len(halves) else 0.0
-    if not spread:
-        return None
-    return digits + max(0, math.floor(math.log10(np.abs(halves).max() / spread)))
-
-
 def _json_number(value: float, digits: int | None) -> float | int | None:
     """A number for JSON, in so many digits or exact; None for NaN."""
     if not math.isfinite(value):
         return None
-    rounded = value if digits is None else float(f"{value:.{digits}g}")
-    return int(rounded) if rounded.is_integer() and abs(rounded) < EXACT_MAX else rounded
+    number = rounded(value, digits)
+    return int(number) if number.is_integer() and abs(number) < EXACT_MAX else number

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hpcsweep.records import Status
 from hpcsweep.report.case_table import CaseColumn, CaseTable
+from hpcsweep.report.digits import digits_of, rounded
 from hpcsweep.report.failure_rates import failure_rates
 from hpcsweep.report.levels import Codes, Levels, levels_of, param_of
 from hpcsweep.report.main_effects import main_effect
@@ -21,6 +22,7 @@ from hpcsweep.state.executions import STATUSES, Floats
 # The metrics of a page, the first ones; and the parameters whose effects are drawn, those with the
 # largest shares.
 METRICS_MAX, DRAWN_MAX = 12, 12
+# Digits beyond those that all levels share; a figure shows five.
 DIGITS = 7
 # Of more complete cases, so many are drawn at random, always the same.
 SAMPLE_MAX = 200_000
@@ -31,17 +33,21 @@ _NO_PARAMS = ("replicate",)
 
 def data(source: ReportSource) -> dict[str, Any]:
     """What the metrics of the complete cases depend on, and which cases fail."""
-    made: dict[str, Any] = _rounded(sensitivity(source.cases))
+    made = sensitivity(source.cases)
+    effects = [effect for metric in made["metrics"] for effect in metric["effects"]]
+    for effect in (*effects, *made["failures"]["params"]):
+        round_levels(effect["levels"])
     return made
 
 
-def _rounded(value: Any) -> Any:
-    """The same with fewer digits, of which a figure shows five: half of the size of the page."""
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
-    if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    return list(map(_rounded, value)) if isinstance(value, list) else value
+def round_levels(levels: Sequence[dict[str, Any]]) -> None:
+    """Leave out digits of the numbers at the levels of a parameter: half of the page's size."""
+    for name in levels[0] if levels else ():
+        column = [one[name] for one in levels]
+        if any(isinstance(value, float) for value in column):
+            digits = digits_of(np.array(column, np.float64), DIGITS)
+            for one in levels:
+                one[name] = None if one[name] is None else rounded(one[name], digits)
 
 
 def sensitivity(table: CaseTable) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from hpcsweep.report import overview, resources, run
 from hpcsweep.report.case_table import CaseColumn, CaseTable
 from hpcsweep.report.gantt import Spans, busy_nodes, lanes
 from hpcsweep.report.pages import page_data
-from hpcsweep.report.sensitivity import sensitivity
+from hpcsweep.report.sensitivity import round_levels, sensitivity
 from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
@@ -266,3 +266,16 @@ def test_status_has_the_core_hours_of_efficiency(tmp_path: Path) -> None:
     assert told["core_hours"]["asked"] == pytest.approx(2 * (700 + 40) / 3600)
     text = runner.invoke(main, ["status", str(made.path)]).stdout
     assert "0.103 of 0.411 core-hours used (25 %)" in text
+
+
+def test_levels_keep_the_digits_in_which_they_differ() -> None:
+    levels: list[dict[str, Any]] = [
+        {"label": "1", "place": 1.0, "cases": 2, "mean": 1e6 + 1 / 3e5, "low": None},
+        {"label": "2", "place": 2.0, "cases": 2, "mean": 1e6 + 1 / 7e5, "low": 1 / 3},
+    ]
+    round_levels(levels)
+    assert levels[0]["mean"] - levels[1]["mean"] == pytest.approx(1 / 3e5 - 1 / 7e5, rel=1e-3)
+    assert [one["low"] for one in levels] == [None, 1 / 3]
+    levels = [{"mean": 1 / 3}, {"mean": 2 / 3}]
+    round_levels(levels)
+    assert levels == [{"mean": 0.3333333}, {"mean": 0.6666667}]
