@@ -13,6 +13,7 @@ import submitit
 
 from hpcsweep import emulator
 from tests.support.emulated import Emulated
+from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
 
 WAIT_S = 120.0
@@ -69,12 +70,13 @@ class Counting(submitit.helpers.Checkpointable):
         return self.starts, self.count
 
 
-def test_a_map_of_fifty_jobs(executor: submitit.SlurmExecutor) -> None:
-    jobs = executor.map_array(square, range(50))
+def test_a_map_is_one_array(executor: submitit.SlurmExecutor, scale: Scale) -> None:
+    count = scale(15, 50)
+    jobs = executor.map_array(square, range(count))
     assert len({job.job_id.partition("_")[0] for job in jobs}) == 1
     wait_until(lambda: all(job.done(force_check=True) for job in jobs) or None, WAIT_S, "the end")
     good = [job for number, job in enumerate(jobs) if number != 13]
-    assert [job.result() for job in good] == [n * n for n in range(50) if n != 13]
+    assert [job.result() for job in good] == [n * n for n in range(count) if n != 13]
     with pytest.raises(submitit.core.utils.FailedJobError, match="unlucky"):
         jobs[13].result()
     assert "squaring 7" in (jobs[7].stdout() or "")
