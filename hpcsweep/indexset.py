@@ -10,7 +10,6 @@ from operator import index as exact_index
 from typing import Any
 
 from hpcsweep.errors import InputError
-from hpcsweep.quantities import counted
 
 _RANGE = re.compile(r"([0-9]{1,600})(?:-([0-9]{1,600}))?", re.ASCII)
 # Larger than the end of any range.
@@ -123,6 +122,8 @@ class IndexSet:
     def select(self, rank: int) -> int:
         """The index of a rank. *Raises* IndexError outside `0 .. count-1`."""
         if not 0 <= rank < self.count:
+            from hpcsweep.quantities import counted  # noqa: PLC0415  # no task needs it
+
             of_indices = counted(self.count, "index", "indices")
             raise IndexError(f"rank {rank} is not in 0..{self.count - 1} ({of_indices})")
         place = bisect_right(self._first_ranks, rank) - 1
@@ -196,6 +197,8 @@ class IndexSet:
         )
 
     def __repr__(self) -> str:
+        from hpcsweep.quantities import counted  # noqa: PLC0415  # no task needs it
+
         return f"IndexSet({self._shown()}; {counted(self.count, 'index', 'indices')})"
 
     def _shown(self) -> str:

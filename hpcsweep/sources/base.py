@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
-from hpcsweep.quantities import counted
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.keys import Kind, whole_number
 from hpcsweep.sources.registry import source_class
@@ -357,6 +356,8 @@ class ParameterSource(ABC):
         return _make("SliceSource", self, start if count else 0, step, count)
 
     def __repr__(self) -> str:
+        from hpcsweep.quantities import counted  # noqa: PLC0415  # no task needs it
+
         return f"<{type(self).__name__} of {counted(self.n_cases, 'case')}>"
 
 

@@ -413,9 +413,11 @@ CALLS = {
 KEYWORDS = {("shell", "True"), ("allow_pickle", "True")}
 # What the user's own functions need: pickles of their calls, from a private directory and with a
 # known digest; the names that the source of a notebook's cell uses, which is compiled and not run.
+# Rows that a child of an ingest made come through a pipe of the two alone.
 ALLOWED = {
     "hpcsweep/executor/pickles.py": ["from cloudpickle", "pickle.loads"],
     "hpcsweep/manifest/cell_source.py": ["compile"],
+    "hpcsweep/store/decoding.py": ["marshal"],
 }
 
 

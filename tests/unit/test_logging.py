@@ -168,7 +168,7 @@ def test_the_python_interface_reports_why_tasks_wait(
         submissions=1,
     )
 
-    def wait(_sweep: Any, _cluster: Any, _settings: Any, show: Any) -> hs.Summary:
+    def wait(_sweep: Any, _cluster: Any, _settings: Any, show: Any, _checks: Any) -> hs.Summary:
         show(summary)
         show(summary)
         return summary

@@ -203,8 +203,8 @@ def test_keys_alone_are_read_before_the_order_is_known(
     read: list[tuple[list[str], int]] = []
     original = begun_rows.begun_batches
 
-    def begun_batches(index: Any, columns: Any, names: Any, within: Any) -> Any:
-        for batch in original(index, columns, names, within):
+    def begun_batches(index: Any, columns: Any, names: Any, within: Any, **how: Any) -> Any:
+        for batch in original(index, columns, names, within, **how):
             read.append((sorted(names), batch.count))
             yield batch
 
