@@ -162,7 +162,8 @@ def test_a_cancelled_call_is_not_run_and_the_others_are(place: Path) -> None:
     work = importlib.import_module("work")
 
     with executor(chunk=1, max_workers=1) as pool, released(place):
-        calls = [pool.submit(work.waits, x, str(place)) for x in range(3)]
+        with pool.batch():
+            calls = [pool.submit(work.waits, x, str(place)) for x in range(3)]
         wait_until(calls[0].running, WAIT_S, "the first call runs")
         assert not calls[0].cancel()
         assert calls[1].cancel()
