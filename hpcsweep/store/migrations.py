@@ -41,7 +41,8 @@ def prepare(connection: Connection, where: str) -> None:
 
     *Raises* StoreError for tables of a newer version, or of another program.
     """
-    if connection.dialect.name == "postgresql":
+    is_postgresql = connection.dialect.name == "postgresql"
+    if is_postgresql:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
     if is_ready(connection, where):
         return
@@ -52,6 +53,8 @@ def prepare(connection: Connection, where: str) -> None:
         connection.execute(schema.meta.insert(), {"name": "program", "value": PROGRAM})
         connection.execute(schema.meta.insert(), {"name": "schema_version", "value": ""})
     else:
+        if is_postgresql:  # a step may copy a table in one statement, which would fail each time
+            connection.execute(text("SELECT set_config('statement_timeout', '0', true)"))
         for version in range(present, schema.VERSION):
             STEPS[version](connection)
     connection.execute(

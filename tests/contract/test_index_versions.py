@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex, schema
@@ -142,6 +143,23 @@ def test_version_5_kept_all_indices_of_cases_apart(backend: Backend) -> None:
         (12, "eeee", None),
     ]
     assert backend.raw("SELECT count(*) FROM cases WHERE idx IS NULL") == [(1,)]
+
+
+def test_a_migration_may_take_long(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It copies tables of any size in one statement."""
+    if backend.is_file:
+        pytest.skip("SQLite has no limit of its own")
+    limits = []
+    step = STEPS[5]
+
+    def asks(connection: Connection) -> None:
+        limits.append(connection.exec_driver_sql("SHOW statement_timeout").scalar_one())
+        step(connection)
+
+    monkeypatch.setitem(STEPS, 5, asks)
+    sweep_index = load(backend, 5)
+    sweep_index.create("s", MANIFEST)
+    assert limits == ["0"]
 
 
 @pytest.mark.parametrize("version", RELEASED)
