@@ -9,7 +9,7 @@ from hpcsweep.state.moments import epoch_s
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store import SweepIndex
 
-# Of more begun cases `efficiency` tells it: every attempt has to be read.
+# Of more begun cases only who asks for it is told: every attempt has to be read.
 CASES_MAX = 20_000
 
 
@@ -27,9 +27,14 @@ class CoreHours:
         return {"used": self.used, "asked": self.asked}
 
 
-def core_hours(sweep_index: SweepIndex, outlook: Outlook) -> CoreHours | None:
-    """The core-hours so far; None if no attempt has ended, and of more than `CASES_MAX` cases."""
-    if outlook.begun.count > CASES_MAX:
+def core_hours(
+    sweep_index: SweepIndex, outlook: Outlook, *, asked_for: bool = False
+) -> CoreHours | None:
+    """The core-hours so far; None if no attempt has ended.
+
+    Of more than `CASES_MAX` cases they are None unless they are asked for.
+    """
+    if outlook.begun.count > CASES_MAX and not asked_for:
         return None
     used = asked = 0.0
     for task in sweep_index.task_times():

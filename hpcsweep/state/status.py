@@ -49,7 +49,8 @@ class Checks(Enum):
     NOTHING = auto()
     # Whether inputs have changed, in a sweep of at most `LOOKED_AT_MAX` cases.
     INPUTS = auto()
-    # Whether inputs have changed, and whether the files of every case are there.
+    # Whether inputs have changed, and whether the files of every case are there; and the core-hours
+    # of any count of cases.
     EVERYTHING = auto()
 
 
@@ -101,18 +102,20 @@ def _status(
         if checks is Checks.EVERYTHING:
             lost = with_lost(outlook, sweep, sweep_index).indices(State.LOST)
             summary = replace(summary, lost=lost.count)
-        if checks in {Checks.INPUTS, Checks.EVERYTHING}:
-            asked = checks is Checks.EVERYTHING
+        asked = checks is Checks.EVERYTHING
+        if asked or checks is Checks.INPUTS:
             seen = with_changed_inputs(outlook, sweep, sweep_index, asked=asked)
             summary = replace(summary, inputs=InputCounts.of(seen))
         summary = replace(
             summary,
             stopped=stopped(sweep, sweep_index),
             pace=pace(sweep, outlook) if within is None else None,
-            core_hours=core_hours(sweep_index, outlook) if within is None else None,
             followers=_followers(sweep),
             search=_search(sweep, sweep_index, outlook, policies) if within is None else None,
         )
+        if within is None:
+            hours = core_hours(sweep_index, outlook, asked_for=asked)
+            summary = replace(summary, core_hours=hours)
         if checks is not Checks.COUNTS or summary.is_settled:
             running = running_cases(sweep, sweep_index, outlook.indices(State.RUNNING))
             failures = _failures(sweep_index, outlook)

@@ -25,6 +25,7 @@ from hpcsweep.report.sensitivity import round_levels, sensitivity
 from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
+from hpcsweep.state import core_hours
 from hpcsweep.state.executions import STATUSES
 from hpcsweep.tables.selection import Selection
 from tests.support.past_runs import SENT, PastRun, moment, write_past
@@ -247,7 +248,9 @@ def test_resources_show_what_efficiency_says(tmp_path: Path) -> None:
     assert sum(one["count"] for one in shown["time"]) == 3
 
 
-def test_status_has_the_core_hours_of_efficiency(tmp_path: Path) -> None:
+def test_status_has_the_core_hours_of_efficiency(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = past(
         tmp_path,
         PastRun(index=0, begin=0, end=100, chunk=0, cpu=50),
@@ -266,6 +269,12 @@ def test_status_has_the_core_hours_of_efficiency(tmp_path: Path) -> None:
     assert told["core_hours"]["asked"] == pytest.approx(2 * (700 + 40) / 3600)
     text = runner.invoke(main, ["status", str(made.path)]).stdout
     assert "0.103 of 0.411 core-hours used (25 %)" in text
+
+    monkeypatch.setattr(core_hours, "CASES_MAX", 3)
+    many = runner.invoke(main, ["status", str(made.path)]).stdout
+    assert "core-hours" not in many
+    asked = runner.invoke(main, ["status", str(made.path), "--check"]).stdout
+    assert "0.103 of 0.411 core-hours used (25 %)" in asked
 
 
 def test_levels_keep_the_digits_in_which_they_differ() -> None:

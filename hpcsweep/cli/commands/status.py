@@ -24,7 +24,8 @@ from hpcsweep.cli.options import common, json_option, sweep_argument
 @click.option(
     "--check",
     is_flag=True,
-    help="Look for the files of every complete case, too, and for changes of any count of inputs.",
+    help="Look for the files of every complete case, too, and tell changed inputs and core-hours "
+    "of any count of cases.",
 )
 @click.option(
     "--watch",

@@ -258,7 +258,7 @@ class StatusDocument(JsonObject):
     pace: PacePart | None
     """Null if nothing is under way, or it is not known."""
     core_hours: CoreHoursPart | None
-    """Null if no attempt has ended, and above 20,000 begun cases: `efficiency` has them."""
+    """Null if no attempt has ended, and above 20,000 begun cases without `--check`."""
     running: list[RunningCasePart]
     """The first fifty, the one that began first before others."""
     failures: list[FailureGroupPart]
