@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import psycopg
 import pytest
 
 from tests.support.processes import kill, owned_by
+from tests.support.reaper import reaper_of
 from tests.support.wait import wait_until
 
 # Debian has a directory for each version: 15 in bookworm, 17 in trixie, 18 in forky.
@@ -33,7 +33,6 @@ BINARIES = ":".join(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin"))))
 PATH = f"{BINARIES}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 # Debian's packages by the program that shows whether it is there.
 PACKAGES = {"initdb": "postgresql", "postgres": "postgresql", "pgbouncer": "pgbouncer"}
-REPOSITORY = Path(__file__).parents[2]
 # A server refuses to run as root; Debian's package makes this user.
 SERVER_USER = "postgres"
 USER, PASSWORD = "sweeper", "correct-horse"
@@ -115,12 +114,7 @@ class PrivatePostgres:
     def __enter__(self) -> Self:
         # Short, because a socket's path has at most 107 characters.
         self.directory = Path(tempfile.mkdtemp(prefix="hp-", dir="/tmp"))
-        self._reaper = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.reaper", str(self.directory)],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._reaper = reaper_of(self.directory)
         try:
             self._make()
             self.start()

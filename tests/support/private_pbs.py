@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Self
 
 from tests.support.postgres import SERVER_USER
 from tests.support.processes import owned_by
-from tests.support.slurm_cluster import REPOSITORY, free_ports
+from tests.support.reaper import reaper_of
+from tests.support.slurm_cluster import free_ports
 from tests.support.wait import wait_until
 
 HOST = "pbs1"
@@ -61,12 +61,7 @@ class PrivatePbs:
         # Not below /tmp: pbs_mom refuses a directory that everybody may write to.
         self.directory = Path(tempfile.mkdtemp(prefix="hs-pbs-", dir="/var/lib"))
         self.directory.chmod(0o755)
-        self._reaper = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.reaper", str(self.directory)],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._reaper = reaper_of(self.directory)
         try:
             self._start()
         except BaseException:

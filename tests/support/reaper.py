@@ -9,10 +9,23 @@ pipe comes also when the test run is killed with SIGKILL, which no finalizer sur
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 from tests.support.processes import kill_owned
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def reaper_of(directory: Path) -> subprocess.Popen[bytes]:
+    """Start the reaper of a directory; it waits for the end of its standard input."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.support.reaper", str(directory)],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def main(directory: Path) -> None:

@@ -13,7 +13,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ import pytest
 
 from tests.support.postgres import SERVER_USER
 from tests.support.processes import kill, owned_by
+from tests.support.reaper import reaper_of
 from tests.support.wait import wait_until
 
 # Debian keeps daemons where an ordinary user's PATH does not look.
@@ -32,7 +32,6 @@ PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync"}
 # sshd of root refuses to start without it; Debian's service makes it at each boot.
 SEPARATION = Path("/run/sshd")
-REPOSITORY = Path(__file__).parents[2]
 START_S = 60.0
 
 SERVER = """\
@@ -110,12 +109,7 @@ class PrivateSshd:
     def __enter__(self) -> Self:
         # Short: a socket's path, as of a ControlMaster, has at most 107 characters.
         self.directory = Path(tempfile.mkdtemp(prefix="hx-", dir="/tmp"))
-        self._reaper = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.reaper", str(self.directory)],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._reaper = reaper_of(self.directory)
         try:
             self.directory.chmod(0o755)
             self._make()
