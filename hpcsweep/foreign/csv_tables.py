@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.errors import SourceError
-from hpcsweep.foreign.draft import Draft, ImportRequest, ParameterNames, program_of, read_text
+from hpcsweep.foreign.draft import (
+    NOT_IN_NAMES,
+    TAKEN,
+    Draft,
+    ImportRequest,
+    program_of,
+    read_text,
+)
 from hpcsweep.ids import slug
 from hpcsweep.sources import table
 
@@ -31,18 +39,32 @@ def of_table(request: ImportRequest, what: str) -> Draft:
         if request.source.endswith(".csv") or "\t" not in header:
             form |= _delimiters(header, text)
     columns = table(request.source, **{key: form[key] for key in form if key != "file"}).names
-    names = ParameterNames(draft)
-    for column in sorted(columns):
-        if names.of(column) != column:
-            raise SourceError(
-                f"the column {column!r} cannot be a placeholder of a command",
-                where=request.source,
-                next_step="Rename it in the first row: letters, digits, _, no reserved word.",
-            )
+    options = _options(sorted(columns), request.source)
     draft.command = program_of(request, draft, what)
-    draft.command += [f"--{column}={{{column}}}" for column in sorted(columns)]
+    draft.command += [f"--{option}={{{column}}}" for column, option in options.items()]
+    draft.changed += [
+        f"the program gets {column} as --{option}"
+        for column, option in options.items()
+        if option != column
+    ]
     draft.source = {"table": form if len(form) > 1 else form["file"]}
     return draft
+
+
+def _options(columns: Iterable[str], source: str) -> dict[str, str]:
+    """The option of each column, without blanks. *Raises* SourceError for a column without one."""
+    options: dict[str, str] = {}
+    for column in columns:
+        option = NOT_IN_NAMES.sub("_", column)
+        if column in TAKEN or re.search(r"[{}]", column) or option in options.values():
+            raise SourceError(
+                f"the column {column!r} cannot be a placeholder and an option of a command",
+                where=source,
+                next_step="Rename it in the first row: no brace, no reserved word, and not the "
+                "same letters and digits as another one.",
+            )
+        options[column] = option
+    return options
 
 
 def _delimiters(header: str, text: str) -> dict[str, str]:

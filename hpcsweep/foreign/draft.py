@@ -17,9 +17,9 @@ UNKNOWN_PROGRAM = "./program"
 # Count of random draws where the tool goes on until it is stopped.
 N_TRIALS = 100
 # What no placeholder of a command can contain.
-_NOT_IN_NAMES = re.compile(r"[^\w-]+")
+NOT_IN_NAMES = re.compile(r"[^\w-]+")
 # Names that a command's placeholders have already.
-_TAKEN = RESERVED_NAMES | {"run_dir", "case_id", "index", "params_json", "result_file"}
+TAKEN = RESERVED_NAMES | {"run_dir", "case_id", "index", "params_json", "result_file"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,8 +83,8 @@ class ParameterNames:
     def of(self, foreign: str) -> str:
         """The name of a parameter; a changed one is recorded in the draft."""
         if foreign not in self._names:
-            name = _NOT_IN_NAMES.sub("_", foreign) or "_"
-            while name in _TAKEN or name in self._names.values():
+            name = NOT_IN_NAMES.sub("_", foreign) or "_"
+            while name in TAKEN or name in self._names.values():
                 name += "_"
             if name != foreign:
                 self._draft.changed.append(

@@ -349,6 +349,14 @@ def test_tables() -> None:
     assert draft.remarks == []
 
 
+def test_a_column_with_a_blank_is_an_option_without(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("Sample ID,n\na,1\n")
+    draft, source = imported("csv", tmp_path / "s.csv", command=["fit"])
+    assert source[0].params == {"Sample ID": "a", "n": 1}
+    assert draft.command == ["fit", "--Sample_ID={Sample ID}", "--n={n}"]
+    assert draft.remarks == ["changed: the program gets Sample ID as --Sample_ID"]
+
+
 @pytest.mark.parametrize(
     ("tool", "text", "message"),
     [
@@ -357,7 +365,9 @@ def test_tables() -> None:
         ("hydra", "a: 1\n", "has no hydra.sweeper.params"),
         ("optuna", "[1]", "is not JSON of distributions"),
         ("optuna", "{", "is not JSON of distributions"),
-        ("csv", "a b,x\n1,2\n", "the column 'a b' cannot be a placeholder"),
+        ("csv", "run_dir,x\n1,2\n", "the column 'run_dir' cannot be a placeholder"),
+        ("csv", "a{b,x\n1,2\n", "the column 'a{b' cannot be a placeholder"),
+        ("csv", "a b,a_b\n1,2\n", "the column 'a_b' cannot be a placeholder"),
     ],
 )
 def test_files_that_cannot_be_imported(tmp_path: Path, tool: str, text: str, message: str) -> None:
