@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.quantities import counted
 from hpcsweep.report.case_table import CaseTable, read_cases
@@ -94,10 +95,15 @@ def report_source(
 ) -> Iterator[ReportSource]:
     """Bring the index up to date, and poll the cluster if that is due. *Writes* as `status`.
 
-    *Raises* SweepError, StoreError; InputError for a selection that is none.
+    *Raises* SweepError, StoreError; InputError for a selection that is none, or has no case.
     """
     selection = selection or Selection()
     within = selected_cases(selection, sweep.newest(), sweep.path) if selection else None
+    if within is not None and not within:
+        raise InputError(
+            f"{selection.nothing_found}; a report needs one",
+            next_step=f"`hpcsweep collect {sweep.name}` shows what there is.",
+        )
     summary = status(sweep, cluster, settings, within=within)
     with opened(sweep, cluster, settings) as open_sweep:
         outlook = open_sweep.outlook

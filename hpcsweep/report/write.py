@@ -30,8 +30,8 @@ def write_report(
 
     It has the selected cases alone if some are selected.
 
-    *Raises* SweepError; StoreError after a report that says so. *Writes* the file, and as `status`.
-    *Safe to repeat.*
+    *Raises* SweepError; InputError if no case is selected; StoreError after a report that says so.
+    *Writes* the file, and as `status`. *Safe to repeat.*
     """
     place = Path() if sweep.archive else sweep.path
     path = output or place / "report.html"

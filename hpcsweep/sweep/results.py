@@ -187,6 +187,7 @@ class ResultVerbs(ResultTables, SweepBase):
 
         Raises:
             SweepError: For a submission that there is not.
+            InputError: If no case is selected.
 
         Examples:
             >>> sweep.report("swing.html").name

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 import hpcsweep as hs
 from hpcsweep.cli import main
+from hpcsweep.errors import InputError
 from hpcsweep.files import json_bytes
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Resources, Status
@@ -130,9 +131,9 @@ def run_data(made: MadeSweep) -> dict[str, Any]:
     return data
 
 
-@pytest.mark.parametrize(("where", "indices"), [("n > 2 and n < 5", [2, 3]), ("n > 9", [])])
-def test_a_report_of_selected_cases(tmp_path: Path, where: str, indices: list[int]) -> None:
-    """Its pages know no other case."""
+def test_a_report_of_selected_cases(tmp_path: Path) -> None:
+    """Its pages know no other case; of no case there is no report, and the last one stays."""
+    where, indices = "n > 2 and n < 5", [2, 3]
     made = MadeSweep(tmp_path, grid(n=[1, 2, 3, 4, 5, 6]))
     made.plan()
     made.handed_in()
@@ -145,7 +146,11 @@ def test_a_report_of_selected_cases(tmp_path: Path, where: str, indices: list[in
         for page in page_data(source):
             assert page.data
     path = hs.Sweep(str(made.path)).report(tmp_path / "r.html", where=where)
-    assert f"about {len(indices)} of 6 cases" in path.read_text()
+    written = path.read_text()
+    assert f"about {len(indices)} of 6 cases" in written
+    with pytest.raises(InputError, match="no case is selected: --where 'n > 9'"):
+        hs.Sweep(str(made.path)).report(path, where="n > 9")
+    assert path.read_text() == written
 
 
 def test_a_bar_for_each_attempt_on_a_lane_of_its_node(tmp_path: Path) -> None:

@@ -48,7 +48,6 @@ def command(
     With --diff it is differences.html, here, about the cases that two sweeps have in common. NAME@2
     is what submission 2 of a sweep made of them, whatever came later.
     """
-    from hpcsweep.cli.selecting import selected_of
     from hpcsweep.report.write import write_differences, write_report
 
     context = load_context(**shared)
@@ -60,7 +59,6 @@ def command(
         directory = context.sweep(sweep)
         cluster = context.cluster_of(directory)
         path = write_report(directory, cluster, context.settings, output, selection)
-        selected_of(selection, directory)
     # Standard output may be the file.
     click.echo(f"written: {path}", err=True)
 
