@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from hpcsweep.records import Resources
 from hpcsweep.sources import grid
 from tests.support.browser import Browser, browser
 from tests.support.fixtures import require_browser
-from tests.support.past_runs import PastRun, write_past
+from tests.support.past_runs import SENT, PastRun, write_past
 from tests.support.sweeps import MadeSweep
+from tests.support.wait import wait_until
 
+# The fields below a figure.
+FIELDS = "[...document.querySelectorAll('.controls input')]"
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
@@ -81,6 +85,49 @@ def test_figures_have_marks_and_nothing_is_said_on_the_console(
     assert min(figures.values()) >= 2, figures
     assert "mem: " in page.text()
     assert page.run("return document.querySelectorAll('img').length") == 0
+    assert page.problems() == []
+
+
+def test_fields_zoom_in_time_by_keyboard_as_the_pointer_does(tmp_path: Path, page: Browser) -> None:
+    runs = [PastRun(index=at, begin=10 * at, end=10 * at + 10.4) for at in range(24)]
+    page.open(report_of(tmp_path, *runs), "run")
+    page.figures(2)
+
+    def fields() -> list[str]:
+        return list(page.run(f"return {FIELDS}.map((one) => one.value)"))
+
+    def shown() -> list[int]:
+        """Seconds after the first begin: the ends of the axis."""
+        script = "const [view] = report.views; return view.scale('x').domain().map(Number)"
+        return [round(at / 1000 - SENT.timestamp()) for at in page.run(script)]
+
+    def fill_in(place: int, text: str) -> None:
+        page.run(f"{FIELDS}[{place}].value = '{text}'")
+        page.run(f"{FIELDS}[{place}].dispatchEvent(new Event('change'))")
+
+    whole = ["2026-11-20T12:00", "2026-11-20T12:04:01"]
+    assert fields() == whole
+    fill_in(0, "2026-11-20T12:01:00")
+    wait_until(lambda: shown() == [60, 240], 60, "the time from")
+    fill_in(1, "2026-11-20T12:02:00")
+    wait_until(lambda: shown() == [60, 120], 60, "the time to")
+    # No time at all, as between two digits.
+    fill_in(1, "2026-11-20T12:00:30")
+    assert shown() == [60, 120]
+    fill_in(1, "2026-11-20T12:02:00")
+    # A page that is drawn anew shows again what was typed.
+    page.run("const [view] = report.views; window.old = view; report.redraw()")
+    redrawn = "const [view] = report.views; return Boolean(view) && view !== window.old"
+    wait_until(lambda: page.run(redrawn) and shown() == [60, 120], 60, "the same times")
+    # The pointer moves the ends.
+    page.drag(".canvas canvas", (0.5, 0.5), (0.3, 0.5))
+    wait_until(lambda: shown()[0] > 60 and fields()[0] > "2026-11-20T12:01:00", 60, "the drag")
+    begin, end = (datetime.fromisoformat(f"{text}Z") for text in fields())
+    seconds = [(moment - SENT).total_seconds() for moment in (begin, end)]
+    assert seconds == pytest.approx(shown(), abs=1)
+    page.run("document.querySelector('.controls button').focus()")
+    page.press("Enter", "\r")
+    wait_until(lambda: shown() == [0, 240] and fields() == whole, 60, "all times")
     assert page.problems() == []
 
 

@@ -74,7 +74,7 @@ const report = (() => {
     return made;
   }
 
-  // A labelled field for a number; `changed` is called without it.
+  // A labelled field, for a number unless `attributes` say what for; `changed` is called without it.
   function field(root, label, attributes, changed) {
     const made = element("input", { type: "number", step: "any", ...attributes, change: () => { remember(made, label, made.value); changed(); } });
     root.append(element("label", {}, label, made));
@@ -96,7 +96,7 @@ const report = (() => {
   function chooseAgain(root) {
     for (const [label, text] of [...choices.get(root.dataset.page) ?? []]) {
       const box = [...root.querySelectorAll("label")].find((one) => one.firstChild.textContent === label);
-      const made = box?.querySelector("select, input[type=number]");
+      const made = box?.querySelector("select, input:not([type=checkbox])");
       const value = made?.matches("select") ? [...made.options].find((one) => one.text === text)?.value : text;
       if (!made || value === undefined || made.value === value) continue;
       made.value = value;

@@ -25,17 +25,31 @@ report.ranges = (() => {
   }
 
   // Fields for the range of a column with these values, in order. `changed` gets the range, null for all.
+  // A column of times has the first and last one, in milliseconds since the epoch.
   function fields(root, column, values, changed) {
-    return (of.isNumber(column) ? numbers : texts)(root, column, values, changed);
+    return (column.isTime ? times : of.isNumber(column) ? numbers : texts)(root, column, values, changed);
   }
 
   function numbers(root, column, values, changed) {
-    const ends = ENDS.map((end, at) => report.field(root, `${column.name} ${end}`, { placeholder: number(values.at(-at)) }, () => {
-      const [low, high] = ends.map((one) => (one.value === "" ? null : Number(one.value)));
-      changed(low == null && high == null ? null : [low ?? -Infinity, high ?? Infinity]);
-    }));
+    const ends = typed(root, column, (at) => ({ placeholder: number(values.at(-at)) }), changed);
     const text = (value) => (Number.isFinite(value) ? Number(value.toPrecision(4)) : "");
     return shown(ends, (range, at) => (range ? text(range[at]) : ""));
+  }
+
+  // The first and last time stand in the fields: who changes the hour need not type the day.
+  function times(root, column, values, changed) {
+    const second = (value, at) => 1000 * (at ? Math.ceil : Math.floor)(value / 1000);
+    const text = (range, at) => new Date(second((range ?? values)[at], at)).toISOString().slice(0, 19);
+    return shown(typed(root, column, (at) => ({ type: "datetime-local", step: 1, value: text(null, at) }), changed), text);
+  }
+
+  // Two fields with attributes by place, 0 or 1.
+  function typed(root, column, attributes, changed) {
+    const ends = ENDS.map((end, at) => report.field(root, `${column.name} ${end}`, attributes(at), () => {
+      const [low, high] = ends.map((one) => (one.value === "" ? null : one.valueAsNumber));
+      changed(low == null && high == null ? null : [low ?? -Infinity, high ?? Infinity]);
+    }));
+    return ends;
   }
 
   function texts(root, column, values, changed) {

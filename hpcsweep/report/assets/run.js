@@ -10,9 +10,10 @@
     if (!data.executions) { note(root, "No case has begun yet."); return; }
     if (data.search) await drawSearch(root, data.search);
     showProblems(root, data.problems);
-    const time = timeAxis(data);
+    const ends = endsOf(data), time = timeAxis(ends);
     root.append(element("h3", { text: "What ran where" }));
-    await (data.gantt.kind === "bars" ? drawBars : drawNodes)(root, data, time);
+    if (data.gantt.kind === "bars") addZoom(root, ends, await drawBars(root, data, time));
+    else await drawNodes(root, data, time);
     root.append(element("h3", { text: "Running and waiting" }));
     await drawCurve(root, data.running, time, "cases that ran", "running", "At most {peak} cases ran at once.");
     if (data.waiting) await drawCurve(root, data.waiting, time, "cases that waited", "pending", "Sent, and not begun: in the queue, or behind other cases of their array task. At most {peak} waited.");
@@ -51,13 +52,18 @@
     if (open) note(root, `Of ${plural(open, "attempt")} the end is not known.`);
   }
 
+  // Begin and end of all figures, in milliseconds.
+  function endsOf({ running, waiting }) {
+    const begin = Math.min(running.times[0], waiting?.times[0] ?? Infinity);
+    return [ms(begin), ms(Math.max(running.times.at(-1), begin + 1))];
+  }
+
   // One axis of time for all figures.
-  function timeAxis({ running, waiting }) {
-    const begin = Math.min(running.times[0], waiting?.times[0] ?? Infinity), end = running.times.at(-1);
-    const format = end - begin < 600 ? "%H:%M:%S" : end - begin < 172800 ? "%H:%M" : "%-d %b";
-    const day = new Date(ms(begin)).toISOString().slice(0, 10);
+  function timeAxis([begin, end]) {
+    const format = end - begin < 600e3 ? "%H:%M:%S" : end - begin < 172800e3 ? "%H:%M" : "%-d %b";
+    const day = new Date(begin).toISOString().slice(0, 10);
     return {
-      type: "temporal", title: `time (UTC), from ${day}`, scale: { type: "utc", nice: false, domainMin: { expr: String(ms(begin)) }, domainMax: { expr: String(ms(Math.max(end, begin + 1))) } },
+      type: "temporal", title: `time (UTC), from ${day}`, scale: { type: "utc", nice: false, domainMin: { expr: String(begin) }, domainMax: { expr: String(end) } },
       axis: { labelOverlap: true, tickCount: report.isNarrow() ? 4 : 6, format },
     };
   }
@@ -72,10 +78,10 @@
     }));
     const there = STATUSES.filter((status) => gantt.status.includes(status));
     const step = gantt.rows.length > 40 ? 9 : gantt.rows.length > 16 ? 14 : 20;
-    await chart(root, {
+    return chart(root, {
       title: "Which node ran which case when",
       note: `${plural(values.length, "attempt")} on ${plural(slots.size, "node")}; a row for each case that ran at the same time.`,
-      how: "Drag and scroll to zoom in time, double-click for all.",
+      how: "Drag and scroll, or fill in the ends below, to zoom in time; double-click for all.",
       spec: {
         data: { values }, height: step * gantt.rows.length,
         params: [{ name: "zoom", select: { type: "interval", encodings: ["x"] }, bind: "scales" }],
@@ -89,6 +95,25 @@
         },
       },
     });
+  }
+
+  // Fields for the ends of the time that a view shows, and a button for all of it.
+  function addZoom(root, [begin, end], view) {
+    const controls = element("div", { class: "controls" });
+    root.append(controls);
+    // Vega-Lite's name of the ends of an axis that is zoomed: its field is start.
+    const shown = "zoom_start";
+    let isTyped = false;
+    async function zoom(range) {
+      const [low, high] = range ? [Math.max(range[0], begin), Math.min(range[1], end)] : [begin, end];
+      if (low >= high) return;  // as between two digits that are typed
+      isTyped = true;
+      await view.signal(shown, range && [low, high]).runAsync();
+      isTyped = false;
+    }
+    const fields = report.ranges.fields(controls, { name: "time (UTC)", isTime: true }, [begin, end], zoom);
+    view.addSignalListener(shown, (_, range) => { if (!isTyped) fields.show(range?.map(Number)); });
+    controls.append(element("button", { type: "button", text: "All times", click: () => { fields.show(null); zoom(null); } }));
   }
 
   async function drawNodes(root, { gantt, executions }, time) {
