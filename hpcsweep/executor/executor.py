@@ -78,7 +78,12 @@ class Executor(BaseExecutor):
 
     @property
     def sweep(self) -> Sweep:
-        """The sweep of the calls: its `status`, `logs(future.index)`, `query` and `cancel`."""
+        """The sweep of the calls: its `status`, `logs(future.index)`, `query` and `cancel`.
+
+        Examples:
+            >>> executor.sweep.status().counts_text
+            '2 complete of 2'
+        """
         return self._calls.sweep
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> CallFuture:
@@ -86,6 +91,11 @@ class Executor(BaseExecutor):
 
         Raises:
             InputError: The function or an argument cannot be pickled.
+
+        Examples:
+            >>> future = executor.submit(pow, 2, 5)
+            >>> future.result()
+            32
         """
         self._refuse_call()
         return self._dispatcher.add(pickled(fn, args, kwargs), self._chunk)
@@ -110,6 +120,10 @@ class Executor(BaseExecutor):
 
         Raises:
             InputError: The function or an argument cannot be pickled.
+
+        Examples:
+            >>> list(executor.map(pow, [2, 3], [5, 2]))
+            [32, 9]
         """
         if chunksize < 1:
             raise ValueError("chunksize must be at least 1")
@@ -121,7 +135,14 @@ class Executor(BaseExecutor):
 
     @contextmanager
     def batch(self, *, chunk: int | None = None) -> Iterator[None]:
-        """Send the calls of the block as one array, with `chunk` calls in a task."""
+        """Send the calls of the block as one array, with `chunk` calls in a task.
+
+        Examples:
+            >>> with executor.batch(chunk=2):
+            ...     futures = [executor.submit(pow, 2, 5), executor.submit(pow, 3, 2)]
+            >>> [future.result() for future in futures]
+            [32, 9]
+        """
         before, self._chunk = self._chunk, chunk or self._chunk
         try:
             with self._dispatcher.held():
@@ -137,17 +158,34 @@ class Executor(BaseExecutor):
         Raises:
             SweepBusy: Another process uses the name.
             SweepError: There are no calls of this name.
+
+        Examples:
+            >>> [(future.index, future.result()) for future in executor.futures()]
+            [(0, 32), (1, 9)]
         """
         return self._dispatcher.recover()
 
     def results(self, timeout: float | None = None) -> Iterator[Any]:
-        """The results of `futures`; what a call raised is raised at its place."""
+        """The results of `futures`; what a call raised is raised at its place.
+
+        Examples:
+            >>> list(executor.results())
+            [32, 9]
+        """
         end = None if timeout is None else time.monotonic() + timeout
         for future in self.futures():
             yield future.result(None if end is None else max(0.0, end - time.monotonic()))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls; wait for those there are, or cancel those that have not begun."""
+        """Take no more calls; wait for those there are, or cancel those that have not begun.
+
+        Examples:
+            >>> closed = hs.Executor(cluster="emulated")
+            >>> closed.shutdown()
+            >>> closed.submit(pow, 2, 5)
+            Traceback (most recent call last):
+            RuntimeError: cannot schedule new futures after shutdown
+        """
         self._is_shut_down = True
         if cancel_futures:
             self._dispatcher.cancel_all()
