@@ -115,10 +115,11 @@ def test_fields_zoom_in_time_by_keyboard_as_the_pointer_does(tmp_path: Path, pag
     fill_in(1, "2026-11-20T12:00:30")
     assert shown() == [60, 120]
     fill_in(1, "2026-11-20T12:02:00")
-    # A page that is drawn anew shows again what was typed.
-    page.run("const [view] = report.views; window.old = view; report.redraw()")
+    # A page that is drawn anew shows again what was typed, each time.
     redrawn = "const [view] = report.views; return Boolean(view) && view !== window.old"
-    wait_until(lambda: page.run(redrawn) and shown() == [60, 120], 60, "the same times")
+    for _ in range(2):
+        page.run("const [view] = report.views; window.old = view; report.redraw()")
+        wait_until(lambda: page.run(redrawn) and shown() == [60, 120], 60, "the same times")
     # The pointer moves the ends.
     page.drag(".canvas canvas", (0.5, 0.5), (0.3, 0.5))
     wait_until(lambda: shown()[0] > 60 and fields()[0] > "2026-11-20T12:01:00", 60, "the drag")

@@ -103,16 +103,16 @@
     root.append(controls);
     // Vega-Lite's name of the ends of an axis that is zoomed: its field is start.
     const shown = "zoom_start";
-    let isTyped = false;
+    let typed = 0;  // ranges that were typed and are not shown yet: the fields have them
     async function zoom(range) {
       const [low, high] = range ? [Math.max(range[0], begin), Math.min(range[1], end)] : [begin, end];
       if (low >= high) return;  // as between two digits that are typed
-      isTyped = true;
+      typed++;
       await view.signal(shown, range && [low, high]).runAsync();
-      isTyped = false;
+      typed--;
     }
     const fields = report.ranges.fields(controls, { name: "time (UTC)", isTime: true }, [begin, end], zoom);
-    view.addSignalListener(shown, (_, range) => { if (!isTyped) fields.show(range?.map(Number)); });
+    view.addSignalListener(shown, (_, range) => { if (!typed) fields.show(range?.map(Number)); });
     controls.append(element("button", { type: "button", text: "All times", click: () => { fields.show(null); zoom(null); } }));
   }
 
