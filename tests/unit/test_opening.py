@@ -203,7 +203,8 @@ def test_a_path_without_results_is_an_error(tmp_path: Path, entropic: Path) -> N
         (tmp_path / name).write_bytes(b"no results")
         with pytest.raises(SweepError, match=f"{name}: has no results that are known"):
             hs.open(tmp_path / name)
-    with pytest.raises(SweepError, match="cannot be read: File name too long"):
+    # Python 3.14 says of such a name that there is no file.
+    with pytest.raises(SweepError, match=r"File name too long|there is no sweep"):
         hs.open("x" * 300)
     entropic.write_bytes(entropic.read_bytes()[:100])
     with pytest.raises(Damaged, match="cannot be read"):

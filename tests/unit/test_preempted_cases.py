@@ -257,7 +257,9 @@ def save(*_):
     sys.exit(0)
 
 signal.signal(signal.SIGUSR1, save)
-Path(sys.argv[1], "steps").write_text(f"{step}\\n")
+begun = step
+step += 1
+Path(sys.argv[1], "steps").write_text(f"{begun}\\n")
 while not Path(sys.argv[1], "free").exists():
     step += 1
     time.sleep(0.01)
