@@ -96,6 +96,12 @@ class Base:
         """Set attributes of this object; None leaves one unchanged.
 
         `custom_data` is merged by `patched`. Nothing is stored: use `Store.patch`.
+
+        Examples:
+            >>> record = store.run_or_retrieve({"x": 9})
+            >>> record.apply_patch({"custom_data": {"checked": True}})
+            >>> record.custom_data["checked"]
+            True
         """
         for name, value in patch.items():
             if name == "custom_data":

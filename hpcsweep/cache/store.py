@@ -102,18 +102,33 @@ class Store(Generic[R]):
 
     @property
     def results_dir(self) -> Path:
-        """The absolute path of the results."""
+        """The absolute path of the results.
+
+        Examples:
+            >>> store.results_dir.is_dir()
+            True
+        """
         return self._results.path
 
     @property
     def file_suffix(self) -> str:
-        """The suffix of result files."""
+        """The suffix of result files.
+
+        Examples:
+            >>> store.file_suffix
+            '.txt'
+        """
         return self._results.suffix
 
     # --- one record -----------------------------------------------------------------------------
 
     def retrieve(self, params: Params) -> R | None:
-        """The record of these params, or None. A record whose file is gone does not count."""
+        """The record of these params, or None. A record whose file is gone does not count.
+
+        Examples:
+            >>> store.retrieve({"x": 1000}) is None
+            True
+        """
         case = self._columns.case(params)
         record = self._lookup({case.id: case}).get(case.id)
         if record is not None:
@@ -125,6 +140,10 @@ class Store(Generic[R]):
         """The record of these params; runs if there is none. `custom_data` is for a new record.
 
         *Raises* whatever the runner raises, ResultMissing if it wrote nothing, InputError.
+
+        Examples:
+            >>> store.run_or_retrieve({"x": 2}).x
+            2
         """
         case, noted = self._columns.case(params), _plain_custom_data(custom_data)
         record = self._lookup({case.id: case}).get(case.id)
@@ -134,6 +153,10 @@ class Store(Generic[R]):
         """Run again and replace the record of these params. *Raises* like `run_or_retrieve`.
 
         A failed run leaves the existing record and result unchanged.
+
+        Examples:
+            >>> store.run({"x": 3}, reason="new compiler").custom_data["reason"]
+            'new compiler'
         """
         case, noted = self._columns.case(params), _plain_custom_data(custom_data)
         return self._upsert_entries([self._produce(case, noted, anew=True)])[0]
@@ -144,6 +167,12 @@ class Store(Generic[R]):
         """Register an existing result file, which stays where it is.
 
         *Raises* ResultMissing if it does not exist or is empty.
+
+        Examples:
+            >>> with open("earlier.txt", "w") as file:
+            ...     print(25, file=file)
+            >>> store.register({"x": 5}, "earlier.txt").x
+            5
         """
         case, path = self._columns.case(params), Path(result_file)
         if not path.is_file() or path.stat().st_size == 0:
@@ -164,7 +193,13 @@ class Store(Generic[R]):
             return self._upsert_entries([entry])[0]
 
     def patch(self, params: Params | None = None, hash: str | None = None, **custom_data: Any) -> R:
-        """Update a record's custom data: set each key, or remove it if the value is None."""
+        """Update a record's custom data: set each key, or remove it if the value is None.
+
+        Examples:
+            >>> record = store.run_or_retrieve({"x": 6})
+            >>> store.patch({"x": 6}, checked=True).custom_data["checked"]
+            True
+        """
         case_id = self._id_of(params, hash)
         entry = self._results.entry(case_id)
         if entry is None:
@@ -184,6 +219,11 @@ class Store(Generic[R]):
 
         `remove_file` also removes the result, if it lies in `results_dir`. If this is killed, the
         next use of the cache completes it.
+
+        Examples:
+            >>> record = store.run_or_retrieve({"x": 7})
+            >>> store.delete({"x": 7}, remove_file=True)
+            True
         """
         case_id = self._id_of(params, hash)
         self._apply_marks()
@@ -200,7 +240,13 @@ class Store(Generic[R]):
     # --- many -----------------------------------------------------------------------------------
 
     def list(self, where: Params | None = None) -> builtins.list[R]:
-        """The records, oldest first; `where` filters by column values."""
+        """The records, oldest first; `where` filters by column values.
+
+        Examples:
+            >>> record = store.run_or_retrieve({"x": 8})
+            >>> [record.x for record in store.list({"x": 8})]
+            [8]
+        """
         self._apply_marks()
         params: dict[str, Any] = ids.plain(where or {}, "where")
         records = map(self._record, self._table.matching(params))
@@ -219,6 +265,10 @@ class Store(Generic[R]):
         an iterable of dicts. The missing cases run in this process; or on `client`, a Dask client
         or any Executor; or on `cluster`, "slurm" or "emulated", as a sweep that this waits for.
         *Raises* CasesFailed after all others ran; it holds their records.
+
+        Examples:
+            >>> [record.x for record in store.sweep({"x": [1, 2]})]
+            [1, 2]
         """
         self._apply_marks()
         with gc_paused():
@@ -249,13 +299,22 @@ class Store(Generic[R]):
         cluster: str | None = None,
         **custom_data: Any,
     ) -> Iterator[T]:
-        """`function` of each record of a sweep, in order."""
+        """`function` of each record of a sweep, in order.
+
+        Examples:
+            >>> list(store.map(lambda record: record.x, {"x": [1, 2]}))
+            [1, 2]
+        """
         return map(function, self.sweep(params, client, cluster, **custom_data))
 
     def rebuild(self) -> int:
         """Recreate the table from the entries of `results_dir`. Returns the count of records.
 
         Entries that do not fit the model's columns are skipped, with a warning.
+
+        Examples:
+            >>> store.rebuild() == len(store.list())
+            True
         """
         self._results.clean()
         return self._table.replace_all(self._rows(self._results.entries()))

@@ -180,7 +180,13 @@ class Logbook:
         self.note(msg, "ERROR")
 
     def note(self, message: object, level: int | str = INFO) -> None:
-        """Add a line `[time] LEVEL message` to `log.txt`, UTC; continuation lines are indented."""
+        """Add a line `[time] LEVEL message` to `log.txt`, UTC; continuation lines are indented.
+
+        Examples:
+            >>> log.note("begins", "WARNING")
+            >>> "WARNING begins" in log.log_path.read_text()
+            True
+        """
         self.notes([message], level)
 
     @property
@@ -195,7 +201,13 @@ class Logbook:
     # --- metadata and params ---------------------------------------------------------------------
 
     def meta(self, **fields: Any) -> None:
-        """Set fields of `metadata.json`."""
+        """Set fields of `metadata.json`.
+
+        Examples:
+            >>> log.meta(machine="west")
+            >>> hs.LogReader(log.path).meta["machine"]
+            'west'
+        """
         lost: dict[str, str] = {}
         merged = self._storage.merge("metadata.json", json_value(fields, "metadata", lost))
         self._lost(lost)
@@ -223,7 +235,12 @@ class Logbook:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The state that later attempts of the run can load; see `Checkpoint`."""
+        """The state that later attempts of the run can load; see `Checkpoint`.
+
+        Examples:
+            >>> log.checkpoint.load() is None
+            True
+        """
         from hpcsweep.logbook.checkpoint import Checkpoint, standalone_checkpoints  # noqa: PLC0415
 
         return Checkpoint(Path(self.checkpoints or standalone_checkpoints(self.path, self.run_id)))
@@ -235,6 +252,11 @@ class Logbook:
 
         NaN and infinities become null, with a warning in the log; of metrics they are kept as
         `{"$float": "nan"}`.
+
+        Examples:
+            >>> log.json("final", {"E": 0.5})
+            >>> hs.LogReader(log.path).load_json("final")
+            {'E': 0.5}
         """
         lost: dict[str, str] = {}
         if name == "metrics":
@@ -252,12 +274,24 @@ class Logbook:
         self._saved("JSON", name, f"artifacts/{name}.json", lost)
 
     def text(self, name: str, content: str) -> None:
-        """Write `artifacts/<name>.txt`."""
+        """Write `artifacts/<name>.txt`.
+
+        Examples:
+            >>> log.text("notes", "cold start")
+            >>> log["artifacts/notes.txt"].read_text()
+            'cold start'
+        """
         self._storage.write(f"artifacts/{name}.txt", str(content).encode(errors=ESCAPED))
         self._saved("text", name, f"artifacts/{name}.txt")
 
     def bytes(self, name: str, data: builtins.bytes) -> None:
-        """Write `artifacts/<name>` as given."""
+        """Write `artifacts/<name>` as given.
+
+        Examples:
+            >>> log.bytes("raw.bin", b"01")
+            >>> log["artifacts/raw.bin"].read_bytes()
+            b'01'
+        """
         if not isinstance(data, (builtins.bytes, bytearray, memoryview)):
             raise InputError(f"a {type(data).__name__} is not bytes", where=name)
         self._storage.write(f"artifacts/{name}", data)
@@ -271,7 +305,13 @@ class Logbook:
         self._saved("pickle", name, f"artifacts/{name}.pkl")
 
     def array(self, name: str, array: Any) -> None:
-        """Write `data/<name>.npy`. *Raises* InputError for an array of Python objects."""
+        """Write `data/<name>.npy`. *Raises* InputError for an array of Python objects.
+
+        Examples:
+            >>> log.array("x", [0, 1])
+            >>> hs.LogReader(log.path).load_array("x").tolist()
+            [0, 1]
+        """
         from hpcsweep.logbook.libraries import save_array  # noqa: PLC0415  # needs numpy
 
         with self._storage.writing(f"data/{name}.npy") as stream:
@@ -282,6 +322,11 @@ class Logbook:
         """Write `data/<name>.npz`, one member per keyword.
 
         `compressed` is an array like all others when it is not True or False.
+
+        Examples:
+            >>> log.arrays("wave", y=[2, 3])
+            >>> hs.LogReader(log.path).load_array("wave:y").tolist()
+            [2, 3]
         """
         from hpcsweep.logbook.libraries import save_arrays  # noqa: PLC0415  # needs numpy
 
@@ -327,6 +372,10 @@ class Logbook:
 
         `name` defaults to the program's own name; `options` are those of `subprocess.run`.
         *Raises* InputError if it cannot be started, or if it fails and `check` is true.
+
+        Examples:
+            >>> log.subprocess(["echo", "ready"]).returncode
+            0
         """
         from hpcsweep.logbook.programs import run_program  # noqa: PLC0415  # rarely used
 
@@ -345,6 +394,11 @@ class Logbook:
 
         With a step it becomes a row of the table `artifacts/metrics_steps.csv` instead, and is not
         a metric of the run: a run has one value of each metric.
+
+        Examples:
+            >>> log.metric("energy", 0.5)
+            >>> log.metrics["energy"]
+            0.5
         """
         if not isinstance(name, str):
             raise InputError(f"a metric's name is text, not a {type(name).__name__}")

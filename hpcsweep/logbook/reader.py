@@ -50,12 +50,24 @@ class LogReader:
 
     @property
     def run_id(self) -> str:
-        """The name of the run."""
+        """The name of the run.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> run.run_id in hs.ExperimentReader("outputs/swing")
+            True
+        """
         return self.files.run_id
 
     @property
     def path(self) -> Path:
-        """The run directory. *Raises* RunMissing for a packed run, which has none."""
+        """The run directory. *Raises* RunMissing for a packed run, which has none.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> (run.path / "metadata.json").is_file()
+            True
+        """
         if isinstance(self.files, FolderFiles):
             return self.files.root
         raise RunMissing(
@@ -66,30 +78,61 @@ class LogReader:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The content of `metadata.json`. *Raises* SweepError if it is damaged."""
+        """The content of `metadata.json`. *Raises* SweepError if it is damaged.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> run.meta["status"]
+            'complete'
+        """
         return self._document("metadata.json")
 
     @property
     def status(self) -> str:
-        """complete, failed, interrupted or running; unknown if it cannot be determined."""
+        """complete, failed, interrupted or running; unknown if it cannot be determined.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> run.status
+            'complete'
+        """
         if isinstance(self.files, FolderFiles):
             return run_status(self._intact("metadata.json"), self.files.root)
         return str((self._intact("metadata.json") or {}).get("status", "unknown"))
 
     @property
     def params(self) -> dict[str, Any]:
-        """The params; empty if the run has none."""
+        """The params; empty if the run has none.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> run.params
+            {'dt': 0.01, 'omega': 1.0}
+        """
         return read_params(self.files.read)
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The metrics in `artifacts/metrics.json`; empty if the run reported none."""
+        """The metrics in `artifacts/metrics.json`; empty if the run reported none.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> run.metrics
+            {'energy': 0.5}
+        """
         metrics: dict[str, Any] = with_floats(self.metrics_json)
         return metrics
 
     @property
     def metrics_json(self) -> dict[str, Any]:
-        """The metrics as the file has them, and journals; see `metric_values`."""
+        """The metrics as the file has them, and journals; see `metric_values`.
+
+        Examples:
+            >>> with hs.Logbook("diverged") as log:
+            ...     log.metric("energy", float("nan"))
+            >>> hs.LogReader("outputs/log_diverged").metrics_json
+            {'energy': {'$float': 'nan'}}
+        """
         return self._document("artifacts/metrics.json")
 
     @property
@@ -97,6 +140,11 @@ class LogReader:
         """The code, host, Python and packages that made the run; empty if they were not kept.
 
         The metadata names the file; it lies below the nearest parent directory that has it.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> "python" in run.provenance
+            True
         """
         named = self.meta.get("provenance")
         for above in self.files.home.absolute().parents if isinstance(named, str) else ():
@@ -107,7 +155,14 @@ class LogReader:
 
     @property
     def steps(self) -> list[tuple[str, float, Any]]:
-        """Stepped metrics as (name, step, value), in the order of their reports."""
+        """Stepped metrics as (name, step, value), in the order of their reports.
+
+        Examples:
+            >>> with hs.Logbook("stepped") as log:
+            ...     log.metric("loss", 0.5, step=1)
+            >>> hs.LogReader("outputs/log_stepped").steps
+            [('loss', 1, 0.5)]
+        """
         text = self.files.read(STEPS) or b""
         # A last line without its end was being written when the run was killed.
         whole = text[: text.rfind(b"\n") + 1].decode(errors="replace")
@@ -122,7 +177,14 @@ class LogReader:
 
     @property
     def arrays(self) -> list[str]:
-        """Names for `load_array`: `x` for `data/x.npy`, `bundle:key` for each key of an .npz."""
+        """Names for `load_array`: `x` for `data/x.npy`, `bundle:key` for each key of an .npz.
+
+        Examples:
+            >>> with hs.Logbook("waves") as log:
+            ...     log.arrays("wave", x=[0, 1], y=[2, 3])
+            >>> hs.LogReader("outputs/log_waves").arrays
+            ['wave:x', 'wave:y']
+        """
         arrays = []
         for name in self._below("data"):
             if name.endswith(".npy"):
@@ -134,12 +196,24 @@ class LogReader:
 
     @property
     def artifacts(self) -> list[str]:
-        """The names of all files below `artifacts/`."""
+        """The names of all files below `artifacts/`.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> sorted(run.artifacts)
+            ['final.json', 'metrics.json']
+        """
         return self._below("artifacts")
 
     @property
     def plots(self) -> list[str]:
-        """The names of all files below `plots/`."""
+        """The names of all files below `plots/`.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> run.plots
+            []
+        """
         return self._below("plots")
 
     def load_array(self, name: str) -> Any:
@@ -147,6 +221,12 @@ class LogReader:
 
         *Raises* RunMissing if there is no such file, KeyError if the bundle lacks the key,
         InputError for a damaged file, and for an object array: nothing is unpickled.
+
+        Examples:
+            >>> with hs.Logbook("loaded") as log:
+            ...     log.array("x", [0, 1])
+            >>> hs.LogReader("outputs/log_loaded").load_array("x").tolist()
+            [0, 1]
         """
         import numpy as np  # noqa: PLC0415  # rarely used
 
@@ -170,12 +250,24 @@ class LogReader:
 
     def load_json(self, name: str) -> Any:
         """The value in `artifacts/<name>.json`, with or without the suffix; {} if it does not
-        exist."""
+        exist.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> run.load_json("final")
+            {'E': 0.5}
+        """
         text = self.files.read(f"artifacts/{name.removesuffix('.json')}.json")
         return {} if text is None else self._parsed(text, f"artifacts/{name}")
 
     def read(self, name: str) -> bytes:
-        """The content of any file of the run. *Raises* RunMissing."""
+        """The content of any file of the run. *Raises* RunMissing.
+
+        Examples:
+            >>> run = hs.ExperimentReader("outputs/swing")[0]
+            >>> len(run.read("log.txt")) > 0
+            True
+        """
         with self.files.open(name) as stream:
             return stream.read()
 

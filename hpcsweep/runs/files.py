@@ -35,16 +35,32 @@ class CaseFile:
 
     @property
     def path(self) -> Path | None:
-        """Its path; None if it is packed."""
+        """Its path; None if it is packed.
+
+        Examples:
+            >>> next(sweep.files("artifacts/metrics.json")).path.name
+            'metrics.json'
+        """
         return self.files.path(self.name)
 
     def read(self) -> bytes:
-        """Its content. *Raises* RunMissing if it is gone."""
+        """Its content. *Raises* RunMissing if it is gone.
+
+        Examples:
+            >>> import json
+            >>> json.loads(next(sweep.files("artifacts/final.json")).read())
+            {'E': 0.5}
+        """
         with self.files.open(self.name) as stream:
             return stream.read()
 
     def to_json(self) -> dict[str, Any]:
-        """Where it is."""
+        """Where it is.
+
+        Examples:
+            >>> next(sweep.files("artifacts/final.json")).to_json()["index"]
+            0
+        """
         path = self.path
         return {"index": self.index, "name": self.name, "path": None if path is None else str(path)}
 

@@ -58,11 +58,21 @@ class CaseLogs:
         return f"<CaseLogs {self.index}, {self.case_id}: {self.state}>"
 
     def read(self) -> CaseLogs:
-        """The same with all texts in memory."""
+        """The same with all texts in memory.
+
+        Examples:
+            >>> sweep.logs(2).read().state
+            'failed: error: ...'
+        """
         return replace(self, texts=tuple(self.texts))
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `logs --json`."""
+        """The document of `logs --json`.
+
+        Examples:
+            >>> sweep.logs(0).to_json()["state"]
+            'complete'
+        """
         return {
             "schema": "hpcsweep.logs/1",
             "index": self.index,

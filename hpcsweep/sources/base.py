@@ -62,12 +62,22 @@ class ParameterSource(ABC):
     @property
     @abstractmethod
     def n_cases(self) -> int:
-        """Count of cases, exact at any size; `len()` is limited to `sys.maxsize`."""
+        """Count of cases, exact at any size; `len()` is limited to `sys.maxsize`.
+
+        Examples:
+            >>> hs.grid(a=[1, 2], b=[5, 6]).n_cases
+            4
+        """
 
     @property
     @abstractmethod
     def names(self) -> frozenset[str]:
-        """The names of the parameters that a case can have."""
+        """The names of the parameters that a case can have.
+
+        Examples:
+            >>> sorted(hs.grid(a=[1, 2], b=[5, 6]).names)
+            ['a', 'b']
+        """
 
     @property
     def can_find(self) -> bool:
@@ -89,7 +99,12 @@ class ParameterSource(ABC):
 
     @abstractmethod
     def to_manifest_dict(self) -> dict[str, Any]:
-        """The source as plain JSON: every case, or the rule that makes them."""
+        """The source as plain JSON: every case, or the rule that makes them.
+
+        Examples:
+            >>> hs.manual([{"a": 1}]).to_manifest_dict()["cases"]
+            [{'a': 1}]
+        """
 
     @abstractmethod
     def _params(self, index: int) -> dict[str, Any]:
@@ -163,6 +178,10 @@ class ParameterSource(ABC):
         """The first index of these params, or None where the source does not have them.
 
         Immediate where `can_find`. *Raises* SourceError, and IdentityError as `ids.canonical` does.
+
+        Examples:
+            >>> hs.grid(a=[1, 2], b=[5, 6]).find({"a": 2, "b": 5})
+            2
         """
         if not isinstance(params, Mapping):
             raise SourceError(
@@ -185,7 +204,13 @@ class ParameterSource(ABC):
     def from_manifest_dict(
         cls, value: Any, where: str = "source", directory: Path | None = None
     ) -> Self:
-        """The source of a dict of `to_manifest_dict`. *Raises* like `source_from_manifest_dict`."""
+        """The source of a dict of `to_manifest_dict`. *Raises* like `source_from_manifest_dict`.
+
+        Examples:
+            >>> source = hs.grid(a=[1, 2])
+            >>> hs.GridSource.from_manifest_dict(source.to_manifest_dict()).n_cases
+            2
+        """
         values = cls.KIND.checked(value, where)
         return cls.from_keys(
             **{
@@ -254,11 +279,21 @@ class ParameterSource(ABC):
         return self._case(self._position(index))
 
     def params(self, index: SupportsIndex) -> dict[str, Any]:
-        """The params of `source[index]`, without the cost of its case id."""
+        """The params of `source[index]`, without the cost of its case id.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).params(1)
+            {'a': 2}
+        """
         return self._params(self._position(index))
 
     def tags(self, index: SupportsIndex) -> tuple[str, ...]:
-        """The tags of `source[index]`."""
+        """The tags of `source[index]`.
+
+        Examples:
+            >>> hs.manual([{"a": 1}], tags=["first"]).tags(0)
+            ('first', 'manual_0')
+        """
         return self._tags(self._position(index))
 
     def written(self, index: SupportsIndex) -> dict[str, str]:
@@ -275,6 +310,10 @@ class ParameterSource(ABC):
         To the last bit what single reads give: float64, int64 and bool where every value of the
         parameter is of that type, objects otherwise. *Raises* SourceError where not every case
         has the same parameters, IndexError outside the source.
+
+        Examples:
+            >>> hs.grid(a=[1, 2], b=[5, 6]).columns()["b"].tolist()
+            [5, 6, 5, 6]
         """
         stop = self.n_cases if stop is None else stop
         if not 0 <= start <= stop <= self.n_cases:
@@ -322,26 +361,50 @@ class ParameterSource(ABC):
         return _make("ConcatSource", [self, other])
 
     def take(self, indices: IndexSet | Iterable[int]) -> ParameterSource:
-        """The cases of these indices, in ascending order. *Raises* SourceError."""
+        """The cases of these indices, in ascending order. *Raises* SourceError.
+
+        Examples:
+            >>> [case.params["a"] for case in hs.grid(a=[1, 2, 3]).take([0, 2])]
+            [1, 3]
+        """
         return _make("TakeSource", self, indices)
 
     def with_params(self, /, **values: Any) -> ParameterSource:
-        """Add these parameters to every case. *Raises* SourceError, IdentityError."""
+        """Add these parameters to every case. *Raises* SourceError, IdentityError.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).with_params(b=5)[1].params
+            {'a': 2, 'b': 5}
+        """
         return _make("FixedSource", self, values)
 
     def where(self, condition: str) -> ParameterSource:
         """The cases for which a condition on their params holds: `where("dt * omega < 1")`.
 
         *Raises* SourceError, also where it holds for none.
+
+        Examples:
+            >>> [case.params["a"] for case in hs.grid(a=[1, 2, 3]).where("a > 1")]
+            [2, 3]
         """
         return _make("WhereSource", self, condition)
 
     def shuffle(self, seed: int) -> ParameterSource:
-        """The same cases in pseudo-random order: the first n are a random sample."""
+        """The same cases in pseudo-random order: the first n are a random sample.
+
+        Examples:
+            >>> sorted(case.params["a"] for case in hs.grid(a=[1, 2, 3]).shuffle(42))
+            [1, 2, 3]
+        """
         return _make("ShuffleSource", self, seed)
 
     def repeat(self, replicates: int) -> ParameterSource:
-        """Repeat each case `replicates` times, each time with another seed; itself for 1."""
+        """Repeat each case `replicates` times, each time with another seed; itself for 1.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).repeat(3).n_cases
+            6
+        """
         times = whole_number(replicates, "replicates", at_least=1)
         return self if times == 1 else _make("ReplicatedSource", self, times)
 

@@ -88,7 +88,12 @@ class GridSource(ParameterSource):
 
     @classmethod
     def from_axes(cls, axes: Mapping[str, Any]) -> Self:
-        """Make a grid from a mapping of axes by name."""
+        """Make a grid from a mapping of axes by name.
+
+        Examples:
+            >>> hs.GridSource.from_axes({"a": [1, 2], "b": [5]}).n_cases
+            2
+        """
         check_names(axes, "grid")
         return cls(**axes)
 

@@ -69,6 +69,10 @@ class ManualSource(ParameterSource):
         """These cases and then those: a sweep that grows computes the new ones alone.
 
         *Raises* SourceError for one that is there already.
+
+        Examples:
+            >>> [case.params["a"] for case in hs.manual([{"a": 1}]).append([{"a": 2}])]
+            [1, 2]
         """
         return ManualSource([*self._cases, *cases], self._own_tags)
 

@@ -48,39 +48,83 @@ class SeedBundle:
 
     @classmethod
     def for_preprocessing(cls, base: int) -> SeedBundle:
-        """The streams of work that is done once for all replicates."""
+        """The streams of work that is done once for all replicates.
+
+        Examples:
+            >>> hs.SeedBundle.for_preprocessing(42) == hs.SeedBundle(42)
+            False
+        """
         return cls(SeedBundle(base).derive("preprocessing"))
 
     @classmethod
     def from_dict(cls, value: Any) -> SeedBundle:
-        """Make the bundle from a dict of `to_dict`. *Raises* SourceError."""
+        """Make the bundle from a dict of `to_dict`. *Raises* SourceError.
+
+        Examples:
+            >>> bundle = hs.SeedBundle(42, 1)
+            >>> hs.SeedBundle.from_dict(bundle.to_dict()) == bundle
+            True
+        """
         fields = checked_keys(value, ("root_seed",), ("replicate_index", "case_id"), "seeds")
         return cls(fields["root_seed"], fields.get("replicate_index"), fields.get("case_id", ""))
 
     def to_dict(self) -> dict[str, Any]:
-        """The bundle as plain JSON."""
+        """The bundle as plain JSON.
+
+        Examples:
+            >>> hs.SeedBundle(42, 1).to_dict()
+            {'root_seed': 42, 'replicate_index': 1}
+        """
         named = {"case_id": self.case_id} if self.case_id else {}
         return {"root_seed": self.root_seed, "replicate_index": self.replicate_index, **named}
 
     def derive(self, name: str) -> int:
-        """The 128-bit seed of the stream of this name."""
+        """The 128-bit seed of the stream of this name.
+
+        Examples:
+            >>> bundle = hs.SeedBundle(42)
+            >>> bundle.derive("noise") == bundle.derive("start")
+            False
+        """
         return stream_seed(self.seed, name)
 
     def rng(self, name: str = "default") -> random.Random:
-        """A Python generator at the start of the stream of this name."""
+        """A Python generator at the start of the stream of this name.
+
+        Examples:
+            >>> bundle = hs.SeedBundle(42)
+            >>> bundle.rng("noise").random() == bundle.rng("noise").random()
+            True
+        """
         return random.Random(self.derive(name))  # noqa: S311  # for simulations, not cryptography
 
     def numpy(self, name: str = "default") -> Generator:
-        """A numpy generator at the start of the stream of this name."""
+        """A numpy generator at the start of the stream of this name.
+
+        Examples:
+            >>> hs.SeedBundle(42).numpy("noise").normal(size=3).shape
+            (3,)
+        """
         return _generator(self.derive(name))
 
     @property
     def numpy_seed(self) -> int:
-        """The seed of the default stream: 128 bits, for numpy.random.SeedSequence."""
+        """The seed of the default stream: 128 bits, for numpy.random.SeedSequence.
+
+        Examples:
+            >>> bundle = hs.SeedBundle(42)
+            >>> bundle.numpy_seed == bundle.derive("default")
+            True
+        """
         return self.derive("default")
 
     def fingerprint(self) -> str:
-        """16 hex digits that differ between bundles with different streams."""
+        """16 hex digits that differ between bundles with different streams.
+
+        Examples:
+            >>> hs.SeedBundle(42).fingerprint() == hs.SeedBundle(43).fingerprint()
+            False
+        """
         return ids.fingerprint(self.to_dict() | {"replicate_index": self.replicate_index or 0})
 
 
@@ -106,7 +150,13 @@ class SeedPlan:
 
     @classmethod
     def from_manifest_dict(cls, value: Mapping[str, Any]) -> SeedPlan:
-        """Make the plan from a dict of `to_manifest_dict`. *Raises* SourceError."""
+        """Make the plan from a dict of `to_manifest_dict`. *Raises* SourceError.
+
+        Examples:
+            >>> plan = hs.seeds(42, replicates=3)
+            >>> hs.SeedPlan.from_manifest_dict(plan.to_manifest_dict()) == plan
+            True
+        """
         fields = checked_keys(value, ("type", "base", "replicates"), (), "seeds")
         if fields["type"] != "SeedPlan":
             raise SourceError(
@@ -117,7 +167,12 @@ class SeedPlan:
         return cls(fields["base"], fields["replicates"])
 
     def to_manifest_dict(self) -> dict[str, Any]:
-        """The plan as plain JSON."""
+        """The plan as plain JSON.
+
+        Examples:
+            >>> hs.seeds(42, replicates=3).to_manifest_dict()
+            {'type': 'SeedPlan', 'base': 42, 'replicates': 3}
+        """
         return {"type": "SeedPlan", "base": self.base_seed, "replicates": self.replicates}
 
     def __len__(self) -> int:

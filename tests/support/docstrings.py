@@ -1,7 +1,8 @@
 """The examples in docstrings of public names; a program that runs them in the working directory.
 
 The directory has the page's `model.py`. Examples know the sweep `swing`, which is over, as `sweep`,
-and an executor whose calls are over as `executor`. A cluster is emulated.
+an executor whose calls are over as `executor`, a store of squares as `store`, and a run as `log`.
+A cluster is emulated.
 """
 
 from __future__ import annotations
@@ -54,6 +55,17 @@ def documented() -> Iterator[tuple[str, str]]:
                 yield f"{name}.{member}", inspect.getdoc(what) or ""
 
 
+class Number(hs.Base):
+    """The records of the examples' store."""
+
+    __tablename__ = "numbers"
+    x: hs.Mapped[int]
+
+
+def _square(params: dict[str, Any]) -> None:
+    Path(params["result_file"]).write_text(str(params["x"] ** 2))
+
+
 def prepared() -> hs.Executor:
     """Run the sweep `swing`; returns the executor, so that one wait is enough for both.
 
@@ -74,10 +86,11 @@ def prepared() -> hs.Executor:
 def main() -> int:
     """Run the examples of all docstrings, each with names of its own; 1 if any fails."""
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=FLAGS)
-    executor = prepared()
+    executor, store = prepared(), hs.Store(_square, Number, "results", ".txt")
+    sweep, log = hs.Sweep("swing"), hs.Logbook("shown")
     # A method that many classes inherit runs once.
     for text, name in {text: name for name, text in documented() if ">>>" in text}.items():
-        names = {"hs": hs, "sweep": hs.Sweep("swing"), "executor": executor}
+        names = {"hs": hs, "sweep": sweep, "executor": executor, "store": store, "log": log}
         runner.run(parser.get_doctest(text, names, name, None, 0))
     tried, failed = runner.tries, runner.failures
     sys.stdout.write(f"{tried} examples, {failed} failures\n")

@@ -91,8 +91,9 @@ def _names() -> Iterator[str]:
     yield "# Public names\n"
     yield (
         "What the docstrings say; [Python](python.md) shows the names at work. In the examples "
-        "`hs` is `hpcsweep`, `sweep` is the one of that page, and `executor` is an `hs.Executor` "
-        "that has made the calls `pow(2, 5)` and `pow(3, 2)`.\n"
+        "`hs` is `hpcsweep`, `sweep` is the one of that page, `executor` is an `hs.Executor` that "
+        "has made the calls `pow(2, 5)` and `pow(3, 2)`, `store` is an `hs.Store` of squares, and "
+        "`log` is an `hs.Logbook`.\n"
     )
     for name in sorted(set(hpcsweep.__all__) - FOREIGN - {"sources"}, key=str.lower):
         yield f"::: hpcsweep.{name}"

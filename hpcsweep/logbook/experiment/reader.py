@@ -68,7 +68,13 @@ class ExperimentReader:
 
     @property
     def runs(self) -> list[Path]:
-        """The directories of the runs that are not packed."""
+        """The directories of the runs that are not packed.
+
+        Examples:
+            >>> runs = hs.ExperimentReader("outputs/swing")
+            >>> len(runs.runs)
+            3
+        """
         return [files.root for files in self._plain.values()]
 
     def __len__(self) -> int:
@@ -84,23 +90,47 @@ class ExperimentReader:
 
     @property
     def params(self) -> dict[str, dict[str, Any]]:
-        """The params of every run by id, in one pass; {} for a damaged run."""
+        """The params of every run by id, in one pass; {} for a damaged run.
+
+        Examples:
+            >>> runs = hs.ExperimentReader("outputs/swing")
+            >>> sorted(params["omega"] for params in runs.params.values())
+            [1.0, 2.0, 9.0]
+        """
         return {run.run_id: mapping_or_empty(run, "params") for run in self._runs.readers()}
 
     @property
     def meta(self) -> dict[str, dict[str, Any]]:
-        """The metadata of every run by id, in one pass; {} for a damaged run."""
+        """The metadata of every run by id, in one pass; {} for a damaged run.
+
+        Examples:
+            >>> runs = hs.ExperimentReader("outputs/swing")
+            >>> [meta["status"] for meta in runs.meta.values()].count("complete")
+            2
+        """
         return {run.run_id: mapping_or_empty(run, "meta") for run in self._runs.readers()}
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """The metrics of every run by id, in one pass; {} for a damaged run."""
+        """The metrics of every run by id, in one pass; {} for a damaged run.
+
+        Examples:
+            >>> runs = hs.ExperimentReader("outputs/swing")
+            >>> sorted(metrics["energy"] for metrics in runs.metrics.values() if metrics)
+            [0.5, 2.0]
+        """
         return {run.run_id: mapping_or_empty(run, "metrics") for run in self._runs.readers()}
 
     # --- the index -------------------------------------------------------------------------------
 
     def index(self) -> Iterator[dict[str, str]]:
-        """The rows of an updated `index.csv`; a file of another program is read unchanged."""
+        """The rows of an updated `index.csv`; a file of another program is read unchanged.
+
+        Examples:
+            >>> runs = hs.ExperimentReader("outputs/swing")
+            >>> [row["status"] for row in runs.index()].count("complete")
+            2
+        """
         text = io.StringIO(Index(self.path).text(), newline="")
         try:
             yield from csv.DictReader(text)
@@ -111,7 +141,13 @@ class ExperimentReader:
         return Damaged(f"cannot be read: {error}", where=str(self.index_path))
 
     def to_dataframe(self) -> Any:
-        """One row per run: id, params, status, metrics. Needs pandas."""
+        """One row per run: id, params, status, metrics. Needs pandas.
+
+        Examples:
+            >>> runs = hs.ExperimentReader("outputs/swing")
+            >>> runs.to_dataframe()["omega"].tolist()
+            [1.0, 2.0, 9.0]
+        """
         from hpcsweep.logbook.experiment.writer import to_frame  # noqa: PLC0415  # needs pandas
 
         rows = [run_row(run) for run in self._runs.readers()]

@@ -69,7 +69,12 @@ class Experiment:
 
     @property
     def index_file(self) -> Path:
-        """The path of the index. It is derived, so it can be deleted."""
+        """The path of the index. It is derived, so it can be deleted.
+
+        Examples:
+            >>> hs.Experiment("tried").index_file.name
+            'index.csv'
+        """
         return self._index.file
 
     # --- adding runs -----------------------------------------------------------------------------
@@ -79,13 +84,25 @@ class Experiment:
 
         A run that failed or was killed starts again; its old directory moves to `runs/.attempts`.
         *Raises* RunExists if the run is complete or in progress.
+
+        Examples:
+            >>> log = hs.Experiment("added").add(omega=2.0)
+            >>> log.mark_complete()
+            >>> hs.Experiment("added").add(omega=2.0, skip_existing=True) is None
+            True
         """
         return self.add_params(params, skip_existing=skip_existing)
 
     def add_params(
         self, params: Mapping[str, Any], *, skip_existing: bool = False
     ) -> Logbook | None:
-        """Like `add`, for params with any names."""
+        """Like `add`, for params with any names.
+
+        Examples:
+            >>> log = hs.Experiment("named").add_params({"step size": 0.1})
+            >>> log.params["step size"]
+            0.1
+        """
         lost: dict[str, str] = {}
         plain = json_value(params, "params", lost)
         for where, value in lost.items():
@@ -172,7 +189,16 @@ class Experiment:
     # --- the index -------------------------------------------------------------------------------
 
     def record(self, log: Logbook, metrics_file: str = METRICS) -> None:
-        """Append the current state of a run to the index; the end of a run does this by itself."""
+        """Append the current state of a run to the index; the end of a run does this by itself.
+
+        Examples:
+            >>> runs = hs.Experiment("noted")
+            >>> log = runs.add(omega=2.0)
+            >>> log.metric("energy", 2.0)
+            >>> runs.record(log)
+            >>> runs.to_dataframe()["energy"].tolist()
+            [2.0]
+        """
         mark = self._mark(log.path, metrics_file)
         self._index.mark(mark)
         if mark["status"] == "interrupted":  # a signal ends the process before its exit handlers
@@ -181,7 +207,12 @@ class Experiment:
             self._index.refresh_if_due()
 
     def refresh(self) -> Path:
-        """Rebuild `index.csv` from all marks; returns its path."""
+        """Rebuild `index.csv` from all marks; returns its path.
+
+        Examples:
+            >>> hs.Experiment("fresh").refresh().name
+            'index.csv'
+        """
         self._index.refresh()
         return self.index_file
 
@@ -209,7 +240,14 @@ class Experiment:
     # --- reading ---------------------------------------------------------------------------------
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per run; params and metrics keep their types. Needs pandas."""
+        """One row per run; params and metrics keep their types. Needs pandas.
+
+        Examples:
+            >>> runs = hs.Experiment("rows")
+            >>> log = runs.add(omega=2.0)
+            >>> runs.to_dataframe()["omega"].tolist()
+            [2.0]
+        """
         frame: pd.DataFrame = to_frame(self._index.read())
         return frame
 
@@ -218,6 +256,12 @@ class Experiment:
 
         Floats match within a tolerance: 0.3 finds 0.1 + 0.2.
         *Raises* KeyError for an unknown column.
+
+        Examples:
+            >>> runs = hs.Experiment("selected")
+            >>> logs = [runs.add(omega=omega) for omega in (1.0, 2.0)]
+            >>> len(runs.select(omega=2.0))
+            1
         """
         frame = self.to_dataframe()
         for name, value in filters.items():
