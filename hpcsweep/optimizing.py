@@ -45,7 +45,13 @@ class Optimum:
     trials: int
 
     def to_json(self) -> dict[str, Any]:
-        """The optimum as a plain dict."""
+        """The optimum as a plain dict.
+
+        Examples:
+            >>> best = hs.Optimum(objective="y", value=0.5, params={"omega": 1.0}, case=0, trials=4)
+            >>> best.to_json()["value"]
+            0.5
+        """
         return asdict(self)
 
 

@@ -48,7 +48,12 @@ class Status(str, Enum):
 
     @property
     def is_final(self) -> bool:
-        """Whether an attempt with this status is over."""
+        """Whether an attempt with this status is over.
+
+        Examples:
+            >>> [status.value for status in hs.Status if status.is_final]
+            ['complete', 'failed', 'interrupted']
+        """
         return self in (Status.COMPLETE, Status.FAILED, Status.INTERRUPTED)
 
 

@@ -43,7 +43,12 @@ class Validated:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `validate --json`."""
+        """The document of `validate --json`.
+
+        Examples:
+            >>> sweep.validate().to_json()["cases"]
+            3
+        """
         return {
             "schema": "hpcsweep.validate/1",
             "name": self.name,

@@ -46,7 +46,13 @@ class Removable:
     size_bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """What it is, its paths and its size."""
+        """What it is, its paths and its size.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> hs.Removable(what="logs", paths=(Path("a"),), size_bytes=10).to_json()["size_bytes"]
+            10
+        """
         paths = [str(path) for path in self.paths]
         return {"what": self.what, "paths": paths, "size_bytes": self.size_bytes}
 

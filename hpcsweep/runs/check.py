@@ -30,12 +30,22 @@ class FileCheck:
 
     @property
     def is_intact(self) -> bool:
-        """Whether nothing is gone or damaged."""
+        """Whether nothing is gone or damaged.
+
+        Examples:
+            >>> sweep.check().is_intact
+            True
+        """
         return not (self.gone or self.damaged)
 
     @property
     def text(self) -> str:
-        """For people: one line, or one more for each case that is named."""
+        """For people: one line, or one more for each case that is named.
+
+        Examples:
+            >>> hs.FileCheck(checked=3, gone=0, damaged=0).text
+            '3 complete cases have theirs'
+        """
         if not self.checked:
             return "no complete case has any kept"
         if self.is_intact:
@@ -45,7 +55,12 @@ class FileCheck:
         return "\n".join([f"of {counted(self.checked, 'complete case')} {found}:", *self.named])
 
     def to_json(self) -> dict[str, Any]:
-        """The counts and the cases that are named."""
+        """The counts and the cases that are named.
+
+        Examples:
+            >>> hs.FileCheck(checked=3, gone=0, damaged=0).to_json()["checked"]
+            3
+        """
         return {
             "checked": self.checked,
             "gone": self.gone,

@@ -30,7 +30,12 @@ class Efficiency:
     uses: list[ResourceUse]
 
     def to_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """For `--json`.
+
+        Examples:
+            >>> sweep.efficiency().to_json()["name"]
+            'swing'
+        """
         return {
             "schema": "hpcsweep.efficiency/1",
             "name": self.name,

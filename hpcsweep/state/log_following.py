@@ -48,7 +48,12 @@ class LogPiece(NamedTuple):
     text: str
 
     def to_json(self) -> dict[str, str]:
-        """The file and the text."""
+        """The file and the text.
+
+        Examples:
+            >>> hs.LogPiece("log.txt", "begins").to_json()
+            {'where': 'log.txt', 'text': 'begins'}
+        """
         return self._asdict()
 
 

@@ -69,13 +69,23 @@ class Overview:
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since something was last submitted; None before that."""
+        """Seconds since something was last submitted; None before that.
+
+        Examples:
+            >>> [one.age_s >= 0 for one in hs.list_sweeps() if one.name == "swing"]
+            [True]
+        """
         if self.submitted is None:
             return None
         return time.time() - epoch_s(self.submitted)
 
     def to_json(self) -> dict[str, Any]:
-        """The part of `list --json`."""
+        """The part of `list --json`.
+
+        Examples:
+            >>> [one.to_json()["cases"] for one in hs.list_sweeps() if one.name == "swing"]
+            [3]
+        """
         counts = {status.value: self.counts.get(status, 0) for status in Status}
         return asdict(self) | {"counts": counts if self.cases is not None else None}
 

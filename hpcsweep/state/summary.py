@@ -126,34 +126,64 @@ class Summary:
 
     @property
     def other_code(self) -> int:
-        """Count of complete cases that were computed with other code."""
+        """Count of complete cases that were computed with other code.
+
+        Examples:
+            >>> sweep.status().other_code
+            0
+        """
         return self.code.stale
 
     @property
     def changed(self) -> int | None:
-        """Count of complete cases whose inputs have changed; None if nobody looked."""
+        """Count of complete cases whose inputs have changed; None if nobody looked.
+
+        Examples:
+            >>> sweep.status().changed
+            0
+        """
         return None if self.inputs is None or self.inputs.unseen else self.inputs.changed
 
     @property
     def is_complete(self) -> bool:
-        """Whether every case is complete, and a search asks for no more."""
+        """Whether every case is complete, and a search asks for no more.
+
+        Examples:
+            >>> sweep.status().is_complete
+            False
+        """
         is_whole = self.counts.get(Status.COMPLETE, 0) == self.n_cases
         return is_whole and (self.search is None or self.search.asked >= self.search.n)
 
     @property
     def is_finished(self) -> bool:
-        """Whether every case is complete, and the reduce if there is one."""
+        """Whether every case is complete, and the reduce if there is one.
+
+        Examples:
+            >>> sweep.status().is_finished
+            False
+        """
         return self.is_complete and (self.reduced is None or self.reduced.status is Status.COMPLETE)
 
     @property
     def awaits_stages(self) -> bool:
-        """Whether a reduce, or a sweep that follows, was not sent yet."""
+        """Whether a reduce, or a sweep that follows, was not sent yet.
+
+        Examples:
+            >>> sweep.status().awaits_stages
+            False
+        """
         waits = self.reduced is not None and self.reduced.status is None
         return waits or bool(self.followers)
 
     @property
     def stage_lines(self) -> list[str]:
-        """How far the search and the reduce are, and what follows the sweep, for people."""
+        """How far the search and the reduce are, and what follows the sweep, for people.
+
+        Examples:
+            >>> sweep.status().stage_lines
+            []
+        """
         lines = [f"search: {self.search.line}"] if self.search else []
         lines += [self.reduced.line] if self.reduced else []
         return lines + [
@@ -162,19 +192,34 @@ class Summary:
 
     @property
     def counts_text(self) -> str:
-        """The counts in one line: `4 complete, 1 failed, 1 pending of 6`."""
+        """The counts in one line: `4 complete, 1 failed, 1 pending of 6`.
+
+        Examples:
+            >>> sweep.status().counts_text
+            '2 complete, 1 failed of 3'
+        """
         text = f"{counts_text(self.counts) or 'nothing'} of {self.n_cases}"
         return text if self.search is None else f"{text}; {self.search.line}"
 
     @property
     def without_outcome(self) -> int:
-        """Count of cases that are neither complete nor failed."""
+        """Count of cases that are neither complete nor failed.
+
+        Examples:
+            >>> sweep.status().without_outcome
+            0
+        """
         final = (Status.COMPLETE, Status.FAILED)
         return self.n_cases - sum(self.counts.get(status, 0) for status in final)
 
     @property
     def stuck(self) -> list[str]:
-        """A sentence for each reason of waiting tasks that needs an action."""
+        """A sentence for each reason of waiting tasks that needs an action.
+
+        Examples:
+            >>> sweep.status().stuck
+            []
+        """
         return [
             f"{number} waiting ({reason}): {meaning(reason) or 'a reason of the queue'}"
             for reason, number in sorted(self.waiting.items())
@@ -187,6 +232,10 @@ class Summary:
 
         When every case is complete, held tasks change nothing: a node that was cut off has run to
         its end what Slurm requeued. Nor do they after the circuit breaker held them.
+
+        Examples:
+            >>> sweep.status().is_settled
+            True
         """
         held = sum(number for reason, number in self.waiting.items() if is_hold(reason))
         may_be_held = self.is_complete or self.stopped is not None
@@ -195,7 +244,12 @@ class Summary:
         return not self.tasks or (may_be_held and held == sum(self.tasks.values()))
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `status --json`."""
+        """The document of `status --json`.
+
+        Examples:
+            >>> sweep.status().to_json()["counts"]["failed"]
+            1
+        """
         return {
             "schema": "hpcsweep.status/1",
             "name": self.name,

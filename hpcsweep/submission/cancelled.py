@@ -34,7 +34,12 @@ class Cancelled:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """For people."""
+        """For people.
+
+        Examples:
+            >>> sweep.cancel().lines
+            ('nothing to cancel',)
+        """
         return tuple(self._lines()) or ("nothing to cancel",)
 
     def _lines(self) -> list[str]:
@@ -53,7 +58,12 @@ class Cancelled:
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `cancel --json`."""
+        """The document of `cancel --json`.
+
+        Examples:
+            >>> sweep.cancel().to_json()["cases"]
+            0
+        """
         return {
             "schema": "hpcsweep.cancel/1",
             "name": self.name,

@@ -73,7 +73,13 @@ class Finding:
     text: str
 
     def to_json(self) -> dict[str, str]:
-        """The part of `doctor --json`."""
+        """The part of `doctor --json`.
+
+        Examples:
+            >>> found = hs.Finding(host="login1", what="quota", state="ok", text="80 GB free")
+            >>> found.to_json()["state"]
+            'ok'
+        """
         return asdict(self)
 
 

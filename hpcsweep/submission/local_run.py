@@ -52,17 +52,32 @@ class LocalRun:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the case is complete."""
+        """Whether the case is complete.
+
+        Examples:
+            >>> sweep.run(2).is_complete
+            False
+        """
         return self.outcome.status is Status.COMPLETE
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The metrics by name."""
+        """The metrics by name.
+
+        Examples:
+            >>> sweep.run(0).metrics
+            {'energy': 0.5}
+        """
         metrics: dict[str, Any] = with_floats(self.outcome.metrics)
         return metrics
 
     def to_json(self) -> dict[str, Any]:
-        """Index, case id, and the outcome as a journal has it; NaN and infinities as texts."""
+        """Index, case id, and the outcome as a journal has it; NaN and infinities as texts.
+
+        Examples:
+            >>> sweep.run(0).to_json()["status"]
+            'complete'
+        """
         outcome = outcome_json(self.outcome)
         metrics = with_words(self.metrics)
         return {"index": self.index, "case_id": self.case_id, **outcome, "metrics": metrics}

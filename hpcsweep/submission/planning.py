@@ -135,21 +135,41 @@ class Planned:
 
     @property
     def n_cases(self) -> int:
-        """Count of the cases of the manifest."""
+        """Count of the cases of the manifest.
+
+        Examples:
+            >>> sweep.plan(notify=None).n_cases
+            3
+        """
         return self.version.source.n_cases
 
     @property
     def n_planned(self) -> int:
-        """Count of the cases that would be sent."""
+        """Count of the cases that would be sent.
+
+        Examples:
+            >>> sweep.plan(rerun="failed", notify=None).n_planned
+            1
+        """
         return sum(one.plan.indices.count for one in self.submissions)
 
     @property
     def selected(self) -> Outlook:
-        """What is known of the cases to which it is limited."""
+        """What is known of the cases to which it is limited.
+
+        Examples:
+            >>> sweep.plan(cases=[0], notify=None).selected.complete.count
+            1
+        """
         return self.outlook if self.selection is None else self.outlook.within(self.selection)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `plan --json`."""
+        """The document of `plan --json`.
+
+        Examples:
+            >>> sweep.plan(notify=None).to_json()["failed"]
+            1
+        """
         selected = self.selected
         return {
             "schema": "hpcsweep.plan/1",

@@ -156,7 +156,12 @@ class Submitted:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `submit --json`."""
+        """The document of `submit --json`.
+
+        Examples:
+            >>> sweep.submit().to_json()["complete"]
+            2
+        """
         job_ids = iter(self.job_ids)
         return {
             "schema": "hpcsweep.submit/1",
@@ -187,16 +192,31 @@ class Submitted:
 
     @property
     def plan(self) -> Plan | None:
-        """The first one; None when there was nothing to submit."""
+        """The first one; None when there was nothing to submit.
+
+        Examples:
+            >>> sweep.submit().plan is None
+            True
+        """
         return self.plans[0] if self.plans else None
 
     @property
     def arrays(self) -> list[str]:
-        """The job ids of all arrays that are not known to be over, the oldest first."""
+        """The job ids of all arrays that are not known to be over, the oldest first.
+
+        Examples:
+            >>> sweep.submit().arrays
+            []
+        """
         earlier = (sent.job_id for sent in self.outlook.tasks.parts)
         return [*filter(None, earlier), *self.job_ids]
 
     @property
     def cancelled(self) -> IndexSet:
-        """The indices under way in array tasks that were cancelled and may not be over yet."""
+        """The indices under way in array tasks that were cancelled and may not be over yet.
+
+        Examples:
+            >>> sweep.submit().cancelled.count
+            0
+        """
         return self.under_way & self.outlook.cancelled

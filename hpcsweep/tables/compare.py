@@ -154,13 +154,23 @@ class SweepComparison:
 
     @property
     def environment(self) -> dict[str, tuple[str | None, str | None]]:
-        """What differs between the environments, by name."""
+        """What differs between the environments, by name.
+
+        Examples:
+            >>> sweep.compare(hs.Sweep(sweep.copy("elsewhere"))).environment
+            {}
+        """
         a, b = self.a.environment, self.b.environment
         names = sorted(a.keys() | b.keys())
         return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `compare --json`."""
+        """The document of `compare --json`.
+
+        Examples:
+            >>> sweep.compare(hs.Sweep(sweep.copy("again"))).to_json()["both"]
+            3
+        """
         return {
             "schema": "hpcsweep.compare/1",
             "a": self.a.to_json(),

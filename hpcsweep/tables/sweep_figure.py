@@ -37,7 +37,12 @@ class Figure:
 
     @property
     def lines(self) -> list[str]:
-        """The notes, and which results are outdated, for people."""
+        """The notes, and which results are outdated, for people.
+
+        Examples:
+            >>> sweep.plot("omega", "energy", output="noted.png", notify=None).lines
+            ['2 of 3 cases are drawn; not drawn: 1 failed']
+        """
         lines = [*self.notes]
         if self.code.stale:
             lines.append(other_code(self.code, self.name))
@@ -46,7 +51,13 @@ class Figure:
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """The path and the notes."""
+        """The path and the notes.
+
+        Examples:
+            >>> figure = sweep.plot("omega", "energy", output="named.png", notify=None)
+            >>> figure.to_json()["path"]
+            'named.png'
+        """
         return {
             "path": str(self.path),
             "notes": list(self.notes),

@@ -20,7 +20,18 @@ PAGE = REPOSITORY / "docs" / "reference" / "python.md"
 # The classes whose methods and properties all have an example.
 WHOLE = {
     *("Sweep", "Executor", "Store", "CaseFile", "CaseLogs", "SeedBundle", "SeedPlan"),
-    *("Experiment", "ExperimentReader", "LogReader", "Base"),
+    *("Experiment", "ExperimentReader", "LogReader", "Base", "Cancelled", "Efficiency", "Figure"),
+    *(
+        "FileCheck",
+        "Finding",
+        "LocalRun",
+        "LogPiece",
+        "Optimum",
+        "Overview",
+        "Planned",
+        "Removable",
+    ),
+    *("Status", "Submitted", "Summary", "SweepComparison"),
 }
 
 
