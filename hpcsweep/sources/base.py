@@ -81,12 +81,22 @@ class ParameterSource(ABC):
 
     @property
     def can_find(self) -> bool:
-        """Whether `find` is immediate; otherwise it iterates over the cases."""
+        """Whether `find` is immediate; otherwise it iterates over the cases.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).can_find
+            True
+        """
         return False
 
     @property
     def replicates(self) -> int:
-        """Largest count of replicates of a case; more than 1 only with replicates."""
+        """Largest count of replicates of a case; more than 1 only with replicates.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).repeat(3).replicates
+            3
+        """
         return 1
 
     @property
@@ -124,11 +134,21 @@ class ParameterSource(ABC):
         return ()
 
     def column_notes(self) -> list[str]:
-        """The columns of each table that is part of it, for people: `a.csv: x number, s text`."""
+        """The columns of each table that is part of it, for people: `a.csv: x number, s text`.
+
+        Examples:
+            >>> hs.table("cases.csv").column_notes()
+            ['cases.csv: a integer, b text']
+        """
         return [note for part in self.parts for note in part.column_notes()]
 
     def filter_notes(self) -> list[str]:
-        """How many cases each condition of a filter leaves, for people: `a < b: 3 of 9 cases`."""
+        """How many cases each condition of a filter leaves, for people: `a < b: 3 of 9 cases`.
+
+        Examples:
+            >>> hs.grid(a=[1, 2, 3]).where("a > 1").filter_notes()
+            ['a > 1: 2 of 3 cases']
+        """
         return [note for part in self.parts for note in part.filter_notes()]
 
     def _carried(self, index: int) -> dict[str, Any]:  # where no table is

@@ -49,6 +49,10 @@ class Distribution(ABC):
 
         It does not decrease with k, except that exp and the normal quantile may put neighbouring
         values out of order by a few ulp.
+
+        Examples:
+            >>> hs.uniform(0, 8).at(2**52)
+            4.0
         """
 
     @abstractmethod
@@ -57,10 +61,20 @@ class Distribution(ABC):
 
         Its type is float64, int64 or bool if all values of the distribution have that type, else
         object.
+
+        Examples:
+            >>> import numpy as np
+            >>> hs.uniform(0, 8).column(np.array([0, 2**52], dtype=np.uint64)).tolist()
+            [0.0, 4.0]
         """
 
     def to_manifest_dict(self) -> dict[str, Any]:
-        """`{"type": …}` and the fields, as plain JSON."""
+        """`{"type": …}` and the fields, as plain JSON.
+
+        Examples:
+            >>> hs.randint(1, 6).to_manifest_dict()
+            {'type': 'RandInt', 'low': 1, 'high': 6}
+        """
         names = [field.name for field in given_fields(type(self))]
         values = {name: ids.plain(getattr(self, name)) for name in names}
         return {"type": type(self).__name__, **values}
