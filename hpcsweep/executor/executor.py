@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hpcsweep.errors import InputError
 from hpcsweep.executor.calls import (
     CallPickles,
     CallSweep,
@@ -62,13 +63,21 @@ class Executor(BaseExecutor):
 
         Raises:
             ManifestError: An option is not known, or its value is wrong.
+            InputError: The root is not a directory.
         """
         if max_workers is not None and max_workers < 1:
             raise ValueError("max_workers must be greater than 0")
+        directory = Path(root).resolve()
+        if not directory.is_dir():
+            raise InputError(
+                "is not a directory",
+                where=f"root={str(root)!r}",
+                next_step="Name the directory in which calls run.",
+            )
         stamp = time.strftime("%Y%m%d-%H%M%S")
         self._calls = CallSweep(
             name or f"executor-{stamp}-{token()[:6]}",
-            Path(root).resolve(),
+            directory,
             manifest_keys(options),
             {"cluster": cluster, "profile": profile},
         )

@@ -269,6 +269,8 @@ def test_calls_that_could_not_be_sent_fail_and_leave_no_trace(
 
 
 def test_what_an_executor_does_not_take(place: Path) -> None:
+    with pytest.raises(hs.InputError, match="root='nowhere': is not a directory"):
+        hs.Executor(root="nowhere")
     with pytest.raises(hs.InputError, match="'share' has no meaning for calls"):
         executor(share="group")
     with pytest.raises(hs.ManifestError, match=r"slurm.tiem.*Did you mean 'time'"):
