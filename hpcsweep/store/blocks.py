@@ -163,17 +163,13 @@ def read(database: Database, sweep: str, digest: Digest) -> list[Any]:
         made = [_make(connection, sweep, digest, block)[0] for block, text in rows if text is None]
         return [*json.loads(f"[{','.join(text for _, text in rows if text)}]"), *made], not made
 
-    def keep_total(connection: Connection) -> None:
-        if totals.lock(connection, sweep):
-            digests, are_kept = read_all(connection)
-            if are_kept:
-                text = _json_text(digest.unite(digests))
-                totals.keep(connection, sweep, digest.column, text)
+    def make_total(connection: Connection) -> str | None:
+        digests, are_kept = read_all(connection)
+        return _json_text(digest.unite(digests)) if are_kept else None
 
     digests, are_kept = database.read(read_all)
     if are_kept and len(digests) >= TOTAL_MIN:
-        with suppress(StoreError):
-            database.write(keep_total)
+        totals.try_keep(database, sweep, digest.column, make_total)
     return digests
 
 

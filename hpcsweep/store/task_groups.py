@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, String, and_, cast, func, select
 
-from hpcsweep.errors import StoreError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import schema, totals
 from hpcsweep.store.engine import Database
@@ -40,15 +38,13 @@ def read(database: Database, sweep: str) -> list[TaskGroup]:
     if total := totals.kept(database, sweep, "tasks"):
         return [_of_json(*values) for values in json.loads(total)]
 
-    def keep(connection: Connection) -> None:
-        if totals.lock(connection, sweep):
-            values = [_to_json(group) for group in _groups(connection, sweep)]
-            totals.keep(connection, sweep, "tasks", json.dumps(values, separators=(",", ":")))
+    def make_total(connection: Connection) -> str:
+        values = [_to_json(group) for group in _groups(connection, sweep)]
+        return json.dumps(values, separators=(",", ":"))
 
     groups = database.read(partial(_groups, sweep=sweep))
     if sum(group.chunks.count for group in groups) >= TOTAL_MIN:
-        with suppress(StoreError):
-            database.write(keep)
+        totals.try_keep(database, sweep, "tasks", make_total)
     return groups
 
 

@@ -6,11 +6,13 @@ from `blocks` or `tasks`, and keeps it where that takes longer than to read it h
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy import Connection, bindparam, null, or_, select
 
+from hpcsweep.errors import StoreError
 from hpcsweep.store import schema, upsert
 from hpcsweep.store.engine import Database
 
@@ -28,6 +30,21 @@ def read(connection: Connection, sweep: str, column: str) -> str | None:
     table = schema.totals.c
     text: str | None = connection.scalar(select(table[column]).where(table.sweep == sweep))
     return text
+
+
+def try_keep(
+    database: Database, sweep: str, column: str, make: Callable[[Connection], str | None]
+) -> None:
+    """Make a total while no merge is under way, and keep it; None for nothing. Never fails."""
+
+    def work(connection: Connection) -> None:
+        if lock(connection, sweep):
+            text = make(connection)
+            if text is not None:
+                keep(connection, sweep, column, text)
+
+    with suppress(StoreError):
+        database.write(work)
 
 
 def keep(connection: Connection, sweep: str, column: str, text: str) -> None:
