@@ -10,7 +10,9 @@ import pytest
 
 from hpcsweep.errors import ManifestError
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.policies import Policies, Search
 from hpcsweep.manifest.user import load_manifest
+from hpcsweep.sweepdir.version import Version
 
 Write = Callable[[str], Path]
 Load = Callable[[str], FrozenManifest]
@@ -71,3 +73,10 @@ def mistakes(write: Write) -> Callable[..., list[str]]:
         return [mistake.replace(f"{path.parent}/", "") for mistake in caught.value.mistakes]
 
     return mistakes
+
+
+def search_of(version: Version) -> Search:
+    """The search of a version that has one."""
+    search = Policies.from_json(version.manifest.policies).search
+    assert search is not None
+    return search

@@ -16,7 +16,7 @@ import hpcsweep as hs
 from hpcsweep import ids
 from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
-from hpcsweep.manifest.policies import Halving, Policies, Search
+from hpcsweep.manifest.policies import Halving, Search
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.records import ParamCase
 from hpcsweep.report.search_curve import curve
@@ -27,7 +27,7 @@ from hpcsweep.state.trials import best_trials
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker import promoted
 from hpcsweep.worker.promoted import copy_checkpoints
-from tests.support.manifests import Write, mistakes, write
+from tests.support.manifests import Write, mistakes, search_of, write
 
 __all__ = ["mistakes", "write"]  # fixtures are found by their names
 
@@ -42,12 +42,6 @@ HALVING = Halving(resource="epochs", smallest=1, largest=9, factor=3)
 
 def described(write: Write, text: str = MANIFEST) -> Version:
     return Version.of(*load_manifest(write(text)))
-
-
-def search_of(version: Version) -> Search:
-    search = Policies.from_json(version.manifest.policies).search
-    assert search is not None
-    return search
 
 
 # --- the keys -----------------------------------------------------------------------------------

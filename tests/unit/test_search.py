@@ -22,7 +22,7 @@ from hpcsweep.foreign.optuna_studies import rule_of
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest import search_keys
 from hpcsweep.manifest.frozen import Target
-from hpcsweep.manifest.policies import Policies, Search
+from hpcsweep.manifest.policies import Search
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.search.distributions import optuna_distributions
 from hpcsweep.search.export import space_of
@@ -32,7 +32,7 @@ from hpcsweep.state.index_order import in_order_of
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker.trial import with_trial
-from tests.support.manifests import Write, mistakes, write
+from tests.support.manifests import Write, mistakes, search_of, write
 
 __all__ = ["mistakes", "write"]  # fixtures are found by their names
 
@@ -54,12 +54,6 @@ RULES: dict[str, dict[str, Any]] = {
 
 def described(write: Write, text: str = MANIFEST) -> Version:
     return Version.of(*load_manifest(write(text)))
-
-
-def search_of(version: Version) -> Search:
-    search = Policies.from_json(version.manifest.policies).search
-    assert search is not None
-    return search
 
 
 # --- the keys -----------------------------------------------------------------------------------
