@@ -116,11 +116,11 @@ def _program_directory() -> Path:
 
 
 def tracked_files(directory: Path) -> list[str]:
-    """The files below a directory that git tracks, relative to it; none outside a repository."""
+    """The files below a directory that git and its submodules track, relative to it."""
     if not _is_in_repository(directory):
         return []
     try:
-        return _run_git(directory, "ls-files", "-z")[0].split("\0")[:-1]
+        return _run_git(directory, "ls-files", "-z", "--recurse-submodules")[0].split("\0")[:-1]
     except _NoAnswerError:
         return []
 

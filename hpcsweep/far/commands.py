@@ -24,7 +24,9 @@ _RUN = """\
 cd -- {root} || exit 1
 {program}
 mkdir -p -- {directories} && cd -- {directory} || exit 1
-exec "${{hpcsweep[@]}}" {arguments} </dev/null
+# No exec: of a program that a signal ends ssh says 255, as of a lost connection.
+"${{hpcsweep[@]}}" {arguments} </dev/null
+exit
 """
 
 
@@ -72,6 +74,8 @@ def run_there(host: FarHost, command: FarCommand, write: Callable[[bytes], None]
     with Connection(host.name) as connection:
         there = far_directory(connection, host)
         there.require_hpcsweep()
+        if command.outputs or command.name in SENDING:
+            there.require_rsync()  # before anything is begun
         if command.name in SENDING:
             _send(connection, there, command)
         code = _run(connection, there, command, write)
@@ -82,7 +86,6 @@ def run_there(host: FarHost, command: FarCommand, write: Callable[[bytes], None]
 
 
 def _send(connection: Connection, there: FarDirectory, command: FarCommand) -> None:
-    there.require_rsync()
     files = files_to_send(command.project, command.directory, command.arguments)
     listed = b"".join(os.fsencode(name) + b"\0" for name in files)
     rsync(
@@ -123,7 +126,6 @@ def _run(
 
 
 def _fetch(connection: Connection, there: FarDirectory, command: FarCommand, name: str) -> None:
-    there.require_rsync()
     here = command.project / name
     here.parent.mkdir(parents=True, exist_ok=True)
     rsync(

@@ -45,11 +45,21 @@ class FarDirectory:
     # An absolute path.
     root: str
     has_rsync: bool
+    # What a login's shell prints at each command; rsync needs one that prints nothing.
+    chatter: str
     # None where there is no hpcsweep that starts.
     version: str | None
 
     def require_rsync(self) -> None:
-        """*Raises* ClusterError."""
+        """*Raises* ClusterError if no file can go there or back."""
+        if self.chatter:
+            raise ClusterError(
+                f"its shell prints {self.chatter.splitlines()[0]!r} at each command, and rsync "
+                "needs one that prints nothing",
+                where=self.host,
+                next_step="Let the start-up file there, such as ~/.bashrc, print for people alone: "
+                "`[[ $- == *i* ]] || return` above that line. `ssh HOST true` must print nothing.",
+            )
         if not self.has_rsync:
             raise ClusterError(
                 "has no rsync on the PATH of its logins",
@@ -92,5 +102,6 @@ def far_directory(connection: Connection, host: FarHost) -> FarDirectory:
         host=host.name,
         root=facts["root"],
         has_rsync="rsync" in facts,
+        chatter=connection.chatter,
         version=version or None,
     )

@@ -35,13 +35,13 @@ def files_to_send(project: Path, directory: Path, arguments: Iterable[str]) -> l
         path = _file(directory, argument.removeprefix("@"))
         if path is None:
             continue
-        found.add(path)
+        found.update(_with_targets(path))
         if path.suffix in MANIFESTS:
             beside = path.parent
             texts = _texts(load(path).value)
             # `model.py:simulate` names model.py.
             named = (_file(beside, part) for text in texts for part in (text, text.split(":")[0]))
-            found.update(name for name in named if name is not None)
+            found.update(one for name in named if name for one in _with_targets(name))
             found.update(_modules(beside))
     inside = (path for path in found if path.is_relative_to(project) and os.path.lexists(path))
     return sorted(path.relative_to(project).as_posix() for path in inside)
@@ -55,6 +55,14 @@ def _file(directory: Path, name: str) -> Path | None:
         return path if name and path.is_file() else None
     except (OSError, ValueError):  # no path at all: a long text, or one with NUL
         return None
+
+
+def _with_targets(path: Path) -> Iterator[Path]:
+    """A file, and the files that it is a link to; it exists, so the links end."""
+    yield path
+    while path.is_symlink():
+        path = Path(os.path.normpath(path.parent / path.readlink()))
+        yield path
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -65,6 +66,11 @@ class Connection:
 
     def __init__(self, host: str) -> None:
         self.host = host
+        # What the login's shell printed before the last script that was run to its end: its
+        # start-up files are read at each command, and may print (OpenSSH 9.2 with bash and zsh).
+        self.chatter = ""
+        # Printed where a script begins.
+        self._mark = f"hpcsweep-{secrets.token_hex(8)}\n".encode()
         self._options = [part for item in _OPTIONS.items() for part in ("-o", "=".join(item))]
         self._opened = contextlib.ExitStack()
 
@@ -85,11 +91,13 @@ class Connection:
         """Run a script of bash there. Returns its exit code; `write` gets its standard output.
 
         It goes by standard input, so no other shell reads it, and no process there has it as an
-        argument. Its standard error is ours.
+        argument. Its standard error is ours. What the login prints first is dropped.
         """
+        begun = False
+        before = b""
         reading, writing = os.pipe()
         with tempfile.TemporaryFile() as stdin, open(reading, "rb", buffering=0) as output:  # noqa: PTH123  # a descriptor
-            stdin.write(_bytes(script))
+            stdin.write(self._marked(script))
             stdin.seek(0)
             try:
                 process = _popen([*self.command(), "--", self.host, SHELL], stdin, writing, None)
@@ -98,7 +106,11 @@ class Connection:
             with process:
                 try:
                     while data := output.read(1 << 16):
-                        write(data)
+                        if not begun:
+                            before, mark, data = (before + data).partition(self._mark)
+                            begun = bool(mark)
+                        if begun and data:
+                            write(data)
                 except BaseException:  # nobody reads what it prints
                     process.terminate()
                     raise
@@ -112,12 +124,21 @@ class Connection:
         with tempfile.TemporaryFile() as stderr:
             argv = [*self.command(), "--", self.host, SHELL]
             with _popen(argv, pipe, pipe, stderr) as process:
-                out = process.communicate(_bytes(script))[0].decode(errors="replace")
+                printed = process.communicate(self._marked(script))[0]
             stderr.seek(0)
             errors = stderr.read().decode(errors="replace")
         if process.returncode == NO_CONNECTION:
             raise not_reached(self.host, errors)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+        before, mark, out = printed.partition(self._mark)
+        self.chatter = before.decode(errors="replace").strip()
+        if not mark:  # it is the reason why no bash began
+            errors += self.chatter
+        return subprocess.CompletedProcess(
+            process.args, process.returncode, out.decode(errors="replace"), errors
+        )
+
+    def _marked(self, script: str) -> bytes:
+        return b"echo %b%b" % (self._mark, script.encode(errors="surrogateescape"))
 
     def command(self) -> list[str]:
         """ssh with the options of this connection; also for rsync."""
@@ -138,7 +159,9 @@ class Connection:
     def _master(self, directory: Path) -> Iterator[None]:
         """The connection itself. Its session ends with its standard input, so with this process."""
         socket, errors = directory / "ssh", directory / "errors"
-        argv = [*self.command(), "-M", "-S", str(socket), "--", self.host, "echo ready; exec cat"]
+        # The first echo ends a line of the login's own.
+        there = "echo; echo ready; exec cat"
+        argv = [*self.command(), "-M", "-S", str(socket), "--", self.host, there]
         pipe = subprocess.PIPE
         with errors.open("wb") as stream:
             process = _popen(argv, pipe, pipe, stream)
@@ -177,10 +200,6 @@ def not_reached(host: str, said: str) -> ClusterError:
         where=host,
         next_step=f"Try `ssh -o BatchMode=yes {host} true`; nothing was begun there.",
     )
-
-
-def _bytes(script: str) -> bytes:
-    return script.encode(errors="surrogateescape")
 
 
 def _popen(

@@ -262,6 +262,26 @@ def test_arguments_output_and_exit_code_stay_as_they_are(laptop: Laptop) -> None
     assert list(laptop.there.iterdir()) == []
 
 
+def test_a_login_whose_shell_prints_at_each_command(laptop: Laptop) -> None:
+    """As ~/.bashrc of a bash that sshd started; here a line without its end."""
+    laptop.install(ECHO.format(version=__version__))
+    shell = laptop.sshd.directory / "chatty"
+    shell.write_text('#!/bin/sh\nprintf "welcome, root=/x"\nexec sh "$@"\n')
+    shell.chmod(0o755)
+    laptop.sshd.login_with(laptop.sshd.path, str(shell))
+    assert laptop.run("list", "--json", code=42).stdout == "list\0--json\0"
+    for command in (("submit", "m.yaml"), ("collect", "s", "--output", "t.csv")):
+        said = laptop.refused(*command, code=6)
+        holds(said, "far: its shell prints 'welcome, root=/x' at each command", "~/.bashrc")
+    assert not list(laptop.there.iterdir())
+
+
+def test_a_command_that_a_signal_ends_there_is_no_lost_connection(laptop: Laptop) -> None:
+    """As where a login node ends what takes too much memory."""
+    laptop.install(f"{ECHO.format(version=__version__).splitlines()[0]}\nkill -9 $$")
+    assert "Killed" in laptop.run("list", code=137).stderr
+
+
 def test_a_terminal_gets_no_control_sequence(
     laptop: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

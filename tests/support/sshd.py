@@ -76,7 +76,7 @@ LOGIN = """\
 #!/bin/sh
 cd {home} || exit 1
 exec {drop} env -i HOME={home} USER={user} LOGNAME={user} SHELL=/bin/sh PATH={path} \\
-    LC_ALL=C.UTF-8 SSH_CONNECTION="$SSH_CONNECTION" sh -c "${{SSH_ORIGINAL_COMMAND:-exec sh}}"
+    LC_ALL=C.UTF-8 SSH_CONNECTION="$SSH_CONNECTION" {shell} -c "${{SSH_ORIGINAL_COMMAND:-exec sh}}"
 """
 
 
@@ -177,8 +177,8 @@ class PrivateSshd:
             account = pwd.getpwnam(self.user)
             os.chown(path, account.pw_uid, account.pw_gid)
 
-    def login_with(self, path: str) -> None:
-        """Let logins look for programs in this PATH from now on."""
+    def login_with(self, path: str, shell: str = "sh") -> None:
+        """Let logins look for programs in this PATH from now on, and have this shell."""
         self.path = path
         drop = (
             "" if os.geteuid() else f"setpriv --reuid={self.user} --regid={self.user} --init-groups"
@@ -190,6 +190,7 @@ class PrivateSshd:
                 user=shlex.quote(self.user),
                 path=shlex.quote(path),
                 drop=drop,
+                shell=shlex.quote(shell),
             ),
             0o755,
         )

@@ -83,7 +83,7 @@ def test_what_ssh_says_becomes_a_sentence(said: str, kind: type[ClusterError], w
 
 @pytest.mark.parametrize("version", ["0.0.1", "99.0", None])
 def test_another_version_there_is_refused_either_way(version: str | None) -> None:
-    there = FarDirectory(host="far", root="/my dir", has_rsync=True, version=version)
+    there = FarDirectory(host="far", root="/my dir", has_rsync=True, chatter="", version=version)
     with pytest.raises(ClusterError) as caught:
         there.require_hpcsweep()
     assert caught.value.what.startswith(f"has hpcsweep {version}" if version else "has no hpcsweep")
@@ -122,6 +122,32 @@ def test_tracked_named_and_imported_files_are_sent(tmp_path: Path) -> None:
         *("a.txt", "sub/data.csv", "sub/model.py", "sub/new.py", "sub/o.bin", "sub/sweep.json")
     ]
     assert files_to_send(tmp_path, sub, []) == ["a.txt", "sub/model.py"]
+
+
+def test_a_named_link_is_sent_with_its_target(tmp_path: Path) -> None:
+    """The target may be a file that git ignores, and the link one that it tracks."""
+    write(tmp_path, "data/2/x.csv", "m.yaml")
+    (tmp_path / "data/newest").symlink_to("2/x.csv")
+    (tmp_path / "x.csv").symlink_to("data/newest")
+    (tmp_path / "m.yaml").write_text("name: s\ninputs: [x.csv]\n")
+    sent = files_to_send(tmp_path, tmp_path, ["m.yaml"])
+    assert sent == ["data/2/x.csv", "data/newest", "m.yaml", "x.csv"]
+
+
+def test_the_files_of_submodules_are_sent(tmp_path: Path) -> None:
+    project, other = tmp_path / "project", tmp_path / "other"
+    write(other, "table.csv")
+    author = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    git = ["git", *author, "-c", "protocol.file.allow=always", "-C"]
+    for directory, *command in (
+        (other, "init", "-q"),
+        (other, "add", "."),
+        (other, "commit", "-qm", "x"),
+        (tmp_path, "init", "-q", "project"),
+        (project, "submodule", "--quiet", "add", str(other), "sub"),
+    ):
+        subprocess.run([*git, str(directory), *command], check=True)
+    assert files_to_send(project, project, []) == [".gitmodules", "sub/table.csv"]
 
 
 def test_a_manifest_in_a_home_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
