@@ -38,9 +38,9 @@ if TYPE_CHECKING:
         TargetError,
     )
     from hpcsweep.executor.executor import Executor
+    from hpcsweep.logbook import Logbook
     from hpcsweep.logbook.experiment.reader import ExperimentReader
     from hpcsweep.logbook.experiment.writer import Experiment
-    from hpcsweep.logbook.logbook import Logbook
     from hpcsweep.logbook.reader import LogReader
     from hpcsweep.manifest.validated import Validated
     from hpcsweep.opening import OtherResults, open  # noqa: A004

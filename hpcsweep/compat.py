@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpcsweep.logbook import Logbook as _Logbook
 from hpcsweep.logbook.experiment.reader import ExperimentReader
 from hpcsweep.logbook.experiment.writer import Experiment as _Experiment
 from hpcsweep.logbook.json_values import ESCAPED, json_document, json_value
 from hpcsweep.logbook.libraries import save_arrays, save_figure
-from hpcsweep.logbook.logbook import Logbook as _Logbook
 from hpcsweep.logbook.parameters import write_params
 from hpcsweep.logbook.reader import LogReader
 from hpcsweep.logbook.storage import checked_name

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from hpcsweep.errors import ExtraMissing, InputError
 
 if TYPE_CHECKING:
-    from hpcsweep.logbook.logbook import Logbook
+    from hpcsweep.logbook.run_writer import RunWriter
 
 Writing = Callable[[str], AbstractContextManager[BinaryIO]]
 
@@ -165,7 +165,7 @@ def csv_line(values: Sequence[Any]) -> str:
 
 
 class _Handler(logging.Handler):
-    def __init__(self, log: Logbook) -> None:
+    def __init__(self, log: RunWriter) -> None:
         super().__init__()
         self._log = log
 
@@ -174,7 +174,7 @@ class _Handler(logging.Handler):
             self._log.notes([self.format(record)], record.levelno, is_handled=True)
 
 
-def logger(log: Logbook) -> logging.Logger:
+def logger(log: RunWriter) -> logging.Logger:
     """A logger of one run. It is not registered with `logging`, which never drops a logger."""
     made = logging.Logger(f"hpcsweep.logbook.{log.run_id}", logging.INFO)  # noqa: LOG001
     made.addHandler(_Handler(log))

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep.errors import InputError
 
 if TYPE_CHECKING:
-    from hpcsweep.logbook.logbook import Logbook
+    from hpcsweep.logbook.run_writer import RunWriter
 
 Completed = subprocess.CompletedProcess[str]
 
 
 def run_program(
-    log: Logbook,
+    log: RunWriter,
     argv: Sequence[str | PathLike[str]],
     name: str | None,
     *,

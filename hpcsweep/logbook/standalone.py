@@ -24,7 +24,7 @@ from hpcsweep.redact import redact
 from hpcsweep.usage import cpu_seconds
 
 if TYPE_CHECKING:
-    from hpcsweep.logbook.logbook import Logbook
+    from hpcsweep.logbook import Logbook
 
 # Signals that end a run as interrupted: of scancel, of time limits, and of `sbatch --signal`.
 END_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)

@@ -10,7 +10,7 @@ from hpcsweep.logbook.json_values import json_value
 from hpcsweep.logbook.libraries import csv_line
 
 if TYPE_CHECKING:
-    from hpcsweep.logbook.logbook import Logbook
+    from hpcsweep.logbook.run_writer import RunWriter
 
 STEPS = "artifacts/metrics_steps.csv"
 _HEAD = b"name,step,value\n"
@@ -25,7 +25,7 @@ class MetricSteps:
         # Metrics that had a non-finite value, warned about once.
         self._lost: set[str] = set()
 
-    def add(self, log: Logbook, name: str, step: float, value: Any) -> None:
+    def add(self, log: RunWriter, name: str, step: float, value: Any) -> None:
         """Append a row. *Raises* InputError if the value is not a scalar."""
         lost: dict[str, str] = {}
         plain = json_value(value, name, lost), json_value(step, "step")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.sources import ParameterSource
@@ -30,18 +30,6 @@ class Validated:
     column_notes: tuple[str, ...] = ()
     filter_notes: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, manifest: FrozenManifest, source: ParameterSource) -> Self:
-        """Describe a manifest and its source, with replicates."""
-        return cls(
-            name=manifest.name,
-            manifest=manifest.fingerprint,
-            n_cases=source.n_cases,
-            target=manifest.target.text,
-            column_notes=tuple(source.column_notes()),
-            filter_notes=tuple(source.filter_notes()),
-        )
-
     def to_json(self) -> dict[str, Any]:
         """The document of `validate --json`.
 
@@ -58,3 +46,15 @@ class Validated:
             "columns": list(self.column_notes),
             "where": list(self.filter_notes),
         }
+
+
+def validated(manifest: FrozenManifest, source: ParameterSource) -> Validated:
+    """What `validate` says of a manifest and its source, with replicates."""
+    return Validated(
+        name=manifest.name,
+        manifest=manifest.fingerprint,
+        n_cases=source.n_cases,
+        target=manifest.target.text,
+        column_notes=tuple(source.column_notes()),
+        filter_notes=tuple(source.filter_notes()),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import index as exact_index
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 
@@ -11,15 +11,14 @@ from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.keys import Kind, whole_number
-from hpcsweep.sources.registry import source_class
+from hpcsweep.sources.keys import Kind
+from hpcsweep.sources.registry import ViewMethods, make_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from typing_extensions import Self
 
-    from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.numeric.vectors import Array
     from hpcsweep.sources.positions import Positions
@@ -41,7 +40,7 @@ class Factor:
         return Factor(positions.count, self.names, lambda rank: self.params(positions.select(rank)))
 
 
-class ParameterSource(ABC):
+class ParameterSource(ViewMethods, ABC):
     """An immutable, lazy sequence of cases.
 
     `source[i]` is pure and gives fresh params each time; cases from the end have negative
@@ -104,6 +103,10 @@ class ParameterSource(ABC):
         """The digits of an index; the last varies fastest. Their counts multiply to `n_cases`.
 
         Frozen manifests name them by their places, so a kind of source keeps them for ever.
+
+        Examples:
+            >>> [factor.count for factor in hs.grid(a=[1, 2], b=[5, 6, 7]).factors]
+            [2, 3]
         """
         return [Factor(self.n_cases, self.names, self._params)]
 
@@ -130,7 +133,12 @@ class ParameterSource(ABC):
 
     @property
     def parts(self) -> tuple[ParameterSource, ...]:  # where it is made of no others
-        """The sources that it is made of."""
+        """The sources that it is made of.
+
+        Examples:
+            >>> [part.n_cases for part in (hs.grid(a=[1, 2]) + hs.grid(a=[5])).parts]
+            [2, 1]
+        """
         return ()
 
     def column_notes(self) -> list[str]:
@@ -157,17 +165,32 @@ class ParameterSource(ABC):
 
     @property
     def carried_names(self) -> frozenset[str]:
-        """The columns that a case can carry besides its parameters."""
+        """The columns that a case can carry besides its parameters.
+
+        Examples:
+            >>> sorted(hs.table("cases.csv", carry=["b"]).carried_names)
+            ['b']
+        """
         return frozenset().union(*(part.carried_names for part in self.parts))
 
     @property
     def is_derived(self) -> bool:
-        """Whether a function of the user's makes params, so that case ids hash what it is given."""
+        """Whether a function of the user's makes params, so that case ids hash what it is given.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).is_derived
+            False
+        """
         return False
 
     @property
     def key(self) -> frozenset[str] | None:  # where no table has one
-        """The parameters that the id of a case hashes, if not all."""
+        """The parameters that the id of a case hashes, if not all.
+
+        Examples:
+            >>> sorted(hs.table("cases.csv", key=["b"]).key)
+            ['b']
+        """
         return None
 
     def identity(self, index: int) -> dict[str, Any]:
@@ -175,11 +198,20 @@ class ParameterSource(ABC):
 
         The params of the `key`; where `is_derived`, a dict with the key "params", which no
         parameter can have.
+
+        Examples:
+            >>> hs.table("cases.csv", key=["b"]).identity(0)
+            {'b': 'x'}
         """
         return within_key(self._params(index), self.key)
 
     def identity_of(self, index: int, params: dict[str, Any]) -> dict[str, Any]:
-        """`identity` of a case whose params are made already."""
+        """`identity` of a case whose params are made already.
+
+        Examples:
+            >>> hs.table("cases.csv", key=["b"]).identity_of(0, {"a": 1, "b": "x"})
+            {'b': 'x'}
+        """
         return self.identity(index) if self.is_derived else within_key(params, self.key)
 
     def _case(self, index: int) -> ParamCase:
@@ -212,7 +244,12 @@ class ParameterSource(ABC):
         return next(self.find_all(ids.plain(params), replicate), None)
 
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
-        """Every index of these plain params, in ascending order."""
+        """Every index of these plain params, in ascending order.
+
+        Examples:
+            >>> list((hs.grid(a=[1, 2]) + hs.grid(a=[2])).find_all({"a": 2}, replicate=0))
+            [1, 2]
+        """
         text = ids.canonical_of_plain(params)
         for case in self:
             if case.replicate == replicate and ids.canonical(case.params) == text:
@@ -242,28 +279,56 @@ class ParameterSource(ABC):
 
     @classmethod
     def from_keys(cls, **values: Any) -> Self:  # where they are the arguments
-        """Make the source from the keys of its manifest dict."""
+        """Make the source from the keys of its manifest dict.
+
+        Examples:
+            >>> hs.ManualSource.from_keys(cases=[{"a": 1}, {"a": 2}]).n_cases
+            2
+        """
         return cls(**values)
 
     @classmethod
     def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
-        """A manifest dict of this kind with paths relative to `root` made absolute."""
+        """A manifest dict of this kind with paths relative to `root` made absolute.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> hs.TableSource.resolve_paths({"file": "cases.csv"}, Path("/project"))
+            {'file': '/project/cases.csv'}
+        """
         return value
 
     # --- frozen -------------------------------------------------------------------------------
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:  # for explicit cases
-        """The short manifest dict: explicit cases are moved to `lines`."""
+        """The short manifest dict: explicit cases are moved to `lines`.
+
+        Examples:
+            >>> from hpcsweep.sources.caselines import CaseLines
+            >>> lines = CaseLines()
+            >>> [hs.manual([{"a": n}]).freeze(lines)["first"] for n in range(2)]
+            [0, 1]
+        """
         return self.to_manifest_dict()
 
     def to_frozen_dict(self) -> dict[str, Any]:
-        """The short manifest dict: explicit cases are in the files of `write_frozen`."""
+        """The short manifest dict: explicit cases are in the files of `write_frozen`.
+
+        Examples:
+            >>> hs.manual([{"a": 1}]).to_frozen_dict()["file"]
+            'cases.jsonl'
+        """
         return self.frozen()[0]
 
     def frozen(self) -> tuple[dict[str, Any], str | None]:
         """The short manifest dict, and the SHA-256 of the file of explicit cases, if there is one.
 
         Explicit cases are gone through once, none is kept.
+
+        Examples:
+            >>> described, digest = hs.manual([{"a": 1}]).frozen()
+            >>> described["total_cases"], len(digest)
+            (1, 64)
         """
         lines = _new_lines()
         return self.freeze(lines), lines.sha256
@@ -272,6 +337,14 @@ class ParameterSource(ABC):
         """Write the files beside `to_frozen_dict()`, if there are any, durably.
 
         *Raises* SweepError, also where they are there already.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> directory = Path("frozen")
+            >>> directory.mkdir()
+            >>> hs.manual([{"a": 1}]).write_frozen(directory)
+            >>> (directory / "cases.jsonl").read_text()
+            '{"a":1}\\n'
         """
         with _new_lines(directory) as lines:
             self.freeze(lines)
@@ -317,11 +390,21 @@ class ParameterSource(ABC):
         return self._tags(self._position(index))
 
     def written(self, index: SupportsIndex) -> dict[str, str]:
-        """The texts of the params of `source[index]` that a table writes unlike JSON."""
+        """The texts of the params of `source[index]` that a table writes unlike JSON.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).written(1)
+            {}
+        """
         return self._written(self._position(index))
 
     def carried(self, index: SupportsIndex) -> dict[str, Any]:
-        """The cells that `source[index]` carries besides its params."""
+        """The cells that `source[index]` carries besides its params.
+
+        Examples:
+            >>> hs.table("cases.csv", carry=["b"]).carried(1)
+            {'b': 'y'}
+        """
         return self._carried(self._position(index))
 
     def columns(self, start: int = 0, stop: int | None = None) -> dict[str, Array]:
@@ -366,87 +449,16 @@ class ParameterSource(ABC):
             )
         return position % count
 
-    # --- other sources from this one ----------------------------------------------------------
-
-    def __mul__(self, other: ParameterSource) -> ParameterSource:
-        """Combine every case of this source with every case of `other`, which varies faster."""
-        if not isinstance(other, ParameterSource):
-            return NotImplemented
-        return _make("ProductSource", [self, other])
-
-    def __add__(self, other: ParameterSource) -> ParameterSource:
-        """The cases of this source, then those of `other`; a case may occur in both."""
-        if not isinstance(other, ParameterSource):
-            return NotImplemented
-        return _make("ConcatSource", [self, other])
-
-    def take(self, indices: IndexSet | Iterable[int]) -> ParameterSource:
-        """The cases of these indices, in ascending order. *Raises* SourceError.
-
-        Examples:
-            >>> [case.params["a"] for case in hs.grid(a=[1, 2, 3]).take([0, 2])]
-            [1, 3]
-        """
-        return _make("TakeSource", self, indices)
-
-    def with_params(self, /, **values: Any) -> ParameterSource:
-        """Add these parameters to every case. *Raises* SourceError, IdentityError.
-
-        Examples:
-            >>> hs.grid(a=[1, 2]).with_params(b=5)[1].params
-            {'a': 2, 'b': 5}
-        """
-        return _make("FixedSource", self, values)
-
-    def where(self, condition: str) -> ParameterSource:
-        """The cases for which a condition on their params holds: `where("dt * omega < 1")`.
-
-        *Raises* SourceError, also where it holds for none.
-
-        Examples:
-            >>> [case.params["a"] for case in hs.grid(a=[1, 2, 3]).where("a > 1")]
-            [2, 3]
-        """
-        return _make("WhereSource", self, condition)
-
-    def shuffle(self, seed: int) -> ParameterSource:
-        """The same cases in pseudo-random order: the first n are a random sample.
-
-        Examples:
-            >>> sorted(case.params["a"] for case in hs.grid(a=[1, 2, 3]).shuffle(42))
-            [1, 2, 3]
-        """
-        return _make("ShuffleSource", self, seed)
-
-    def repeat(self, replicates: int) -> ParameterSource:
-        """Repeat each case `replicates` times, each time with another seed; itself for 1.
-
-        Examples:
-            >>> hs.grid(a=[1, 2]).repeat(3).n_cases
-            6
-        """
-        times = whole_number(replicates, "replicates", at_least=1)
-        return self if times == 1 else _make("ReplicatedSource", self, times)
-
-    def derive(self, function: str) -> ParameterSource:
-        """Replace the params of every case by those that `function`, "module:function", returns."""
-        return _make("DerivedSource", self, function)
-
     def _sliced(self, selected: slice) -> ParameterSource:
         start, stop, step = selected.indices(self.n_cases)
         count = max(0, -((start - stop) // step))
         # An empty range may have any start.
-        return _make("SliceSource", self, start if count else 0, step, count)
+        return make_source("SliceSource", self, start if count else 0, step, count)
 
     def __repr__(self) -> str:
         from hpcsweep.quantities import counted  # noqa: PLC0415  # no task needs it
 
         return f"<{type(self).__name__} of {counted(self.n_cases, 'case')}>"
-
-
-def _make(kind: str, *arguments: Any) -> ParameterSource:
-    """Make a source of a registered kind; imports its module on demand."""
-    return source_class(kind)(*arguments)
 
 
 def _new_lines(directory: Path | None = None) -> CaseLines:

@@ -264,7 +264,12 @@ class DesignSource(ParameterSource):
 
     @property
     def keeps_points(self) -> bool:
-        """Whether a longer design of the same seed begins with these points."""
+        """Whether a longer design of the same seed begins with these points.
+
+        Examples:
+            >>> hs.design("sobol", {"x": hs.uniform(0, 1)}, 4, seed=1).keeps_points
+            True
+        """
         return self._method != "latin_hypercube"
 
     @property

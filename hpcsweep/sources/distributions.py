@@ -40,7 +40,13 @@ class Distribution(ABC):
 
     @classmethod
     def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
-        """The manifest dict, its relative paths resolved against `root`."""
+        """The manifest dict, its relative paths resolved against `root`.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> hs.Uniform.resolve_paths({"low": 0, "high": 1}, Path("/project"))
+            {'low': 0, 'high': 1}
+        """
         return value
 
     @abstractmethod

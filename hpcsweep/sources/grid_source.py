@@ -114,7 +114,12 @@ class GridSource(ParameterSource):
 
     @property
     def axes(self) -> Mapping[str, Axis]:
-        """The axes by name; the last one varies fastest."""
+        """The axes by name; the last one varies fastest.
+
+        Examples:
+            >>> list(hs.grid(a=[1, 2], b=[5]).axes)
+            ['a', 'b']
+        """
         return MappingProxyType(self._axes)
 
     @property

@@ -1,21 +1,23 @@
 """The registry of sources and distributions: a new kind needs a module and one line here.
 
+The methods of all sources that make a source of another kind, a view, are here, too.
 A module is imported when a manifest names one of its kinds, so a task imports only those that its
 manifest needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
-from hpcsweep.sources.keys import Key, KeyType, nearest
+from hpcsweep.sources.keys import Key, KeyType, nearest, whole_number
 
 if TYPE_CHECKING:
+    from hpcsweep.indexset import IndexSet
     from hpcsweep.sources.base import ParameterSource
     from hpcsweep.sources.distributions import Distribution
 
@@ -59,6 +61,11 @@ def source_class(kind: str) -> type[ParameterSource]:
     """Import the class of a kind of `SOURCES`."""
     source_type: type[ParameterSource] = getattr(import_module(SOURCES[kind]), kind)
     return source_type
+
+
+def make_source(kind: str, *arguments: Any) -> ParameterSource:
+    """Make a source of a registered kind; imports its module on demand."""
+    return source_class(kind)(*arguments)
 
 
 def distribution_class(kind: str) -> type[Distribution]:
@@ -172,3 +179,78 @@ MANY_SOURCES = KeyType(
 # The keys for the inner source, or sources, of a kind that is made of others.
 SOURCE = Key("source", ONE_SOURCE, "the source itself", in_form=False)
 PARTS = Key("sources", MANY_SOURCES, "the parts")
+
+
+class ViewMethods:
+    """The methods of `ParameterSource` that make another source of it."""
+
+    def __mul__(self, other: ParameterSource) -> ParameterSource:
+        """Combine every case of this source with every case of `other`, which varies faster."""
+        if not isinstance(other, ViewMethods):
+            return NotImplemented
+        return make_source("ProductSource", [self, other])
+
+    def __add__(self, other: ParameterSource) -> ParameterSource:
+        """The cases of this source, then those of `other`; a case may occur in both."""
+        if not isinstance(other, ViewMethods):
+            return NotImplemented
+        return make_source("ConcatSource", [self, other])
+
+    def take(self, indices: IndexSet | Iterable[int]) -> ParameterSource:
+        """The cases of these indices, in ascending order. *Raises* SourceError.
+
+        Examples:
+            >>> [case.params["a"] for case in hs.grid(a=[1, 2, 3]).take([0, 2])]
+            [1, 3]
+        """
+        return make_source("TakeSource", self, indices)
+
+    def with_params(self, /, **values: Any) -> ParameterSource:
+        """Add these parameters to every case. *Raises* SourceError, IdentityError.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).with_params(b=5)[1].params
+            {'a': 2, 'b': 5}
+        """
+        return make_source("FixedSource", self, values)
+
+    def where(self, condition: str) -> ParameterSource:
+        """The cases for which a condition on their params holds: `where("dt * omega < 1")`.
+
+        *Raises* SourceError, also where it holds for none.
+
+        Examples:
+            >>> [case.params["a"] for case in hs.grid(a=[1, 2, 3]).where("a > 1")]
+            [2, 3]
+        """
+        return make_source("WhereSource", self, condition)
+
+    def shuffle(self, seed: int) -> ParameterSource:
+        """The same cases in pseudo-random order: the first n are a random sample.
+
+        Examples:
+            >>> sorted(case.params["a"] for case in hs.grid(a=[1, 2, 3]).shuffle(42))
+            [1, 2, 3]
+        """
+        return make_source("ShuffleSource", self, seed)
+
+    def repeat(self, replicates: int) -> ParameterSource:
+        """Repeat each case `replicates` times, each time with another seed; itself for 1.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).repeat(3).n_cases
+            6
+        """
+        times = whole_number(replicates, "replicates", at_least=1)
+        if times == 1:
+            return cast("ParameterSource", self)
+        return make_source("ReplicatedSource", self, times)
+
+    def derive(self, function: str) -> ParameterSource:
+        """Replace the params of every case by those that `function`, "module:function", returns.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).derive("mine:halved")[1].params
+            {'a': 1.0}
+        """
+        return make_source("DerivedSource", self, function)

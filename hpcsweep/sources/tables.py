@@ -153,7 +153,12 @@ class TableSource(LineCases):
 
     @property
     def column_types(self) -> dict[str, str]:
-        """The type of each column, in the order of the file, for people."""
+        """The type of each column, in the order of the file, for people.
+
+        Examples:
+            >>> hs.table("cases.csv").column_types
+            {'a': 'integer', 'b': 'text'}
+        """
         return {
             name: COLUMN_TYPES.get(frozenset(types - {type(None)}), "mixed")
             for name, types in self._types.items()

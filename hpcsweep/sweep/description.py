@@ -18,7 +18,7 @@ from hpcsweep.manifest.frozen import named
 from hpcsweep.manifest.generated_files import write_generated
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.user import resolve
-from hpcsweep.manifest.validated import Validated
+from hpcsweep.manifest.validated import Validated, validated
 from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sources.seedplan import SeededCase
@@ -158,7 +158,7 @@ class SweepDescription(SweepBase):
             (3, 'model.py:simulate')
         """
         version = self._version
-        return Validated.of(version.manifest, version.source)
+        return validated(version.manifest, version.source)
 
     def run(
         self,

@@ -52,7 +52,9 @@ def documented() -> Iterator[tuple[str, str]]:
         yield name, inspect.getdoc(value) or ""
         if inspect.isclass(value):
             for member, what in members(value):
-                yield f"{name}.{member}", inspect.getdoc(what) or ""
+                # One that overrides another without a docstring has that one's.
+                of = getattr(value, member) if isinstance(what, classmethod) else what
+                yield f"{name}.{member}", inspect.getdoc(of) or ""
 
 
 class Number(hs.Base):

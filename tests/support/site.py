@@ -25,6 +25,8 @@ LINK = re.compile(r"(?<=\])\((?P<path>[^()\s#:]+)(?P<anchor>#[^()\s]*)?\)")
 # GitHub draws these; here that would take a library of 3 MB.
 DIAGRAM = re.compile(r"^```mermaid\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 CHANGE = re.compile(r"^ +(\S+) --> (\w+)(?:: (.*))?$", re.MULTILINE)
+# Public classes whose methods are in several classes, by what they do.
+OF_SEVERAL_CLASSES = ("Logbook", "ParameterSource", "Sweep")
 CODE_WITH_PIPES = re.compile(r"`[^`\n]*\\\|[^`\n]*`")
 
 
@@ -97,5 +99,4 @@ def _names() -> Iterator[str]:
     )
     for name in sorted(set(hpcsweep.__all__) - FOREIGN - {"sources"}, key=str.lower):
         yield f"::: hpcsweep.{name}"
-        # Its verbs are in classes of their own.
-        yield "    options: { inherited_members: true }\n" if name == "Sweep" else ""
+        yield "    options: { inherited_members: true }\n" if name in OF_SEVERAL_CLASSES else ""

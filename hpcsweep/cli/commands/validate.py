@@ -27,9 +27,9 @@ from hpcsweep.terminal_text import one_line
 def command(manifest: Path, as_json: bool, **shared: Any) -> None:
     """Check a manifest and report all of its mistakes."""
     from hpcsweep.cli.render.console import print_document
-    from hpcsweep.manifest.validated import Validated
+    from hpcsweep.manifest.validated import validated
 
-    found = Validated.of(*load_context(**shared).manifest(manifest))
+    found = validated(*load_context(**shared).manifest(manifest))
     if as_json:
         print_document(found.to_json())
         return

@@ -13,6 +13,7 @@ from hpcsweep import ids
 from hpcsweep.errors import ExtraMissing, InputError, RunExists, SweepError
 from hpcsweep.files import make_directory, token, unwritable
 from hpcsweep.liveness import ENDS, run_status, this_process
+from hpcsweep.logbook import Logbook
 from hpcsweep.logbook.create import run_path
 from hpcsweep.logbook.experiment.index import (
     Index,
@@ -23,7 +24,6 @@ from hpcsweep.logbook.experiment.index import (
     parse_metrics,
 )
 from hpcsweep.logbook.json_values import json_value
-from hpcsweep.logbook.logbook import Logbook
 from hpcsweep.logbook.parameters import PARAMS, read_params
 from hpcsweep.logbook.run_directory import METRICS, read_metadata, retire_checkpoints
 from hpcsweep.logbook.storage import DirectoryStorage, checked_name
