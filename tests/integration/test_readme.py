@@ -123,19 +123,3 @@ def test_make_demo(emulated: Cluster, copy: Path) -> None:
     outputs = copy / "examples" / "oscillator" / "outputs"
     assert len((outputs / "oscillator.csv").read_text().splitlines()) == 1 + 6
     assert len(list((outputs / "oscillator" / "runs").glob("log_*"))) == 6
-
-
-@pytest.mark.parametrize(
-    ("shown", "printed", "same"),
-    [
-        (["a  b"], "a b \n", True),
-        (["a …"], "a b c\n", True),
-        (["a", "…", "c"], "a\nb\nb\nc\n", True),
-        (["a", "c"], "a\nb\nc\n", False),
-        (["a"], "a\nb\n", False),
-        (["x 1.5 y"], "x 2.25e-07 y\n", True),
-        (["x 1.5"], "x y\n", False),
-    ],
-)
-def test_how_output_is_compared(shown: list[str], printed: str, *, same: bool) -> None:
-    assert looks_like(shown, printed) is same

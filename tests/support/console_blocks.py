@@ -15,6 +15,12 @@ _FENCED = re.compile(
     r"(?P<content>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
+# Columns of results that differ between two runs of one sweep.
+_MEASURED = "wall_seconds|cpu_seconds|max_rss_bytes"
+_COLUMN = re.compile(rf"(?<=  )(?:{_MEASURED})(?=  |$)")
+_VALUE_BESIDE = re.compile(rf"^((?:{_MEASURED})  +)[\d.]+$")
+# Stands for a measured number in a shown line.
+_NUMBER = "\0"
 # Longer than any command of a page takes on a loaded machine.
 COMMAND_S = 120
 
@@ -53,24 +59,51 @@ def commands(block: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def looks_like(shown: list[str], printed: str) -> bool:
-    """Whether the printed lines are the shown ones.
+    """Whether the printed lines are the shown ones, every number the same.
 
-    `…` stands for anything in its line and, alone, for any lines; a decimal fraction for any
-    other; the width of gaps is no matter.
+    `…` stands for anything in its line and, alone, for any lines. Another run measures other
+    values: a number below the name of a measured column, or beside it, is any number.
     """
-    lines = [" ".join(line.split()) for line in printed.splitlines()]
-    pattern = "".join(_pattern(" ".join(line.split())) for line in shown if line)
+    lines = (line.rstrip() for line in printed.splitlines())
+    pattern = "".join(map(_pattern, _without_measured(shown)))
     return bool(re.fullmatch(pattern, "".join(f"{line}\n" for line in lines if line)))
+
+
+def _without_measured(shown: list[str]) -> Iterator[str]:
+    """The shown lines that are not empty, with a mark for each measured number."""
+    columns: list[re.Match[str]] = []
+    for line in shown:
+        if not line.strip():
+            columns = []  # the end of a table
+            continue
+        yield _VALUE_BESIDE.sub(rf"\1{_NUMBER}", _without_cells(line, columns)).rstrip()
+        columns = list(_COLUMN.finditer(line)) or columns
+
+
+def _without_cells(line: str, columns: list[re.Match[str]]) -> str:
+    """A row of a table with a mark for the numbers of these columns, which are right-aligned."""
+    for column in reversed(columns):
+        start, end = column.span()
+        cell = line[start:end]
+        if cell.strip():
+            line = f"{line[:start]}{_NUMBER}{line[end:]}"
+    return line
 
 
 def _pattern(line: str) -> str:
     if line == "…":
         return r"(?:.*\n)*"
-    pieces = re.split(r"(…|\d+\.\d+)", line)
-    for number in range(1, len(pieces), 2):
-        pieces[number] = ".*" if pieces[number] == "…" else r"\d+(?:\.\d+)?(?:e[+-]\d+)?"
-    pieces[::2] = map(re.escape, pieces[::2])
-    return "".join(pieces) + "\n"
+    # The widths of what differs decide those of the gaps beside it.
+    gap = r" +" if {"…", _NUMBER} & set(line) else None
+    pieces = re.split(rf"(…|{_NUMBER}| +)", line)
+    standing = {"…": ".*", _NUMBER: r" *-?\d+(?:\.\d+)?(?:e[+-]\d+)?"}
+    return (
+        "".join(
+            standing.get(piece) or (gap if gap and piece.isspace() else re.escape(piece))
+            for piece in pieces
+        )
+        + "\n"
+    )
 
 
 @dataclass(frozen=True)
