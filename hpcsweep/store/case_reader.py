@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, and_
+from sqlalchemy import ColumnElement, CompoundSelect, Row, Select, and_
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import attempt_rows, schema, searches
 from hpcsweep.store.engine import Database
-from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, pages
+from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, PageSize, pages
 from hpcsweep.store.placed import IDX, placed
 
 IndexRow = dict[str, Any]
@@ -21,6 +21,20 @@ _COLUMNS = (
     schema.cases.c.idx,
     *(column for column in schema.cases.c if column.name not in ("idx", "carried")),
 )
+
+
+T = TypeVar("T")
+# Makes the query of the rows that satisfy a condition.
+_QueryOf = Callable[[ColumnElement[bool]], CompoundSelect[Any]]
+
+
+class _Page(NamedTuple, Generic[T]):
+    """Successive rows, in the form of their reader."""
+
+    rows: T
+    n_rows: int
+    # The index of the last one.
+    last: int
 
 
 class CaseReader:
@@ -89,10 +103,26 @@ class CaseReader:
         self, names: Sequence[str], *, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
     ) -> Iterator[dict[str, tuple[Any, ...]]]:
         """The values of `rows` in pages, column by column: `idx` and the columns `names`."""
-        keys = ("idx", *(name for name in names if name != "idx"))
-        columns = [schema.column(name) for name in keys]
-        for page in self._pages(columns, None, within, batch):
-            yield dict(zip(keys, zip(*page, strict=True), strict=True))
+        keys = _with_index(names)
+        for page in self._pages(_columns(keys), None, within, batch):
+            yield _transposed(keys, page)
+
+    def arrow_columns(
+        self, names: Sequence[str], *, within: IndexSet | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The same as Arrow arrays, in larger pages, where the database has a driver for them."""
+        keys, size = _with_index(names), PageSize()
+
+        def read(query: CompoundSelect[Any]) -> _Page[dict[str, Any]] | None:
+            arrays = self._database.read_arrow(query)
+            if arrays is None:
+                rows = self._all(query)
+                return _Page(_transposed(keys, rows), len(rows), rows[-1][0]) if rows else None
+            index = arrays["idx"]
+            size.fit(len(index), sum(array.nbytes for array in arrays.values()))
+            return _Page(arrays, len(index), index[-1].as_py()) if len(index) else None
+
+        return self._read_pages(self._query_of(_columns(keys)), read, within, size)
 
     def attempts(self, within: IndexSet) -> Iterator[IndexRow]:
         """The known attempts of these indices, in index order and that of attempts.
@@ -131,24 +161,63 @@ class CaseReader:
     ) -> Iterator[Sequence[Row[Any]]]:
         """These columns of rows in index order, `idx` first; see `rows`."""
 
-        def read(part: ColumnElement[bool], limit: int | None) -> Sequence[Row[Any]]:
-            conditions = [part] if where is None else [where, part]
-            query = placed(self._sweep, columns, conditions, join).order_by(IDX)
-            return self._all(query.limit(limit))
+        def read(query: CompoundSelect[Any]) -> _Page[Sequence[Row[Any]]] | None:
+            rows = self._all(query)
+            return _Page(rows, len(rows), rows[-1][0]) if rows else None
 
+        query_of = self._query_of(columns, where, join)
+        return self._read_pages(query_of, read, within, PageSize(batch))
+
+    def _query_of(
+        self,
+        columns: Sequence[ColumnElement[Any]],
+        where: ColumnElement[bool] | None = None,
+        join: Callable[[Select[Any]], Select[Any]] = lambda query: query,
+    ) -> _QueryOf:
+        """Make the queries of pages, each of which has another condition."""
+
+        def query_of(part: ColumnElement[bool]) -> CompoundSelect[Any]:
+            conditions = [part] if where is None else [where, part]
+            return placed(self._sweep, columns, conditions, join).order_by(IDX)
+
+        return query_of
+
+    def _read_pages(
+        self,
+        query_of: _QueryOf,
+        read: Callable[[CompoundSelect[Any]], _Page[T] | None],
+        within: IndexSet | None,
+        size: PageSize,
+    ) -> Iterator[T]:
+        """The pages that `read` makes of queries; it returns None without a row."""
         if within is not None:
-            parts = pages(within, self._database.dialect, batch)
-            yield from filter(None, (read(part, None) for part in parts))
+            parts = pages(within, self._database.dialect, size)
+            yield from (page.rows for part in parts if (page := read(query_of(part))))
             return
         last = -1
-        while page := read(schema.cases.c.idx > last, batch):
-            yield page
-            if len(page) < batch:
+        while True:
+            asked = size.rows
+            page = read(query_of(schema.cases.c.idx > last).limit(asked))
+            if page is not None:
+                yield page.rows
+                last = page.last
+            if page is None or page.n_rows < asked:
                 return
-            last = page[-1][0]
 
     def _all(self, query: Any) -> Sequence[Any]:
         return self._database.read(lambda connection: connection.execute(query).all())
+
+
+def _with_index(names: Sequence[str]) -> tuple[str, ...]:
+    return ("idx", *(name for name in names if name != "idx"))
+
+
+def _columns(names: Sequence[str]) -> list[ColumnElement[Any]]:
+    return [schema.column(name) for name in names]
+
+
+def _transposed(names: Sequence[str], rows: Sequence[Row[Any]]) -> dict[str, tuple[Any, ...]]:
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 def as_dicts(rows: Sequence[Row[Any]]) -> list[IndexRow]:

@@ -13,15 +13,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, CompoundSelect, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from hpcsweep.errors import StoreError
 from hpcsweep.redact import redact
+from hpcsweep.store.arrow_pages import ArrowPage, arrow_page
 from hpcsweep.store.database_errors import database_error
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import public_location
+from hpcsweep.store.sqlite_opening import opening
 
 _log = logging.getLogger(__name__)
 
@@ -114,6 +116,10 @@ class Database:
         """Run a read-only transaction on one snapshot; returns the result of `work`."""
         return self._run(self._reader, work)
 
+    def read_arrow(self, query: CompoundSelect[Any]) -> ArrowPage | None:
+        """What the query of a page returns, as Arrow arrays; None where `read` has to."""
+        return arrow_page(self._file, query) if self._file else None
+
     def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
         deadline, longest = time.monotonic() + self._patience_s, FIRST_PAUSE_S
         while True:
@@ -163,17 +169,20 @@ def _open_sqlite(path: Path, mode: str, timeout_s: float, *, keeps: bool) -> Eng
     Every transaction begins IMMEDIATE. A deferred one that reads first and writes later fails at
     once, without the busy timeout, if another wrote in between (DESIGN invariant 23).
     """
+    # SQLite would make a missing index, with the mode of the umask.
+    address = f"{path.absolute().as_uri()}?mode={'rwc' if keeps else 'rw'}"
+
+    def connect() -> sqlite3.Connection:
+        with opening():
+            return sqlite3.connect(
+                address, uri=True, timeout=timeout_s, check_same_thread=not keeps
+            )
+
     # Any number of threads may connect; none waits for another's connection.
-    pool: dict[str, Any] = {"max_overflow": -1, "connect_args": {"timeout": timeout_s}}
-    if not keeps:
-        # SQLite would make a missing file, with the mode of the umask.
-        address = f"{path.absolute().as_uri()}?mode=rw"
-        pool = {
-            "poolclass": NullPool,
-            "creator": lambda: sqlite3.dbapi2.connect(address, uri=True, timeout=timeout_s),
-        }
+    pool: dict[str, Any] = {"max_overflow": -1} if keeps else {"poolclass": NullPool}
     # In a URL string, `?` would end the path.
-    engine = create_engine(URL.create("sqlite", database=str(path)), **pool)
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, creator=connect, **pool)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from sqlalchemy import (
     ARRAY,
@@ -21,16 +22,32 @@ from hpcsweep.store import schema
 
 # Rows per page: read in one transaction, and held in memory.
 ROWS_AT_ONCE = 5000
+# The same as Arrow arrays, where rows are small: the query of a page takes as long as 1,000 rows.
+ARROW_ROWS_MAX = 20_000
+# Bytes of such a page.
+ARROW_BYTES = 16 << 20
 # Variables per query; older builds of SQLite allow 999.
 NAMES_AT_ONCE = 500
 
 
+@dataclass(slots=True)
+class PageSize:
+    """Rows per page, which may change while pages are read."""
+
+    rows: int = ROWS_AT_ONCE
+
+    def fit(self, n_rows: int, n_bytes: int) -> None:
+        """Fit the next pages to the size of one that was read as Arrow arrays."""
+        fitting = ARROW_BYTES * n_rows // max(1, n_bytes)
+        self.rows = max(ROWS_AT_ONCE, min(ARROW_ROWS_MAX, fitting))
+
+
 def pages(
-    indices: IndexSet, dialect: str, batch: int = ROWS_AT_ONCE
+    indices: IndexSet, dialect: str, size: PageSize | None = None
 ) -> Iterator[ColumnElement[bool]]:
     """Conditions that select these indices page by page, in index order."""
     place = schema.cases.c.idx
-    for ranges in _pieces(indices, batch):
+    for ranges in _pieces(indices, size or PageSize()):
         if len(ranges) == 1:
             ((start, stop),) = ranges
             yield and_(place >= start, place < stop)
@@ -51,10 +68,10 @@ def among(indices: Iterable[int], dialect: str) -> ColumnElement[bool]:
     return place.in_(select(members.c.value))
 
 
-def _pieces(indices: IndexSet, batch: int) -> Iterator[list[tuple[int, int]]]:
-    """The ranges of at most `batch` indices at a time."""
+def _pieces(indices: IndexSet, size: PageSize) -> Iterator[list[tuple[int, int]]]:
+    """The ranges of the indices of one page at a time."""
     piece: list[tuple[int, int]] = []
-    room = batch
+    room = size.rows
     for start, stop in indices.ranges:
         at = start
         while at < stop:
@@ -64,6 +81,6 @@ def _pieces(indices: IndexSet, batch: int) -> Iterator[list[tuple[int, int]]]:
             at = end
             if not room:
                 yield piece
-                piece, room = [], batch
+                piece, room = [], size.rows
     if piece:
         yield piece

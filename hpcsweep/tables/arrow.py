@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,8 @@ from hpcsweep.tables.formats import cell
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Batches in a Parquet row group: 20,000 rows.
-BATCHES_AT_ONCE = 4
+# Rows in a Parquet row group, at least.
+GROUP_ROWS = 20_000
 # Columns of texts of which each row has another one.
 _DIFFERENT = frozenset({"case_id", "seed"})
 
@@ -72,10 +71,21 @@ def write_parquet(columns: TableColumns, rows: Iterable[TableRow], output: Path)
     ]
     writing = pq.ParquetWriter
     with atomic_output(output) as path, writing(path, schema, use_dictionary=repeated) as writer:
-        batches = arrow_batches(columns, rows)
-        while some := list(islice(batches, BATCHES_AT_ONCE)):
+        for some in _groups(arrow_batches(columns, rows)):
             table = pa.Table.from_batches(some, schema)
             writer.write_table(table, row_group_size=table.num_rows)
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Successive batches that make a row group."""
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(one.num_rows for one in group) >= GROUP_ROWS:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def typed_array(values: Any, kind: str, type_: pa.DataType) -> pa.Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.logbook.json_values import FLOAT
@@ -13,8 +15,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+# In a text with a number that JSON lacks.
+_FLOAT_KEY = f'"{FLOAT}"'.encode()
+
+
 def arrow_members(
-    texts: Sequence[str], members: Mapping[str, Keys], kinds: Mapping[str, str]
+    texts: Sequence[str | None] | pa.Array, members: Mapping[str, Keys], kinds: Mapping[str, str]
 ) -> dict[str, pa.Array] | None:
     """The value below these keys in each object, by column; null without one.
 
@@ -26,10 +32,7 @@ def arrow_members(
         return None
     if any(keys[:depth] in kinds_of for keys in kinds_of for depth in range(1, len(keys))):
         return None
-    text = "\n".join(texts)
-    if f'"{FLOAT}"' in text:
-        return None
-    table = _decoded(text, kinds_of)
+    table = _decoded(texts, kinds_of)
     if table is None or table.num_rows != len(texts):
         return None
     compute = import_extra("pyarrow.compute", "parquet", "Arrow")
@@ -44,12 +47,14 @@ def arrow_members(
     return arrays
 
 
-def _decoded(text: str, kinds: Mapping[Keys, str]) -> pa.Table | None:
+def _decoded(texts: Sequence[str | None] | pa.Array, kinds: Mapping[Keys, str]) -> pa.Table | None:
     """The objects, one in each line, with members of these kinds alone; None if pyarrow cannot."""
     arrow = import_extra("pyarrow", "parquet", "Arrow")
     json = import_extra("pyarrow.json", "parquet", "Arrow")
     try:
-        data = text.encode()
+        data = _lines(texts, arrow)
+        if _FLOAT_KEY in data:
+            return None
         return json.read_json(
             arrow.BufferReader(data),
             # All of it as one piece, in this thread.
@@ -61,6 +66,19 @@ def _decoded(text: str, kinds: Mapping[Keys, str]) -> pa.Table | None:
         )
     except (arrow.ArrowException, OverflowError, UnicodeEncodeError):
         return None
+
+
+def _lines(texts: Sequence[str | None] | pa.Array, arrow: ModuleType) -> bytes:
+    """The objects, an empty one for None, each in a line. *Raises* ArrowException."""
+    if not isinstance(texts, arrow.Array):
+        return "\n".join(text or "{}" for text in texts).encode()
+    compute = import_extra("pyarrow.compute", "parquet", "Arrow")
+    ends = arrow.Array.from_buffers(
+        arrow.int32(), 2, [None, arrow.py_buffer(array("i", (0, len(texts))))]
+    )
+    whole = arrow.ListArray.from_arrays(ends, compute.fill_null(texts, "{}"))
+    data: bytes = compute.binary_join(whole, "\n")[0].as_buffer().to_pybytes()
+    return data
 
 
 def _fields(kinds: Mapping[Keys, str], arrow: Any) -> list[pa.Field]:

@@ -31,7 +31,7 @@ class TableBatch:
     def rows(self) -> list[TableRow]:
         """The same as rows; a value that a row does not have is not in it."""
         names = list(self.values)
-        lines: Iterable[Sequence[Any]] = zip(*map(_as_list, self.values.values()), strict=True)
+        lines: Iterable[Sequence[Any]] = zip(*map(as_list, self.values.values()), strict=True)
         rows = [
             {name: value for name, value in zip(names, line, strict=True) if value is not None}
             for line in lines
@@ -42,9 +42,12 @@ class TableBatch:
         return rows
 
 
-def _as_list(values: Any) -> Sequence[Any]:
+def as_list(values: Any) -> Sequence[Any]:
     """Values of Python; those of an Arrow array are copied."""
-    return values if isinstance(values, list | tuple) else values.to_pylist()
+    if isinstance(values, list | tuple):
+        return values
+    length = len(values)
+    return [None] * length if values.null_count == length else values.to_pylist()
 
 
 class TableRows(Iterator[TableRow]):

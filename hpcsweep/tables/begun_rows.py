@@ -11,7 +11,7 @@ from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import Keys, parse_documents
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.tables.arrow_members import arrow_members
-from hpcsweep.tables.batches import TableBatch, batched_rows, values_at
+from hpcsweep.tables.batches import TableBatch, as_list, batched_rows, values_at
 from hpcsweep.tables.column_names import FIRST, LAST
 from hpcsweep.tables.columns import TableColumns, TableRow
 
@@ -34,7 +34,8 @@ def begun_batches(
     `as_arrow` allows values that are Arrow arrays.
     """
     origins = _Origins.of(columns, names)
-    pages = sweep_index.columns(origins.sql_names, within=within)
+    pages_of = sweep_index.arrow_columns if as_arrow else sweep_index.columns
+    pages = pages_of(origins.sql_names, within=within)
     kinds = columns.kinds if as_arrow else None
     return (batch for _, batch in _batches(pages, origins, kinds))
 
@@ -104,9 +105,9 @@ def _batch(page: _Page, origins: _Origins, arrow_kinds: Mapping[str, str] | None
         values["error"] = _messages(values["error"])
     nulls: dict[str, list[int]] = {}
     for column, members in origins.documents.items():
-        texts = [text or "{}" for text in page[column]]
-        arrays = arrow_members(texts, members, arrow_kinds) if arrow_kinds else None
+        arrays = arrow_members(page[column], members, arrow_kinds) if arrow_kinds else None
         if arrays is None:
+            texts = [text or "{}" for text in as_list(page[column])]
             _add_members(values, nulls, texts, members)
         else:
             values |= arrays
@@ -129,9 +130,8 @@ def _add_members(
 
 def _messages(errors: Sequence[str | None]) -> Sequence[str | None]:
     """The messages of errors, escaped in every format: they must not control a terminal."""
-    if not any(errors):
-        return errors
-    return list(map(error_message, errors))
+    texts = as_list(errors)
+    return list(map(error_message, texts)) if any(texts) else errors
 
 
 def merged_batches(
@@ -160,7 +160,7 @@ def merged_batches(
             other = next(others, None)
 
     for batch in begun:
-        if other is None or other["index"] > batch.values["index"][-1]:
+        if other is None or other["index"] > as_list(batch.values["index"][-1:])[0]:
             yield batch
         else:
             yield from batched_rows(names, up_to(batch))

@@ -15,7 +15,7 @@ from hpcsweep.errors import SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.store import SweepIndex
-from hpcsweep.tables.batches import ROWS_AT_ONCE, TableBatch, TableRows
+from hpcsweep.tables.batches import ROWS_AT_ONCE, TableBatch, TableRows, as_list
 from hpcsweep.tables.begun_rows import begun_batches, merged_batches
 from hpcsweep.tables.column_names import INPUTS_CHANGED, STALE, flatten
 from hpcsweep.tables.columns import TableColumns, TableRow, fields
@@ -105,7 +105,7 @@ class CaseRows:
             INPUTS_CHANGED: self.outlook.changed,
         }
         for batch in begun:
-            own = batch.values["index"]
+            own = as_list(batch.values["index"])
             made = {name: [index in indices[name] for index in own] for name in on_demand}
             yield replace(batch, values=batch.values | made)
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.tables.arrow import import_pyarrow, typed_array
-from hpcsweep.tables.batches import batches_of
+from hpcsweep.tables.batches import as_list, batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.extras import import_extra
 
@@ -78,7 +78,7 @@ class _ArrowColumn(_Column):
             self._is_empty = False
             self._values.clear()
         elif self._is_empty:
-            super().add(values, nulls)
+            super().add(as_list(values), nulls)
 
     def _kind_of(self, values: Any) -> str:
         """The kind of the values of a batch: a column of floats may have only ints there."""
@@ -128,6 +128,8 @@ def _filled(values: Sequence[Any], nulls: Sequence[int], missing: Any) -> Sequen
     """The values with `missing` in place of each that a row does not have."""
     if missing is None or None not in values:
         return values
+    if not nulls and values.count(None) == len(values):
+        return [missing] * len(values)
     filled = [missing if value is None else value for value in values]
     for at in nulls:
         filled[at] = None
