@@ -6,21 +6,28 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pandas as pd
-from hypothesis import example, given
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import Kinds, learn, parse_documents
 from hpcsweep.tables.arrow import arrow_table
 from hpcsweep.tables.arrow_members import arrow_members
 from hpcsweep.tables.batches import TableBatch, TableRows, batched_rows, values_at
-from hpcsweep.tables.begun_rows import merged_batches
+from hpcsweep.tables.begun_rows import begun_batches, merged_batches
 from hpcsweep.tables.column_names import flatten
-from hpcsweep.tables.columns import TableColumns
+from hpcsweep.tables.columns import TableColumns, all_columns
 from hpcsweep.tables.formats import cell, csv_lines, jsonl_lines
 from hpcsweep.tables.frames import data_frame
+from tests.support.rows import MANIFEST, batch, case
 
 numbers = st.one_of(
     st.integers(-3, 3),
@@ -144,6 +151,7 @@ def test_members_that_pyarrow_decodes_are_those_of_python(found: list[dict[str, 
     members = {".".join(keys) or "_": keys for keys in kinds_one_by_one(found)}
     kinds = {name: kinds_one_by_one(found)[keys] or "json" for name, keys in members.items()}
     arrays = arrow_members(texts, members, kinds)
+    assert repr(arrow_members(pa.array(texts), members, kinds)) == repr(arrays)
     if arrays is None:
         return
     columns = TableColumns(params={}, metrics={}, kinds=kinds, names=list(kinds))
@@ -165,6 +173,46 @@ def test_members_that_pyarrow_decodes_are_those_of_python(found: list[dict[str, 
     one, other = (arrow_table(columns, rows) for rows in decoded)
     assert (one.schema, repr(one.to_pydict())) == (other.schema, repr(other.to_pydict()))
     frame, other_frame = (data_frame(columns, rows) for rows in decoded)
+    pd.testing.assert_frame_equal(frame, other_frame, check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def location(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("index") / "s.sqlite3"
+
+
+words = st.sampled_from(["", "é\0", "1", "a,b", "\n"])
+outcomes = st.fixed_dictionaries(
+    {"params": regular, "metrics": regular | st.dictionaries(names, values, max_size=3)},
+    optional={
+        "host": st.none() | words,
+        "error": st.none() | st.builds(lambda text: json.dumps({"message": text}), words),
+        "wall_seconds": st.none() | st.floats(allow_infinity=False),
+        "max_rss_bytes": st.none() | st.integers(-(2**63), 2**63 - 1),
+    },
+)
+
+
+@settings(max_examples=settings().max_examples * 2 // 5)
+@given(st.lists(outcomes, min_size=1, max_size=5), st.uuids())
+def test_tables_that_arrow_reads_are_those_of_python(
+    location: Path, found: list[dict[str, Any]], sweep: UUID
+) -> None:
+    sweep_index = SweepIndex(location, str(sweep))
+    sweep_index.create("s", MANIFEST)
+    for outcome in found:
+        outcome |= {name: json.dumps(outcome[name]) for name in ("params", "metrics")}
+    rows = [case(number, **outcome) for number, outcome in enumerate(found)]
+    sweep_index.merge(batch(*rows))
+    columns = all_columns(sweep_index.kinds())
+    make, in_arrow = (
+        partial(begun_batches, sweep_index, columns, within=None, as_arrow=as_arrow)
+        for as_arrow in (False, True)
+    )
+    read = [TableRows(make, columns.names, len(found), of) for of in (make, in_arrow)]
+    one, other = (arrow_table(columns, rows) for rows in read)
+    assert (one.schema, repr(one.to_pydict())) == (other.schema, repr(other.to_pydict()))
+    frame, other_frame = (data_frame(columns, rows) for rows in read)
     pd.testing.assert_frame_equal(frame, other_frame, check_exact=True)
 
 
