@@ -249,18 +249,22 @@ def remove_stale_temporaries(path: Path) -> None:
 def atomic_output(output: Path) -> Iterator[Path]:
     """Yield a temporary path, published atomically at `output`; a device or pipe is yielded itself.
 
-    For the user's own output: its mode is that of who creates it. *Raises* SweepError. *Writes*
-    `output`.
+    For the user's own output: its mode is that of who creates it. A symbolic link stays one, as
+    with a shell's `>`; one of another user is replaced: it may lead to any file of ours.
+    *Raises* SweepError. *Writes* `output`.
     """
     # As root a rename onto /dev/stdout, which is a file where the shell sends it into one, would
     # replace the link of the whole system.
     is_of_system = output.absolute().parts[1:2] in (("dev",), ("proc",))
     in_place = output.exists() and (is_of_system or not output.is_file())
-    path = output if in_place else output.with_name(f".{output.name}.{token()}")
+    target = output
+    if output.is_symlink() and output.lstat().st_uid == os.geteuid():
+        target = Path(os.path.realpath(output))
+    path = output if in_place else target.with_name(f".{target.name}.{token()}")
     try:
         yield path
         if not in_place:
-            path.replace(output)
+            path.replace(target)
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader has closed the pipe
             raise

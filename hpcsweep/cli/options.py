@@ -115,7 +115,9 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         # Loads SQLAlchemy: no completion needs it.
         from hpcsweep.tables.selection import Selection
 
-        selection = Selection(cases=cases, where=where, status=words(statuses), last=last)
+        # An empty text is no status: it comes from a variable that is not set, and means no case.
+        status = () if statuses is None else tuple(map(str.strip, statuses.split(",")))
+        selection = Selection(cases=cases, where=where, status=status, last=last)
         return command(*arguments, selection=selection, **others)
 
     for option in (

@@ -82,13 +82,15 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if wide and vertical:
             raise click.UsageError("--wide and --vertical exclude each other")
+        if path is not None and str(path) == "-":
+            path, form = None, form or "csv"
         view: View = "wide" if wide else "vertical" if vertical else "fitted"
         form = form or ("csv" if safe_csv and path is None else _form_of(path))
         output = TableOutput(form=form, path=path, view=view, safe_csv=safe_csv)
         return command(*arguments, output=output, **others)
 
     for option in (
-        click.option("--output", "path", type=file_option, help="Write to a file."),
+        click.option("--output", "path", type=file_option, help="Write to a file, or to - as CSV."),
         click.option(
             "--safe-csv",
             is_flag=True,

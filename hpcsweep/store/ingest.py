@@ -25,6 +25,7 @@ from sqlalchemy import URL
 from hpcsweep.errors import Damaged, StoreError
 from hpcsweep.files import replace_with_copy
 from hpcsweep.journal import all_journals, read
+from hpcsweep.quantities import counted
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
 from hpcsweep.sources.case_locator import CaseLocator
@@ -114,13 +115,13 @@ class Ingest:
     ) -> Iterator[RowBatch]:
         """The new rows of these journals, by a child if there are many. Adds to `total`."""
 
-        def counted() -> Iterator[decoding.Counted]:
+        def decoded() -> Iterator[decoding.Counted]:
             own = Ingested()
             for batch in self._batches(names, positions, own):
                 yield batch, own.records, own.torn
 
         if self._is_first and decoding.pays(self._sweep.journal_root, names):
-            for batch, total.records, total.torn in decoding.in_child(counted):
+            for batch, total.records, total.torn in decoding.in_child(decoded):
                 positions |= {path: end for path, _, end, _ in batch.journals}
                 yield batch
                 del batch
@@ -271,7 +272,7 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
     if location != shared or is_local(sweep.path):
         sweep_index = SweepIndex(location, sweep.key)
         if rebuild:
-            sweep_index.clear()
+            _clear(sweep, sweep_index)
         _prepare(sweep, sweep_index)
         Ingest(sweep, sweep_index).run()
         yield sweep_index
@@ -280,12 +281,45 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         private = _private_copy(stack, shared)
         sweep_index = SweepIndex(private, sweep.key)
         if rebuild:
-            sweep_index.clear()
+            _clear(sweep, sweep_index)
         _prepare(sweep, sweep_index)
         if Ingest(sweep, sweep_index).run().records or rebuild or not shared.exists():
             sweep_index.case_groups()  # kept in the file, for the next command
             replace_with_copy(private, shared)
         yield sweep_index
+
+
+def lost_journals(sweep: SweepDirectory, sweep_index: SweepIndex) -> list[str]:
+    """The journals that the index has read further than they are now: gone, or shorter.
+
+    A site that purges old files removes them, and a backup may have them as they were. Those of an
+    archive stay inside it. *Raises* StoreError.
+    """
+    if sweep.archive:
+        return []
+    read_to = sweep_index.positions()
+    return [name for name, end in read_to.items() if _size(sweep.journal_root / name) < end]
+
+
+def _clear(sweep: SweepDirectory, sweep_index: SweepIndex) -> None:
+    """Empty the index before a rebuild. *Raises* StoreError if it knows what no journal has."""
+    lost: list[str] = []
+    try:
+        if sweep_index.exists():
+            lost = lost_journals(sweep, sweep_index)
+    except StoreError as error:
+        if not error.damaged:
+            raise
+    if lost:
+        raise StoreError(
+            f"{counted(len(lost), 'journal is', 'journals are')} gone or shorter than when the "
+            f"index read them, such as {lost[0]}: a rebuild would lose outcomes",
+            where=str(sweep.journal_root),
+            next_step="Restore the journals from a backup. Without one keep the index: commands go "
+            "on reading it, and `hpcsweep archive` saves it. For what the journals still have, "
+            f"move it away first: {sweep_index.where}",
+        )
+    sweep_index.clear()
 
 
 def known_index(sweep: SweepDirectory) -> SweepIndex | None:

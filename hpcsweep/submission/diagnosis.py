@@ -15,7 +15,7 @@ from hpcsweep.quantities import counted
 from hpcsweep.records import Resources
 from hpcsweep.runs.check import check_all_files
 from hpcsweep.settings import Profile, Settings
-from hpcsweep.store.ingest import fresh_index
+from hpcsweep.store.ingest import fresh_index, lost_journals
 from hpcsweep.submission import doctor
 from hpcsweep.submission.doctor import Check, Finding
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -43,7 +43,7 @@ def diagnose(what: Diagnosis, settings: Settings) -> list[Finding]:
     sweep, outputs = what.sweep, what.outputs
     checks: dict[str, Check] = {"database": partial(_database, sweep)} if sweep else {}
     if sweep and not what.only_here:
-        checks["files"] = partial(_files, sweep)
+        checks |= {"journals": partial(_journals, sweep), "files": partial(_files, sweep)}
     findings = list(doctor.local(outputs, checks))
     if sweep and not what.only_here:
         findings += doctor.nodes(sweep)
@@ -71,6 +71,18 @@ def _database(sweep: SweepDirectory) -> tuple[bool, str]:
     with fresh_index(sweep) as sweep_index:
         cases = sum(sweep_index.counts().values())
         return True, f"{sweep_index.dialect} of {sweep.name}: {counted(cases, 'case')}"
+
+
+def _journals(sweep: SweepDirectory) -> tuple[bool, str]:
+    with fresh_index(sweep) as sweep_index:
+        lost = lost_journals(sweep, sweep_index)
+    if not lost:
+        return True, "all that the index has read are there"
+    return False, (
+        f"{counted(len(lost), 'is', 'are')} gone or shorter than when the index read them, such as "
+        f"{lost[0]}: the index alone has their outcomes. Restore them from a backup; without one "
+        "keep the index, which `hpcsweep archive` saves"
+    )
 
 
 def _files(sweep: SweepDirectory) -> tuple[bool, str]:

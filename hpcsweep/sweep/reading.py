@@ -214,6 +214,9 @@ class ReadingVerbs(SweepDescription):
         Returns:
             Count of the cases in the index.
 
+        Raises:
+            StoreError: A rebuild would lose what the index alone has, as journals are gone.
+
         Examples:
             >>> sweep.ingest(rebuild=True)
             3

@@ -208,10 +208,11 @@ def _bin_edges(values: list[float], *, is_logarithmic: bool) -> list[float]:
     count = min(BINS_MAX, 2 * math.ceil(math.log2(len(values)) + 1))
     # No bin is narrower than floats can tell apart.
     narrowest = 4 * math.ulp(max(abs(low), abs(high)))
+    if low == high:
+        half = max(0.5, narrowest)
+        return [10.0**end if is_logarithmic else end for end in (low - half, high + half)]
     count = max(1, min(count, math.floor((high - low) / narrowest)))
     edges = np.histogram_bin_edges([], bins=count, range=(low, high))
-    if low == high:
-        return [float(edge) for edge in (10.0**edges if is_logarithmic else edges)]
     inner = 10.0 ** edges[1:-1] if is_logarithmic else edges[1:-1]
     # The ends as they are: rounded ones would leave out a case.
     return [least, *(float(edge) for edge in inner), largest]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +28,7 @@ TEXT_CHARACTERS = 40
 TICKS_MAX = 40
 # Kinds without an upward scale.
 HAS_Y_AS_COLOUR = ("heat", "parallel")
+_MISSING_GLYPH = re.compile(r"Glyph ([0-9]+) .* missing from")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +55,26 @@ class Canvas:
             place = 0 if self.scale else position + position // len(COLOURS)
             style = {"color": colour, "marker": MARKERS[place % len(MARKERS)], "label": label}
             yield line, style
+
+
+@contextmanager
+def missing_glyphs() -> Iterator[list[str]]:
+    """The characters, each once, that matplotlib's font did not have while the block drew them.
+
+    matplotlib issues a warning for each; other warnings are passed on.
+    """
+    missing: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield missing
+    for warning in caught:
+        match = _MISSING_GLYPH.match(str(warning.message))
+        if match is None:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        elif (character := chr(int(match[1]))) not in missing:
+            missing.append(character)
 
 
 def literal(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -81,9 +82,12 @@ def _names(cases: str | Iterable[int | str]) -> Iterator[int | str]:
 
 
 def _names_in(path: Path) -> Iterator[str]:
-    """The names in a file: one or more in a line, with commas; `#` begins a comment."""
+    """The names in a file, `-` for standard input: one or more in a line, with commas.
+
+    `#` begins a comment.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(

@@ -22,6 +22,7 @@ from hpcsweep.tables.figure_style import (
     colour_scale,
     enlarge,
     literal,
+    missing_glyphs,
 )
 from hpcsweep.tables.points import Axes, Points, left_out_text, logarithmic_scales, points
 from hpcsweep.terminal_text import one_line
@@ -88,12 +89,18 @@ def draw(
     below = [literal(note) for note in (*notes, *origin.remarks)]
     lines = [line for note in below for line in textwrap.wrap(note, NOTE_CHARACTERS)]
     figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
-    enlarge(canvas, len(lines))
     key, no_time = METADATA[path.suffix]
     metadata = no_time | {"Title": one_line(axes.title), key: one_line(origin.about)}
-    # Without a salt the ids inside an SVG are random.
-    with rc_context({"svg.hashsalt": "hpcsweep"}), atomic_output(path) as output:
-        figure.savefig(output, dpi=200, format=path.suffix[1:], metadata=metadata)
+    with missing_glyphs() as missing:
+        enlarge(canvas, len(lines))
+        # Without a salt the ids inside an SVG are random.
+        with rc_context({"svg.hashsalt": "hpcsweep"}), atomic_output(path) as output:
+            figure.savefig(output, dpi=200, format=path.suffix[1:], metadata=metadata)
+    if missing:
+        notes.append(
+            f"the font has no {''.join(missing)}: boxes stand there; name a font that has them as "
+            "`font.family` in a matplotlibrc file"
+        )
     return notes
 
 

@@ -794,6 +794,15 @@ def test_an_index_that_is_damaged_and_made_again(here: Here, sweep: Path) -> Non
     holds(here.refuses(DATABASE, "status", "s"), "store.sqlite3", "cannot be opened")
 
 
+def test_journals_that_a_site_removed(here: Here, sweep: Path) -> None:
+    """The index alone has their outcomes."""
+    rows = here.cli("collect", "s", "--output", "-").stdout
+    shutil.rmtree(sweep / "journal")
+    holds(here.refuses(DATABASE, "ingest", "s", "--rebuild"), "gone or shorter", "archive")
+    assert here.cli("collect", "s", "--format", "csv").stdout == rows
+    holds(here.cli("doctor", "s", code=1).stdout, "journals", "gone or shorter", "archive")
+
+
 def test_an_index_of_a_newer_program(here: Here, sweep: Path) -> None:
     with sqlite3.connect(sweep / "store.sqlite3") as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
@@ -904,6 +913,8 @@ NO_CASES: dict[tuple[str, str], tuple[str, ...]] = {
     ("--cases", "@none.txt"): ("none.txt cannot be read",),
     ("--where", "zz > 1"): ("'zz' is not a column", "stale"),
     ("--status", "done"): ("'done' is not a status", "complete"),
+    ("--status", ""): ("'' is not a status", "complete"),
+    ("--status", "failed,"): ("'' is not a status", "complete"),
     ("--last", "9"): ("no submission 9", "1..1"),
 }
 

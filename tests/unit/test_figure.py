@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import sys
+import warnings
 from importlib import import_module
 from itertools import pairwise, product
 from pathlib import Path
@@ -462,6 +463,7 @@ def test_an_ecdf_ends_at_all_cases(tmp_path: Path, drawn: list[Figure]) -> None:
     [
         [1.0],
         [2.0, 2.0],
+        [float(2**70)] * 3,  # floats of this size differ by more than 1
         [1.0, math.nextafter(1.0, 2)],
         [-3.0, 0.0, 1e300],
         [0.1 * 3**k for k in range(30)],  # logarithmic, and no end is a power of ten
@@ -477,6 +479,14 @@ def test_a_histogram_counts_every_case(
     heights = [bar.get_bbox().height for bar in plane.patches if isinstance(bar, Rectangle)]
     assert sum(heights) == len(values)
     assert plane.get_ylabel() == "cases"
+
+
+def test_characters_that_the_font_lacks_are_named(tmp_path: Path) -> None:
+    rows = [{"x": f"\U00013000{n}\U00013001", "y": n} for n in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        notes = draw(rows, Axes(x="x", y="y"), tmp_path / "a.png")
+    assert notes[-1].startswith("the font has no \U00013000\U00013001: ")
 
 
 def test_a_histogram_beyond_floats_is_refused(tmp_path: Path) -> None:

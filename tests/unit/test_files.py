@@ -267,6 +267,24 @@ def test_json_that_is_a_directory(tmp_path: Path) -> None:
 # --- paths ---------------------------------------------------------------------------------------
 
 
+def test_an_output_goes_where_a_link_of_the_user_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, target = tmp_path / "latest.csv", tmp_path / "2026.csv"
+    for content in ("a", "b"):  # dangling, then of a file
+        link.unlink(missing_ok=True)
+        link.symlink_to(target.name)
+        with files.atomic_output(link) as path:
+            path.write_text(content)
+        assert link.is_symlink()
+        assert target.read_text() == content
+    monkeypatch.setattr("os.geteuid", lambda: link.lstat().st_uid + 1)
+    with files.atomic_output(link) as path:
+        path.write_text("own")
+    assert not link.is_symlink()
+    assert target.read_text() == "b"
+
+
 @pytest.mark.parametrize("relative", ["a", "a/b", ".", "a/../b", "..a", "a/...", "ä \n"])
 def test_paths_inside(tmp_path: Path, relative: str) -> None:
     assert files.inside(tmp_path, relative) == tmp_path / relative

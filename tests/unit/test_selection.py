@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -147,6 +148,11 @@ def test_case_ids(made: MadeSweep) -> None:
     assert str(select(version(made), made.path, cases=[ids[6], 2, 0])) == "0,2,6"
     new = Version.of(made.manifest, made.source)
     assert str(select(new, made.path / "none", cases=f"{ids[6]},{ids[0][:9]}")) == "0,6"
+
+
+def test_names_from_standard_input(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("index\n3\n0-1\n"))
+    assert str(select(version(made), made.path, cases="@-")) == "0-1,3"
 
 
 def test_the_indices_of_equal_cases(tmp_path: Path) -> None:
