@@ -22,6 +22,7 @@ from hpcsweep.settings import Profile, Settings
 from hpcsweep.sources import RESERVED_NAMES
 from tests.support import rooms
 from tests.support.doc_files import write_doc_files
+from tests.support.page_tables import plain, rows
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -47,23 +48,6 @@ COMMANDS = [
 
 def page(name: str) -> str:
     return (DOCS / name).read_text()
-
-
-def rows(text: str, *titles: str) -> list[list[str]]:
-    """The cells of the table that has these titles."""
-    head = f"| {' | '.join(titles)} |\n"
-    assert text.count(head) == 1, head
-    found = []
-    for line in text.partition(head)[2].splitlines()[1:]:
-        if not line.startswith("|"):
-            break
-        found.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
-    return found
-
-
-def plain(cell: str) -> str:
-    """A cell without its backquotes."""
-    return cell.replace("`", "")
 
 
 # --- all pages -----------------------------------------------------------------------------------
