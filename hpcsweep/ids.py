@@ -73,11 +73,25 @@ def case_id_of(canonical_text: str, replicate: int = 0) -> str:
     return _hash16(f"hpcsweep case {CASE_ID_VERSION}\n{canonical_text}{suffix}")
 
 
+def case_ids_of(canonical_texts: Iterable[str]) -> list[str]:
+    """`case_id_of` many canonical texts, without replicates."""
+    start, sha256 = f"hpcsweep case {CASE_ID_VERSION}\n", hashlib.sha256
+    return [sha256((start + text).encode()).hexdigest()[:16] for text in canonical_texts]
+
+
 def case_seed(sweep_seed: int, case_id: str, replicate: int) -> int:
     """The seed of a case, 128 bits; independent of its position in the source."""
+    return int(case_seeds(sweep_seed, [case_id], [replicate])[0], 16)
+
+
+def case_seeds(sweep_seed: int, case_ids: Iterable[str], replicates: Iterable[int]) -> list[str]:
+    """`case_seed` of many cases, each as 32 hex digits."""
     # Hexadecimal: Python limits the length of decimal conversions, and a seed is any int.
-    text = f"hpcsweep seed 1\n{sweep_seed:x}\n{case_id}\n{replicate}"
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
+    start = f"hpcsweep seed 1\n{sweep_seed:x}\n"
+    return [
+        hashlib.blake2b(f"{start}{case_id}\n{replicate}".encode(), digest_size=16).hexdigest()
+        for case_id, replicate in zip(case_ids, replicates)
+    ]
 
 
 def fingerprint(value: Any) -> str:

@@ -21,6 +21,7 @@ import time
 from binascii import crc32
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -28,6 +29,7 @@ from hpcsweep import recordcheck
 from hpcsweep.errors import JournalError
 from hpcsweep.files import FULL, make_directory, names, open_file, open_regular
 from hpcsweep.recordcheck import (
+    AlikeRecords,
     BeginRecord,
     CommonFields,
     EndRecord,
@@ -158,34 +160,61 @@ class JournalChunk(NamedTuple):
     torn: int = 0
     # Count of `begin` records that were omitted because their `end` is here.
     superseded: int = 0
+    # The same records in columns; None where each was checked by itself.
+    alike: list[AlikeRecords] | None = None
 
 
-# Bytes of a journal to process at once. Small: the records stay in the processor's cache until they
-# are rows, which makes an ingest a quarter faster.
-READ_AT_ONCE = 1 << 16
+# Bytes of a journal to process at once: the fixed cost of a block is then small, and its records
+# stay in the processor's cache until they are rows.
+READ_AT_ONCE = 1 << 18
 # Size limit of a line; PostgreSQL's JSONB accepts no more.
 LINE_MAX = 1 << 28
 
 
-def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[JournalChunk]:
+def _loads(data: bytes) -> Any:
+    return json.loads(data.decode())
+
+
+def read(
+    path: Path, offset: int = 0, *, skim: bool = False, loads: Callable[[bytes], Any] = _loads
+) -> Iterator[JournalChunk]:
     """Read the records from byte `offset` on, in bounded blocks.
 
     Skips and counts lines that this program cannot use: damaged, invalid, or of a newer kind or
     version. An incomplete last line may still be being written: it is left for the next read.
-    `skim` omits each `begin` that its `end` follows, since the `end` says the same and more.
-    *Raises* JournalError if the file cannot be read; a missing file has no records.
+    `skim` omits each `begin` whose `end` is in its block, since the `end` says the same and more.
+    `loads` decodes JSON as `json.loads` does. *Raises* JournalError if the file cannot be read; a
+    missing file has no records.
     """
-    lines: list[bytes] = []
-    size = 0
-    for line, length in complete_lines(path, offset):
-        lines.append(line)
-        size += length
-        if size >= READ_AT_ONCE:
-            offset += size
-            yield _parse_block(lines, offset, skim=skim)
-            lines, size = [], 0
-    if lines:
-        yield _parse_block(lines, offset + size, skim=skim)
+    for lines, end in _blocks(path, offset):
+        yield _parse_block(lines, end, skim=skim, loads=loads)
+
+
+def _blocks(path: Path, offset: int) -> Iterator[tuple[list[bytes], int]]:
+    """Complete lines without their newlines, in blocks, and the offset after each block."""
+    try:
+        with open_regular(path) as stream:
+            stream.seek(offset)
+            while data := stream.read(READ_AT_ONCE):
+                begun = len(data) - data.rfind(b"\n") - 1
+                if begun:
+                    data += stream.readline(LINE_MAX - begun)
+                end = data.rfind(b"\n") + 1
+                if end:
+                    offset += end
+                    yield data[:end].split(b"\n")[:-1], offset
+                if end < len(data):
+                    break
+            else:
+                return
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise JournalError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    # The end of the file, whose last line may be complete by now, or a very long line.
+    for line, size in complete_lines(path, offset):
+        offset += size
+        yield [line.removesuffix(b"\n")], offset
 
 
 def complete_lines(path: Path, offset: int = 0) -> Iterator[tuple[bytes, int]]:
@@ -225,82 +254,73 @@ def is_cut(path: Path) -> bool:
         raise JournalError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def _parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
-    kept = _without_superseded(lines) if skim else lines
-    records = _parse_together(kept)
-    if records is None:
-        return _parse_singly(lines, offset, skim=skim)
-    return JournalChunk(records=records, offset=offset, superseded=len(lines) - len(kept))
+def _parse_block(
+    lines: list[bytes], offset: int, *, skim: bool, loads: Callable[[bytes], Any]
+) -> JournalChunk:
+    payloads = [line[9:] for line in lines]
+    heads = b"".join([crc32(payload).to_bytes(4, "big") for payload in payloads]).hex(" ", 4)
+    if b"".join([line[:9] for line in lines]) == f"{heads} ".encode():
+        checksums = heads.split(" ")
+        if skim:
+            kept = _are_not_superseded(payloads)
+            payloads, checksums = list(compress(payloads, kept)), list(compress(checksums, kept))
+        records = _parse_together(payloads, checksums, loads)
+        if records is not None:
+            superseded = len(lines) - len(payloads)
+            alike = recordcheck.alike(records)
+            if alike is not None:
+                found = cast("list[Record]", records)
+                return JournalChunk(found, offset, superseded=superseded, alike=alike)
+    return _parse_singly(lines, offset)
 
 
-def _without_superseded(lines: list[bytes]) -> list[bytes]:
-    """The lines but for each `begin` before its `end`, if all ends are valid."""
-    kept: list[bytes] = []
-    following = b""
-    for line in reversed(lines):
-        if following and _is_begin_of(line, following):
-            following = b""
-        else:
-            kept.append(line)
-            following = line
-    kept.reverse()
-    return kept
-
-
-def _parse_together(lines: list[bytes]) -> list[Record] | None:
-    """The records in lines that are all valid, as nearly always; None if one is not.
-
-    One call decodes and each check sees all of them: half the time of one by one.
-    """
-    payloads = [line[9:-1] for line in lines]
-    checksums = [f"{crc32(payload):08x}" for payload in payloads]
-    if b"".join([line[:9] for line in lines]) != "".join(f"{crc} " for crc in checksums).encode():
-        return None
+def _parse_together(
+    payloads: list[bytes], checksums: list[str], loads: Callable[[bytes], Any]
+) -> list[dict[str, Any]] | None:
+    """The objects in many payloads; None if one has none. One call takes half the time of many."""
     try:
         # No line with its checksum is JSON only together with the next: `encode` wrote it.
-        documents = json.loads(f"[{b','.join(payloads).decode()}]")
+        documents = loads(b"[%s]" % b",".join(payloads))
     except (ValueError, RecursionError):
         return None
-    if len(documents) != len(lines) or any(type(document) is not dict for document in documents):
-        return None
-    if not recordcheck.are_records(documents):
+    if len(documents) != len(payloads) or not {dict}.issuperset(map(type, documents)):
         return None
     for document, checksum in zip(documents, checksums):
         document["crc"] = checksum
-    return cast("list[Record]", documents)
+    return cast("list[dict[str, Any]]", documents)
 
 
-def _parse_singly(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
+def _parse_singly(lines: list[bytes], offset: int) -> JournalChunk:
     """The records in the valid ones of some lines."""
-    records: list[Record] = []
-    torn = superseded = 0
-    end = b""  # the next line, scanning backwards, if it is a valid `end`
-    for line in reversed(lines):
-        if skim and end and _is_begin_of(line, end):
-            superseded += 1
-            end = b""
-            continue
-        record = _parse_line(line[:9], line[9:-1])
-        if isinstance(record, str):
-            torn += line != b"\n"
-            end = b""
-        else:
-            records.append(record)
-            end = line
-    records.reverse()
-    return JournalChunk(records=records, offset=offset, torn=torn, superseded=superseded)
+    parsed = [_parse_line(line[:9], line[9:]) for line in lines]
+    records = [record for record in parsed if not isinstance(record, str)]
+    empty = lines.count(b"")
+    return JournalChunk(records, offset, torn=len(lines) - len(records) - empty)
 
 
-def _is_begin_of(line: bytes, end: bytes) -> bool:
-    """Whether a line is the intact `begin` of the attempt and case that `end` ends.
+_BEGIN, _END, _CASE_ID = b'{"kind":"begin",', b'{"kind":"end",', b'"case_id":"'
 
-    Compares the bytes that the worker writes identically in both; parses nothing.
+
+def _are_not_superseded(payloads: list[bytes]) -> list[bool]:
+    """For each payload, whether it is no `begin` of an attempt and case that an `end` ends.
+
+    Compares the bytes that the worker writes identically in both, up to the case id; parses
+    nothing.
     """
-    if line[9:25] != b'{"kind":"begin",' or end[9:23] != b'{"kind":"end",':
-        return False
-    common = line[25 : line.rfind(b'"started":')]
-    names_both = b'"case_id":' in common and end.startswith(common, 23)
-    return names_both and _is_intact(line[:9], line[9:-1])
+    ends = {
+        payload[len(_END) : payload.find(_CASE_ID) + _TO_STARTED]
+        for payload in payloads
+        if payload.startswith(_END)
+    }
+    begin = len(_BEGIN)
+    return [
+        not payload.startswith(_BEGIN) or payload[begin : payload.rfind(b'"started":')] not in ends
+        for payload in payloads
+    ]
+
+
+# From `"case_id":"` to what follows its 16 digits and `",`.
+_TO_STARTED = len(_CASE_ID) + 18
 
 
 def journals_of_chunk(directory: Path, chunk: int) -> list[Path]:
@@ -442,13 +462,15 @@ def rank(record: BeginRecord | EndRecord) -> str:
     Higher generation; then complete; then the later attempt; then the reporter (`Word`); then the
     checksum, to make the order total.
     """
-    if record["kind"] == "begin":
-        complete, word = 0, 0
-    else:
-        complete = int(record["status"] == _COMPLETE)
-        number = record.get("word")
-        word = 1 + (_WORKER if number is None else number)
-    return f"{attempt_rank(record['attempt'], complete)}.{word}.{record['crc']}"
+    status = record["status"] if record["kind"] == "end" else None
+    return f"{rank_stem(record['attempt'], status, record.get('word'))}.{record['crc']}"
+
+
+def rank_stem(attempt: Sequence[Any], status: str | None, word: Any) -> str:
+    """`rank` up to the checksum; `status` is None for a `begin` record."""
+    complete = int(status == _COMPLETE)
+    reporter = 0 if status is None else 1 + (_WORKER if word is None else word)
+    return f"{attempt_rank(attempt, complete)}.{reporter}"
 
 
 def attempt_rank(attempt: Sequence[Any], complete: int) -> str:

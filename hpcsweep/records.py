@@ -7,9 +7,10 @@ of number never share a name: `index` is ours (0-based position of a case in its
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from hpcsweep.older_python import dataclass
 
@@ -122,6 +123,26 @@ class ParamCase:
     written: dict[str, str] = field(default_factory=dict, repr=False)
     # Cells of a table that are no parameters, by column: they are in the table of results alone.
     carried: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+class CaseTexts(NamedTuple):
+    """What the index keeps of many cases, in columns."""
+
+    case_ids: Sequence[str]
+    # As JSON texts.
+    params: Sequence[str]
+    replicates: Sequence[int]
+    tags: Sequence[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, cases: Sequence[ParamCase], encode: Callable[[Any], str]) -> CaseTexts:
+        """The texts of cases, their params as `encode` writes them."""
+        return cls(
+            case_ids=[case.case_id for case in cases],
+            params=[encode(case.params) for case in cases],
+            replicates=[case.replicate for case in cases],
+            tags=[case.tags for case in cases],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import index as exact_index
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
-from hpcsweep.records import ParamCase
+from hpcsweep.records import CaseTexts, ParamCase
 from hpcsweep.sources.keys import Kind
 from hpcsweep.sources.registry import ViewMethods, make_source
 
@@ -225,6 +225,10 @@ class ParameterSource(ViewMethods, ABC):
             written=self._written(index),
             carried=self._carried(index),
         )
+
+    def texts(self, encode: Callable[[Any], str]) -> Callable[[Sequence[int]], CaseTexts]:
+        """What makes the cases at indices of `0 .. n_cases-1`, params as `encode` writes them."""
+        return lambda indices: CaseTexts.of(list(map(self._case, indices)), encode)
 
     def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
         """The first index of these params, or None where the source does not have them.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
-from hpcsweep.records import ParamCase
+from hpcsweep.records import CaseTexts, ParamCase
 from hpcsweep.sources.base import Factor, ParameterSource
 from hpcsweep.sources.keys import Check, Key, KeyType, Kind, Steps, check_names, fresh, names_of
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from hpcsweep.sources.numeric.vectors import Array
     from hpcsweep.sources.ranges import Range
 
+# Combinations of the innermost axes whose texts are kept while many cases are made.
+_INNER_MAX = 4096
 # Largest length of a list: the manifest contains all of its values.
 LONGEST_AXIS = 10_000_000
 # Largest length of a Python range that a manifest has as a list; a longer one is a rule there.
@@ -167,6 +169,28 @@ class GridSource(ParameterSource):
         case_id = ids.case_id_of(f"{{{','.join(members)}}}")
         return ParamCase(index=index, params=params, case_id=case_id)
 
+    def texts(self, encode: Callable[[Any], str]) -> Callable[[Sequence[int]], CaseTexts]:
+        axes = list(self._axes.values())
+        inner = len(axes)
+        while inner and math.prod(axis.count for axis in axes[inner - 1 :]) <= _INNER_MAX:
+            inner -= 1
+        comma = "," if 0 < inner < len(axes) else ""
+        outside = _member_texts(axes[:inner], encode, "{", comma)
+        inside = _member_texts(axes[inner:], encode, "", "}")
+        count = math.prod(axis.count for axis in axes[inner:])
+
+        def made(indices: Sequence[int]) -> CaseTexts:
+            places = [divmod(index, count) for index in indices]
+            pairs = [(*outside(outer), *inside(place)) for outer, place in places]
+            return CaseTexts(
+                case_ids=ids.case_ids_of([first + last for first, _, last, _ in pairs]),
+                params=[first + last for _, first, _, last in pairs],
+                replicates=[0] * len(pairs),
+                tags=[()] * len(pairs),
+            )
+
+        return made
+
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
 
@@ -252,6 +276,29 @@ class _Members(Sequence[str]):
 
     def __getitem__(self, position: Any) -> Any:
         return self._axis.label + ids.canonical(self._axis.values[position])
+
+
+def _member_texts(
+    axes: list[Axis], encode: Callable[[Any], str], start: str, end: str
+) -> Callable[[int], tuple[str, str]]:
+    """What makes the members of some axes by the index among their combinations.
+
+    In canonical text, and as `encode` writes them; the last ones are kept.
+    """
+    inside_out = axes[::-1]
+    labels = [f"{encode(axis.name)}:" for axis in inside_out]
+
+    @lru_cache(maxsize=_INNER_MAX)
+    def made(index: int) -> tuple[str, str]:
+        members, texts = [], []
+        for axis, label in zip(inside_out, labels):
+            index, position = divmod(index, axis.count)
+            members.append(axis.members[position])
+            texts.append(label + encode(axis.values[position]))
+        canonical, text = (f"{start}{','.join(all_[::-1])}{end}" for all_ in (members, texts))
+        return canonical, text
+
+    return made
 
 
 def grid(**axes: Any) -> GridSource:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -33,14 +34,8 @@ BLOCKS_AT_ONCE = 4
 # Blocks that are read as fast as their total is kept.
 TOTAL_MIN = 16
 
-# A case with one attempt and what an index of it carries: the values of these columns.
-NewCase = tuple[Any, ...]
-_OF_NEW = (*CASE_COLUMNS, "attempt", "tries", "carried")
-
-
-def new_case(row: CaseRow, carried: str | None) -> NewCase:
-    """A case with one attempt, from its row."""
-    return (*row, 1, 1, carried)
+# The row of a case with one attempt, and what an index of it carries.
+NewCase = tuple[CaseRow, str | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,10 +109,20 @@ def _add_to(
     connection.execute(table.update().where(of_block), rows)
 
 
-def _joined(digest: Digest, kept: str, new: Iterable[tuple[int, NewCase]]) -> str:
+def _joined(digest: Digest, kept: str, new: Sequence[tuple[int, NewCase]]) -> str:
     """A digest as it is kept, with new cases."""
-    values = itemgetter(*map(_OF_NEW.index, digest.names))
-    own = digest.make([(index, *values(case)) for index, case in new])
+    rows = [row for _, (row, _) in new]
+    carried = [carried for _, (_, carried) in new]
+    others: dict[str, Iterable[Any]] = {
+        "attempt": repeat(1),
+        "tries": repeat(1),
+        "carried": carried,
+    }
+    columns = [
+        others[name] if name in others else map(itemgetter(CASE_COLUMNS.index(name)), rows)
+        for name in digest.names
+    ]
+    own = digest.make(list(zip((index for index, _ in new), *columns, strict=False)))
     return _json_text(digest.join(json.loads(kept), own))
 
 

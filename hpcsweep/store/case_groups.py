@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, text
@@ -80,17 +82,31 @@ def max_generation(connection: Connection, sweep: str) -> int:
 def _outcomes(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """The sets of one block: what they have in common, their ranges, and the largest values."""
     groups: dict[tuple[Any, ...], list[Any]] = {}
-    for row in rows:
-        index, *key, wall_seconds, max_rss_bytes = row
-        group = groups.setdefault(tuple(key), [key, [[index, index]], None, None])
-        ranges = group[1]
-        if ranges[-1][1] == index:
-            ranges[-1][1] += 1
-        else:
-            ranges.append([index, index + 1])
-        group[2] = _larger(group[2], wall_seconds)
-        group[3] = _larger(group[3], max_rss_bytes)
+    for key, run in groupby(rows, _key_of):
+        indices, *_, wall_seconds, max_rss_bytes = zip(*run, strict=True)
+        group = groups.setdefault(key, [list(key), [], None, None])
+        group[1] += _ranges(indices)
+        group[2] = _larger(group[2], _largest(wall_seconds))
+        group[3] = _larger(group[3], _largest(max_rss_bytes))
+    for group in groups.values():
+        group[1] = IndexSet(group[1]).to_json()
     return list(groups.values())
+
+
+# Of a row: the index, the values of a key with the count of tries, and the largest ones.
+_key_of = itemgetter(*range(1, 2 + len(_GROUP_KEY)))
+
+
+def _ranges(indices: Sequence[int]) -> list[tuple[int, int]]:
+    """Ascending indices as ranges."""
+    first, last = indices[0], indices[-1]
+    if last - first < len(indices):
+        return [(first, last + 1)]
+    return [(index, index + 1) for index in indices]
+
+
+def _largest(values: Sequence[Any]) -> Any:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _join(kept: Sequence[Any], new: Sequence[Any]) -> list[list[Any]]:

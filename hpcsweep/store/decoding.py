@@ -23,7 +23,7 @@ from hpcsweep.store.upsert import RowBatch
 # cases.
 BYTES_MIN = 8 << 20
 
-_NAMES = tuple(one.name for one in fields(RowBatch))
+_NAMES = tuple(one.name for one in fields(RowBatch) if one.name != "cases")
 _HEAD = struct.Struct("<Q")
 # The first version without references: to look for equal texts takes longer than to copy them.
 _MARSHAL_VERSION = 2
@@ -86,8 +86,7 @@ def _be_child(batches: Callable[[], Iterator[Counted]], writing: int) -> None:
     try:
         with os.fdopen(writing, "wb") as stream:
             for batch, *counts in batches():
-                values = [getattr(batch, name) for name in _NAMES]
-                data = marshal.dumps((values, counts), _MARSHAL_VERSION)
+                data = _dumped(batch, *counts)
                 stream.write(_HEAD.pack(len(data)))
                 stream.write(data)
                 stream.flush()
@@ -101,7 +100,32 @@ def _received(stream: BinaryIO) -> Iterator[Counted]:
         data = stream.read(size)
         if len(data) < size:  # it was killed
             return
-        values: list[Any]
-        values, counts = marshal.loads(data)  # noqa: S302  # of our own child, by a pipe
+        yield _loaded(data)
         del data
-        yield RowBatch(**dict(zip(_NAMES, values, strict=True))), *counts
+
+
+def _dumped(batch: RowBatch, *counts: int) -> bytes:
+    """A batch and its counts as bytes; the rows of cases in columns, most of which are constant."""
+    columns = [_abridged(column) for column in zip(*batch.cases, strict=True)]
+    values = [getattr(batch, name) for name in _NAMES]
+    return marshal.dumps((len(batch.cases), columns, values, counts), _MARSHAL_VERSION)
+
+
+def _loaded(data: bytes) -> Counted:
+    """What `_dumped` made bytes of."""
+    count, columns, values, counts = marshal.loads(data)  # noqa: S302  # of our own child, by a pipe
+    batch = RowBatch(**dict(zip(_NAMES, values, strict=True)))
+    whole = [column if len(column) == count else column * count for column in columns]
+    batch.cases = list(zip(*whole, strict=True))
+    return batch, *counts
+
+
+def _abridged(column: Sequence[Any]) -> Sequence[Any]:
+    """A column, or its value alone if all are the same."""
+    first = column[0]
+    is_constant = (
+        first == column[-1]
+        and column.count(first) == len(column)
+        and len(set(map(type, column))) == 1  # 1 equals 1.0
+    )
+    return column[:1] if is_constant else column

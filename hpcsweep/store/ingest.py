@@ -29,7 +29,7 @@ from hpcsweep.quantities import counted
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
 from hpcsweep.sources.case_locator import CaseLocator
-from hpcsweep.store import SweepIndex, decoding
+from hpcsweep.store import SweepIndex, decoding, exact_json
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
@@ -141,8 +141,8 @@ class Ingest:
             if size <= at:
                 continue
             start, torn = at, 0
-            for reading in read(path, at, skim=True):
-                misfits = self._mapper.add(batch, reading.records)
+            for reading in read(path, at, skim=True, loads=exact_json.loads):
+                misfits = self._mapper.add(batch, reading)
                 at, torn = reading.offset, torn + reading.torn + misfits
                 pending += len(reading.records)
                 total.records += len(reading.records) + reading.superseded - misfits
@@ -169,7 +169,7 @@ class Ingest:
 
     def _rows(self, pending: PendingBatch) -> RowBatch:
         rows = pending.rows
-        rows.cases = [line for line, _ in pending.best.values()]
+        rows.cases = list(pending.best.values())
         for fingerprint, seen in pending.seen.items():
             version = self._mapper.version(fingerprint)
             if self._newest.manifest.extends(version.manifest):

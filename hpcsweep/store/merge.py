@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from hpcsweep.store import blocks, places, totals, upsert
-from hpcsweep.store.blocks import NewCase, new_case
+from hpcsweep.store.blocks import NewCase
 from hpcsweep.store.case_groups import OUTCOMES
 from hpcsweep.store.column_kinds import KINDS
 from hpcsweep.store.upsert import RowBatch
@@ -45,6 +45,6 @@ def _new_cases(batch: RowBatch, new: Mapping[int, str]) -> dict[int, NewCase | N
     """The cases of a batch at these indices; None for one without a row."""
     rows = {row[0]: row for row in batch.cases}
     return {
-        index: new_case(rows[case_id], batch.carried.get(index)) if case_id in rows else None
+        index: (rows[case_id], batch.carried.get(index)) if case_id in rows else None
         for index, case_id in new.items()
     }

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
-from hpcsweep.journal import attempt_of, rank, start_rank
-from hpcsweep.recordcheck import BeginRecord, EndRecord, TaskEndRecord, TaskRecord
-from hpcsweep.records import ParamCase, Status
+from hpcsweep.journal import attempt_of, rank_stem, start_rank
+from hpcsweep.recordcheck import AlikeRecords, TaskEndRecord, TaskRecord
+from hpcsweep.records import CaseTexts, Status
 from hpcsweep.sweepdir.plan import Plan, PlanDocument
 
-# The order of `case_row`: the columns of `cases` without the sweep and computed ones.
+# The order of `case_rows`: the columns of `cases` without the sweep and computed ones.
 CASE_COLUMNS = (
     "case_id",
     "rank",
@@ -65,37 +66,53 @@ ATTEMPT_COLUMNS = (
 )
 # The values of ATTEMPT_COLUMNS from those of CASE_COLUMNS.
 attempt_values: Callable[[CaseRow], CaseRow] = itemgetter(*map(CASE_COLUMNS.index, ATTEMPT_COLUMNS))
+# Those of ATTEMPT_KEY.
+attempt_key: Callable[[CaseRow], CaseRow] = itemgetter(*map(CASE_COLUMNS.index, ATTEMPT_KEY))
 
 
-def case_row(
-    record: BeginRecord | EndRecord, case: ParamCase, seed: int, task_id: int | None
-) -> CaseRow:
-    """The values of CASE_COLUMNS of a case, from its `begin` or `end` record.
+def case_rows(
+    records: AlikeRecords, cases: CaseTexts, seeds: Sequence[str], task_id: int | None
+) -> list[CaseRow]:
+    """The values of CASE_COLUMNS of cases, from the `begin` or `end` records of one attempt.
 
-    A tuple in the form that the database driver takes: millions of them are made.
+    Tuples in the form that the database driver takes: millions of them are made.
     """
-    generation, submission, restart, token = record["attempt"]
-    get = record.get
-    error = get("error")
-    return (
-        case.case_id,
-        rank(record),
-        record["status"] if record["kind"] == "end" else Status.RUNNING.value,
-        get("reason"),
-        json_text(case.params),
-        json_tags(case.tags),
-        json_text(get("metrics") or {}),
-        json_text(error) if error else None,
-        f"{seed:032x}",
-        case.replicate,
-        generation,
-        submission,
-        record["chunk"],
-        restart,
-        token,
-        *map(get, _COPIED),
-        task_id,
+    columns = records.columns
+    nothing = (None,) * len(records.documents)
+    generation, submission, restart, token = columns["attempt"][0]
+    is_end = records.kind == "end"
+    statuses = columns["status"] if is_end else [Status.RUNNING.value] * len(nothing)
+    errors = columns.get("error", nothing)
+    rows = zip(
+        cases.case_ids,
+        _ranks(records),
+        statuses,
+        columns.get("reason", nothing),
+        cases.params,
+        map(json_tags, cases.tags),
+        json_texts([metrics or {} for metrics in columns.get("metrics", nothing)]),
+        (json_text(error) if error else None for error in errors),
+        seeds,
+        cases.replicates,
+        repeat(generation),
+        repeat(submission),
+        columns["chunk"],
+        repeat(restart),
+        repeat(token),
+        *(columns.get(name, nothing) for name in _COPIED),
+        repeat(task_id),
     )
+    return list(rows)
+
+
+def _ranks(records: AlikeRecords) -> list[str]:
+    """`journal.rank` of records of one attempt."""
+    columns, attempt = records.columns, records.columns["attempt"][0]
+    nothing = (None,) * len(records.documents)
+    statuses = columns["status"] if records.kind == "end" else nothing
+    reports = list(zip(statuses, columns.get("word", nothing), strict=True))
+    stems = {report: rank_stem(attempt, *report) for report in set(reports)}
+    return [f"{stems[report]}.{crc}" for report, crc in zip(reports, columns["crc"], strict=True)]
 
 
 def start_row(record: TaskRecord) -> dict[str, Any]:
@@ -139,6 +156,16 @@ def json_text(value: Any) -> str:
         except UnicodeEncodeError:  # a lone surrogate, which no database accepts
             text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text
+
+
+def json_texts(objects: Sequence[dict[str, Any]]) -> list[str]:
+    """`json_text` of many objects: one call takes two thirds of the time of many."""
+    text = _encode(objects)
+    # Where these characters are inside of an object, too, there are more pieces.
+    pieces = text[2:-2].split("},{") if text.isascii() else []
+    if len(pieces) == len(objects):
+        return [f"{{{piece}}}" for piece in pieces]
+    return list(map(json_text, objects))
 
 
 def _encoder() -> Callable[[Any], str]:

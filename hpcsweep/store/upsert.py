@@ -42,7 +42,7 @@ PLACE_COLUMNS = ("idx", "case_id", "carried")
 # Those of `cases` that say nothing of the attempt.
 _OF_PLACE = ("idx", "carried")
 _ROW_COLUMNS = ("sweep", *CASE_COLUMNS, *_OF_PLACE)
-_ID = itemgetter(CASE_COLUMNS.index("case_id"))
+_ID = CASE_COLUMNS.index("case_id")
 _RANK = ATTEMPT_COLUMNS.index("rank")
 _KEY = slice(len(ATTEMPT_KEY))
 
@@ -151,10 +151,10 @@ def merge_cases(
     others: set[str] = set()
     moved: set[str] = set()
     in_batch = {line[0] for line in several}
-    indices = map(first.get, map(_ID, batch.cases))
+    indices = [first.get(row[_ID]) for row in batch.cases]
+    carried = [None if index is None else batch.carried.get(index) for index in indices]
     rows = [
-        (sweep, *row, index, None if index is None else batch.carried.get(index))
-        for row, index in zip(batch.cases, indices, strict=True)
+        (sweep, *row, *place) for row, *place in zip(batch.cases, indices, carried, strict=True)
     ]
     insert = insert_first if batch.is_first else insert_missing
     inserted = insert(connection, schema.cases, _ROW_COLUMNS, rows)

@@ -13,6 +13,7 @@ import pytest
 from hpcsweep.sources import grid
 from hpcsweep.store import SweepIndex, decoding
 from hpcsweep.store.ingest import Ingest, fresh_index
+from hpcsweep.store.upsert import RowBatch
 from hpcsweep.sweepdir.directory import INDEX_NAME
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
@@ -139,3 +140,12 @@ def test_a_child_is_made_where_it_pays(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("threading.active_count", lambda: 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert not decoding.pays(tmp_path, ["a", "b"])
+
+
+def test_a_batch_goes_through_the_pipe_unchanged() -> None:
+    rows = [("a", 1, None, 2.5), ("b", True, None, 2.5), ("c", 1.0, None, 2.5)]
+    batch = RowBatch(manifest="f" * 16, cases=rows, places={3: "a"}, journals=[("j", 0, 9, 1)])
+    for cases in (rows, rows[:1], []):
+        batch.cases = cases
+        sent, *counts = decoding._loaded(decoding._dumped(batch, 7, 8))  # noqa: SLF001
+        assert (repr(sent), counts) == (repr(batch), [7, 8])

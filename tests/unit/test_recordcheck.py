@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hpcsweep import field_checks, recordcheck
 from hpcsweep.journal import KINDS, encode, parse_line, read
-from hpcsweep.recordcheck import VERSION, are_records, record_problem
+from hpcsweep.recordcheck import VERSION, alike, record_problem
 from tests.support.damage import odd_values, text_of
 
 COMMON = {"v": VERSION, "manifest": "f" * 16, "attempt": [0, 1, 0, "a" * 16], "chunk": 0}
@@ -125,7 +125,14 @@ def test_a_mistake_costs_its_own_line(which: str, tmp_path: Path) -> None:
 @given(st.lists(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values)))
 def test_many_are_records_if_each_is(changed: list[dict[str, Any]]) -> None:
     records = [*GOOD.values(), *(GOOD["end"] | change for change in changed)]
-    assert are_records(records) == (not any(map(record_problem, records)))
+    groups = alike(records)
+    assert (groups is not None) == (not any(map(record_problem, records)))
+    for group in groups or ():
+        values = zip(*group.columns.values(), strict=True)
+        rows = [dict(zip(group.columns, row, strict=True)) for row in values]
+        assert list(map(repr, rows)) == list(map(repr, group.documents))
+    if groups is not None:
+        assert sorted(map(repr, records)) == sorted(repr(d) for g in groups for d in g.documents)
 
 
 FIELDS = [
