@@ -94,6 +94,7 @@ def _submit(context: Context, request: SubmitRequest, cluster: Cluster, *, err: 
     done = submit_stages(request, cluster, context.settings, notify)
     filters = (f"where {one_line(note)}" for note in request.source.filter_notes())
     for line in (
+        *map(one_line, request.source.cell_notes()),
         *filters,
         *_submitted_lines(done, cluster, request.selection),
         *notices(done, request),

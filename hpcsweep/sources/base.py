@@ -150,6 +150,15 @@ class ParameterSource(ViewMethods, ABC):
         """
         return [note for part in self.parts for note in part.column_notes()]
 
+    def cell_notes(self) -> list[str]:
+        """Cells of its tables that make a column with other cells one of texts, for people.
+
+        Examples:
+            >>> hs.table("cases.csv").cell_notes()
+            []
+        """
+        return [note for part in self.parts for note in part.cell_notes()]
+
     def filter_notes(self) -> list[str]:
         """How many cases each condition of a filter leaves, for people: `a < b: 3 of 9 cases`.
 

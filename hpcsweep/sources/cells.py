@@ -40,8 +40,13 @@ _ONE_TYPE = (NOTHING, BOOLEAN, INTEGER, FLOAT, INTEGER | FLOAT)
 # The kinds of the types that a manifest names.
 TYPES = {"text": TEXT, "integer": INTEGER, "number": INTEGER | FLOAT, "boolean": BOOLEAN}
 
+# Lines in which numbers are looked for in a column whose first cells are texts.
+_SAMPLE_ROWS = 1000
+
 # A line of a file, for messages, and its cells.
 Line = tuple[str, Sequence[str]]
+# Takes a column and its first text with its place, where other cells of it are no texts.
+Note = Callable[[str, str], None]
 # The value of a cell, from its text and where it is. *Raises* SourceError.
 Parse = Callable[[str, str], Any]
 
@@ -62,30 +67,39 @@ class CellRules:
         self._missing = _MISSING if missing is None else frozenset[str]()
 
     def column_kinds(
-        self, lines: Iterable[Line], names: Sequence[str], types: Mapping[str, str]
+        self, lines: Iterable[Line], names: Sequence[str], types: Mapping[str, str], note: Note
     ) -> list[int]:
         """The kind of each column over all lines, which are not kept.
 
-        `types`: of some columns by name, as in TYPES. *Raises* SourceError for a cell that is not
-        of the type of its column.
+        `types`: of some columns by name, as in TYPES. A column that is one of texts for a few cells
+        alone is noted. *Raises* SourceError for a cell that is not of the type of its column.
         """
-        # A column whose type is given is not inferred: nothing is added to TEXT.
-        kinds = [TEXT if name in types else NOTHING for name in names]
+        kinds = [NOTHING] * len(names)
+        inferred = [position for position, name in enumerate(names) if name not in types]
+        texts: dict[int, tuple[str, str]] = {}
         checked = [
             (position, types[name])
             for position, name in enumerate(names)
             if types.get(name, "text") != "text"
         ]
-        for where, row in lines:
-            for position, text in enumerate(row):
-                if kinds[position] < TEXT:
-                    kinds[position] |= self._kind(text)
+        for number, (where, row) in enumerate(lines):
+            for position in inferred:
+                if kinds[position] < TEXT or number < _SAMPLE_ROWS:
+                    kind = self._kind(row[position])
+                    kinds[position] |= kind
+                    if kind == TEXT:
+                        texts.setdefault(position, (row[position], where))
             for position, type_ in checked:
-                if self._kind(row[position]) | TYPES[type_] != TYPES[type_]:
-                    raise _type_error(row[position], names[position], type_, where)
-        for position, type_ in checked:
-            kinds[position] = TYPES[type_]
-        return [kind if kind in _ONE_TYPE else TEXT for kind in kinds]
+                self._check_type(row[position], names[position], type_, where)
+        for position, (text, where) in texts.items():
+            if kinds[position] > TEXT:
+                note(names[position], f"{where}: {text!r:.60}")
+        given = (TYPES[types[name]] if name in types else NOTHING for name in names)
+        return [of or (kind if kind in _ONE_TYPE else TEXT) for kind, of in zip(kinds, given)]
+
+    def _check_type(self, text: str, name: str, type_: str, where: str) -> None:
+        if self._kind(text) | TYPES[type_] != TYPES[type_]:
+            raise _type_error(text, name, type_, where)
 
     def _kind(self, text: str) -> int:
         bare = text.strip()

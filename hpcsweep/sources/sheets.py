@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +16,15 @@ from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
 from hpcsweep.quantities import counted
-from hpcsweep.sources.cells import CellRules, Line, is_written_otherwise
+from hpcsweep.sources.cells import CellRules, Line, Note, is_written_otherwise
 
 # (location, row of plain values, text of the cells that JSON writes differently, by column).
 FileRow = tuple[str, dict[str, Any], dict[str, str]]
 # Reads a file from its beginning: the header, then the rows.
 Lines = Callable[[], Iterator[Line]]
+_AS_UTF_8 = "Save it as UTF-8; spreadsheets call that 'CSV UTF-8'."
+_NAME_IT = "Name it in the first line, or remove it."
+_ROW_NAMES = "R leaves it out with row.names = FALSE, pandas with index=False."
 # What people put between cells.
 _SEPARATORS = (",", ";", "\t", "|")
 
@@ -38,7 +45,9 @@ class SheetFormat:
     types: Mapping[str, str] = field(default_factory=dict)
 
 
-def typed_rows(lines: Lines, form: SheetFormat, path: Path, hint: str) -> Iterator[FileRow]:
+def typed_rows(
+    lines: Lines, form: SheetFormat, path: Path, hint: str, note: Note
+) -> Iterator[FileRow]:
     """The rows of a sheet, which is read twice: for the types of its columns, then for its values.
 
     `hint`: what to do about a row with more or fewer cells than the header.
@@ -55,7 +64,7 @@ def typed_rows(lines: Lines, form: SheetFormat, path: Path, hint: str) -> Iterat
                 where=where,
                 next_step=f"Columns: {', '.join(header)}.",
             )
-    kinds = rules.column_kinds(_even(reading, len(header), hint), header, form.types)
+    kinds = rules.column_kinds(_even(reading, len(header), hint), header, form.types, note)
     columns = [(name, rules.parser(kind)) for name, kind in zip(header, kinds)]
     reading = lines()
     next(reading, None)
@@ -82,13 +91,19 @@ def _even(lines: Iterator[Line], columns: int, hint: str) -> Iterator[Line]:
 
 
 def _check_header(header: Sequence[str], where: str) -> None:
-    """*Raises* SourceError for missing, repeated or padded names."""
+    """*Raises* SourceError for a comment, and for missing, repeated or padded names."""
+    if header and header[0].startswith("#") and (len(header) == 1 or header[0][1:2] == " "):
+        raise SourceError(
+            f"the first line begins with `#`, as a comment does: {ids.shown(header[0])}",
+            where=where,
+            next_step="Remove it: the first line has the names of the columns, without `#`.",
+        )
     for position, name in enumerate(header):
         if not name:
             raise SourceError(
                 f"column {position + 1} has no name: '' is not a parameter name",
                 where=where,
-                next_step="Name it in the first line, or remove it.",
+                next_step=_NAME_IT if position else f"{_NAME_IT} {_ROW_NAMES}",
             )
         if name in header[:position]:
             raise SourceError(
@@ -108,30 +123,67 @@ def _check_header(header: Sequence[str], where: str) -> None:
 # --- CSV and TSV ----------------------------------------------------------------------------------
 
 
-def separated_rows(path: Path, form: SheetFormat, delimiter: str) -> Iterator[FileRow]:
+def separated_rows(
+    path: Path, form: SheetFormat, note: Note, *, delimiter: str
+) -> Iterator[FileRow]:
     """The rows of a file with a delimiter between cells. *Raises* SourceError."""
-    between = form.delimiter or delimiter
+    above, between = 0, form.delimiter or delimiter
+    if named := _named_separator(path):
+        above, between = 1, form.delimiter or named
     what = "a comma" if between == "," else f"a {between!r}"
     hint = f"Quote cells that hold {what}."
-    return typed_rows(lambda: _separated_lines(path, between), form, path, hint)
+    return typed_rows(lambda: _separated_lines(path, between, above), form, path, hint, note)
 
 
-def _separated_lines(path: Path, delimiter: str) -> Iterator[Line]:
+def _named_separator(path: Path) -> str:
+    """What the first line names as the separator, `sep=;` as Excel reads it; else nothing."""
+    with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8-sig") as stream:
+        match = re.fullmatch(r'"?sep=(\W)"?\n?', stream.readline(len('"sep=,"\n')))
+        return match[1] if match else ""
+    return ""
+
+
+def _separated_lines(path: Path, delimiter: str, above: int) -> Iterator[Line]:
+    """The header and the rows below it. `above`: lines before the header."""
+    read_to = above
     try:
         # newline="", as the csv module requires: line ends inside quotes stay as they are.
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream, strict=True, delimiter=delimiter)
+            texts = islice(_texts(path, stream), above, None)
+            rows = csv.reader(texts, strict=True, delimiter=delimiter)
             header = next(rows, [])
-            _refuse_other_separator(header, delimiter, f"{path}:1")
-            yield f"{path}:1", header
+            where = f"{path}:{above + 1}"
+            _refuse_other_separator(header, delimiter, where)
+            yield where, header
+            read_to = above + rows.line_num
             for row in rows:
+                read_to = above + rows.line_num
                 # Skip empty lines; spreadsheets write one of empty cells for a cleared row.
                 if any(row) or len(row) == 1:
-                    yield f"{path}:{rows.line_num}", row
+                    yield f"{path}:{read_to}", row
     except UnicodeDecodeError as error:
         raise encoding_error(path, error) from error
-    except (OSError, csv.Error) as error:
+    except csv.Error as error:
+        raise SourceError(
+            f"cannot be read as CSV: {error}",
+            where=f"{path}:{read_to + 1}",
+            next_step="A cell that begins with a quote ends with one, and has each quote inside "
+            "it twice.",
+        ) from error
+    except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _texts(path: Path, stream: Iterable[str]) -> Iterator[str]:
+    """The lines of a file. *Raises* SourceError for a NUL, which no command can get either."""
+    for number, line in enumerate(stream, 1):
+        if "\0" in line:
+            raise SourceError(
+                "has a NUL character: the file is UTF-16, or damaged",
+                where=f"{path}:{number}",
+                next_step=_AS_UTF_8,
+            )
+        yield line
 
 
 def _refuse_other_separator(header: Sequence[str], delimiter: str, where: str) -> None:
@@ -153,17 +205,20 @@ def _in_yaml(delimiter: str) -> str:
 
 def encoding_error(path: Path, error: UnicodeDecodeError) -> SourceError:
     """The error with the first line that is not UTF-8: text is decoded in larger pieces."""
-    number = 0
+    number, what = 0, f"not UTF-8: {error.reason}"
     with path.open("rb") as stream:
+        if stream.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE):
+            what = "UTF-16, not UTF-8"
+        stream.seek(0)
         for number, line in enumerate(stream, 1):  # noqa: B007  # the line where it ends
             try:
                 line.decode()
             except UnicodeDecodeError:
                 break
     return SourceError(
-        f"is not UTF-8: {error.reason}",
+        f"is {what}",
         where=f"{path}:{number}",
-        next_step="Save it as UTF-8; spreadsheets call that 'CSV UTF-8'.",
+        next_step=_AS_UTF_8,
     )
 
 

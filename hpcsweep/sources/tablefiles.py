@@ -11,12 +11,13 @@ from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
+from hpcsweep.sources.cells import Note
 from hpcsweep.sources.sheets import FileRow, SheetFormat, encoding_error, separated_rows, unreadable
 
-Reader = Callable[[Path, SheetFormat], Iterator[FileRow]]
+Reader = Callable[[Path, SheetFormat, Note], Iterator[FileRow]]
 
 
-def read_rows(path: Path, form: SheetFormat) -> Iterator[FileRow]:
+def read_rows(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
     """The rows of a file, by its suffix. *Raises* SourceError, also for an unknown suffix."""
     suffix = path.suffix.lower()
     if suffix not in _READERS:
@@ -33,16 +34,16 @@ def read_rows(path: Path, form: SheetFormat) -> Iterator[FileRow]:
                 where=str(path),
                 next_step="Remove it.",
             )
-    return read(path, form)
+    return read(path, form, note)
 
 
-def _workbook(path: Path, form: SheetFormat) -> Iterator[FileRow]:
+def _workbook(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
     # The only module that reads them, with a library that no other format needs.
-    rows: Iterator[FileRow] = import_module("hpcsweep.sources.workbooks").rows(path, form)
+    rows: Iterator[FileRow] = import_module("hpcsweep.sources.workbooks").rows(path, form, note)
     return rows
 
 
-def _jsonl(path: Path, _form: SheetFormat) -> Iterator[FileRow]:
+def _jsonl(path: Path, _form: SheetFormat, _note: Note) -> Iterator[FileRow]:
     try:
         with path.open(encoding="utf-8-sig") as stream:
             for number, line in enumerate(stream, 1):
@@ -51,7 +52,7 @@ def _jsonl(path: Path, _form: SheetFormat) -> Iterator[FileRow]:
                 where = f"{path}:{number}"
                 try:
                     row = json.loads(line, object_pairs_hook=_refuse_double_keys)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise SourceError(
                         f"not JSON: {error}", where=where, next_step="One object per line."
                     ) from error
@@ -89,7 +90,7 @@ def _refuse_double_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _parquet(path: Path, _form: SheetFormat) -> Iterator[FileRow]:
+def _parquet(path: Path, _form: SheetFormat, _note: Note) -> Iterator[FileRow]:
     try:
         import pyarrow  # noqa: PLC0415  # an optional dependency
         from pyarrow import parquet  # noqa: PLC0415  # the same

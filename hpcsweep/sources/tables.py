@@ -64,6 +64,8 @@ class TableSource(LineCases):
         self._key = self._roles.key
         # The types of the values in each column.
         self._types: dict[str, set[type]] = {}
+        # By column of texts, the first text among other cells that are none, with its place.
+        self._odd_cells: dict[str, str] = {}
         # Unnamed; closed when this object is collected.
         self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         weakref.finalize(self, self._lines.close)
@@ -80,7 +82,7 @@ class TableSource(LineCases):
         return {**value, "file": str(root / file)} if isinstance(file, str) else value
 
     def _rows(self) -> Iterator[FileRow]:
-        return read_rows(self._file, self._format)
+        return read_rows(self._file, self._format, self._odd_cells.__setitem__)
 
     def _copy_rows(self, rows: Iterator[FileRow]) -> None:
         """Write the rows to the temporary file."""
@@ -176,7 +178,13 @@ class TableSource(LineCases):
             if names
         )
         key = "" if self._key is None else f"; key: {', '.join(ids.in_order(self._key))}"
-        return [f"{self._file.name}: {''.join(texts)}{key}"]
+        return [f"{self._file.name}: {''.join(texts)}{key}", *self.cell_notes()]
+
+    def cell_notes(self) -> list[str]:
+        return [
+            f"{place} makes {name} a column of texts; where it means no value, list it in `missing`"
+            for name, place in self._odd_cells.items()
+        ]
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
         return self._frozen(lines.add(self._text(index) for index in range(self.n_cases)))

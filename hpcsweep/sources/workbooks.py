@@ -20,7 +20,7 @@ from typing import IO, Any
 from xml.etree.ElementTree import Element, ParseError, parse
 
 from hpcsweep.errors import SourceError
-from hpcsweep.sources.cells import Line, TextCell
+from hpcsweep.sources.cells import Line, Note, TextCell
 from hpcsweep.sources.sheets import FileRow, SheetFormat, typed_rows
 
 try:
@@ -32,8 +32,12 @@ except ImportError:
 
 _AS_CSV = "Save the sheet as 'CSV UTF-8' in the spreadsheet, and name that file."
 _HINT = "Give each column a name, and each row no more cells."
-# What a damaged workbook raises in openpyxl 3.1, besides its own error.
-_DAMAGED = (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, ParseError, EOFError)
+# What a damaged workbook raises in openpyxl 3.1, besides its own error, and one with a sheet for a
+# chart that has none.
+_DAMAGED = (
+    *(OSError, zipfile.BadZipFile, ParseError, EOFError),
+    *(KeyError, ValueError, TypeError, AttributeError),
+)
 _BYTES_AT_ONCE = 1 << 20
 _MERGE = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*\bref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
 # More than a tag of merged cells has.
@@ -45,7 +49,7 @@ _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 
 
-def rows(path: Path, form: SheetFormat) -> Iterator[FileRow]:
+def rows(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
     """The rows of the named sheet, or of the first that is not hidden. *Raises* SourceError."""
     if openpyxl is None:
         raise SourceError(
@@ -64,7 +68,7 @@ def rows(path: Path, form: SheetFormat) -> Iterator[FileRow]:
             raise SourceError(
                 f"cannot be read as a workbook: {what}", where=str(path), next_step=_AS_CSV
             ) from error
-        yield from typed_rows(lambda: _copied_lines(copy), form, path, _HINT)
+        yield from typed_rows(lambda: _copied_lines(copy), form, path, _HINT, note)
 
 
 def _copy_sheet(path: Path, name: str | None, copy: IO[str]) -> None:

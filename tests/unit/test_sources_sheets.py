@@ -215,3 +215,72 @@ def test_merged_cells_are_refused(tmp_path: Path) -> None:
     book.save(path)
     with pytest.raises(SourceError, match=r"sheet 'two': the cells B2:B3 are merged"):
         params(path, sheet="two")
+
+
+@pytest.mark.parametrize(
+    ("content", "notes"),
+    [
+        ("x\n1\n.\n2.5\n", [":3: '.' makes x"]),
+        ("x,t\nm,s\n1,2\n", [":2: 'm' makes x", ":2: 's' makes t"]),
+        ("x\nTRUE\nyes\n", [":3: 'yes' makes x"]),
+        ("x\n" + "a\n" * 2000 + "1\n", []),  # names, of which one looks like a number
+        ("x\na\nb\n", []),
+        ("x\n1\nNA\n", []),
+    ],
+)
+def test_a_cell_that_makes_its_column_one_of_texts(
+    tmp_path: Path, content: str, notes: list[str]
+) -> None:
+    path = tmp_path / "cases.csv"
+    header, *rows = content.splitlines()
+    numbered = (f"{n},{row}" for n, row in enumerate(rows))  # no row is twice
+    path.write_text("\n".join([f"n,{header}", *numbered]))
+    source = table(path)
+    assert [note.partition(" a column")[0] for note in source.cell_notes()] == [
+        f"{path}{note}" for note in notes
+    ]
+    assert source.column_notes()[1:] == source.cell_notes()
+    assert table(path, types=dict.fromkeys(header.split(","), "text")).cell_notes() == []
+
+
+def test_the_first_line_of_excel_names_the_separator(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_bytes(b"\xef\xbb\xbfsep=;\r\nx;y\r\n1;0,5\r\n")
+    assert params(path, decimal=",") == [{"x": 1, "y": 0.5}]
+    path.write_text("sep=,\nx,y\n1\n")
+    assert refused(lambda: table(path)).where == f"{path}:3"
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "words"),
+    [
+        (b"# by me\nx,y\n1,2\n", 1, "begins with `#`, as a comment does"),
+        (b"# x,y\n1,2\n", 1, "begins with `#`"),
+        (b'x,y\n1,2\n"a" b,1\n', 3, "cannot be read as CSV: ',' expected after"),
+        (b'x,y\n1,2\n"a,1\n2,3\n', 3, "cannot be read as CSV: unexpected end of data"),
+        (b"x,y\na\0b,1\n", 2, "has a NUL character"),
+        ("x,y\n1,2\n".encode("utf-16-le"), 1, "UTF-16"),
+        ("x,y\n1,2\n".encode("utf-16"), 1, "UTF-16, not UTF-8"),
+        (b",x\n1,2\n", 1, "column 1 has no name"),
+    ],
+)
+def test_what_is_no_sheet_of_text(tmp_path: Path, content: bytes, line: int, words: str) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_bytes(content)
+    error = refused(lambda: table(path))
+    assert error.where == f"{path}:{line}"
+    assert words in error.what
+    assert error.next_step
+
+
+def test_json_that_is_nested_too_deeply(tmp_path: Path) -> None:
+    path = tmp_path / "cases.jsonl"
+    path.write_text('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}\n")
+    assert refused(lambda: table(path)).where == f"{path}:1"
+
+
+def test_a_sheet_for_a_chart_that_has_none(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.create_chartsheet("chart")
+    book.save(tmp_path / "cases.xlsx")
+    assert "cannot be read as a workbook" in refused(lambda: table(tmp_path / "cases.xlsx")).what
