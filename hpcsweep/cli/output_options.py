@@ -90,7 +90,9 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*arguments, output=output, **others)
 
     for option in (
-        click.option("--output", "path", type=file_option, help="Write to a file, or to - as CSV."),
+        click.option(
+            "-o", "--output", "path", type=file_option, help="Write to a file, or to - as CSV."
+        ),
         click.option(
             "--safe-csv",
             is_flag=True,

@@ -50,7 +50,7 @@ def typed_rows(
 ) -> Iterator[FileRow]:
     """The rows of a sheet, which is read twice: for the types of its columns, then for its values.
 
-    `hint`: what to do about a row with more or fewer cells than the header.
+    `hint`: what to do about a row with more cells than the header.
     *Raises* SourceError with the place of the mistake.
     """
     rules = CellRules(form.decimal or ".", form.missing)
@@ -85,7 +85,9 @@ def _even(lines: Iterator[Line], columns: int, hint: str) -> Iterator[Line]:
             raise SourceError(
                 f"{counted(len(row), 'cell')} under {counted(columns, 'column')}",
                 where=where,
-                next_step=hint,
+                next_step=hint
+                if len(row) > columns
+                else f"Write {columns} in each row; an empty one is a missing value.",
             )
         yield where, row
 

@@ -178,7 +178,7 @@ class CaseSelector:
             raise InputError(
                 f"there is no submission {number}",
                 where="--last",
-                next_step=f"Submissions are 1..{numbers[-1]}."
+                next_step=f"The last one is {numbers[-1]}."
                 if numbers
                 else "Nothing was submitted yet.",
             )

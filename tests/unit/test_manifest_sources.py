@@ -331,6 +331,6 @@ def test_a_mistake_in_a_table_has_its_line(
     assert found == [
         (
             "m.yaml:3: source.table: cases.csv:3: 1 cell under 2 columns. "
-            "Quote cells that hold a comma."
+            "Write 2 in each row; an empty one is a missing value."
         )
     ]

@@ -31,6 +31,11 @@ def test_help_ends_with_the_examples() -> None:
     assert "Examples:\n    hpcsweep collect demo --format csv" in shown
 
 
+def test_output_is_o_everywhere() -> None:
+    shown = [name for one in ENTRIES for name, _ in one.options if "--output " in name]
+    assert shown == ["-o, --output FILE"] * 5
+
+
 def test_man_formats_every_page_without_a_warning() -> None:
     groff = shutil.which("groff")
     if groff is None:

@@ -48,7 +48,7 @@ def _column_option(name: str, meaning: str) -> Callable[..., Any]:
     help="Around a mean; by default sd of cases that differ only in replicate, else none.",
 )
 @selection_options
-@click.option("--output", type=file_option, help="The file.")
+@click.option("-o", "--output", type=file_option, help="The file.")
 @common
 def command(
     sweep: str,
