@@ -65,3 +65,18 @@ def test_a_table_of_cases_does_not_load_numpy() -> None:
     loaded = done.stdout.split()
     assert "hpcsweep.tables.collect" in loaded
     assert "numpy" not in loaded
+
+
+def test_the_collections_at_the_end_of_a_command_leave_its_modules_out() -> None:
+    # `atexit` calls the last registered function first, so this one comes after the command's.
+    script = """
+import atexit, gc, sys
+atexit.register(lambda: print(gc.get_freeze_count(), len(gc.get_objects())))
+from hpcsweep.cli import main
+main(["status", "--help"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    frozen, others = map(int, done.stdout.splitlines()[-1].split())
+    assert frozen > 100 * others
