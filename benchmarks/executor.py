@@ -7,8 +7,8 @@ is missing is left out. All run in turns; a figure is that of many calls less th
 
     python benchmarks/executor.py later
 
-measures what it costs to send a call behind many others: the time of `submit` until sbatch has
-answered, with nothing else running.
+measures what it costs to send a call behind many others: the processor time of `submit`, without
+that of the programs that it starts, and the bytes of the manifest's new version.
 """
 
 from __future__ import annotations
@@ -51,10 +51,12 @@ for more in [int(sys.argv[1]), *[1] * 7]:
     for number in range(more):
         call = CallPickles(function="f", code=b"c", arguments=b"%d" % (number % 10))
         index = calls.add(call, None)
-    begun = time.perf_counter()
+    begun = time.process_time()
     calls.submit([index], None, throttle=0, rerun=None)
-    took.append(time.perf_counter() - begun)
-print(sorted(took[1:])[3])
+    took.append(time.process_time() - begun)
+versions = sorted(Path("outputs/later/manifests").iterdir(), key=lambda path: path.stat().st_mtime)
+size = sum(path.stat().st_size for path in versions[-1].iterdir())
+print(sorted(took[1:])[3], size)
 """
 LATER_CALLS = (10, 1_000, 10_000)
 POOL = """\
@@ -127,9 +129,14 @@ def _show_later() -> None:
             answer = subprocess.run(
                 argv, cwd=directory, env=env, check=True, capture_output=True, text=True
             )
-        rows.append((f"{count:,}", f"{float(answer.stdout):.2f} s"))
+        took, size = answer.stdout.split()
+        rows.append((f"{count:,}", f"{float(took):.2f} s", f"{int(size):,}"))
     print(f"{measuring.machine()}; median of 7")
-    measuring.show("Sending one call behind others", ("calls before it", "until it is sent"), rows)
+    measuring.show(
+        "Sending one call behind others",
+        ("calls before it", "processor time", "bytes of its version"),
+        rows,
+    )
 
 
 def _ways(root: Path, peers: str) -> list[Way]:

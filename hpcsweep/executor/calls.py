@@ -20,7 +20,7 @@ from hpcsweep.manifest.model import UserManifest
 from hpcsweep.sources import manual
 from hpcsweep.sweep import Sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.growing import GrownCases, with_cases
+from hpcsweep.sweepdir.growing import GrownCases, with_cases, with_cases_of
 from hpcsweep.sweepdir.version import Version
 
 TARGET = "hpcsweep.executor.task:run_call"
@@ -78,12 +78,15 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def _own_search_path() -> list[str]:
-    """What of `sys.path` is the caller's: neither Python's own nor of installed packages."""
+    """What of `sys.path` is the caller's: neither Python's own nor of installed packages.
+
+    The empty text, which an interactive Python and `python -c` have, is the current directory.
+    """
     installed = {os.path.realpath(path) for path in sysconfig.get_paths().values()}
     stdlib = sysconfig.get_paths()["stdlib"]
     return [
         path
-        for path in map(os.path.realpath, filter(os.path.isdir, sys.path))
+        for path in map(os.path.realpath, filter(os.path.isdir, (path or "." for path in sys.path)))
         if path not in installed and not path.startswith((stdlib, *installed))
     ]
 
@@ -97,9 +100,8 @@ class CallSweep:
         # All calls, and of each its index; those that no submission has yet are the last.
         self._params: list[dict[str, Any]] = []
         self._indices: dict[tuple[Any, ...], int] = {}
-        # The calls of the newest manifest, and the digest of their file; None before the first one.
-        self._sent = GrownCases(())
-        self._digest: str | None = None
+        # The newest version of the manifest, which has the first of the calls.
+        self._newest: Version | None = None
         self.sweep = self._described()
 
     @property
@@ -125,21 +127,24 @@ class CallSweep:
                 raise
             self._read(None)  # nothing was submitted yet
         else:
-            self._read(self.sweep._version)  # noqa: SLF001  # of our own
-        for params in self._params[self._sent.n_cases :]:
+            self._read(self.sweep._directory.newest())  # noqa: SLF001  # of our own
+        for params in self._params[self._n_sent :]:
             del self._indices[_key(params)]
-        del self._params[self._sent.n_cases :]
+        del self._params[self._n_sent :]
         return len(self._params)
+
+    @property
+    def _n_sent(self) -> int:
+        return 0 if self._newest is None else self._newest.source.n_cases
 
     def _read(self, version: Version | None) -> None:
         """Read the calls of the newest version, unless they are known."""
-        digest = None if version is None else version.manifest.cases_sha256
-        if digest == self._digest:
+        known = None if self._newest is None else self._newest.fingerprint
+        if known == (None if version is None else version.fingerprint):
             return
         self._params = [] if version is None else [case.params for case in version.source]
         self._indices = {_key(params): index for index, params in enumerate(self._params)}
-        extends = () if version is None else version.manifest.source.get("extends", ())
-        self._sent, self._digest = GrownCases(self._params, extends), digest
+        self._newest = version
 
     def add(self, call: CallPickles, modules: str | None) -> int:
         """The index of a call; with the digest of `modules`, that of an equal one.
@@ -166,14 +171,17 @@ class CallSweep:
 
     def submit(self, indices: Iterable[int], chunk: int | None, **how: Any) -> None:
         """Submit calls as one array. *Raises* and *writes* as `Sweep.submit`."""
-        calls = self._sent
-        if len(self._params) > calls.n_cases:
-            calls = calls.grown(self._params[calls.n_cases :], self._digest)
-        self.sweep = self._described(chunk)
-        version = with_cases(self.sweep._version, calls)  # noqa: SLF001  # of our own
-        self.sweep._described = version  # noqa: SLF001  # as above
+        described = self._described(chunk)
+        new, version = self._params[self._n_sent :], described._version  # noqa: SLF001  # of our own
+        if new or self._newest is None:
+            version = with_cases(version, GrownCases(new, self._newest))
+        else:
+            version = with_cases_of(version, self._newest)
+        described._described = version  # noqa: SLF001  # as above
+        self.sweep = described
         self.sweep.submit(cases=sorted(indices), notify=None, **how)
-        self._sent, self._digest = calls, version.manifest.cases_sha256
+        # As it is on disk: what was made in memory refers to the version before it.
+        self._newest = described._directory.newest()  # noqa: SLF001  # as above
 
     def function_of(self, index: int) -> str:
         """The name of the function of a call."""

@@ -30,6 +30,8 @@ WINDOW_S, WINDOW_MAX_S = 0.1, 2.0
 # seconds.
 TRIES, RETRY_S = 20, 5.0
 CLAIM = "executor"
+# Seconds for which one waits for another of its name, whose calls have just ended.
+PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,12 +325,14 @@ class Dispatcher:
     def _claimed(self) -> Iterator[None]:
         """Be the only one that adds calls to the sweep. *Raises* SweepBusy."""
         with self._at_work:
-            claim = claims.try_acquire(make_directory(self._calls.created().path / CLAIMS), CLAIM)
+            place = make_directory(self._calls.created().path / CLAIMS)
+            claim = claims.acquire(place, CLAIM, PATIENCE_S)
             if claim is None:
                 raise SweepBusy(
                     "another executor of this name is at work",
                     where=str(self._calls.path),
-                    next_step="Wait until its calls have ended, or give another name.",
+                    next_step="Call again when its calls have ended, or give another name; one "
+                    "executor can make all calls of a program.",
                 )
             HEARTBEAT.add(claim)
             try:

@@ -34,6 +34,8 @@ OPTION_NAME = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 OPTION_VALUE = re.compile(r"[^\n\r\0]+")
 
 FORMAT = 1
+# Digits of the SHA-256 of a file of lines by which a later version knows it again.
+DIGEST_DIGITS = 32
 FILE_NAME = "sweep.json"
 _RESTORE = "Restore the directory, or remove it and submit the manifest again."
 
@@ -204,8 +206,19 @@ class FrozenManifest:
         """
         if self.orders_like(other):
             return True
-        is_listed = other.cases_sha256 in self.source.get("extends", ())
-        return is_listed and self.replicates == other.replicates
+        if self.replicates != other.replicates:
+            return False
+        earlier = other._line_files()
+        if earlier and self._line_files()[: len(earlier)] == earlier:
+            return True
+        return len(earlier) == 1 and other.cases_sha256 in self.source.get("extends", ())
+
+    def _line_files(self) -> list[tuple[int, str]]:
+        """The files of its lines: index behind the last case of each, beginning of its digest."""
+        if self.cases_sha256 is None or self.source["type"] != "ManualSource":
+            return []
+        segments = [(end, digest) for _, end, digest in self.source.get("segments", ())]
+        return [*segments, (self.source["total_cases"], self.cases_sha256[:DIGEST_DIGITS])]
 
 
 def to_json(manifest: FrozenManifest) -> dict[str, Any]:

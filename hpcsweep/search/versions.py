@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from hpcsweep.errors import SweepError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Halving, Policies, Search
 from hpcsweep.search.study import ToldTrial, ask
-from hpcsweep.sweepdir.growing import GrownCases, with_cases
+from hpcsweep.sweepdir.growing import GrownCases, with_cases, with_cases_of
 from hpcsweep.sweepdir.version import Version
 
 
@@ -40,7 +40,7 @@ def current_version(described: Version, newest: Version | None) -> Version:
             where=described.manifest.name,
             next_step=f"Write n: {len(cases)} or more; what is there stays.",
         )
-    return with_cases(described, _cases_of(newest, cases))
+    return with_cases_of(described, newest)
 
 
 def next_version(version: Version, values: Sequence[float | None]) -> Version:
@@ -56,13 +56,7 @@ def next_version(version: Version, values: Sequence[float | None]) -> Version:
     ]
     count = min(search.batch, search.n - len(cases))
     asked = ask(search, version.manifest, told, count)
-    grown = _cases_of(version, cases).grown(asked, version.manifest.cases_sha256)
-    return with_cases(version, grown)
-
-
-def _cases_of(version: Version, cases: Sequence[Mapping[str, Any]]) -> GrownCases:
-    """The cases of a version, whose params are these."""
-    return GrownCases(cases, version.manifest.source.get("extends", ()))
+    return with_cases(version, GrownCases(asked, version))
 
 
 def trial_params(version: Version) -> list[dict[str, Any]]:

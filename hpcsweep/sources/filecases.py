@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import re
 from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpcsweep import ids
-from hpcsweep.errors import Damaged, SourceError, SweepError
-from hpcsweep.files import open_regular
+from hpcsweep.errors import SourceError
+from hpcsweep.files import names, remove_tree, token
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import Factor, ParameterSource
-from hpcsweep.sources.caselines import CASES_FILE, OFFSET_BYTES, OFFSETS_FILE, CaseLine, parse_line
+from hpcsweep.sources.caselines import CASES_FILE, CaseLine, parse_line
 from hpcsweep.sources.keys import TAGS, Key, checked_keys, checked_tags, whole_number
+from hpcsweep.sources.linefiles import LineFiles, damaged
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
@@ -22,8 +25,18 @@ if TYPE_CHECKING:
 # A key of the sources that a frozen manifest has as explicit cases.
 TAGS_KEY = Key("tags", TAGS, "labels of every case", default="none")
 
-# Offsets per read, 32 KiB: on a network file system an open costs more than this read.
-PAGE_OFFSETS = 4096
+FINGERPRINT = re.compile("[0-9a-f]{16}")
+
+
+class Segment(NamedTuple):
+    """Cases whose lines are in the files of an earlier version, which is never changed."""
+
+    # The name of its directory.
+    manifest: str
+    # Index behind the last of the cases.
+    end: int
+    # The first digits of the SHA-256 of the lines; see `FrozenManifest.extends`.
+    digest: str
 
 
 class LineCases(ParameterSource):
@@ -36,8 +49,12 @@ class LineCases(ParameterSource):
     _carried_names: frozenset[str] = frozenset()
     # Whether lines also have the original text of table cells; those of older sweeps do not.
     _has_written: bool
-    # The digests of the files of cases of which this one is a continuation, the oldest first.
+    # The earlier versions that this one continues, the oldest first.
+    segments: tuple[Segment, ...] = ()
+    # The same as digests of files that had all cases so far; versions before 2026-11-30 say so.
     extends: tuple[str, ...] = ()
+    # The directory of the versions, which segments name; None without segments.
+    home: Path | None = None
 
     @abstractmethod
     def _line(self, index: int) -> CaseLine:
@@ -90,8 +107,27 @@ class LineCases(ParameterSource):
     def _tags(self, index: int) -> tuple[str, ...]:
         return (*self._own_tags, f"manual_{index}")
 
+    def _copy_segments(self, target: Path) -> None:
+        """Copy the versions of its segments to a directory of versions, where they are not there.
+
+        A version is written into another sweep directory to be checked, or for a run of one case.
+        """
+        import shutil  # noqa: PLC0415  # no task needs it
+
+        home = self.home
+        if home is None:
+            return
+        for name in {segment.manifest for segment in self.segments}.difference(names(target)):
+            temporary = target / f".{name}.{token()}"
+            try:
+                shutil.copytree(home / name, temporary)
+                with contextlib.suppress(OSError):  # another process has copied it
+                    temporary.rename(target / name)
+            finally:
+                remove_tree(temporary)
+
     def _frozen(self, first: int) -> dict[str, Any]:
-        """The frozen dict of the cases, whose lines begin at `first`."""
+        """The frozen dict of the cases, whose own lines begin at `first`."""
         frozen = frozen_cases(self._own_tags, self._names, first, self.n_cases)
         # What is not there adds nothing, so that the fingerprints of older manifests stay valid.
         if self._has_written:
@@ -102,19 +138,22 @@ class LineCases(ParameterSource):
             frozen["carried"] = ids.in_order(self._carried_names)
         if self.extends:
             frozen["extends"] = list(self.extends)
+        if self.segments:
+            frozen["segments"] = [list(segment) for segment in self.segments]
         return frozen
 
 
 class FileCases(LineCases):
     """Explicit cases in the files of a frozen manifest; a case costs two short reads.
 
+    The first ones may be in the files of earlier versions: see `Segment`.
     *Raises* SourceError for an invalid dict; SweepError, also when a case is read, if the files
     are missing or damaged.
     """
 
     def __init__(self, directory: Path, frozen: Mapping[str, Any], where: str = "source") -> None:
         required = ("type", "file", "names", "total_cases")
-        optional = ("tags", "first", "written", "key", "carried", "extends")
+        optional = ("tags", "first", "written", "key", "carried", "extends", "segments")
         fields = checked_keys(frozen, required, optional, where)
         if fields["file"] != CASES_FILE:
             raise SourceError(
@@ -122,20 +161,27 @@ class FileCases(LineCases):
                 where=f"{where}.file",
                 next_step=f"It is always {CASES_FILE!r}.",
             )
-        self._path = directory / CASES_FILE
-        self._offsets_path = directory / OFFSETS_FILE
+        # Where the versions of the sweep are.
+        self.home = directory.parent
         self._own_tags = checked_tags(fields.get("tags"))
         self._names = frozenset(checked_tags(fields["names"], f"{where}.names"))
         # Line of the first case: one file can contain the cases of several sources.
-        self._first = whole_number(fields.get("first", 0), f"{where}.first", at_least=0)
+        first = whole_number(fields.get("first", 0), f"{where}.first", at_least=0)
         self._n_cases = whole_number(fields["total_cases"], f"{where}.total_cases", at_least=1)
         self._has_written = fields.get("written") is True
         self._key = None if "key" not in fields else frozenset(checked_tags(fields["key"]))
         self._carried_names = frozenset(checked_tags(fields.get("carried")))
         self.extends = checked_tags(fields.get("extends"))
-        # Cache of one page of offsets, the one read last, by its number.
-        self._page: dict[int, bytes] = {}
-        self._check_sizes()
+        self.segments = _checked_segments(fields.get("segments"), f"{where}.segments")
+        self._ends = [segment.end for segment in self.segments]
+        self._files = [
+            LineFiles(self.home / segment.manifest, 0, start, segment.end)
+            for segment, start in zip(self.segments, (0, *self._ends))
+        ]
+        own = LineFiles(directory, first, self._ends[-1] if self._ends else 0, self._n_cases)
+        self._files.append(own)
+        # Those of others when they are read: a task has cases of few versions.
+        own.check_sizes()
 
     def to_manifest_dict(self) -> dict[str, Any]:
         return {
@@ -146,66 +192,46 @@ class FileCases(LineCases):
         }
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        return self._frozen(lines.add(self._lines()))
+        if lines.directory is not None:
+            self._copy_segments(lines.directory.parent)
+        return self._frozen(lines.add(self._files[-1].lines()))
 
     @property
     def n_cases(self) -> int:
         return self._n_cases
 
     def __iter__(self) -> Iterator[ParamCase]:
-        for index, line in enumerate(self._lines()):
-            yield self._case_of(index, self._parsed(index, line))
-
-    def _lines(self) -> Iterator[bytes]:
-        start = self._offsets(0, 1)[0]
-        try:
-            with open_regular(self._path) as lines:
-                lines.seek(min(start, self._end))
-                for _ in range(self._n_cases):
-                    yield lines.readline()
-        except OSError as error:
-            raise _unreadable(self._path, error) from error
+        for files in self._files:
+            for index, line in enumerate(files.lines(), files.start):
+                yield self._case_of(index, _parsed(files, index, line))
 
     def _line(self, index: int) -> CaseLine:
-        start, stop = self._offsets(index, 2)
-        if not start < stop <= self._end:
-            raise _damaged(self._offsets_path, f"case {index} is from byte {start} to {stop}")
-        return self._parsed(index, _read(self._path, start, stop - start))
+        files = self._files[bisect_right(self._ends, index)]
+        return _parsed(files, index, files.line(index))
 
-    def _offsets(self, index: int, count: int) -> list[int]:
-        return [self._offset(self._first + index + more) for more in range(count)]
 
-    def _offset(self, line: int) -> int:
-        """The offset of a line. Reads a whole page of offsets and caches it for the next call."""
-        number, place = divmod(line, PAGE_OFFSETS)
-        if number not in self._page:
-            start = number * PAGE_OFFSETS * OFFSET_BYTES
-            count = min(PAGE_OFFSETS * OFFSET_BYTES, self._offsets_size - start)
-            data = _read(self._offsets_path, start, count)
-            self._page = {number: data}
-        at = place * OFFSET_BYTES
-        return int.from_bytes(self._page[number][at : at + OFFSET_BYTES], "little")
+def _parsed(files: LineFiles, index: int, line: bytes) -> CaseLine:
+    try:
+        return parse_line(line)
+    except ValueError as error:
+        raise damaged(files.path, f"case {index} cannot be read: {error}") from error
 
-    def _parsed(self, index: int, line: bytes) -> CaseLine:
-        try:
-            return parse_line(line)
-        except ValueError as error:
-            raise _damaged(self._path, f"case {index} cannot be read: {error}") from error
 
-    def _check_sizes(self) -> None:
-        """Check that the offsets are complete and that the last is the size of the cases file."""
-        size = _size(self._offsets_path)
-        expected = (self._first + self._n_cases + 1) * OFFSET_BYTES
-        if size < expected or size % OFFSET_BYTES:
-            raise _damaged(
-                self._offsets_path,
-                f"it has {size} bytes: fewer than {expected}, or a partial offset",
-            )
-        self._offsets_size = size
-        # The end of the last line.
-        self._end = end = self._offset(size // OFFSET_BYTES - 1)
-        if (actual := _size(self._path)) != end:
-            raise _damaged(self._path, f"it has {actual} bytes, but {end} were written")
+def _checked_segments(value: Any, where: str) -> tuple[Segment, ...]:
+    """The segments of a frozen dict, whose names are paths beside it. *Raises* SourceError."""
+    try:
+        segments = tuple(Segment(*each) for each in value or ())
+        ends = [0, *(whole_number(segment.end, where, at_least=1) for segment in segments)]
+        is_sound = all(FINGERPRINT.fullmatch(segment.manifest) for segment in segments)
+    except TypeError:
+        is_sound, ends = False, []
+    if not is_sound or ends != sorted(set(ends)):
+        raise SourceError(
+            f"{ids.shown(value)} are no segments",
+            where=where,
+            next_step="The file was changed after it was written; restore it, or submit again.",
+        )
+    return segments
 
 
 def frozen_cases(
@@ -220,38 +246,3 @@ def frozen_cases(
         "tags": list(tags),
         "total_cases": n_cases,
     }
-
-
-def _read(path: Path, offset: int, count: int) -> bytes:
-    """Read exactly `count` bytes from `offset`. *Raises* SweepError."""
-    try:
-        with open_regular(path) as file:
-            data = os.pread(file.fileno(), count, offset)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if len(data) != count:
-        raise _damaged(path, f"it ends before byte {offset + count}")
-    return data
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> SweepError:
-    return SweepError(
-        f"cannot be read: {error.strerror}",
-        where=str(path),
-        next_step="Submit again from the manifest; this writes the files again.",
-    )
-
-
-def _damaged(path: Path, what: str) -> Damaged:
-    return Damaged(
-        what,
-        where=str(path),
-        next_step="The file was changed after it was written; restore it, or submit again.",
-    )

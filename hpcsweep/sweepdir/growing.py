@@ -2,52 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
-from hpcsweep.manifest.frozen import sealed
-from hpcsweep.sources.caselines import format_line
-from hpcsweep.sources.filecases import frozen_cases
-from hpcsweep.sources.manual_source import ManualSource
+from hpcsweep.manifest.frozen import DIGEST_DIGITS, sealed
+from hpcsweep.records import ParamCase
+from hpcsweep.sources.caselines import CaseLine, format_line
+from hpcsweep.sources.filecases import LineCases, Segment
 from hpcsweep.sweepdir.version import Version
 
 if TYPE_CHECKING:
+    from hpcsweep.sources.base import ParameterSource
     from hpcsweep.sources.caselines import CaseLines
 
 
-class GrownCases(ManualSource):
-    """The cases of a version that grows. A case may occur twice.
+class GrownCases(LineCases):
+    """The cases of an earlier version, and then these, of which alone lines are written.
 
-    `extends`: the digests of the files of cases that begin with fewer of these cases.
+    A case may occur twice. The earlier version is, or will be, in the same sweep.
     """
 
-    def __init__(self, cases: Iterable[Mapping[str, Any]], extends: Iterable[str] = ()) -> None:
+    _has_written = False
+
+    def __init__(self, cases: Iterable[Mapping[str, Any]], before: Version | None = None) -> None:
+        self._cases = [ids.plain(dict(case)) for case in cases]
+        self._names = frozenset(name for case in self._cases for name in case)
         self._own_tags = ()
-        self._cases: list[dict[str, Any]] = []
-        # Of each case: a batch costs its own cases, and not those before it.
-        self._lines: list[bytes] = []
-        self._names = frozenset()
-        self._extends = tuple(extends)
-        self._append(cases)
+        self._before = None if before is None else _line_cases(before)
+        if before is None or self._before is None:
+            return
+        earlier = self._before
+        digest = str(before.manifest.cases_sha256)[:DIGEST_DIGITS]
+        segment = Segment(before.fingerprint, earlier.n_cases, digest)
+        self.segments, self.home = (*earlier.segments, segment), earlier.home
+        self.extends, self._own_tags = earlier.extends, earlier._own_tags  # noqa: SLF001  # of the same class
+        self._names |= earlier.names
 
-    def _append(self, cases: Iterable[Mapping[str, Any]]) -> None:
-        more = [ids.plain(dict(case)) for case in cases]
-        self._cases = self._cases + more
-        self._lines = self._lines + [format_line(case) for case in more]
-        self._names |= {name for case in more for name in case}
+    @property
+    def n_cases(self) -> int:
+        return self._start + len(self._cases)
 
-    def grown(self, cases: Iterable[Mapping[str, Any]], digest: str | None) -> GrownCases:
-        """These cases, whose file has this digest, and then those."""
-        grown = GrownCases((), self._extends if digest is None else (*self._extends, digest))
-        grown._cases, grown._lines, grown._names = self._cases, self._lines, self._names
-        grown._append(cases)
-        return grown
+    @property
+    def _start(self) -> int:
+        return 0 if self._before is None else self._before.n_cases
+
+    def __iter__(self) -> Iterator[ParamCase]:
+        return chain(self._before or (), map(self._case, range(self._start, self.n_cases)))
+
+    def _line(self, index: int) -> CaseLine:
+        if self._before is not None and index < self._start:
+            return self._before._line(index)  # noqa: SLF001  # as above
+        return CaseLine(ids.plain(self._cases[index - self._start]), {}, {})
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        cases = [case.params for case in self]
+        tags = list(self._own_tags)
+        return {"type": "ManualSource", "cases": cases, "tags": tags, "total_cases": self.n_cases}
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        frozen = frozen_cases(self._own_tags, self._names, lines.add(self._lines), self.n_cases)
-        return frozen | {"extends": list(self._extends)} if self._extends else frozen
+        if lines.directory is not None:
+            self._copy_segments(lines.directory.parent)
+        return self._frozen(lines.add(map(format_line, self._cases)))
+
+
+def can_grow(version: Version) -> bool:
+    """Whether a version has explicit cases, which are not the rows of a table."""
+    return _line_cases(version) is not None
+
+
+def _line_cases(version: Version) -> LineCases | None:
+    """The explicit cases of a version without replicates; None if it has others."""
+    source = distinct_cases(version)
+    if not isinstance(source, LineCases):
+        return None
+    # What the rows of a table have besides; those grow by rows in its file.
+    of_table = source._has_written or source.key is not None or source.carried_names  # noqa: SLF001
+    return None if of_table else source
+
+
+def distinct_cases(version: Version) -> ParameterSource:
+    """The cases of a version without their replicates."""
+    (source,) = version.source.parts if version.manifest.replicates > 1 else (version.source,)
+    return source
 
 
 def with_cases(version: Version, source: GrownCases) -> Version:
@@ -55,3 +94,10 @@ def with_cases(version: Version, source: GrownCases) -> Version:
     described, digest = source.frozen()
     manifest = sealed(replace(version.manifest, source=described, cases_sha256=digest))
     return Version.of(manifest, source.repeat(manifest.replicates))
+
+
+def with_cases_of(version: Version, other: Version) -> Version:
+    """The version with the cases of another one of its sweep."""
+    found = other.manifest
+    manifest = replace(version.manifest, source=found.source, cases_sha256=found.cases_sha256)
+    return Version.of(sealed(manifest), distinct_cases(other).repeat(manifest.replicates))

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import hpcsweep as hs
+from hpcsweep.executor import dispatch
 from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.clusters import (
     INGEST_LATER,
@@ -207,7 +208,10 @@ futures[0].result()
 """
 
 
-def test_calls_survive_the_process_that_submitted_them(place: Path) -> None:
+def test_calls_survive_the_process_that_submitted_them(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "PATIENCE_S", 0.1)
     caller = subprocess.Popen([sys.executable, "-c", SCRIPT, str(place)])
     with released(place):
         wait_until((place / "begun-2").exists, WAIT_S, "the calls have begun")

@@ -1,0 +1,63 @@
+"""Calls of an executor without a cluster: where functions are found, and whose turn it is."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpcsweep import claims
+from hpcsweep.errors import SweepBusy
+from hpcsweep.executor import dispatch, pickles
+from hpcsweep.executor.calls import CallSweep, manifest_keys, pickled_function
+from hpcsweep.executor.dispatch import CLAIM, Dispatcher
+from hpcsweep.executor.task import Function
+from hpcsweep.files import make_directory
+from hpcsweep.sweepdir.directory import CLAIMS
+
+
+def test_a_function_of_a_module_in_the_current_directory_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -c` and an interactive Python have "" for it in their search path."""
+    (tmp_path / "of_current_directory.py").write_text("def twice(x):\n    return 2 * x\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    function = importlib.import_module("of_current_directory").twice
+    wrapped: Function = pickles.load(pickled_function(function), "a function")
+    assert str(tmp_path.resolve()) in wrapped["search"]
+    assert "" not in wrapped["search"]
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CallSweep:
+    monkeypatch.chdir(tmp_path)
+    return CallSweep("calls", tmp_path, manifest_keys({}), {"cluster": "emulated"})
+
+
+def test_an_executor_waits_for_another_of_its_name_that_ends(
+    calls: CallSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = claims.try_acquire(make_directory(calls.created().path / CLAIMS), CLAIM)
+    assert other is not None
+    paused: list[float] = []
+
+    def ends_meanwhile(pause_s: float) -> None:
+        paused.append(pause_s)
+        other.release()
+
+    monkeypatch.setattr("hpcsweep.claims.time.sleep", ends_meanwhile)
+    assert Dispatcher(calls, cache=False, throttle=0).recover() == []
+    assert len(paused) == 1
+
+
+def test_an_executor_says_who_is_at_work(calls: CallSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "PATIENCE_S", 0.0)
+    other = claims.try_acquire(make_directory(calls.created().path / CLAIMS), CLAIM)
+    assert other is not None
+    with pytest.raises(SweepBusy, match="another executor of this name is at work") as caught:
+        Dispatcher(calls, cache=False, throttle=0).recover()
+    assert "one executor can make all calls of a program" in caught.value.next_step
+    other.release()
