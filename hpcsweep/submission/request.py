@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -53,6 +53,9 @@ class SubmitRequest:
     advances: bool = False
     # The most that the cluster gives to a retry, as `Limits.caps`.
     caps: Mapping[str, int] = field(default_factory=dict)
+    # Cases that are appended to those of the newest version, unless they are there; None leaves the
+    # source as it is.
+    appended: Sequence[Mapping[str, Any]] | None = None
     # Whether no case goes first unless the manifest says so.
     at_once: bool = False
 

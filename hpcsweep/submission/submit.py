@@ -22,6 +22,7 @@ from hpcsweep.state.outlook import Outlook, outlook_of, with_lost, with_measured
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import breaker, policy
+from hpcsweep.submission.appending import with_appended
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
 from hpcsweep.submission.checked_request import check_elsewhere, checked_request
 from hpcsweep.submission.handing_in import Doubt, Submitter
@@ -65,7 +66,7 @@ def submit(
     manifest = request.manifest
     created = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)
     with created as (sweep, lock, made):
-        request = with_trials(request)
+        request = with_appended(with_trials(request), sweep)
         if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
         changed = difference(sweep, request.version)

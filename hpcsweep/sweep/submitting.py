@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hpcsweep import settings as settings_module
 from hpcsweep.cluster import registry
@@ -31,6 +32,7 @@ from hpcsweep.submission.notices import notices
 from hpcsweep.submission.planning import Planned, planned
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
+from hpcsweep.submission.sweep_lock import patiently
 from hpcsweep.sweep.base import SweepBase
 from hpcsweep.sweep.description import SweepDescription
 from hpcsweep.sweepdir.directory import SweepDirectory
@@ -169,8 +171,6 @@ class SubmitVerbs(SweepDescription):
             awaiting = self._submit_after(other, throttle, log_notice)
             if awaiting is not None:
                 return awaiting
-        if self._submitted is None and self._place.notice:
-            log_notice(self._place.notice)
         request = dataclasses.replace(
             self._request(selection, log_notice, canary),
             throttle=throttle,
@@ -178,9 +178,56 @@ class SubmitVerbs(SweepDescription):
             allow_mixed=allow_mixed,
             replace=replace,
         )
-        done = submit_stages(request, self._target_cluster(other), self._settings, log_notice)
+        return self._send(request, self._target_cluster(other), log_notice)
+
+    def append(
+        self,
+        cases: Sequence[Mapping[str, Any]],
+        *,
+        throttle: int = 0,
+        notify: Notify | None = print_notice,
+    ) -> Submitted:
+        """Append cases to the newest ones of the sweep, and submit what is missing. Safe to repeat.
+
+        Earlier cases keep their indices and results, and run on. A case that is there already
+        is not appended again. Processes that append at once wait for each other.
+
+        Args:
+            cases: The parameters of each case.
+            throttle: See `submit`.
+            notify: As of `submit`.
+
+        Raises:
+            SourceError: For what is no case, or twice in `cases`.
+            SweepError: For a sweep whose cases are not listed: those of a grid, a table, a search.
+            HpcsweepError: As `submit`.
+
+        Examples:
+            >>> grown = hs.Sweep("roots", hs.manual([{"x": 1}]), target="math:sqrt")
+            >>> grown.append([{"x": 4}, {"x": 1}]).difference is None
+            True
+            >>> [case.params["x"] for case in map(grown.case, range(grown.n_cases))]
+            [1, 4]
+        """
+        refuse_while_importing("append")
+        self._write_generated()
+        log_notice = logged(notify)
+        request = dataclasses.replace(
+            self._request(Selection(), log_notice, None),
+            throttle=throttle,
+            appended=tuple(cases),
+        )
+        cluster = self._target_cluster(None)
+        done = patiently(lambda: self._send(request, cluster, log_notice))
+        self._described = done.sweep.newest()
+        return done
+
+    def _send(self, request: SubmitRequest, cluster: Cluster, notify: Notify) -> Submitted:
+        if self._submitted is None and self._place.notice:
+            notify(self._place.notice)
+        done = submit_stages(request, cluster, self._settings, notify)
         for notice in notices(done, request):
-            log_notice(notice)
+            notify(notice)
         self._submitted = done.sweep
         return done
 

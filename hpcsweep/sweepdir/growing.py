@@ -89,7 +89,7 @@ def distinct_cases(version: Version) -> ParameterSource:
     return source
 
 
-def with_cases(version: Version, source: GrownCases) -> Version:
+def with_cases(version: Version, source: ParameterSource) -> Version:
     """The version with these cases, each as often as its manifest repeats it."""
     described, digest = source.frozen()
     manifest = sealed(replace(version.manifest, source=described, cases_sha256=digest))

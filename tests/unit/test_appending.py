@@ -1,0 +1,100 @@
+"""`Sweep.append`: which version it makes, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcsweep.errors import SourceError, SweepError
+from hpcsweep.manifest.frozen import FrozenManifest, Target, sealed
+from hpcsweep.sources import ParameterSource, grid, manual, table
+from hpcsweep.submission.appending import with_appended
+from hpcsweep.submission.request import SubmitRequest
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.version import Version
+
+
+def described(source: ParameterSource, **keys: Any) -> Version:
+    """The version of a manifest with these cases."""
+    frozen, digest = source.frozen()
+    manifest = FrozenManifest(name="s", root="/", target=Target(argv=("true",)), source=frozen)
+    manifest = sealed(replace(manifest, cases_sha256=digest, **keys))
+    return Version.of(manifest, source.repeat(manifest.replicates))
+
+
+class Growing:
+    """A sweep to which versions are appended, as if each were submitted."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.directory = SweepDirectory.create(path / "s", "s")
+        self.newest: Version | None = None
+        monkeypatch.setattr(
+            SweepDirectory, "submissions", lambda _: [] if self.newest is None else [1]
+        )
+        monkeypatch.setattr(SweepDirectory, "newest", lambda _: self.newest)
+
+    def append(self, version: Version, cases: list[Any]) -> Version:
+        """The version that `append` would submit."""
+        path = self.directory.path
+        request = SubmitRequest(
+            manifest=version.manifest, source=version.source, path=path, appended=cases
+        )
+        made = with_appended(request, self.directory).version
+        self.directory.freeze(made)
+        self.newest = SweepDirectory.open(path).version(made.fingerprint)
+        return self.newest
+
+
+@pytest.fixture
+def growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Growing:
+    return Growing(tmp_path, monkeypatch)
+
+
+def params(version: Version) -> list[dict[str, Any]]:
+    return [case.params for case in version.source]
+
+
+def test_a_case_is_appended_once(growing: Growing) -> None:
+    first = described(manual([{"x": 1}, {"x": 2}], tags=["mine"]))
+    assert params(growing.append(first, [{"x": 3}, {"x": 1}])) == [{"x": 1}, {"x": 2}, {"x": 3}]
+    # What another program has appended stays, although this one describes the first cases.
+    again = growing.append(first, [{"x": 3.0}, {"x": 4}, {"y": 1}])
+    assert params(again) == [{"x": 1}, {"x": 2}, {"x": 3}, {"x": 4}, {"y": 1}]
+    assert again.source.tags(3) == ("mine", "manual_3")
+    assert growing.append(first, [{"x": 4}]).fingerprint == again.fingerprint
+    assert growing.append(first, []).fingerprint == again.fingerprint
+
+
+def test_options_are_those_that_are_described(growing: Growing) -> None:
+    growing.append(described(manual([{"x": 1}])), [{"x": 2}])
+    grown = growing.append(described(manual([{"x": 1}]), chunk=7, replicates=2), [{"x": 3}])
+    assert grown.manifest.chunk == 7
+    assert params(grown) == [{"x": x} for x in (1, 1, 2, 2, 3, 3)]
+
+
+def test_cases_of_a_rule_or_a_table_or_a_search_are_not_appended(
+    growing: Growing, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("x,name\n1,a\n2,b\n")
+    rows = table(tmp_path / "rows.csv", key=["name"])
+    search = described(manual([{"x": 1}]), policies={"search": {}})
+    for version in (described(grid(x=[1, 2])), described(rows), search):
+        with pytest.raises(SweepError, match="not listed one by one") as caught:
+            growing.append(version, [{"x": 3}])
+        assert "hs.grid(…) + hs.manual([…])" in caught.value.next_step
+    growing.directory.freeze(described(rows))
+    growing.newest = SweepDirectory.open(growing.directory.path).version(
+        described(rows).fingerprint
+    )
+    with pytest.raises(SweepError, match="not listed one by one"):
+        growing.append(described(manual([{"x": 1}])), [{"x": 3}])
+
+
+@pytest.mark.parametrize("cases", [[{"x": 5}, {"x": 5}], [3], [{1: 2}], ["x"]])
+def test_what_is_no_case_is_refused(growing: Growing, cases: list[Any]) -> None:
+    with pytest.raises(SourceError):
+        growing.append(described(manual([{"x": 1}])), cases)
+    assert growing.newest is None
