@@ -203,11 +203,11 @@ class SubmitVerbs(SweepDescription):
             HpcsweepError: As `submit`.
 
         Examples:
-            >>> grown = hs.Sweep("roots", hs.manual([{"x": 1}]), target="math:sqrt")
-            >>> grown.append([{"x": 4}, {"x": 1}]).difference is None
-            True
-            >>> [case.params["x"] for case in map(grown.case, range(grown.n_cases))]
-            [1, 4]
+            >>> first, second = {"omega": 1.0, "dt": 0.01}, {"omega": 2.0, "dt": 0.01}
+            >>> listed = hs.Sweep("listed", hs.manual([first]), target="model.py:simulate")
+            >>> sent = listed.append([second, first])
+            >>> listed.n_cases, listed.case(1).params["omega"]
+            (2, 2.0)
         """
         refuse_while_importing("append")
         self._write_generated()

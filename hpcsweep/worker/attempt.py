@@ -21,7 +21,7 @@ from hpcsweep.worker.ledger import Ledger
 from hpcsweep.worker.messages import Request, one_line, refusal, write_notice
 from hpcsweep.worker.outputs import CaseFiles, Outputs
 from hpcsweep.worker.runner import Runner, Steps
-from hpcsweep.worker.slot import CaseEnd, Slot
+from hpcsweep.worker.slot import CaseEnd, Slot, stop_error
 from hpcsweep.worker.start import Assignment
 
 
@@ -81,7 +81,11 @@ class Attempts:
         self._ledger.begin(case, started)
         checkpoints = assignment.sweep.path / checkpoint_dir(case.case_id)
         inputs = self._input_facts(case)
-        self._continue(case, checkpoints)
+        if not (yield from self._continue(case, checkpoints)):
+            stopped = CaseEnd(reason=self._runner.stop_reason, error=stop_error(self._runner))
+            outcome = replace(make_outcome(stopped, started, 0.0), inputs=inputs)
+            self._ledger.end(case, outcome)
+            return outcome
         begun = self._runner.clock()
         try:
             files = outputs.begin(run, started)
@@ -104,14 +108,22 @@ class Attempts:
 
         return facts_of(self._manifest.inputs, case, self._manifest.root)
 
-    def _continue(self, case: ParamCase, checkpoints: Path) -> None:
-        """Let a promoted trial of a search begin from the checkpoints of the trial before it."""
+    def _continue(self, case: ParamCase, checkpoints: Path) -> Steps[bool]:
+        """Let a promoted trial of a search begin from the checkpoints of the trial before it.
+
+        Returns whether no stop signal arrived meanwhile.
+        """
         search = self._manifest.policies.get("search")  # parsing it would load what most never need
         if search is None or "halving" not in search:
-            return
+            return True
         from hpcsweep.worker.promoted import copy_checkpoints  # noqa: PLC0415  # as above
 
-        copy_checkpoints(search["halving"], case, checkpoints)
+        halving, runner = search["halving"], self._runner
+        return (
+            yield from copy_checkpoints(
+                halving, case, checkpoints, lambda: runner.stop_signal is not None
+            )
+        )
 
 
 def make_run(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,29 @@ from hpcsweep.manifest.policies import Halving
 from hpcsweep.records import ParamCase
 from hpcsweep.sweepdir.plan import FROM_START
 from hpcsweep.worker.messages import write_notice
+from hpcsweep.worker.runner import Steps, Wait
+
+# Bytes that are copied between two looks at signals, heartbeats and other slots.
+SLICE = 2**24
+# The time on the runner's clock at which it continues as soon as others had their turn.
+AT_ONCE = 0.0
 
 
-def copy_checkpoints(halving: Mapping[str, Any], case: ParamCase, checkpoints: Path) -> None:
+def copy_checkpoints(
+    halving: Mapping[str, Any], case: ParamCase, checkpoints: Path, is_stopped: Callable[[], bool]
+) -> Steps[bool]:
     """Give a promoted trial a copy of its predecessor's checkpoints, unless it has its own.
 
-    `halving` is that of the frozen manifest. *Raises* SweepError, OSError. *Writes* all of
+    It lets other steps go on after each slice, and gives up when `is_stopped`. Returns whether it
+    has not. `halving` is that of the frozen manifest. *Raises* SweepError, OSError. *Writes* all of
     `checkpoints` at once; where there is nothing to copy, a mark beside it. *Safe to repeat*.
     """
     before = Halving(**halving).before(case.params)
     if before is None:
-        return
+        return True
     there = names(checkpoints.parent)
     if checkpoints.name in there:
-        return
+        return True
     predecessor = checkpoints.with_name(ids.case_id(before, case.replicate))
     mark = checkpoints.with_name(f".{checkpoints.name}{FROM_START}")
     # The second where a kill prevented that they were retired.
@@ -46,17 +54,17 @@ def copy_checkpoints(halving: Mapping[str, Any], case: ParamCase, checkpoints: P
         if source.name in there and names(source):
             # First: a kill in between leaves neither, and the next attempt copies.
             mark.unlink(missing_ok=True)
-            _publish_copy(source, checkpoints)
-            return
+            return (yield from _publish_copy(source, checkpoints, is_stopped))
     make_directory(mark.parent)
     write_plain(mark, b"")
     write_notice(
         f"index {case.index}: the case {predecessor.name}, which it continues, left no checkpoint; "
         "it begins from the start"
     )
+    return True
 
 
-def _publish_copy(source: Path, target: Path) -> None:
+def _publish_copy(source: Path, target: Path, is_stopped: Callable[[], bool]) -> Steps[bool]:
     """Copy a directory, and rename the copy to `target`; another attempt may do so first.
 
     A copy, since programs may write into the files of a checkpoint: a link would change the
@@ -64,31 +72,43 @@ def _publish_copy(source: Path, target: Path) -> None:
     """
     temporary = target.with_name(f".{target.name}.{token()}")
     try:
-        _copy_tree(source, temporary)
+        for _ in _copy_tree(source, temporary):
+            yield Wait(until=AT_ONCE)
+            if is_stopped():
+                return False
         try_rename(temporary, target)
         fsync_path(target.parent)
     finally:
         remove_tree(temporary)
+    return True
 
 
-def _copy_tree(source: Path, target: Path) -> None:
-    """Copy a directory with its times of modification: a copy is no progress, see `requeue`."""
+def _copy_tree(source: Path, target: Path) -> Iterator[None]:
+    """Copy a directory with its times of modification: a copy is no progress, see `requeue`.
+
+    Yields after each slice.
+    """
     mkdir(target)
     with os.scandir(source) as entries:
         for entry in entries:
-            _copy_entry(entry, target / entry.name)
+            yield from _copy_entry(entry, target / entry.name)
     _copy_times(source, target)
     fsync_path(target)
 
 
-def _copy_entry(entry: os.DirEntry[str], copy: Path) -> None:
+def _copy_entry(entry: os.DirEntry[str], copy: Path) -> Iterator[None]:
     if entry.is_symlink():
         copy.symlink_to(Path(entry.path).readlink())
     elif entry.is_dir():
-        _copy_tree(Path(entry.path), copy)
+        yield from _copy_tree(Path(entry.path), copy)
     elif entry.is_file():
         with open_regular(entry.path) as stream, create_file(copy) as written:
-            shutil.copyfileobj(stream, written)
+            while piece := stream.read(SLICE):
+                written.write(piece)
+                # Durable by slices: a single fsync of gigabytes would take as long as the copy.
+                written.flush()
+                os.fsync(written.fileno())
+                yield
         _copy_times(Path(entry.path), copy)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import hpcsweep as hs
 from hpcsweep import ids
 from hpcsweep.errors import SweepError
+from hpcsweep.files import make_directory
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Halving, Search
 from hpcsweep.manifest.user import load_manifest
@@ -28,6 +31,8 @@ from hpcsweep.sweepdir.version import Version
 from hpcsweep.worker import promoted
 from hpcsweep.worker.promoted import copy_checkpoints
 from tests.support.manifests import Write, mistakes, search_of, write
+from tests.support.sweeps import MadeSweep
+from tests.support.wait import wait_until
 
 __all__ = ["mistakes", "write"]  # fixtures are found by their names
 
@@ -196,6 +201,9 @@ def test_the_best_so_far_is_of_the_largest_budget(write: Write) -> None:
 # --- checkpoints --------------------------------------------------------------------------------
 
 
+RUNGS = {"resource": "epochs", "smallest": 1, "largest": 9, "factor": 3}
+
+
 def case_of(params: dict[str, Any], replicate: int = 0) -> ParamCase:
     case_id = ids.case_id(params, replicate)
     return ParamCase(index=0, params=params, case_id=case_id, replicate=replicate)
@@ -209,8 +217,7 @@ def place(root: Path, epochs: int, replicate: int = 0) -> Path:
 def begin(root: Path, epochs: int, replicate: int = 0) -> None:
     """What the worker does before the first start of a case."""
     case = case_of({"x": 0.5, "epochs": epochs}, replicate)
-    keys = {"resource": "epochs", "smallest": 1, "largest": 9, "factor": 3}
-    copy_checkpoints(keys, case, place(root, epochs, replicate))
+    deque(copy_checkpoints(RUNGS, case, place(root, epochs, replicate), lambda: False), maxlen=0)
 
 
 def files_of(directory: Path) -> dict[str, str]:
@@ -310,6 +317,49 @@ def test_an_unfinished_retirement_is_found(tmp_path: Path) -> None:
     source = saved(tmp_path, 1).rename(place(tmp_path, 1))
     begin(tmp_path, 3)
     assert files_of(place(tmp_path, 3)) == files_of(source)
+
+
+def test_a_copy_gives_way_after_each_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promoted, "SLICE", 4)
+    source, own, stops = saved(tmp_path, 1), place(tmp_path, 3), iter([False, False, True])
+    (source / "state.checkpoint").write_text("0123456789" * 4)
+    case = case_of({"x": 0.5, "epochs": 3})
+    steps = copy_checkpoints(RUNGS, case, own, lambda: next(stops))
+    turns = [next(steps) for _ in range(3)]
+    assert {turn.until for turn in turns} == {promoted.AT_ONCE}
+    with pytest.raises(StopIteration) as ended:
+        next(steps)
+    assert ended.value.value is False
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+    begin(tmp_path, 3)
+    assert files_of(own) == files_of(source)
+
+
+def test_a_task_beats_and_ends_while_it_copies_a_large_checkpoint(tmp_path: Path) -> None:
+    made = MadeSweep(
+        tmp_path,
+        hs.manual([{"x": 0.5, "epochs": 3}]),
+        python="def run(x, epochs, checkpoint):\n"
+        "    return {'found': checkpoint.path('deep').is_dir()}\n",
+        policies={"search": {"halving": RUNGS}},
+    )
+    made.plan(beat_s=0.05)
+    source = saved(make_directory(made.path / "checkpoints"), 1)
+    with (source / "large").open("wb") as stream:
+        stream.truncate(2**31)
+    with made.start() as task:
+        wait_until(lambda: len(made.records("beat")) > 1, 60, "two beats of a task that copies")
+        task.send_signal(signal.SIGTERM)
+        assert task.wait(60) == 75
+    end = made.ends()[0]
+    assert (end["status"], end["reason"]) == ("interrupted", "terminated")
+    assert "SIGTERM" in end["error"]["message"]
+    assert [path.name for path in source.parent.iterdir()] == [source.name]
+    (source / "large").unlink()
+    made.run(restart=1)
+    ends = [end for end in made.records("end") if "index" in end]
+    metrics = [end["metrics"] for end in ends if end["status"] == "complete"]
+    assert metrics == [{"found": True}]
 
 
 def test_clean_keeps_what_a_later_trial_begins_from(write: Write) -> None:
