@@ -92,7 +92,7 @@ class ReadingVerbs(SweepDescription):
         *,
         cases: Cases = None,
         where: str | None = None,
-        status: Sequence[str] = (),
+        status: Sequence[str] | None = None,
         last: int | None = None,
     ) -> list[CaseLogs]: ...
 
@@ -102,7 +102,7 @@ class ReadingVerbs(SweepDescription):
         *,
         cases: Cases = None,
         where: str | None = None,
-        status: Sequence[str] = (),
+        status: Sequence[str] | None = None,
         last: int | None = None,
     ) -> CaseLogs | list[CaseLogs]:
         """What a case logged and printed, by its index or the beginning of its case id.
@@ -154,7 +154,7 @@ class ReadingVerbs(SweepDescription):
         *,
         cases: Cases = None,
         where: str | None = None,
-        status: Sequence[str] = (),
+        status: Sequence[str] | None = None,
         last: int | None = None,
         notify: Notify | None = print_notice,
     ) -> Iterator[CaseFile]:
@@ -185,7 +185,7 @@ class ReadingVerbs(SweepDescription):
         *,
         cases: Cases = None,
         where: str | None = None,
-        status: Sequence[str] = (),
+        status: Sequence[str] | None = None,
         last: int | None = None,
     ) -> list[Path]:
         """Make run directories of packed runs, for other programs. The packs stay. Safe to repeat.

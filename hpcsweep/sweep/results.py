@@ -77,7 +77,7 @@ class ResultVerbs(ResultTables, SweepBase):
         on: Sequence[str] = (PARAMS,),
         cases: Cases = None,
         where: str | None = None,
-        status: Sequence[str] = (),
+        status: Sequence[str] | None = None,
         last: int | None = None,
     ) -> SweepComparison:
         """In what the sweep and another one differ.
@@ -118,7 +118,7 @@ class ResultVerbs(ResultTables, SweepBase):
         band: str | None = None,
         cases: Cases = None,
         where: str | None = None,
-        status: Sequence[str] = (),
+        status: Sequence[str] | None = None,
         last: int | None = None,
         output: str | Path | None = None,
         notify: Notify | None = print_notice,
@@ -168,7 +168,7 @@ class ResultVerbs(ResultTables, SweepBase):
         submission: int | None = None,
         cases: Cases = None,
         where: str | None = None,
-        status: Sequence[str] = (),
+        status: Sequence[str] | None = None,
         last: int | None = None,
     ) -> Path:
         """Write the sweep as one HTML file: state, figures, provenance.

@@ -58,6 +58,13 @@ def locate(
     outputs `near` a manifest, and in those of the current directory. `notify` gets the notice of a
     manifest's `place_of`. *Raises* SweepError, ManifestError.
     """
+    if not text.strip():
+        # As a path it is the current directory, whose only sweep `rm` would then remove.
+        raise SweepError(
+            "an empty text names no sweep",
+            where="SWEEP",
+            next_step="Is a variable of your shell not set? `.` is the sweep of this directory.",
+        )
     # In this order: a project's directory or program may have the same name as its sweep.
     for candidate in _candidates(text, given, near):
         if _is_sweep(candidate):

@@ -55,7 +55,7 @@ class TableArguments(TypedDict, total=False):
     """The arguments of `table_request` but for the condition."""
 
     cases: Cases
-    status: Sequence[str]
+    status: Sequence[str] | None
     last: int | None
     columns: Sequence[str]
     attempts: bool
@@ -73,7 +73,7 @@ def table_request(
     where: str | None = None,
     *,
     cases: Cases = None,
-    status: Sequence[str] = (),
+    status: Sequence[str] | None = None,
     last: int | None = None,
     columns: Sequence[str] = (),
     attempts: bool = False,
@@ -100,11 +100,18 @@ def table_request(
 
 
 def selection_of(
-    cases: Cases, where: str | None, status: Sequence[str], last: int | None
+    cases: Cases, where: str | None, status: Sequence[str] | None, last: int | None
 ) -> Selection:
     """The selection that these arguments make. *Raises* InputError."""
     some = cases if isinstance(cases, str | None) else list(cases)
-    return Selection(cases=some, where=where, status=words(status), last=last)
+    statuses = () if status is None else words(status)
+    if status is not None and not statuses:
+        raise InputError(
+            "an empty list of statuses selects no case",
+            where="--status",
+            next_step="None, the default, is every status.",
+        )
+    return Selection(cases=some, where=where, status=statuses, last=last)
 
 
 def words(given: Sequence[str]) -> tuple[str, ...]:

@@ -184,7 +184,7 @@ CALLS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
     "not submitted": (SWEEP, ["collect", "m.yaml"], ("there is no sweep 's'",)),
     "no sweep": (SWEEP, ["cancel", "."], (".: is not a sweep directory", "hpcsweep submit")),
     "no suffix": (INPUT, ["logs", "program", "0"], ("program: has no suffix",)),
-    "empty sweep": (SWEEP, ["ingest", ""], ("is not a sweep directory",)),
+    "empty sweep": (SWEEP, ["rm", "--yes", ""], ("an empty text names no sweep", "`.`")),
 }
 
 

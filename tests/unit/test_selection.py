@@ -18,6 +18,7 @@ from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables import matching
 from hpcsweep.tables.named_cases import LOOKED_UP_MAX
+from hpcsweep.tables.request import selection_of
 from hpcsweep.tables.selection import Selection, selected_cases
 from tests.support.sweeps import MadeSweep
 
@@ -148,6 +149,12 @@ def test_case_ids(made: MadeSweep) -> None:
     assert str(select(version(made), made.path, cases=[ids[6], 2, 0])) == "0,2,6"
     new = Version.of(made.manifest, made.source)
     assert str(select(new, made.path / "none", cases=f"{ids[6]},{ids[0][:9]}")) == "0,6"
+
+
+def test_an_empty_list_is_not_all_cases() -> None:
+    assert not selection_of(None, None, None, None)
+    with pytest.raises(InputError, match="an empty list of statuses selects no case"):
+        selection_of(None, None, [], None)
 
 
 def test_names_from_standard_input(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
