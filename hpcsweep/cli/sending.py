@@ -33,7 +33,7 @@ from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.status import Checks, status, wait
 from hpcsweep.state.summary import Summary
 from hpcsweep.submission.advance import follow
-from hpcsweep.submission.closing_run import advance_or_requeue
+from hpcsweep.submission.closing_run import advance_or_run_again
 from hpcsweep.submission.notices import notices
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
@@ -87,7 +87,7 @@ def go_on(context: Context, sweep: SweepDirectory, *, as_json: bool) -> None:
         for line in _submitted_lines(done, cluster):
             click.echo(line)
 
-    advance_or_requeue(sweep, cluster, context.settings, notify, show)
+    advance_or_run_again(sweep, cluster, context.settings, notify, show)
 
 
 def _submit(context: Context, request: SubmitRequest, cluster: Cluster, *, err: bool) -> Submitted:

@@ -155,8 +155,11 @@ class Cluster(Protocol):
         """The Slurm state of every element that the queue knows; all others have ended."""
         ...
 
-    def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
-        """The accounting rows of these arrays; None if there is no accounting."""
+    def poll_accounting(self, elements: Sequence[Element]) -> list[AccountingRow] | None:
+        """The accounting rows of these elements, maybe of others of their arrays, too.
+
+        None if there is no accounting.
+        """
         ...
 
     def cancel(self, job_ids: Sequence[str]) -> None:
@@ -199,8 +202,12 @@ class Cluster(Protocol):
         """
         ...
 
-    def requeue(self, job_id: str) -> None:
-        """End a job that is no array, and let it start again later. *Raises* ClusterError."""
+    def run_again(self, own: OwnJob, job: SingleJob) -> str:
+        """Let the job of this process, which is no array, start again later. Returns its id then.
+
+        `job`: as it was submitted, without what it waited for. This process may be ended at once.
+        *Raises* ClusterError.
+        """
         ...
 
 
@@ -272,7 +279,7 @@ class Defaults:
         """No test is possible."""
         return f"the {self.kind} cluster cannot test an array before a submission"
 
-    def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:  # noqa: ARG002
+    def poll_accounting(self, elements: Sequence[Element]) -> list[AccountingRow] | None:  # noqa: ARG002
         """There is no accounting."""
         return None
 
@@ -305,6 +312,6 @@ class Defaults:
             next_step="Use --cluster slurm.",
         )
 
-    def requeue(self, job_id: str) -> None:
+    def run_again(self, own: OwnJob, job: SingleJob) -> str:  # noqa: ARG002
         """*Raises* ClusterError: it has no single jobs."""
-        raise ClusterError(f"the {self.kind} cluster has no job {job_id}")
+        raise ClusterError(f"the {self.kind} cluster has no job {own.job_id}")

@@ -45,6 +45,8 @@ class Limits:
     impossible: tuple[Impossible, ...] = ()
     # Calls of sbatch that this user may still make in this hour; None for any number.
     calls: int | None = None
+    # Seconds of a task that names no time limit; None where that is not known.
+    default_time_s: int | None = None
     # What of its limits could not be read, for people who ask.
     unread: tuple[str, ...] = ()
     # Its configuration by key, as it says it.

@@ -137,7 +137,7 @@ def _life(cluster: Cluster, job_id: str, grace_s: float | None) -> tuple[Life, s
         queued = cluster.poll_queue([job_id]).get((job_id, 0))
         if queued is not None:
             return meaning(queued.state)[0], queued.state
-        rows = [row for row in cluster.poll_accounting([job_id]) or [] if row.is_final]
+        rows = [row for row in cluster.poll_accounting([(job_id, 0)]) or [] if row.is_final]
         if rows:
             return meaning(rows[-1].state)[0], rows[-1].state
     return (Life.UNKNOWN if grace_s is None else Life.OVER), ""

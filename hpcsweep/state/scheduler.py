@@ -128,7 +128,7 @@ def _poll_once(memory: ClusterMemory, parts: list[SentPart], cluster: Cluster, n
     try:
         if memory.get("last") == "squeue" and any(key not in over for key in absent):
             memory["last"] = "sacct"
-            _apply_accounting(over, absent, cluster, job_ids)
+            _apply_accounting(over, absent, cluster, parts)
         else:
             memory["last"] = "squeue"
             _apply_queue(memory, parts, cluster.poll_queue(job_ids), now)
@@ -178,9 +178,11 @@ def _apply_queue(
 
 
 def _apply_accounting(
-    over: dict[str, str], absent: dict[str, float], cluster: Cluster, job_ids: list[str]
+    over: dict[str, str], absent: dict[str, float], cluster: Cluster, parts: list[SentPart]
 ) -> None:
-    for row in cluster.poll_accounting(job_ids) or ():
+    elements = [sent.element(chunk) for sent in parts for chunk in sent.open_chunks]
+    asked = [one for one in elements if (key := element_key(one)) in absent and key not in over]
+    for row in cluster.poll_accounting(asked) or ():
         life, _, reason = meaning(row.state)
         if not row.is_final or life is not Life.OVER or reason is None:
             continue

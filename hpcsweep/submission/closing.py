@@ -41,9 +41,9 @@ def closing_script(manifest: FrozenManifest, path: Path, submission: int, form: 
 
 
 def closing_job(
-    sweep: SweepDirectory, manifest: FrozenManifest, plan: Plan, part: Part, job_id: str
+    sweep: SweepDirectory, manifest: FrozenManifest, plan: Plan, part: Part, after: str | None
 ) -> SingleJob:
-    """The closing job of a part; `job_id` is its array's."""
+    """The closing job of a part, which waits for the end of a job: its array's."""
     paths = SweepPaths(sweep.path.resolve())
     options = plan.resources(manifest.resources).options
     shared = {name: options[name] for name in _SHARED if name in options}
@@ -53,5 +53,5 @@ def closing_job(
         script=str(paths.submission_dir(plan.submission) / CLOSING_SCRIPT),
         output=str(paths.log_dir(plan.submission) / f"closing-{part.number}.log"),
         options={**shared, **_OWN, **own},
-        after=job_id,
+        after=after,
     )

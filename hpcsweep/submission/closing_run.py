@@ -1,11 +1,11 @@
-"""Run a closing job: advance its sweep, and requeue the job if no other one will continue.
+"""Run a closing job: advance its sweep, and run the job again if no other one will continue.
 
 The last array of a sweep is followed by one closing job. If the queue has no room when it runs,
 because of another sweep of the same user, if the disk is full, or if the controller does not
 answer, no other job continues the sweep. So the closing job asks Slurm to requeue it: it keeps its
 place in the queue, which a new job might not get, writes nothing, and starts again after AuthInfo's
-cred_expire, 121 s by default (22.05). Where only operators may requeue a job, as with PBS, its log
-says how to continue.
+cred_expire, 121 s by default (22.05). With PBS, where only operators may requeue a job, the same
+script is submitted once more; if that is refused, the log says how to continue.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import OwnJob
 from hpcsweep.errors import (
     ClusterError,
-    ClusterUnavailable,
     HpcsweepError,
     StoreError,
     SweepError,
 )
+from hpcsweep.files import json_bytes, write_new
+from hpcsweep.records import Part
 from hpcsweep.room import has_room
 from hpcsweep.settings import Settings
 from hpcsweep.state.array_tasks import SentPart
 from hpcsweep.state.standstill import by_hand
 from hpcsweep.submission.advance import advance
 from hpcsweep.submission.arrays import job_name
-from hpcsweep.submission.closing import CLOSING_SUFFIX
+from hpcsweep.submission.closing import CLOSING_SUFFIX, closing_job
 from hpcsweep.submission.request import Submitted
-from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.directory import ClosingFact, SweepDirectory
 
 T = TypeVar("T")
 
@@ -41,19 +42,27 @@ _log = logging.getLogger(__name__)
 
 # Most runs after transient errors: 3 hours, with 121 s between two runs.
 MOST_RUNS = 100
-# Seconds to retry the requeue while the controller does not answer, and between two tries.
+# Seconds to retry while the controller does not answer or the queue is full, and between two tries.
 PATIENCE_S = 300.0
 PAUSE_S = 5.0
 
 
-def advance_or_requeue(
+class ClosingJob(NamedTuple):
+    """The closing job in which this process runs."""
+
+    own: OwnJob
+    submission: int
+    part: Part
+
+
+def advance_or_run_again(
     sweep: SweepDirectory,
     cluster: Cluster,
     settings: Settings,
     notify: Callable[[str], None],
     show: Callable[[Submitted], None],
 ) -> None:
-    """Advance a sweep and `show` the result; requeue this closing job if no other will continue.
+    """Advance a sweep and `show` the result; run this closing job again if no other will continue.
 
     *Raises* and *writes* as `advance`.
     """
@@ -63,13 +72,13 @@ def advance_or_requeue(
     try:
         done = advance(sweep, cluster, settings, notify)
     except HpcsweepError as error:
-        if job is not None and _may_pass(sweep, error, job):
+        if job is not None and _may_pass(sweep, error, job.own):
             notify(str(error))
-            _requeue(sweep, cluster, job.job_id, notify)
+            _run_again(sweep, cluster, job, notify)
         raise
     show(done)
-    if job is not None and must_return(sweep, done, job.job_id):
-        _requeue(sweep, cluster, job.job_id, notify)
+    if job is not None and must_return(sweep, done, job.own.job_id):
+        _run_again(sweep, cluster, job, notify)
 
 
 def _unless_full(write: Callable[[T], None]) -> Callable[[T], None]:
@@ -89,15 +98,17 @@ def _may_pass(sweep: SweepDirectory, error: HpcsweepError, job: OwnJob) -> bool:
     return isinstance(error, (SweepError, StoreError)) and not has_room(sweep.path)
 
 
-def own_closing_job(sweep: SweepDirectory, cluster: Cluster) -> OwnJob | None:
+def own_closing_job(sweep: SweepDirectory, cluster: Cluster) -> ClosingJob | None:
     """The job of this process, if it is a closing job of the sweep."""
-    job = cluster.own_job()
-    names = {
-        job_name(sweep.newest().manifest.name, sweep.key, number, part.number) + CLOSING_SUFFIX
-        for number in sweep.submissions()
-        for part in sweep.plan(number)[0].parts
-    }
-    return job if job is not None and job.name in names else None
+    own = cluster.own_job()
+    if own is None:
+        return None
+    name = sweep.newest().manifest.name
+    for number in sweep.submissions():
+        for part in sweep.plan(number)[0].parts:
+            if own.name == job_name(name, sweep.key, number, part.number) + CLOSING_SUFFIX:
+                return ClosingJob(own, number, part)
+    return None
 
 
 def must_return(sweep: SweepDirectory, done: Submitted, job_id: str) -> bool:
@@ -134,21 +145,32 @@ def _arrays(done: Submitted, waiting: list[SentPart]) -> Iterator[tuple[int, int
             yield plan.submission, part.number
 
 
-def _requeue(
-    sweep: SweepDirectory, cluster: Cluster, job_id: str, notify: Callable[[str], None]
+def _record(sweep: SweepDirectory, closing: ClosingJob, job_id: str) -> None:
+    """Note the job that goes on, if it is another one."""
+    if job_id == closing.own.job_id:
+        return
+    again = closing.own.restarts + 1
+    path = sweep.part_file(closing.submission, closing.part.number, "closing", again)
+    fact: ClosingFact = {"job_id": job_id, "time": time.time()}
+    with contextlib.suppress(FileExistsError):  # the scheduler itself ran this job twice
+        write_new(path, json_bytes(fact))
+
+
+def _run_again(
+    sweep: SweepDirectory, cluster: Cluster, closing: ClosingJob, notify: Callable[[str], None]
 ) -> None:
-    """Requeue this job, which ends this process; if the cluster refuses, notify how to continue."""
+    """Run this job again, which may end this process; if that is refused, say how to continue."""
     notify("This closing job has to run again later.")
+    plan, manifest = sweep.plan(closing.submission)[0], sweep.newest().manifest
+    job = closing_job(sweep, manifest, plan, closing.part, after=None)
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            cluster.requeue(job_id)
-        except ClusterUnavailable as error:
-            if time.monotonic() < deadline:
+            _record(sweep, closing, cluster.run_again(closing.own, job))
+        except ClusterError as error:
+            if error.transient and time.monotonic() < deadline:
                 _log.info("%s; retrying in %.0f s", error.what, PAUSE_S)
                 time.sleep(PAUSE_S)
                 continue
-            notify(f"It cannot be requeued: {error.what}. {by_hand(sweep.path)}")
-        except ClusterError as error:
-            notify(f"It cannot be requeued: {error.what}. {by_hand(sweep.path)}")
+            notify(f"It cannot run again: {error.what}. {by_hand(sweep.path)}")
         return

@@ -174,7 +174,9 @@ class Submitter:
 
     def _worker_rules(self, options: Mapping[str, str], *, tasks_ingest: bool) -> WorkerRules:
         settings = self.settings
-        limit_s = time_limit_seconds(options.get("time", ""))
+        limit_s = (
+            time_limit_seconds(options["time"]) if "time" in options else self.limits.default_time_s
+        )
         rules: WorkerRules = {
             "beat_s": BEAT_S,
             "ingest": tasks_ingest,

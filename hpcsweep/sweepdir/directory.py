@@ -52,7 +52,9 @@ CLAIMS = ".claims"
 INDEX_NAME = "store.sqlite3"
 # Entries that commands may leave in a directory where the first submit could not begin.
 _LEFTOVERS = {CLAIMS, INDEX_NAME, f"{INDEX_NAME}-journal", "cluster.json", ".cluster.lock"}
-_PART_FILE = re.compile(r"part-([0-9]{1,9})\.(intent|job|void|cancel|closing)\.json", re.ASCII)
+_PART_FILE = re.compile(
+    r"part-([0-9]{1,9})\.(intent|job|void|cancel|closing)(?:-([0-9]{1,9}))?\.json", re.ASCII
+)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MARKER = schema(
     {"format": integer(), "name": TEXT, "key": HEX16},
@@ -62,7 +64,8 @@ _MARKER = schema(
 Identity = tuple[str, int, int, int, int]
 
 # --- part facts ----------------------------------------------------------------------------------
-# Each is a file of its own, `part-0000.KIND.json`; times are seconds of the epoch.
+# Each is a file of its own, `part-0000.KIND.json`; times are seconds of the epoch. Of a closing job
+# that was submitted again the file is `part-0000.closing-N.json`, and the largest N counts.
 
 FactKind = Literal["intent", "job", "void", "cancel", "closing"]
 
@@ -172,9 +175,10 @@ class SweepPaths:
         """The files of one submission."""
         return self.submission_root / f"{submission:04d}"
 
-    def part_file(self, submission: int, part: int, kind: FactKind) -> Path:
-        """The path of a fact about one part."""
-        return self.submission_dir(submission) / f"part-{part:04d}.{kind}.json"
+    def part_file(self, submission: int, part: int, kind: FactKind, again: int = 0) -> Path:
+        """The path of a fact about one part; `again`: how often it was learned before."""
+        number = f"-{again}" if again else ""
+        return self.submission_dir(submission) / f"part-{part:04d}.{kind}{number}.json"
 
     def cancelled_rest(self, submission: int) -> Path:
         """Exists if a user cancelled what a submission left to later ones."""
@@ -418,6 +422,7 @@ class SweepDirectory(SweepPaths):
     def part_facts(self, submission: int) -> dict[int, PartFacts]:
         """The facts of all parts. Each is read once."""
         facts: dict[int, dict[str, Fact]] = {}
+        newest: dict[tuple[str, str], int] = {}
         folder = self.submission_dir(submission)
         key = _identity(folder / "plan.json")
         contents = {} if key is None else self._facts.setdefault(key, {})
@@ -426,7 +431,10 @@ class SweepDirectory(SweepPaths):
             if match:
                 if name not in contents:
                     contents[name] = read_fact(folder / name, _FACTS[match[2]])
-                facts.setdefault(int(match[1]), {})[match[2]] = contents[name]
+                again = int(match[3] or 0)
+                if newest.setdefault((match[1], match[2]), again) <= again:
+                    newest[match[1], match[2]] = again
+                    facts.setdefault(int(match[1]), {})[match[2]] = contents[name]
         return cast("dict[int, PartFacts]", facts)
 
 

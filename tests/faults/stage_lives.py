@@ -81,7 +81,7 @@ class Noting(Slurm):
     def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
         return {(job_id, 0): Queued("PENDING") for job_id in job_ids}
 
-    def poll_accounting(self, job_ids: Sequence[str]) -> None:  # noqa: ARG002
+    def poll_accounting(self, elements: Sequence[Element]) -> None:  # noqa: ARG002
         return None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -205,3 +206,72 @@ def test_a_task_of_a_killed_node_runs_again(pbs: PrivatePbs, user: OrdinaryUser)
     begun(user, 1)
     user.write("go", "")
     until(user, "down", complete=1)
+
+
+def test_a_submission_sends_what_the_queue_takes(pbs: PrivatePbs, user: OrdinaryUser) -> None:
+    """Elements count, also running ones; closing jobs send the rest."""
+    pbs.run("qmgr", "-c", 'set queue workq max_queued = "[u:PBS_GENERIC=4]"')
+    try:
+        submit(user, "full", [1, 2, 4, 5, 6, 7, 8])
+        until(user, "full", complete=7)
+        numbers = [path.name for path in (user.home / "outputs/full/submissions").iterdir()]
+        assert len(numbers) > 1
+    finally:
+        pbs.run("qmgr", "-c", "unset queue workq max_queued")
+
+
+def test_a_task_without_a_time_limit_has_that_of_the_queue(
+    pbs: PrivatePbs, user: OrdinaryUser
+) -> None:
+    pbs.run("qmgr", "-c", "set queue workq resources_default.walltime = 20")
+    pbs.run("qmgr", "-c", "set queue workq resources_min.walltime = 5")
+    try:
+        values = {"name": "late", "target": "target.py:wait_for", "source": {"grid": {"x": [1]}}}
+        manifest = user.write("late.json", json.dumps(values)).name
+        user.does("submit", manifest)
+        until(user, "late", interrupted=1)
+        assert status(user, "late")["reasons"] == {"timeout": 1}
+        short = values | {"name": "short", "slurm": {"time": "00:00:03"}}
+        said = user.refused(6, "submit", user.write("short.json", json.dumps(short)).name)
+        assert "resources_min.walltime" in said
+    finally:
+        pbs.run("qmgr", "-c", "unset queue workq resources_default.walltime")
+        pbs.run("qmgr", "-c", "unset queue workq resources_min.walltime")
+
+
+def test_a_server_without_history_runs_closing_jobs(pbs: PrivatePbs, user: OrdinaryUser) -> None:
+    pbs.run("qmgr", "-c", "set server job_history_enable = False")
+    try:
+        submit(user, "brief", [1, 2, 3], retry={"max_attempts": 2, "on": ["error"]})
+        until(user, "brief", complete=2, failed=1)
+        wait_until(lambda: not (left := pbs.jobs()) or str(left), WAIT_S, "the last closing job")
+        assert len(list((user.home / "outputs/brief/submissions").iterdir())) == 2
+    finally:
+        pbs.run("qmgr", "-c", "set server job_history_enable = True")
+
+
+def test_a_closing_job_without_room_runs_again(pbs: PrivatePbs, user: OrdinaryUser) -> None:
+    def queue_takes(most: int) -> None:
+        pbs.run("qmgr", "-c", f'set server max_queued = "[u:PBS_GENERIC={most}]"')
+
+    facts = user.home / "outputs/rest/submissions/0001"
+    try:
+        queue_takes(4)
+        submit(user, "rest", [1, 2, 3, 4, 5], target="target.py:wait_for")
+        begun(user, 1, 2, 3)
+        queue_takes(10)
+        others = [user.run("qsub", "-h", "--", "/bin/true").stdout.strip() for _ in range(3)]
+        queue_takes(4)
+        user.write("go", "")
+        until(user, "rest", complete=3)
+        log = user.home / "outputs/rest/logs/0001/closing-0.log"
+        wait_until(lambda: "run again" in log.read_text(), WAIT_S, "a closing job without room")
+        assert not list(facts.glob("*closing-*"))
+        user.run("qdel", others.pop())
+        wait_until(lambda: bool(list(facts.glob("*closing-1.json"))), WAIT_S, "its next start")
+        user.run("qdel", *others)
+        again = json.loads((facts / "part-0000.closing-1.json").read_bytes())["job_id"]
+        user.run("qalter", "-a", time.strftime("%Y%m%d%H%M.%S"), again)
+        until(user, "rest", complete=5)
+    finally:
+        pbs.run("qmgr", "-c", "unset server max_queued")

@@ -187,8 +187,8 @@ class Queue:
         self.heard, self.said = set(job_ids), dict(self.answer or {})
         return {key: Queued(state, reason) for key, (state, reason) in self.said.items()}
 
-    def poll_accounting(self, job_ids: list[str]) -> None:
-        self._ask(job_ids)
+    def poll_accounting(self, elements: list[tuple[str, int]]) -> None:
+        self._ask([job_id for job_id, _ in elements])
 
     def _ask(self, job_ids: list[str]) -> None:
         if self.answer is None:

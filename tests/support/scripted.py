@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.cluster.jobs import AccountingRow, Queued
+from hpcsweep.cluster.jobs import AccountingRow, Element, Queued
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.settings import Settings
@@ -60,12 +60,12 @@ class Scripted:
             if self.job_id in job_ids
         }
 
-    def poll_accounting(self, job_ids: list[str]) -> list[AccountingRow] | None:
+    def poll_accounting(self, elements: list[Element]) -> list[AccountingRow] | None:
         self._answer("sacct")
         if self.rows is None:
             return None
         return [
-            AccountingRow(job_ids[0], (task,), state, final) for task, state, final in self.rows
+            AccountingRow(elements[0][0], (task,), state, final) for task, state, final in self.rows
         ]
 
     def _answer(self, question: str) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from hpcsweep.cluster.base import Cluster, Defaults
+from hpcsweep.cluster.jobs import OwnJob, SingleJob
 from hpcsweep.cluster.slurm.client import Slurm
+from hpcsweep.errors import ClusterError
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Resources
+from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import ArrayTasks, SentPart
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.paused import paused
+from hpcsweep.submission import closing_run
 from hpcsweep.submission.arrays import job_name
-from hpcsweep.submission.closing import closing_job
-from hpcsweep.submission.closing_run import must_return, own_closing_job
+from hpcsweep.submission.closing import CLOSING_SUFFIX, closing_job
+from hpcsweep.submission.closing_run import advance_or_run_again, must_return, own_closing_job
 from hpcsweep.submission.request import Submitted
 from hpcsweep.submission.settling import is_settled
 from hpcsweep.sweepdir.plan import Plan
@@ -119,9 +125,51 @@ def test_a_closing_job_knows_itself_by_its_name(
         monkeypatch.setenv("SLURM_JOB_NAME", other)
         assert own_closing_job(sweep, SLURM) is None
     monkeypatch.setenv("SLURM_JOB_NAME", f"{name}.closing")
-    assert own_closing_job(sweep, SLURM) == (OWN, f"{name}.closing", 0)
+    closing = own_closing_job(sweep, SLURM)
+    assert closing is not None
+    assert closing.own == (OWN, f"{name}.closing", 0)
     monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
-    assert own_closing_job(sweep, SLURM) == (OWN, f"{name}.closing", 3)
+    assert own_closing_job(sweep, SLURM) == ((OWN, f"{name}.closing", 3), 1, closing.part)
+
+
+@dataclass
+class RunsAgain(Defaults):
+    """A cluster on which a job runs again under another id, once the queue has room."""
+
+    own: OwnJob
+    kind: str = "pbs"
+    refusals: int = 1
+    jobs: list[SingleJob] = field(default_factory=list)
+
+    def own_job(self) -> OwnJob:
+        return self.own
+
+    def run_again(self, own: OwnJob, job: SingleJob) -> str:
+        if not self.refusals:
+            self.jobs.append(job)
+            return f"{own.job_id}{own.restarts + 1}"
+        self.refusals -= 1
+        error = ClusterError("would exceed limit")
+        error.transient = True
+        raise error
+
+
+def test_the_job_that_goes_on_under_another_id_is_known(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with PBS, where only operators may requeue a job."""
+    sweep, settings = made.directory, Settings()
+    name = job_name(sweep.newest().manifest.name, sweep.key, 1, 0) + CLOSING_SUFFIX
+    close(made, OWN)
+    monkeypatch.setattr(closing_run, "advance", lambda *_: submitted(made, rest=2))
+    monkeypatch.setattr(closing_run, "PAUSE_S", 0.0)
+    for restarts in (0, 9):
+        cluster = RunsAgain(OwnJob(OWN, name, restarts))
+        advance_or_run_again(sweep, cast("Cluster", cluster), settings, lambda _: None, print)
+        (job,) = cluster.jobs
+        assert (job.name, job.after) == (name, None)
+        assert sweep.part_facts(1)[0]["closing"]["job_id"] == f"{OWN}{restarts + 1}"
+    assert sweep.part_facts(1)[0]["closing"]["job_id"] == f"{OWN}10"
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_every_query_names_its_jobs(count: int) -> None:
         job_ids = [str(number) for number in range(count)]
         SLURM.poll_queue(job_ids)
         assert asked == job_ids
-        SLURM.poll_accounting(job_ids)
+        SLURM.poll_accounting([(job_id, task) for job_id in job_ids for task in (0, 1)])
         assert asked == 2 * job_ids
 
 
@@ -79,7 +79,7 @@ def test_a_failed_queue_query_is_not_an_answer(
     with pytest.raises(ClusterUnavailable):
         SLURM.poll_queue(["5"])
     with pytest.raises(ClusterUnavailable):
-        SLURM.poll_accounting(["5"])
+        SLURM.poll_accounting([("5", 0)])
     with pytest.raises(ClusterUnavailable):
         SLURM.find_by_name("name", 0.0)
 
@@ -167,9 +167,9 @@ def test_accounting_that_is_away_and_none_at_all(monkeypatch: pytest.MonkeyPatch
     answer = process.Answer(away.rc, away.text, "\n".join(away.err))
     monkeypatch.setattr(process, "run", lambda *_: answer)
     with pytest.raises(ClusterUnavailable, match="Connection refused"):
-        SLURM.poll_accounting(["5"])
+        SLURM.poll_accounting([("5", 0)])
     answer = process.Answer(none.rc, none.text, "\n".join(none.err))
-    assert SLURM.poll_accounting(["5"]) is None
+    assert SLURM.poll_accounting([("5", 0)]) is None
 
 
 @pytest.mark.parametrize(

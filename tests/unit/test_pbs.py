@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from hpcsweep.cluster import process, reasons, states
-from hpcsweep.cluster.jobs import SingleJob
+from hpcsweep.cluster.jobs import OwnJob, SingleJob
 from hpcsweep.cluster.pbs import refusals, site, text
 from hpcsweep.cluster.pbs.client import Pbs
 from hpcsweep.cluster.pbs.environment import handed_on
 from hpcsweep.cluster.pbs.options import SCRIPTS, qsub_options
+from hpcsweep.cluster.pbs.queued_limits import queued_limits
 from hpcsweep.cluster.pbs.states import ended_state
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 from hpcsweep.executor.submitit_calls import JobEnvironment
@@ -226,9 +230,11 @@ def test_what_a_killed_qstat_did_not_print_has_not_ended(monkeypatch: pytest.Mon
     """It complains of one job, and is killed before it prints the others."""
     killed = process.Answer(-9, "", "qstat: Unknown Job Id 1[].s\n")
     monkeypatch.setattr(process, "run", lambda *_: killed)
-    for query in (CLIENT.poll_queue, CLIENT.poll_accounting, CLIENT.cancel):
+    for query in (CLIENT.poll_queue, CLIENT.cancel):
         with pytest.raises(ClusterUnavailable):
             query(["1[].s", "2[].s"])
+    with pytest.raises(ClusterUnavailable):
+        CLIENT.poll_accounting([("1[].s", 0), ("2[].s", 0)])
 
 
 def test_a_row_that_cannot_be_read_is_no_element_that_ended() -> None:
@@ -270,7 +276,22 @@ def test_elements_of_an_array_that_goes_on_are_rows_when_they_are_over() -> None
 def test_a_server_without_history_has_no_accounting(monkeypatch: pytest.MonkeyPatch) -> None:
     block = said("history", r"qstat -x", 2)
     monkeypatch.setattr(process, "run", lambda *_: answer(block))
-    assert CLIENT.poll_accounting(ids(block)) is None
+    assert CLIENT.poll_accounting([(name, 0) for name in ids(block)]) is None
+
+
+def test_the_history_is_asked_about_the_elements_that_are_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It prints 2 kB for each: of an array of 10,000 that is 20 MB."""
+    argvs: list[list[str]] = []
+
+    def run(argv: list[str], *_: object) -> process.Answer:
+        argvs.append(argv)
+        return process.Answer(0, "", "")
+
+    monkeypatch.setattr(process, "run", run)
+    CLIENT.poll_accounting([("12[].s", 3), ("12[].s", 9), ("12[].s", 4), ("13.s", 0)])
+    assert argvs == [["qstat", "-x", "-f", "12[3-4].s", "12[9].s", "13.s"]]
 
 
 def test_memory_that_ran_out() -> None:
@@ -285,7 +306,8 @@ def test_memory_that_ran_out() -> None:
 def test_the_limits_of_server_and_queue() -> None:
     limits = site.limits_in(said("qsub", r"qstat -B -f").text)
     assert (limits.cluster_name, limits.max_array_size) == ("pbs1", 10_001)
-    limits = site.with_queue(limits, "workq", said("qsub", r"qstat -Q").text)
+    queue = site.queue_in(said("qsub", r"qstat -Q").text)
+    limits = site.with_queue(limits, "workq", queue, {})
     assert limits.caps == {"time": 36_000}
     assert limits.requeues is None
     assert limits.time_step_s == 1
@@ -304,6 +326,144 @@ def test_a_queue_that_could_not_be_asked_about_is_no_queue_without_limits(
         monkeypatch.setattr(process, "run", lambda *_, it=answer_of_qstat: it)
         with pytest.raises(ClusterUnavailable):
             CLIENT.with_room(limits, {})
+
+
+@pytest.mark.parametrize(
+    ("queue", "server", "expected"),
+    [
+        ({"resources_default.walltime": "00:10:00"}, {"resources_max.walltime": "60"}, 600),
+        ({"resources_max.walltime": "02:00:00"}, {"resources_default.walltime": "00:05:00"}, 300),
+        ({"resources_max.walltime": "02:00:00"}, {}, 7200),
+        ({}, {"resources_max.walltime": "60"}, 60),
+        ({}, {}, None),
+        ({"queue_type": "Route", "resources_default.walltime": "60"}, {}, None),
+    ],
+)
+def test_the_time_limit_of_a_task_that_names_none(
+    queue: dict[str, str], server: dict[str, str], expected: int | None
+) -> None:
+    limits = replace(site.limits_in("Server: s\n    server_host = s\n"), configuration=server)
+    assert site.with_queue(limits, "q", queue, {}).default_time_s == expected
+
+
+def test_the_queue_limits_before_the_server() -> None:
+    server = {"resources_max.walltime": "60", "resources_max.ncpus": "8", "max_array_size": "50"}
+    limits = replace(site.limits_in("Server: s\n    server_host = s\n"), configuration=server)
+    queue = {"resources_max.walltime": "100", "resources_min.walltime": "30", "max_array_size": "9"}
+    limits = site.with_queue(limits, "q", queue, {"time": "00:00:20"})
+    assert {one.name: one.most for one in limits.ceilings} == {
+        "resources_max.walltime of the queue q": 100,
+        "resources_max.ncpus of the server": 8,
+    }
+    assert limits.max_array_size == 10
+    (short,) = limits.impossible
+    assert short.option == "time"
+    assert "00:00:30 or more (resources_min.walltime)" in short.what
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[u:PBS_GENERIC=10]", {"user": 10}),
+        ("[u:PBS_GENERIC=10],[u:me=30],[u:you=1]", {"user": 30}),
+        ("[u:me=3],[u:PBS_GENERIC=10]", {"user": 3}),
+        ('[o:PBS_ALL=100],[ p:"a b" = 5 ],[p:PBS_GENERIC=9]', {"all": 100, "project": 5}),
+        ("[g:one=5],[g:PBS_GENERIC=4]", {"group": 4}),
+        ("[u:you=1]", {}),
+        ("", {}),
+    ],
+)
+def test_limits_on_queued_jobs(text: str, expected: dict[str, int]) -> None:
+    found = list(queued_limits({"max_queued": text}, "q", "me", "a b"))
+    assert {limit.counts: limit.most for limit in found} == expected
+
+
+def test_the_limits_on_queued_jobs_of_a_real_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 that may wait in the queue 2 do; the user has 6 of 30, all have 6 of 1000."""
+    monkeypatch.setattr(getpass, "getuser", lambda: "me")
+
+    def run(argv: list[str], *_: object) -> process.Answer:
+        return answer(said("limits", f"^{re.escape(shlex.join(argv))}$"))
+
+    monkeypatch.setattr(process, "run", run)
+    limits = CLIENT.with_room(CLIENT.limits(), {"time": "3"})
+    assert (limits.max_jobs, limits.jobs) == (20, 2)
+    assert limits.max_array_size == 101
+    assert limits.default_time_s == 1800
+    assert limits.unread == ("how many jobs count for max_queued of the server for a group",)
+    server = queued_limits(limits.configuration, "", "me", "")
+    assert sorted((limit.counts, limit.most) for limit in server) == [
+        ("all", 1000),
+        ("group", 200),
+        ("project", 60),
+        ("user", 30),
+    ]
+    assert refusals.NO_ROOM.search(said("limits", "-J 0-22").err[0])
+
+
+def test_the_limit_that_leaves_the_least_room_is_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs and elements of arrays count; whom a limit of groups counts is not known."""
+    me = getpass.getuser()
+    server = "Server: s\n    server_host = s\n    default_queue = q\n    max_queued = "
+    server += f"[u:{me}=100],[o:PBS_ALL=1000],[g:PBS_GENERIC=7]\n"
+    queue = "Queue: q\n    queued_jobs_threshold = [u:PBS_GENERIC=4]\n"
+    ids = {"all": "1[].s\n1[0].s\n1[1].s\n2.s\n", "queue": "1[].s\n1[1].s\n"}
+
+    def run(argv: list[str], *_: object) -> process.Answer:
+        if argv[0] == "qselect":
+            assert "-T" in argv
+            return process.Answer(0, ids["queue" if "-q" in argv else "all"], "")
+        return process.Answer(0, queue if "-Q" in argv else server, "")
+
+    monkeypatch.setattr(process, "run", run)
+    limits = CLIENT.with_room(CLIENT.limits(), {})
+    assert (limits.max_jobs, limits.jobs, limits.room) == (4, 1, 3)
+    assert limits.max_jobs_name == "queued_jobs_threshold of the queue q for a user"
+    assert limits.unread == ("how many jobs count for max_queued of the server for a group",)
+    own = CLIENT.with_room(CLIENT.limits(), {}, {"max_submit": 5})
+    assert (own.max_jobs, own.jobs) == (5, 3)
+
+
+def test_a_closing_job_whose_array_is_forgotten_meanwhile_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    argvs: list[list[str]] = []
+    known = process.Answer(0, "Job Id: 12[].s\n    job_state = B\n", "")
+
+    def run(argv: list[str], *_: object) -> process.Answer:
+        argvs.append(argv)
+        if argv[0] == "qsub":
+            return process.Answer(0, f"{len(argvs)}.s\n", "")
+        return known if "12[].s" in argv else answer(said("queue", r"-f 999999"))
+
+    monkeypatch.setattr(process, "run", run)
+    job = SingleJob(name="n", script="/s", output="/o", after="12[].s")
+    assert CLIENT.submit_job(job) == "4.s"
+    assert ["-W" in argv for argv in argvs if argv[0] == "qsub"] == [True, False]
+
+
+def test_a_job_that_runs_again_is_submitted_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows how often it ran, and what it submits itself does not."""
+    sent: list[tuple[list[str], Mapping[str, str]]] = []
+
+    def run(argv: list[str], environment: Mapping[str, str], _: float) -> process.Answer:
+        sent.append((argv, environment))
+        return process.Answer(0, "9.s\n", "")
+
+    monkeypatch.setattr(process, "run", run)
+    job = SingleJob(name="n", script="/s", output="/o")
+    assert CLIENT.run_again(OwnJob("7.s", "n", 2), job) == "9.s"
+    ((argv, environment),) = sent
+    assert re.fullmatch(r"\d{12}\.\d\d", argv[argv.index("-a") + 1])
+    assert "PBS_HPCSWEEP_RUNS" in argv[argv.index("-v") + 1].split(",")
+    assert environment["PBS_HPCSWEEP_RUNS"] == "3"
+    monkeypatch.setenv("PBS_JOBID", "9.s")
+    monkeypatch.setenv("PBS_HPCSWEEP_RUNS", "3")
+    own = CLIENT.own_job()
+    assert own is not None
+    assert own.restarts == 3
+    CLIENT.submit_job(job)
+    assert "PBS_HPCSWEEP_RUNS" not in sent[-1][0][sent[-1][0].index("-v") + 1]
 
 
 def test_a_closing_job_of_a_forgotten_array_has_no_dependency(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -12,8 +14,14 @@ from hpcsweep.cluster import process
 from hpcsweep.cluster.base import Defaults, Opening
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, OwnJob, Queued, SingleJob
 from hpcsweep.cluster.limits import NOTHING, Limits
-from hpcsweep.cluster.pbs import site, text
-from hpcsweep.cluster.pbs.environment import handed_on, of_programs, own_job, pointed_at
+from hpcsweep.cluster.pbs import queued_limits, site, text
+from hpcsweep.cluster.pbs.environment import (
+    RUNS,
+    handed_on,
+    of_programs,
+    own_job,
+    pointed_at,
+)
 from hpcsweep.cluster.pbs.options import SCRIPTS, qsub_options
 from hpcsweep.cluster.pbs.refusals import NO_ROOM, is_unanswered, next_step
 from hpcsweep.cluster.process import Answer
@@ -22,6 +30,8 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable
 
 # Jobs in one query.
 IDS_AT_ONCE = 500
+# Seconds until a job starts again: as long as Slurm takes by default.
+PAUSE_S = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +80,43 @@ class Pbs(Defaults):
         self, limits: Limits, options: Mapping[str, str], own: Mapping[str, int] = NOTHING
     ) -> Limits:
         """The limits for a task with these options; the queue's, if the server has that queue."""
-        queue = options.get("partition") or limits.configuration.get("default_queue", "")
-        answer = self._run(site.qstat_queue(queue), self.timeout_s) if queue else None
-        if answer is not None and answer.returncode == 0:
-            limits = site.with_queue(limits, queue, answer.stdout)
-        elif answer is not None and is_unanswered(answer):
+        name = options.get("partition") or limits.configuration.get("default_queue", "")
+        queue = self._queue(name) if name else {}
+        limits = site.with_queue(limits, name, queue, options)
+        limits = self._with_count(limits, name, queue, options.get("project", ""))
+        jobs = 0
+        if "max_submit" in own:
+            all_of_user = queued_limits.QueuedLimit(0, "max_queued", "", "user")
+            jobs = self._count(all_of_user, "")
+        return limits.overridden(own, options, jobs)
+
+    def _queue(self, name: str) -> dict[str, str]:
+        """The attributes of a queue; none of one that the server lacks, as qsub will say."""
+        answer = self._run(site.qstat_queue(name), self.timeout_s)
+        if is_unanswered(answer):
             raise ClusterUnavailable(_complaint("qstat", answer), next_step="Try again later.")
-        return Defaults.with_room(self, limits, options, own)
+        return site.queue_in(answer.stdout) if answer.returncode == 0 else {}
+
+    def _with_count(
+        self, limits: Limits, name: str, queue: Mapping[str, str], project: str
+    ) -> Limits:
+        """The limits with the limit on queued jobs that leaves the least room."""
+        found = [
+            limit
+            for attributes, where in ((queue, name), (limits.configuration, ""))
+            for limit in queued_limits.queued_limits(attributes, where, getpass.getuser(), project)
+        ]
+        unread = [f"how many jobs count for {one.name}" for one in found if one.counts == "group"]
+        counted = [(one, self._count(one, project)) for one in found if one.counts != "group"]
+        if counted:
+            least, jobs = min(counted, key=lambda pair: pair[0].most - pair[1])
+            limits = replace(limits, max_jobs=least.most, jobs=jobs, max_jobs_name=least.name)
+        return replace(limits, unread=(*limits.unread, *unread))
+
+    def _count(self, limit: queued_limits.QueuedLimit, project: str) -> int:
+        """The jobs and elements that a limit counts."""
+        argv = queued_limits.qselect_counted(limit, getpass.getuser(), project)
+        return queued_limits.count(self._query(argv).stdout)
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
         """*Raises* InputError naming an option that PBS does not have."""
@@ -95,19 +135,30 @@ class Pbs(Defaults):
         """Submit a job that is no array. Returns its id.
 
         The server deletes a job that depends on one that it has forgotten (23.06). That one is
-        over, so there is nothing to wait for.
+        over, so there is nothing to wait for; it may be forgotten while this job is submitted.
         """
-        if job.after is not None and not text.objects(self._known([job.after]).stdout):
-            job = replace(job, after=None)
-        return self._qsub(text.qsub_job(job, handed_on(of_programs())))
+        alone = replace(job, after=None)
+        if job.after is None or not self._is_known(job.after):
+            return self._qsub_job(alone)
+        job_id = self._qsub_job(job)
+        return job_id if self._is_known(job_id) else self._qsub_job(alone)
 
-    def _qsub(self, argv: Sequence[str]) -> str:
+    def _is_known(self, job_id: str) -> bool:
+        return bool(text.objects(self._known([job_id]).stdout))
+
+    def _qsub_job(self, job: SingleJob, begin: float | None = None, runs: int = 0) -> str:
+        """Submit a job. `begin`: not before this time; `runs`: how often it ran before."""
+        environment = of_programs() | ({RUNS: str(runs)} if runs else {})
+        handed = handed_on(environment) | ({RUNS: environment[RUNS]} if runs else {})
+        return self._qsub(text.qsub_job(job, handed, begin), environment)
+
+    def _qsub(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
         """Run one qsub. Returns the job id.
 
         *Raises* ClusterUnavailable if it is unknown whether the job was accepted, ClusterError if
         it was refused.
         """
-        answer = self._run(argv, self.qsub_timeout_s)
+        answer = process.run(argv, environment or of_programs(), self.qsub_timeout_s)
         if answer.returncode == 0:
             return text.job_id(answer.stdout)
         if is_unanswered(answer):
@@ -130,10 +181,10 @@ class Pbs(Defaults):
             queue |= text.queue(known.stdout, table)
         return queue
 
-    def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
+    def poll_accounting(self, elements: Sequence[Element]) -> list[AccountingRow] | None:
         """How elements ended by the server's history; None if it keeps none."""
         rows = []
-        for some in _batches(job_ids):
+        for some in _batches(list(text.pieces(elements))):
             answer = self._run(text.qstat_history(some), self.timeout_s)
             if text.NO_HISTORY in answer.stderr:
                 return None
@@ -180,9 +231,9 @@ class Pbs(Defaults):
         """Release held arrays. *Safe to repeat.*"""
         self._order("qrls", list(dict.fromkeys(map(text.array_of, tasks))))
 
-    def requeue(self, job_id: str) -> None:  # noqa: ARG002
-        """*Raises* ClusterError: qrerun is for operators (23.06)."""
-        raise ClusterError("PBS lets only operators rerun a job")
+    def run_again(self, own: OwnJob, job: SingleJob) -> str:
+        """Submit the same job once more, to start later: qrerun is for operators (23.06)."""
+        return self._qsub_job(job, time.time() + PAUSE_S, own.restarts + 1)
 
     def _order(self, program: str, targets: Sequence[str]) -> None:
         for some in _batches(targets):

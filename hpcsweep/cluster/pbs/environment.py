@@ -29,6 +29,11 @@ _ALTERED = frozenset("\"'\\")
 _WHICH_SERVER = ("PBS_CONF_FILE", "PBS_DEFAULT")
 
 
+# How often a job was submitted again by itself. It begins as no variable that is handed on, so what
+# the job submits does not get it.
+RUNS = "PBS_HPCSWEEP_RUNS"
+
+
 def of_programs() -> dict[str, str]:
     """The environment in which PBS's programs are started: ours."""
     return dict(os.environ)
@@ -41,8 +46,10 @@ def pointed_at() -> str:
 
 def own_job() -> OwnJob | None:
     """The job in which this process runs; None outside of jobs. PBS does not count its restarts."""
-    job_id = os.environ.get("PBS_JOBID")
-    return OwnJob(job_id, os.environ.get("PBS_JOBNAME", ""), 0) if job_id else None
+    job_id, runs = os.environ.get("PBS_JOBID"), os.environ.get(RUNS, "")
+    if not job_id:
+        return None
+    return OwnJob(job_id, os.environ.get("PBS_JOBNAME", ""), int(runs) if runs.isdecimal() else 0)
 
 
 def handed_on(environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ The formats are those of OpenPBS 23.06: `tests/data/pbs-transcripts`.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
@@ -53,10 +54,15 @@ def qsub(array: Array, environment: Mapping[str, str]) -> list[str]:
 _WITH_OUTPUT = 'exec >>"$0" 2>&1; exec /bin/bash "$@"'
 
 
-def qsub_job(job: SingleJob, environment: Mapping[str, str]) -> list[str]:
-    """Submit a job that is no array."""
+def qsub_job(
+    job: SingleJob, environment: Mapping[str, str], begin: float | None = None
+) -> list[str]:
+    """Submit a job that is no array; `begin`: not before this time."""
+    # qsub reads it in the zone of its own environment, which is ours.
+    at = [] if begin is None else ["-a", time.strftime("%Y%m%d%H%M.%S", time.localtime(begin))]
     return [
         *("qsub", "-N", job.name, "-j", "oe", "-o", "/dev/null"),
+        *at,
         *(("-W", f"depend=afterany:{job.after}") if job.after else ()),
         *_variables(environment),
         *qsub_options(job.options),
@@ -93,10 +99,11 @@ def objects(stdout: str) -> dict[str, dict[str, str]]:
     last = ""
     for line in stdout.splitlines():
         if head := _OBJECT.fullmatch(line):
-            attributes = found.setdefault(head[1], {})
+            attributes = found[head[1]] = {}
         elif attribute := _ATTRIBUTE.fullmatch(line):
-            last = attribute[1]
-            attributes[last] = attribute[2]
+            last, value = attribute.groups()
+            # One with limits for several users has a line for each (23.06).
+            attributes[last] = f"{attributes[last]},{value}" if last in attributes else value
         elif line.startswith("\t") and last in attributes:  # a long value is folded
             attributes[last] += line[1:]
     return found
@@ -191,9 +198,24 @@ def qstat_elements(job_ids: Sequence[str]) -> list[str]:
     return ["qstat", "-t", *job_ids]
 
 
-def qstat_history(job_ids: Sequence[str]) -> list[str]:
-    """Query how elements ended, as long as the server keeps it (job_history_duration)."""
-    return ["qstat", "-x", "-t", "-f", *job_ids]
+def pieces(elements: Iterable[Element]) -> Iterator[str]:
+    """PBS's names of elements, one for each range, and of jobs that are no arrays."""
+    by_array: dict[str, list[int]] = {}
+    for job_id, number in elements:
+        by_array.setdefault(job_id, []).append(number)
+    for job_id, numbers in by_array.items():
+        if job_id in arrays([job_id]):
+            yield from targets([elements_named(job_id, IndexSet.of(numbers))])
+        else:
+            yield job_id
+
+
+def qstat_history(names: Sequence[str]) -> list[str]:
+    """Query how elements ended, as long as the server keeps it (job_history_duration).
+
+    2 kB for each (23.06), so it names those of which nothing else is known.
+    """
+    return ["qstat", "-x", "-f", *names]
 
 
 def qselect(name: str, *, history: bool) -> list[str]:

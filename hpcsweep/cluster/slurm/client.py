@@ -235,10 +235,10 @@ class Slurm(Defaults):
             queue |= text.elements(answer.stdout)
         return queue
 
-    def poll_accounting(self, job_ids: Sequence[str]) -> list[AccountingRow] | None:
-        """The accounting rows of these arrays; None if the site keeps no accounting."""
+    def poll_accounting(self, elements: Sequence[Element]) -> list[AccountingRow] | None:
+        """The accounting rows of their arrays; None if the site keeps no accounting."""
         rows = []
-        for some in _batches(job_ids):
+        for some in _batches(list(dict.fromkeys(job_id for job_id, _ in elements))):
             answer = self._run(text.sacct(some), self.timeout_s)
             if text.NO_ACCOUNTING in answer.stderr:
                 return None
@@ -297,11 +297,12 @@ class Slurm(Defaults):
                 raise
         return self._sbatch(text.sbatch_job(replace(job, after=None)), job.options)
 
-    def requeue(self, job_id: str) -> None:
-        """Requeue a job; see `Cluster`."""
-        answer = self._run(text.requeue(job_id), self.timeout_s)
+    def run_again(self, own: OwnJob, job: SingleJob) -> str:  # noqa: ARG002
+        """Requeue the job, which keeps its place; see `Cluster`."""
+        answer = self._run(text.requeue(own.job_id), self.timeout_s)
         if answer.returncode != 0:
             raise order_error("scontrol requeue", answer)
+        return own.job_id
 
     def _query(self, argv: Sequence[str]) -> Answer:
         return self._require_success(self._run(argv, self.timeout_s), argv[0])
