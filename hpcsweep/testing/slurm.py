@@ -11,12 +11,13 @@ def test_my_launcher(slurm):
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pytest
 
@@ -25,10 +26,17 @@ from hpcsweep.emulator.client import ask
 from hpcsweep.emulator.names import FINAL_STATES
 from hpcsweep.emulator.versions import DEFAULT
 from hpcsweep.errors import InputError
+from hpcsweep.testing.reap import reap
 
 # A test waits for jobs; Slurm's own delays would be most of its time.
 _QUICK: dict[str, Any] = {"kill_wait_s": 1.0, "requeue_delay_s": 0.05, "start_delay_s": 0.0}
 _POLL_S = 0.02
+# Reads the directory, and waits until the other end of its standard input is closed.
+_REAPER = """\
+read -r place
+cat >/dev/null
+[ ! -d "$place" ] || exec "$1" -m hpcsweep.testing.reap "$place" </dev/null >/dev/null 2>&1
+"""
 _WAIT_S = 60.0
 
 
@@ -76,20 +84,28 @@ def emulated_slurm(version: str = DEFAULT, **knobs: Any) -> Iterator[EmulatedSlu
 
     It is first on PATH of this process until the block ends, and its jobs end with it.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="slurm-") as directory,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        place = Path(directory)
+    with _reaped_directory() as place, pytest.MonkeyPatch.context() as patch:
         config = emulator.EmulatorConfig(slurm_version=version, **_QUICK | knobs)
         for name, value in emulator.ensure(place, config).items():
             patch.setenv(name, value)
+        yield EmulatedSlurm(place)
+
+
+@contextmanager
+def _reaped_directory() -> Iterator[Path]:
+    """A directory whose cluster ends with the block, or with this process if that is killed."""
+    # A session of its own: what kills the process group of the tests leaves it alone.
+    with subprocess.Popen(
+        ["sh", "-c", _REAPER, "sh", sys.executable], stdin=subprocess.PIPE, start_new_session=True
+    ) as reaper:
+        place = Path(tempfile.mkdtemp(prefix="slurm-"))
+        pipe = cast("IO[bytes]", reaper.stdin)
+        pipe.write(f"{place}\n".encode())
+        pipe.flush()
         try:
-            yield EmulatedSlurm(place)
+            yield place
         finally:
-            # A scheduler that the test killed left its jobs, which only its successor ends.
-            emulator.ensure(place)
-            emulator.stop(place)
+            reap(place)
 
 
 @pytest.fixture

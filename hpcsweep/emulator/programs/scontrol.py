@@ -15,6 +15,8 @@ TABLE = options.table(
     "all,a !cluster,M: !clusters,M: details,d federation future,F help,h hide local "
     "oneliner,o quiet,Q sibling !uid,u: usage verbose,v version,V"
 )
+# What it has from 24.11 on; 22.05 does not.
+_NEWER = options.table("!json:: !yaml::")
 # Commands of real scontrol that are refused by name.
 _NOT_EMULATED = (
     *("abort", "all", "cancel_reboot", "cluster", "completing", "create"),
@@ -42,7 +44,8 @@ _NOTHING = {
 def main(state_dir: Path, argv: list[str]) -> int:
     """Run one command."""
     options.refuse_variables("scontrol", "SLURM_TIME_FORMAT")
-    pairs, words = options.Getopt("scontrol", TABLE).read(argv)
+    table = TABLE | _NEWER if options.version().since("24.11") else TABLE
+    pairs, words = options.Getopt("scontrol", table).read(argv)
     given = dict(pairs)
     if words[:1] in (["version"], ["help"]):
         given[words[0]] = ""
