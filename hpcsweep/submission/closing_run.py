@@ -47,7 +47,7 @@ PATIENCE_S = 300.0
 PAUSE_S = 5.0
 
 
-class ClosingJob(NamedTuple):
+class OwnClosingJob(NamedTuple):
     """The closing job in which this process runs."""
 
     own: OwnJob
@@ -98,7 +98,7 @@ def _may_pass(sweep: SweepDirectory, error: HpcsweepError, job: OwnJob) -> bool:
     return isinstance(error, (SweepError, StoreError)) and not has_room(sweep.path)
 
 
-def own_closing_job(sweep: SweepDirectory, cluster: Cluster) -> ClosingJob | None:
+def own_closing_job(sweep: SweepDirectory, cluster: Cluster) -> OwnClosingJob | None:
     """The job of this process, if it is a closing job of the sweep."""
     own = cluster.own_job()
     if own is None:
@@ -107,7 +107,7 @@ def own_closing_job(sweep: SweepDirectory, cluster: Cluster) -> ClosingJob | Non
     for number in sweep.submissions():
         for part in sweep.plan(number)[0].parts:
             if own.name == job_name(name, sweep.key, number, part.number) + CLOSING_SUFFIX:
-                return ClosingJob(own, number, part)
+                return OwnClosingJob(own, number, part)
     return None
 
 
@@ -145,7 +145,7 @@ def _arrays(done: Submitted, waiting: list[SentPart]) -> Iterator[tuple[int, int
             yield plan.submission, part.number
 
 
-def _record(sweep: SweepDirectory, closing: ClosingJob, job_id: str) -> None:
+def _record(sweep: SweepDirectory, closing: OwnClosingJob, job_id: str) -> None:
     """Note the job that goes on, if it is another one."""
     if job_id == closing.own.job_id:
         return
@@ -157,7 +157,7 @@ def _record(sweep: SweepDirectory, closing: ClosingJob, job_id: str) -> None:
 
 
 def _run_again(
-    sweep: SweepDirectory, cluster: Cluster, closing: ClosingJob, notify: Callable[[str], None]
+    sweep: SweepDirectory, cluster: Cluster, closing: OwnClosingJob, notify: Callable[[str], None]
 ) -> None:
     """Run this job again, which may end this process; if that is refused, say how to continue."""
     notify("This closing job has to run again later.")
