@@ -107,10 +107,16 @@ def sweep_names(outputs: Path) -> list[str]:
 
 
 def _only_sweep(project: Path, given: str) -> Path | None:
-    """The sweep beside the manifests of a directory, if it is the only one."""
+    """The sweep beside the manifests of a directory, if there is one. *Raises* SweepError."""
     outputs = project / OUTPUTS
     sweeps = [] if given else sweep_names(outputs)
-    return outputs / sweeps[0] if len(sweeps) == 1 else None
+    if len(sweeps) > 1:
+        raise SweepError(
+            f"has several sweeps: {', '.join(sweeps)}",
+            where=str(project),
+            next_step=f"Name one, such as {outputs / sweeps[0]}, or its manifest.",
+        )
+    return outputs / sweeps[0] if sweeps else None
 
 
 def _is_of(sweep: SweepDirectory, root: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from hpcsweep import files
 from hpcsweep.errors import SweepError
 from hpcsweep.sources import grid
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+from hpcsweep.sweepdir.locate import locate
 from tests.support.sweeps import MadeSweep
 
 # --- made once -----------------------------------------------------------------------------------
@@ -159,3 +161,12 @@ def test_part_facts_are_read_and_written(tmp_path: Path) -> None:
     assert facts[0]["job"]["job_id"] == "7"
     with pytest.raises(FileExistsError):  # never rewritten: what is learned later is a new file
         made.fact("job", job_id="8", time=0.0)
+
+
+def test_a_directory_with_several_sweeps_names_them(tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    made = [MadeSweep(tmp_path / "outputs", grid(x=[1]), name=name) for name in ("a", "b")]
+    with pytest.raises(SweepError, match=r"has several sweeps: a, b\n.*outputs/a, or its manifest"):
+        locate(str(tmp_path))
+    shutil.rmtree(made[1].path)
+    assert locate(str(tmp_path)).path == made[0].path

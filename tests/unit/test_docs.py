@@ -27,6 +27,7 @@ from tests.support.page_tables import plain, rows
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", *sorted(DOCS.rglob("*.md"))]
+RUNGS, REFUSALS = "hpcsweep/state/rungs.py", "hpcsweep/cluster/slurm/refusals.py"
 MADE_BY_COMMON = {"--profile", "--set", "--outputs", "--verbose", "--log-file"}
 SELECTING = {"--cases", "--where", "--status", "--last"}
 ALL = [
@@ -69,6 +70,35 @@ def test_exit_codes_are_those_of_the_error_tree(path: Path) -> None:
             branches[name] = vars(value)["exit_code"]
     told = {plain(error): int(code) for code, error, _ in rows(text, "code", "error", "when")}
     assert {name: code for name, code in told.items() if name} == branches
+
+
+def test_the_readme_and_the_reference_say_the_same_of_exit_codes() -> None:
+    titles = ("code", "error", "when")
+    readme = rows((REPOSITORY / "README.md").read_text(), *titles)
+    assert [row for row in rows(page("reference/cli.md"), *titles) if row not in readme] == [
+        row for row in rows(page("reference/cli.md"), *titles) if row[0] == "141"
+    ]
+
+
+# Messages in sentences: those in blocks are printed by their commands. By page, the code that
+# has the words.
+MESSAGES = [
+    ("reference/cli.md", "averaged over", "hpcsweep/tables/plot.py"),
+    ("how-to/report.md", "Averaged over ", "hpcsweep/report/assets/columns.js"),
+    ("how-to/search.md", "promoted found no checkpoint and began from the start", RUNGS),
+    ("how-to/laptop.md", "No longer connected", "hpcsweep/cli/on_host.py"),
+    ("how-to/laptop.md", "the connection broke while", "hpcsweep/far/commands.py"),
+    ("how-to/laptop.md", "at each command", "hpcsweep/far/directory.py"),
+    ("reference/manifest.md", "Requested operation not supported on this system", REFUSALS),
+    ("reference/manifest.md", "Stale file handle", "hpcsweep/state/failing_nodes.py"),
+    ("reference/manifest.md", "job requeued in held state", "hpcsweep/cluster/reasons.py"),
+]
+
+
+@pytest.mark.parametrize(("name", "message", "code"), MESSAGES)
+def test_a_message_in_a_sentence_is_of_the_code(name: str, message: str, code: str) -> None:
+    assert message in " ".join(page(name).split())
+    assert message in (REPOSITORY / code).read_text()
 
 
 # --- design.md -----------------------------------------------------------------------------------
