@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from hpcsweep.errors import Damaged, InputError, StoreError
 from hpcsweep.liveness import pid_namespace, this_process
 from hpcsweep.settings import Profile, Settings
 from hpcsweep.sources import grid
+from tests.support.console_blocks import blocks, commands, looks_like
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
+PAGE = Path(__file__).parents[2] / "docs/reference/sweep-index.md"
 NO_PROFILE = Profile({}, lambda _: "")
 
 # --- the service file ----------------------------------------------------------------------------
@@ -306,6 +309,22 @@ def test_root_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == StoreError.exit_code
     assert "PostgreSQL refuses to run as root" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_shows_what_a_start_on_a_node_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = (block for _, block in blocks(PAGE.read_text()) if block.startswith("$ hpcsweep db"))
+    ((line, shown),) = commands(block)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    path = DatabaseDirectory.create(tmp_path / "sweeps-db", "sweeps-db").path
+    started = ServerStatus(
+        state=ServerState.RUNNING, record=record(host="node17", job=JOB | {"id": "4711"})
+    )
+    monkeypatch.setattr(control, "start_on_node", lambda *_: started)
+    arguments = ["--cluster=emulated", *shlex.split(line.replace("~/sweeps-db", str(path)))[3:]]
+    done = CliRunner().invoke(main, ["db", "start", *arguments], catch_exceptions=False)
+    assert looks_like(shown, done.stdout.replace(str(path), "/home/me/sweeps-db"))
 
 
 def test_a_network_file_system_is_pointed_out(

@@ -155,7 +155,7 @@ BY_PAGE: dict[tuple[str, str], tuple[str, ...]] = {
         "unit/test_docs.py test_the_drawn_changes_of_state_are_those_of_the_table",
     ),
     ("docs/reference/sweep-index.md", "text"): (
-        "integration/test_private_postgres.py test_a_server_on_a_node",
+        "unit/test_database.py test_the_page_shows_what_a_start_on_a_node_prints",
     ),
     ("docs/reference/sweep-index.md", "sql"): (
         "contract/test_index_schema.py test_the_query_of_the_page",
