@@ -2,11 +2,13 @@
 
     python benchmarks/ingest.py [RECORDS]
 
-A million records by default. Every case has two, its `begin` and its `end`, and one row.
+A million records by default. Every case has two, its `begin` and its `end`, and one row. Then the
+ingest of new bytes: ten of ten thousand journals grew.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -16,6 +18,7 @@ import time
 from binascii import crc32
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hpcsweep import sources
 from hpcsweep.files import json_bytes, make_directory, write_new
 from hpcsweep.indexset import IndexSet
-from hpcsweep.journal import VERSION, encode, journal_name
+from hpcsweep.journal import VERSION, all_journals, encode, journal_name
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.sources import ParameterSource
@@ -41,6 +44,10 @@ from tests.support.postgres import PrivatePostgres, why_not
 RECORDS = 1_000_000
 ROUNDS = 3
 TARGET = 4.0
+JOURNALS = 10_000
+# Cases per journal, of which a growing one has got the last half.
+GROWING_CHUNKS = (10, 50)
+GROWN_ROUNDS = 9
 CHUNK = 1000
 # Rows of the plain load that are held in memory at once.
 ROWS_AT_ONCE = 10_000
@@ -67,6 +74,13 @@ def main(arguments: list[str]) -> None:
         "Ingest into an empty index",
         ("what", "ours", "plain", "processor time: ours/plain", "clock: ours/plain", "budget"),
         rows,
+    )
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
+        grown = [_grown(Path(temporary) / str(chunk), chunk) for chunk in GROWING_CHUNKS]
+    measuring.show(
+        f"Ingest of what ten of {JOURNALS:,} journals got since; processor time",
+        ("new", "ingest", "nothing new", "reading the new bytes", "decoding them"),
+        grown,
     )
 
 
@@ -172,6 +186,50 @@ def _row(what: str, cases: int, costs: list[tuple[Cost, Cost]]) -> tuple[str, ..
     rates = [f"{cases / cost[1]:,.0f} rows/s" for cost in (ours, plain)]
     ratios = [f"{mine / theirs:.1f}" for mine, theirs in zip(ours, plain, strict=True)]
     return (what, *rates, *ratios, f"{TARGET:g}")
+
+
+# --- new bytes ----------------------------------------------------------------------------------
+
+
+def _grown(root: Path, chunk_size: int) -> tuple[str, ...]:
+    """Ten journals of an ingested sweep get their last half of cases, in SQLite."""
+    root.mkdir()
+    sweep = journalled(root, JOURNALS * chunk_size, chunk_size)
+    names = list(all_journals(sweep.journal_root))[:: JOURNALS // 10]
+    paths = [sweep.journal_root / name for name in names]
+    whole = [path.read_bytes() for path in paths]
+    starts = [data.index(b"\n", len(data) // 2) + 1 for data in whole]
+    for path, start in zip(paths, starts, strict=True):
+        os.truncate(path, start)
+    before, index = root / "before.sqlite3", root / "index.sqlite3"
+    for _ in range(2):  # the second one keeps which directories it knows
+        _ingest(sweep, before, _processor)
+    for path, data in zip(paths, whole, strict=True):
+        path.write_bytes(data)
+    costs = []
+    for _ in range(GROWN_ROUNDS):
+        shutil.copyfile(before, index)
+        costs.append([_ingest(sweep, index, time.process_time)[0] for _ in range(2)])
+    grown, rest = map(min, zip(*costs, strict=True))
+    tails = list(zip(paths, starts, strict=True))
+    reading = min(_cost(lambda: _tails(tails), time.process_time)[0] for _ in range(GROWN_ROUNDS))
+    lines = [line[9:] for tail in _tails(tails) for line in tail.splitlines()]
+    decode = partial(map, json.loads, lines)
+    decoding = min(_cost(lambda: list(decode()), time.process_time)[0] for _ in range(GROWN_ROUNDS))
+    cases = sum(line.startswith(b'{"kind":"end"') and b'"index":' in line for line in lines)
+    size = sum(len(line) + 10 for line in lines)
+    times = [f"{1e3 * seconds:.2f} ms" for seconds in (grown, rest, reading, decoding)]
+    return (f"{cases:,} cases, {size / 1000:.0f} kB, of {JOURNALS * chunk_size:,}", *times)
+
+
+def _tails(parts: list[tuple[Path, int]]) -> list[bytes]:
+    """The bytes of files from an offset on."""
+    found = []
+    for path, start in parts:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            found.append(stream.read())
+    return found
 
 
 # --- SQLite --------------------------------------------------------------------------------------

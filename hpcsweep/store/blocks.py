@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -46,8 +45,8 @@ class Digest:
     column: str
     # What it is made from: columns of `cases`, the first of which is not null.
     columns: tuple[ColumnElement[Any], ...]
-    # Makes it, as JSON values, from rows of the index and these columns, in index order.
-    make: Callable[[Sequence[Sequence[Any]]], Any]
+    # Makes it, as JSON values, from the indices of cases, in order, and the values of each column.
+    make: Callable[[Sequence[int], Sequence[Sequence[Any]]], Any]
     # That of all rows, from one as it was kept and that of new rows. Some of these may have been
     # there as cases that had only begun.
     join: Callable[[Any, Any], Any]
@@ -93,7 +92,9 @@ def _add_to(
 ) -> None:
     """Add new cases, by block and in index order, to the digests of these blocks."""
     table = schema.blocks
-    empty = {digest.column: _json_text(digest.make([])) for digest in digests}
+    empty = {
+        digest.column: _json_text(digest.make((), [()] * len(digest.names))) for digest in digests
+    }
     insert = upsert.insert_into(connection, table).on_conflict_do_nothing()
     connection.execute(insert, [{"sweep": sweep, "block": block, **empty} for block in new])
     # What another merge has marked meanwhile stays marked: it has committed when this is read.
@@ -112,17 +113,14 @@ def _add_to(
 def _joined(digest: Digest, kept: str, new: Sequence[tuple[int, NewCase]]) -> str:
     """A digest as it is kept, with new cases."""
     rows = [row for _, (row, _) in new]
-    carried = [carried for _, (_, carried) in new]
-    others: dict[str, Iterable[Any]] = {
-        "attempt": repeat(1),
-        "tries": repeat(1),
-        "carried": carried,
-    }
+    once = (1,) * len(rows)
+    others: dict[str, Sequence[Any]] = {"attempt": once, "tries": once}
+    others["carried"] = [carried for _, (_, carried) in new]
     columns = [
-        others[name] if name in others else map(itemgetter(CASE_COLUMNS.index(name)), rows)
+        others[name] if name in others else list(map(itemgetter(CASE_COLUMNS.index(name)), rows))
         for name in digest.names
     ]
-    own = digest.make(list(zip((index for index, _ in new), *columns, strict=False)))
+    own = digest.make([index for index, _ in new], columns)
     return _json_text(digest.join(json.loads(kept), own))
 
 
@@ -206,7 +204,8 @@ def _make(connection: Connection, sweep: str, digest: Digest, block: int) -> tup
     with gc_paused():
         rows = connection.execute(query).all()
         measured = [row for row in rows if row[1] is not None]
-        return digest.make(measured), len(measured) == len(rows)
+        values = list(zip(*measured, strict=True)) or [()] * (1 + len(digest.names))
+        return digest.make(values[0], values[1:]), len(measured) == len(rows)
 
 
 def _json_text(value: Any) -> str:

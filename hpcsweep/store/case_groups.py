@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, text
@@ -79,22 +78,21 @@ def max_generation(connection: Connection, sweep: str) -> int:
     return int(connection.scalar(select(func.max(table.generation)).where(of_sweep)) or 0)
 
 
-def _outcomes(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+def _outcomes(indices: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[list[Any]]:
     """The sets of one block: what they have in common, their ranges, and the largest values."""
+    *of_keys, wall_seconds, max_rss_bytes = columns
     groups: dict[tuple[Any, ...], list[Any]] = {}
-    for key, run in groupby(rows, _key_of):
-        indices, *_, wall_seconds, max_rss_bytes = zip(*run, strict=True)
+    start = 0
+    for key, alike in groupby(zip(*of_keys, strict=True)):
+        run = slice(start, start + len(list(alike)))
+        start = run.stop
         group = groups.setdefault(key, [list(key), [], None, None])
-        group[1] += _ranges(indices)
-        group[2] = _larger(group[2], _largest(wall_seconds))
-        group[3] = _larger(group[3], _largest(max_rss_bytes))
+        group[1] += _ranges(indices[run])
+        group[2] = _larger(group[2], _largest(wall_seconds[run]))
+        group[3] = _larger(group[3], _largest(max_rss_bytes[run]))
     for group in groups.values():
         group[1] = IndexSet(group[1]).to_json()
     return list(groups.values())
-
-
-# Of a row: the index, the values of a key with the count of tries, and the largest ones.
-_key_of = itemgetter(*range(1, 2 + len(_GROUP_KEY)))
 
 
 def _ranges(indices: Sequence[int]) -> list[tuple[int, int]]:

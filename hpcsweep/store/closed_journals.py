@@ -1,9 +1,11 @@
-"""Which journals grow no more, by directory: ten thousand need not be compared one by one."""
+"""Which journals may grow, by directory: ten thousand need not be compared one by one."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection
+from functools import partial
 from hashlib import blake2b
 
 from sqlalchemy import Connection, and_, func, select
@@ -20,8 +22,15 @@ class ClosedJournals:
 
     def __init__(self, database: Database, sweep: str) -> None:
         self._database, self._sweep = database, sweep
-        # The digest of the names in each directory whose journals are all closed.
+        # The digest of the names in each directory whose journals were all ingested at least once.
         self._kept = _of_text(totals.kept(database, sweep, "closed"))
+        # How far the open ones were ingested. Read after `_kept`: one that the index has learned
+        # since is closed, or among these.
+        self.positions = database.read(partial(journal_offsets.open_positions, sweep=sweep))
+        self._open: defaultdict[str, set[str]] = defaultdict(set)
+        for path in self.positions:
+            directory, _, name = path.rpartition("/")
+            self._open[directory].add(name)
         # The count of names and their digest, of directories that are not in `_kept`.
         self._new: dict[str, tuple[int, str]] = {}
 
@@ -29,12 +38,12 @@ class ClosedJournals:
         """Those of the names in a directory of journals that may have new bytes."""
         digest = blake2b("/".join(sorted(names)).encode(), digest_size=8).hexdigest()
         if self._kept.get(directory) == digest:
-            return ()
+            return self._open[directory].intersection(names)
         closed = self._database.read(
             lambda connection: journal_offsets.closed(connection, self._sweep, directory)
         )
         still = [name for name in names if f"{directory}/{name}" not in closed]
-        if not still and len(names) >= TOTAL_MIN:
+        if len(names) >= TOTAL_MIN and self._open[directory].issuperset(still):
             self._new[directory] = len(names), digest
         return still
 
@@ -47,16 +56,12 @@ class ClosedJournals:
         if not totals.lock(connection, self._sweep):
             return
         # The index may have been cleared since: of what was known before, nothing is written back.
-        # Those that are closed now were ingested.
+        # What it has a position of now was ingested.
         kept = _of_text(totals.read(connection, self._sweep, "closed"))
         for directory, (count, digest) in self._new.items():
             table = schema.journals.c
-            is_closed = and_(
-                table.sweep == self._sweep,
-                table.closed == 1,
-                journal_offsets.is_in(directory),
-            )
-            if connection.scalar(select(func.count()).where(is_closed)) == count:
+            is_known = and_(table.sweep == self._sweep, journal_offsets.is_in(directory))
+            if connection.scalar(select(func.count()).where(is_known)) == count:
                 kept[directory] = digest
         totals.keep(connection, self._sweep, "closed", json.dumps(kept))
 

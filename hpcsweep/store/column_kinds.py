@@ -99,11 +99,13 @@ def merged(of_blocks: Iterable[Sequence[Any]]) -> ColumnKinds:
     return merged_kinds
 
 
-def _kinds(rows: Sequence[Sequence[Any]]) -> list[list[tuple[Keys, str]]]:
+def _kinds(
+    _indices: Sequence[int], columns: Sequence[Sequence[Any]]
+) -> list[list[tuple[Keys, str]]]:
     made = []
-    for at in range(1, 1 + len(_DOCUMENTS)):
+    for column in columns:
         kinds: Kinds = {}
-        learn(kinds, parse_documents([row[at] for row in rows if row[at] is not None]))
+        learn(kinds, parse_documents([text for text in column if text is not None]))
         made.append(sorted(kinds.items()))
     return made
 

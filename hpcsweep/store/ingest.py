@@ -40,9 +40,9 @@ from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
 
 _log = logging.getLogger(__name__)
 
-# Records, possibly of several journals, per transaction: more, and their rows take too much memory;
-# fewer, and each page of the indexes is written more often.
-BATCH_RECORDS = 50_000
+# Records, possibly of several journals, per batch, which is a transaction of PostgreSQL. Of two
+# processes one waits for the other for as long as the first and the last batch take.
+BATCH_RECORDS = 10_000
 # Seconds of work in one transaction of SQLite, at most one batch longer: each transaction writes
 # nearly all pages of the indexes, however few rows it has. Others wait for it up to a minute.
 TRANSACTION_S = 20.0
@@ -81,7 +81,7 @@ class Ingest:
         self._take_over_order()
         if journals is None:
             closed = self._sweep_index.closed_journals()
-            positions = self._sweep_index.positions(only_open=True)
+            positions = closed.positions
             self._is_first = not positions and not self._sweep_index.has_journals()
             names = list(all_journals(self._sweep.journal_root, closed.open_among))
             with contextlib.suppress(StoreError):  # it saves time alone

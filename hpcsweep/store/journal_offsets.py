@@ -13,16 +13,22 @@ _table = schema.journals.c
 
 
 def positions(
-    connection: Connection, sweep: str, paths: Iterable[str] | None, *, only_open: bool
+    connection: Connection, sweep: str, paths: Iterable[str] | None = None
 ) -> dict[str, int]:
     """See `SweepIndex.positions`."""
     query = select(_table.path, _table.position).where(_table.sweep == sweep)
-    if only_open:
-        query = query.where(text("closed = 0"))  # the condition of an index
     some = None if paths is None else list(paths)
     if some is not None and len(some) <= NAMES_AT_ONCE:
         query = query.where(_table.path.in_(some))
     return {row.path: row.position for row in connection.execute(query)}
+
+
+def open_positions(connection: Connection, sweep: str) -> dict[str, int]:
+    """The same, of all journals but for those of `closed`."""
+    query = select(_table.path, _table.position).where(_table.sweep == sweep)
+    # The condition of an index.
+    found = connection.execute(query.where(text("closed = 0")))
+    return {row.path: row.position for row in found}
 
 
 def closed(connection: Connection, sweep: str, directory: str | None = None) -> frozenset[str]:

@@ -207,7 +207,7 @@ totals = Table(
     Column("kinds", _TEXT),
     # The sets of `task_groups`.
     Column("tasks", _TEXT),
-    # The directories of journals that are all closed, see `closed_journals`.
+    # The directories of journals that were all ingested, see `closed_journals`.
     Column("closed", _TEXT),
 )
 

@@ -224,15 +224,10 @@ class SweepIndex(CaseReader):
         query = select(table.submission).where(table.sweep == self._sweep)
         return [row.submission for row in self._all(query.order_by(table.submission))]
 
-    def positions(
-        self, paths: Iterable[str] | None = None, *, only_open: bool = False
-    ) -> dict[str, int]:
-        """The byte offsets up to which journals were ingested: all, or at least these.
-
-        `only_open` leaves out those of `closed`.
-        """
+    def positions(self, paths: Iterable[str] | None = None) -> dict[str, int]:
+        """The byte offsets up to which journals were ingested: all, or at least these."""
         return self._database.read(
-            partial(journal_offsets.positions, sweep=self._sweep, paths=paths, only_open=only_open)
+            partial(journal_offsets.positions, sweep=self._sweep, paths=paths)
         )
 
     def closed(self) -> frozenset[str]:

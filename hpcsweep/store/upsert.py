@@ -33,6 +33,7 @@ from hpcsweep.ids import canonical
 from hpcsweep.records import Status
 from hpcsweep.sources.base import within_key
 from hpcsweep.store import schema
+from hpcsweep.store.copying import copy_rows
 from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY, CASE_COLUMNS, CaseRow
 
 RowValues = dict[str, Any]
@@ -41,7 +42,8 @@ RowValues = dict[str, Any]
 PLACE_COLUMNS = ("idx", "case_id", "carried")
 # Those of `cases` that say nothing of the attempt.
 _OF_PLACE = ("idx", "carried")
-_ROW_COLUMNS = ("sweep", *CASE_COLUMNS, *_OF_PLACE)
+# In this order, a row of a batch becomes one by adding to it.
+_ROW_COLUMNS = (*CASE_COLUMNS, "sweep", *_OF_PLACE)
 _ID = CASE_COLUMNS.index("case_id")
 _RANK = ATTEMPT_COLUMNS.index("rank")
 _KEY = slice(len(ATTEMPT_KEY))
@@ -87,7 +89,7 @@ def insert_missing(
 ) -> int:
     """Insert the rows whose keys are new. Returns the count of these.
 
-    Each row has the values of `names`, which begin with the key.
+    Each row has the values of `names`.
     """
     if not rows:
         return 0
@@ -119,7 +121,7 @@ def insert_first(
     if rows and connection.dialect.name == "postgresql":
         try:
             with connection.begin_nested():
-                _copy(connection, table.name, names, sorted(rows, key=itemgetter(1)))
+                copy_rows(connection, table.name, names, sorted(rows, key=itemgetter(_ID)))
         except connection.dialect.loaded_dbapi.IntegrityError:
             pass  # a conflict with another process: nothing was inserted
         else:
@@ -152,9 +154,10 @@ def merge_cases(
     moved: set[str] = set()
     in_batch = {line[0] for line in several}
     indices = [first.get(row[_ID]) for row in batch.cases]
-    carried = [None if index is None else batch.carried.get(index) for index in indices]
+    carried = batch.carried
     rows = [
-        (sweep, *row, *place) for row, *place in zip(batch.cases, indices, carried, strict=True)
+        (*row, sweep, index, None if index is None else carried.get(index))
+        for row, index in zip(batch.cases, indices, strict=True)
     ]
     insert = insert_first if batch.is_first else insert_missing
     inserted = insert(connection, schema.cases, _ROW_COLUMNS, rows)
@@ -299,21 +302,12 @@ def _stage(
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS {own_schema}.{staged.name}")
     staged.create(connection, checkfirst=False)
     if connection.dialect.name == "postgresql":
-        _copy(connection, staged.name, names, rows)
+        copy_rows(connection, staged.name, names, rows)
     else:
         marks = ", ".join("?" * len(names))
         insert = f"INSERT INTO {staged.name} VALUES ({marks})"  # noqa: S608  # our own names
         connection.exec_driver_sql(insert, rows)
     return staged
-
-
-def _copy(
-    connection: Connection, table: str, names: Sequence[str], rows: Sequence[CaseRow]
-) -> None:
-    cursor: Any = connection.connection.cursor()
-    with cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
 
 
 def _moved_cases(connection: Connection, staged: Table) -> Iterable[str]:

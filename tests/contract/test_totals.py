@@ -111,6 +111,22 @@ def test_closed_directories_are_known_by_their_names(
     assert looked_at(sweep_index, *NAMES, "1.1.c.jsonl") == [*NAMES, "1.1.c.jsonl"]
 
 
+def test_open_journals_of_a_known_directory_are_looked_at_alone(
+    sweep_index: SweepIndex, backend: Backend
+) -> None:
+    close(sweep_index, NAMES[0])
+    # A journal without a record is not known yet.
+    assert looked_at(sweep_index, *NAMES) == [NAMES[1]]
+    sweep_index.merge(batch(journals=[(f"0001/0/{NAMES[1]}", 0, 3, 0)]))
+    assert looked_at(sweep_index, *NAMES) == [NAMES[1]]
+    backend.raw("DELETE FROM journals WHERE closed = 1")
+    assert looked_at(sweep_index, *NAMES) == [NAMES[1]]
+    sweep_index.merge(
+        batch(journals=[(f"0001/0/{NAMES[1]}", 3, 5, 0)], closed={f"0001/0/{NAMES[1]}": 5})
+    )
+    assert looked_at(sweep_index, *NAMES) == []
+
+
 def test_a_directory_that_was_cleared_meanwhile_is_read_again(sweep_index: SweepIndex) -> None:
     close(sweep_index, *NAMES)
     closed = sweep_index.closed_journals()

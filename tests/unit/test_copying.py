@@ -1,0 +1,22 @@
+"""Rows as the text that PostgreSQL's `COPY` reads."""
+
+from __future__ import annotations
+
+from hpcsweep.store.copying import copy_text
+
+
+def test_the_text_of_rows() -> None:
+    rows = [
+        ("a", None, 1, 0.1, "x", None),
+        ("b\\n", None, 2**62, 1e-05, None, 5),
+        ("\t\n\r", None, -3, 1e22, "\\N", None),
+    ]
+    assert copy_text(rows) == (
+        "a\t\\N\t1\t0.1\tx\t\\N\n"
+        "b\\\\n\t\\N\t4611686018427387904\t1e-05\t\\N\t5\n"
+        "\\t\\n\\r\t\\N\t-3\t1e+22\t\\\\N\t\\N\n"
+    )
+
+
+def test_no_rows() -> None:
+    assert copy_text([]) == ""
