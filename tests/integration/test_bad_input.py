@@ -491,14 +491,17 @@ def test_an_array_that_is_refused(there: Here) -> None:
 
 @pytest.fixture
 def sbatch(here: Here, emulated: EmulatedCluster) -> Callable[[str], None]:
-    """`sbatch(shell text)` puts it before the emulated one, `$real`, for the cluster `slurm`."""
+    """`sbatch(shell text)` puts it before the emulated one, `$real`, for the cluster `slurm`.
+
+    It has the time that a busy machine may need; a test of one that never answers sets less.
+    """
     found = emulated.env()
     real = shutil.which("sbatch", path=found["PATH"])
     folder = here.path / "bin"
     folder.mkdir()
     here.patch.setenv("PATH", f"{folder}:{found['PATH']}")
     here.patch.setenv("HPCSWEEP_CLUSTER", "slurm")
-    here.patch.setenv("HPCSWEEP_SBATCH_TIMEOUT_S", "2")
+    here.patch.setenv("HPCSWEEP_SBATCH_TIMEOUT_S", "60")
     here.patch.setenv("HPCSWEEP_UNANSWERED_S", "2")
 
     def write(text: str) -> None:
@@ -543,8 +546,8 @@ def test_an_array_that_was_accepted_without_an_answer(
     """It is found under its name at once, and never sent again."""
     here.write("t.py", COUNTING)
     sbatch(f"echo >>{here.path}/calls; {text}")
-    # Enough for the real one on a busy machine; only one that sleeps is waited for so long.
-    here.patch.setenv("HPCSWEEP_SBATCH_TIMEOUT_S", "6" if "sleep" in text else "60")
+    if "sleep" in text:
+        here.patch.setenv("HPCSWEEP_SBATCH_TIMEOUT_S", "6")  # the real one answers within it
     here.patch.setenv("HPCSWEEP_UNANSWERED_S", "20")
     result = here.cli("submit", "m.yaml", code=0)
     holds(result.stderr, "found by its name: job ")
@@ -573,7 +576,10 @@ def test_an_sbatch_without_a_definite_answer(
 ) -> None:
     here.write("t.py", COUNTING)
     sbatch(text)
-    result = here.cli("submit", "m.yaml")
+    with here.patch.context() as patch:
+        if "sleep" in text:
+            patch.setenv("HPCSWEEP_SBATCH_TIMEOUT_S", "2")
+        result = here.cli("submit", "m.yaml")
     assert result.exit_code == UNANSWERED, result.output
     holds(result.stderr, *words, "It is not known whether", "the same command again")
     # Files that a task may read already are there; the next submit resolves the part.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.clusters import INGEST_LATER, EmulatedCluster, emulated
 from tests.support.docstrings import FOREIGN, documented
 
 __all__ = ["emulated"]
@@ -24,7 +24,7 @@ def test_examples_of_docstrings_run(emulated: EmulatedCluster, tmp_path: Path) -
         (block,) = (block for block in blocks if block.startswith(text))
         (tmp_path / name).write_text(block)
     (tmp_path / "cases.csv").write_text("a,b\n1,x\n2,y\n")
-    env = emulated.env() | {"PYTHONPATH": str(REPOSITORY)}
+    env = emulated.env(**INGEST_LATER) | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.docstrings"],
         cwd=tmp_path,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.support import notebook
-from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.clusters import INGEST_LATER, EmulatedCluster, emulated
 
 __all__ = ["emulated"]
 
@@ -47,7 +47,7 @@ def test_cells_run_as_they_were_when_submitted(emulated: EmulatedCluster, tmp_pa
     done = subprocess.run(
         [sys.executable, notebook.__file__, *cells],
         cwd=tmp_path,
-        env=emulated.env(),
+        env=emulated.env(**INGEST_LATER),
         capture_output=True,
         text=True,
         check=False,

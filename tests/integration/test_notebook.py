@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.clusters import INGEST_LATER, EmulatedCluster, emulated
 
 __all__ = ["emulated"]
 
@@ -37,7 +37,7 @@ def outputs(
     done = subprocess.run(
         [sys.executable, "-c", RUN, path.name],
         cwd=root,
-        env=emulated.env(),
+        env=emulated.env(**INGEST_LATER),
         capture_output=True,
         text=True,
         check=False,

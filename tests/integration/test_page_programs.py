@@ -18,7 +18,7 @@ import pytest
 
 import hpcsweep as hs
 from hpcsweep.manifest.user import load_manifest
-from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.clusters import INGEST_LATER, EmulatedCluster, emulated
 from tests.support.command_lines import typed_lines
 from tests.support.console_blocks import blocks
 from tests.support.figures import call
@@ -147,7 +147,7 @@ def test_a_program_for_submitit_runs_with_either(
     program = programs("coming-from/index.md")[0]
     (place / "model.py").write_text("def simulate(omega):\n    return omega**2\n")
     start = f"import {module} as submitit\nfrom model import simulate\nomegas = [1.0, 2.0, 3.0]\n"
-    printed = run(f"{start}{program}print(results)", emulated.env())
+    printed = run(f"{start}{program}print(results)", emulated.env(**INGEST_LATER))
     assert printed.splitlines()[-1] == "[1.0, 4.0, 9.0]"
 
 
@@ -203,7 +203,7 @@ def test_a_profile_puts_sweeps_on_scratch(
     (place / "manifest.yaml").write_text(
         "name: small\ntarget: model.py:run\nsource: {grid: {x: [1, 2]}}\n"
     )
-    for name, value in emulated.env().items():
+    for name, value in emulated.env(**INGEST_LATER).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(place / "config"))
     assert "2 complete of 2" in call(f"{line} --wait")

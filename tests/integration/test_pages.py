@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clusters import EmulatedCluster, own_emulated
+from tests.support.clusters import INGEST_LATER, EmulatedCluster, own_emulated
 from tests.support.console_blocks import Page
 
 __all__ = ["own_emulated"]
@@ -34,7 +34,7 @@ def test_a_page_shows_the_real_output(
     name: str, own_emulated: EmulatedCluster, tmp_path: Path
 ) -> None:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{own_emulated.env()['PATH']}"
-    env = own_emulated.env() | {"PATH": programs, "COLUMNS": "80"}
+    env = own_emulated.env(**INGEST_LATER) | {"PATH": programs, "COLUMNS": "80"}
     # A command that finds no bytecode takes half a second longer, and a page has many commands.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     FOLLOWED[name].follow(tmp_path, env)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import hpcsweep
-from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.clusters import INGEST_LATER, EmulatedCluster, emulated
 
 __all__ = ["emulated"]
 
@@ -44,7 +44,7 @@ def test_console_blocks_of_the_readme_show_the_real_output(
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(PAGE)],
         cwd=tmp_path,
-        env=emulated.env(),
+        env=emulated.env(**INGEST_LATER),
         capture_output=True,
         text=True,
         check=False,
@@ -74,7 +74,7 @@ def test_a_shell_does_with_any_layout_what_it_did_with_directories(
         return subprocess.run(
             ["/bin/bash", "-c", command],
             cwd=tmp_path,
-            env=emulated.env() | {"PATH": path},
+            env=emulated.env(**INGEST_LATER) | {"PATH": path},
             capture_output=True,
             text=True,
             check=False,

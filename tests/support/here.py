@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from hpcsweep.cli import main
 from hpcsweep.state import status
-from tests.support.clusters import Cluster, EmulatedCluster
+from tests.support.clusters import INGEST_LATER, Cluster, EmulatedCluster
 
 GOOD = "name: s\ntarget: t.py:f\nsource: {grid: {x: [1, 2]}}\n"
 TARGET = "def f(x):\n    return {'y': 2 * x}\n"
@@ -57,9 +57,13 @@ class Here:
 
     @classmethod
     def settle(cls, cluster: Cluster, path: Path, patch: pytest.MonkeyPatch) -> Here:
-        """Go to `path`, which gets a good manifest `m.yaml` of a sweep `s`, and a target `t.py`."""
+        """Go to `path`, which gets a good manifest `m.yaml` of a sweep `s`, and a target `t.py`.
+
+        Its tasks ingest their journals on a real Slurm: see `INGEST_LATER`.
+        """
         patch.chdir(path)
-        for name, value in cluster.env().items():
+        settings = INGEST_LATER if cluster.kind == "emulated" else {}
+        for name, value in cluster.env(**settings).items():
             # The programs of the emulated cluster are not on a user's PATH.
             if name != "PATH" and os.environ.get(name) != value:
                 patch.setenv(name, value)
