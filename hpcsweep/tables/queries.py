@@ -77,6 +77,7 @@ class _Query:
         try:
             used = self._used_columns()
             for name, table in self._tables.items():
+                _refuse_ambiguous(table.columns.names, used)
                 stream = _ArrowStream(_narrowed(table, used), self._raised)
                 self._connection.register(name, stream)
             self._connection.execute("SET lock_configuration = true").fetchall()
@@ -128,6 +129,24 @@ class _Query:
             next_step=f"Tables: {', '.join(self._tables)}, with the columns of `collect`; put a "
             'name with other characters than letters, digits and _ in double quotes: "a.b".',
         )
+
+
+def _refuse_ambiguous(names: Sequence[str], used: set[str] | None) -> None:
+    """*Raises* InputError for a used column of which another one differs by case alone.
+
+    DuckDB would take the first of them, without a word.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.lower(), []).append(name)
+    for name in sorted(used or ()):
+        if len(several := alike.get(name, ())) > 1:
+            raise InputError(
+                f"{' and '.join(several)} are one name in SQL, which does not tell case apart",
+                where=_OPTION,
+                next_step="Select and sort them with --columns, --where and --sort; or write "
+                "Parquet by --output, for a program that tells them apart.",
+            )
 
 
 def _narrowed(table: SqlTable, used: set[str] | None) -> SqlTable:

@@ -199,6 +199,21 @@ def test_a_select_that_needs_too_much_memory(
         answer(made, "SELECT * FROM range(3000000) a ORDER BY hash(a.range)")
 
 
+def test_columns_that_differ_by_case_alone(tmp_path: Path) -> None:
+    """As T and t, temperature and time: SQL has one name for both."""
+    made = MadeSweep(tmp_path, manual([{"T": 300, "t": 1}]))
+    made.plan()
+    made.handed_in()
+    for sql in (
+        "SELECT t FROM cases",
+        'SELECT max("T") FROM cases',
+        "SELECT 1 FROM cases WHERE t = 1",
+    ):
+        with pytest.raises(InputError, match="T and t are one name in SQL"):
+            answer(made, sql)
+    assert answer(made, "SELECT count(*) AS n FROM cases") == [{"n": 1}]
+
+
 def test_without_duckdb(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ExtraMissing, match=r"pip install 'hpcsweep\[duckdb\]'"):
