@@ -15,8 +15,9 @@ from hpcsweep.logbook.json_values import with_words
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 
-# How a text begins that a spreadsheet takes for a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# How a text begins that a spreadsheet takes for a formula (OWASP, CSV injection): after a tab or a
+# line end, too, and in Asian locales with full-width characters.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_lines(

@@ -448,17 +448,17 @@ def test_csv_for_spreadsheets_has_no_formula() -> None:
     """Texts get an apostrophe, in a column of numbers and texts too; numbers stay numbers."""
     kinds = {"=name": "str", "mixed": "json", "energy": "float"}
     columns = TableColumns(params={}, metrics={}, kinds=kinds, names=list(kinds))
-    texts = ["=1+1", "+1", "-x", "@sum", "\ta", "\rb", "a=b", "", None]
-    mixed = [-1.5, -2, "-3", True, [-1], -1e300, "x", None, 0]
+    texts = ["=1+1", "+1", "-x", "@sum", "\ta", "\rb", "a=b", "", None, "\n=1", "\uff1d1"]
+    mixed = [-1.5, -2, "-3", True, [-1], -1e300, "x", None, 0, 1, 2]
     rows = [{"=name": a, "mixed": b, "energy": -0.5} for a, b in zip(texts, mixed, strict=True)]
     lines = formats.csv_lines(columns, rows, for_spreadsheets=True)
     read = list(csv.reader(io.StringIO("".join(lines), newline="")))
     assert read[0] == ["'=name", "mixed", "energy"]
     assert [row[0] for row in read[1:]] == [
-        *("'=1+1", "'+1", "'-x", "'@sum", "'\ta", "'\rb", "a=b", "", "")
+        *("'=1+1", "'+1", "'-x", "'@sum", "'\ta", "'\rb", "a=b", "", "", "'\n=1", "'\uff1d1")
     ]
     assert [row[1] for row in read[1:]] == [
-        *("-1.5", "-2", "'-3", "true", "[-1]", "-1e+300", "x", "", "0")
+        *("-1.5", "-2", "'-3", "true", "[-1]", "-1e+300", "x", "", "0", "1", "2")
     ]
     assert {row[2] for row in read[1:]} == {"-0.5"}
     assert csv_text(columns, rows[:1]) == "=name,mixed,energy\n=1+1,-1.5,-0.5\n"
