@@ -6,6 +6,8 @@ and does not mention the carriage return that Windows left at the end of its fir
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import struct
 import sys
@@ -18,6 +20,9 @@ _LEVELS = 5
 # Bytes of a script that are checked for its line ends.
 _SCRIPT_BYTES = 1 << 16
 _SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
+# Programs that run the script that is their first argument; and options of Python without a value.
+_RUNS_SCRIPTS = re.compile(r"(python|Rscript|perl|julia|ruby|node)[0-9.]*")
+_PYTHON_FLAGS = re.compile(r"-[bBdEIOPqsSuvx]+")
 _UNIX_ENDS = "Save it with Unix line ends: dos2unix, or sed -i 's/\\r$//'."
 _BUILD = "Build it here, for the machines that run it."
 # Machine, class and byte order, which every ELF file has at the same offsets.
@@ -60,14 +65,33 @@ def problem(path: Path, level: int = 0) -> tuple[str, str] | None:
 
 
 def named_problem(argv: Sequence[str]) -> tuple[str, str] | None:
-    """Like `problem` for a command: checks its program, and a script passed to a shell."""
+    """Like `problem` for a command: checks its program, and the script that it is given."""
     path = shutil.which(argv[0])
-    why = None if path is None else problem(Path(path))
+    why = None if path is None else problem(Path(path)) or _missing_script(argv)
     if why is None and len(argv) > 1 and Path(argv[0]).name in _SHELLS:
         return line_ends(Path(argv[1]), argv[0])
     # Behind srun, mpirun or a container, the interpreter may be on another file system.
     others = (Path(word) for word in argv[1:] if "/" in word and why is None)
     return why or next(filter(None, map(_windows_line_ends, others)), None)
+
+
+def _missing_script(argv: Sequence[str]) -> tuple[str, str] | None:
+    """Whether the interpreter of a command is given a script that is not there.
+
+    An absolute path may exist on the nodes alone.
+    """
+    name = Path(argv[0]).name
+    if name not in _SHELLS and not _RUNS_SCRIPTS.fullmatch(name):
+        return None
+    is_flag = _PYTHON_FLAGS.fullmatch if name.startswith("python") else lambda _: False
+    script = next((word for word in argv[1:] if not is_flag(word)), "-")
+    if script.startswith(("-", "/")) or {"{", "}"} & {*script} or os.path.exists(script):  # noqa: PTH110  # never raises
+        return None
+    # A shell searches PATH, too.
+    if name in _SHELLS and shutil.which(script) is not None:
+        return None
+    next_step = f"Check its path: relative ones start at {Path.cwd()}."
+    return f"{name} is given the script {script!r}, which is not there", next_step
 
 
 def _windows_line_ends(path: Path) -> tuple[str, str] | None:

@@ -62,6 +62,16 @@ def run(module: str, arguments: list[str]) -> int:
     return int(code)
 
 
+def signal_name(number: int) -> str:
+    """The name of a signal; Python has none for most real-time signals."""
+    from signal import Signals  # noqa: PLC0415  # not before `begin`
+
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def _main_of(module: str) -> "Callable[[list[str]], int]":
     """Import a module without garbage collections, which would find nothing: what it makes stays.
 

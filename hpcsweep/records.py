@@ -7,7 +7,7 @@ of number never share a name: `index` is ours (0-based position of a case in its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
@@ -168,6 +168,15 @@ class Word(IntEnum):
     SCHEDULER = 1
     # A worker that observed the end of the case.
     WORKER = 2
+
+
+def error_text(error: Mapping[str, Any] | None) -> str:
+    """The message of an `Outcome.error`, or its type if it has none: a bare `assert` has none.
+
+    The message of a KeyError is the key alone.
+    """
+    kind, message = (str((error or {}).get(name) or "") for name in ("type", "message"))
+    return f"{kind}: {message}" if message and kind == "KeyError" else message or kind
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,10 +33,31 @@ def import_user_code(
             where=_code_location(error, target, manifest),
             next_step=f"Every task would fail as well: {target.text} must work in a fresh "
             f"interpreter, {sys.executable}, with the same modules and environment."
+            f"{_package_advice(error, target, manifest)}"
             f"{missing_module_advice(error, None if named is None else named.where)}",
         )
         problem.lacks_module = isinstance(error, ModuleNotFoundError)
         raise problem from error
+
+
+def _package_advice(error: BaseException, target: Target, manifest: FrozenManifest) -> str:
+    """How to name a module of a package, after a space; empty for other errors."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = Path("src", error.name.partition(".")[0])
+        if Path(manifest.root, package).is_dir():
+            return (
+                f" {package} is there: write `setup: [export PYTHONPATH=$PWD/src]`, or install it."
+            )
+        return ""
+    if "no known parent package" not in str(error) or target.file is None:
+        return ""
+    module = ".".join(Path(target.file).with_suffix("").parts)
+    if "." not in module:
+        return " A file is imported alone, without a package: leave out the dot before the name."
+    return (
+        " A file is imported alone, without its package: name it as a module, "
+        f"`target: {module}:{target.function}`."
+    )
 
 
 def _error_text(error: BaseException) -> str:

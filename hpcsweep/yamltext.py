@@ -10,6 +10,7 @@ import difflib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -98,6 +99,10 @@ _TAGS = {
     yaml.SequenceStartEvent: "tag:yaml.org,2002:seq",
     yaml.MappingStartEvent: "tag:yaml.org,2002:map",
 }
+# Characters that look like a minus, and those that are not seen at all.
+_LOOKALIKES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212"), "-") | dict.fromkeys(
+    map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
+)
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -120,6 +125,16 @@ def scalar(text: str) -> Any:
     return text
 
 
+def _number_meant(text: str) -> str | None:
+    """The number that a text looks like to a reader, but is not; None if there is none.
+
+    Word processors, web pages and PDF files have a minus sign, spaces and digits of their own.
+    """
+    meant = unicodedata.normalize("NFKC", text).translate(_LOOKALIKES).strip()
+    is_number = meant != text and isinstance(scalar(meant), (int, float)) and meant not in _WORDS
+    return meant if is_number else None
+
+
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
@@ -127,14 +142,17 @@ def _finite(text: str) -> float:
     return number
 
 
-def document(text: str, name: str) -> Document:
-    """Parse one YAML document. *Raises* ManifestError with `name` and the line."""
+def document(text: str, name: str, *, is_typed: bool = True) -> Document:
+    """Parse one YAML document. *Raises* ManifestError with `name` and the line.
+
+    `is_typed`: people wrote it, so a text that only looks like a number is a mistake.
+    """
     odd = yaml.reader.Reader.NON_PRINTABLE.search(text)
     if odd:
         where = _location(name, text, odd.start())
         raise ManifestError(f"holds the control character {odd.group()!r}", where=where)
     try:
-        root = _Reader(name).read(yaml.parse(text, Loader=_Loader))
+        root = _Reader(name, is_typed=is_typed).read(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         if "nesting depth" in str(error.problem):  # the built-in limit of newer parsers
             raise _too_deep(name) from error
@@ -163,8 +181,9 @@ class _Node:
 class _Reader:
     """Builds nodes from PyYAML's events; PyYAML's own composer can overflow the C stack."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_typed: bool) -> None:
         self._name = name
+        self._is_typed = is_typed
         self._open: list[_Node] = []
         self._anchors: dict[str, _Node] = {}
         self._aliased = 0
@@ -223,9 +242,17 @@ class _Reader:
         if not event.implicit[0]:  # quoted, a block, or tagged as a string
             return event.value
         try:
-            return scalar(event.value)
+            value = scalar(event.value)
+            is_odd = self._is_typed and not event.value.isascii()
+            meant = _number_meant(event.value) if is_odd else None
         except ValueError as error:
             raise self._error(str(error), line) from error
+        if meant is None:
+            return value
+        odd = next(character for character in event.value if not character.isascii())
+        name = unicodedata.name(odd, "")
+        what = f"{event.value!a} looks like {meant}, but has the character U+{ord(odd):04X} {name}"
+        raise self._error(what, line, f"Type {meant}, or quote the text if it is meant.")
 
     def _key(self, event: Any, line: int, mapping: dict[str, tuple[int, _Node]]) -> str:
         if not isinstance(event, yaml.ScalarEvent):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.program import signal_name
 from hpcsweep.redact import redact
 
 _log = logging.getLogger(__name__)
@@ -44,9 +45,7 @@ class Answer:
         if len(text) > _COMPLAINT_CHARACTERS:
             text = f"… {text[-_COMPLAINT_CHARACTERS:]}"
         if self.returncode < 0:  # negative for a signal
-            number = -self.returncode  # Python has no names for real-time signals
-            name = next((sig.name for sig in signal.Signals if sig == number), f"signal {number}")
-            end = f"ended by {name}"
+            end = f"ended by {signal_name(-self.returncode)}"
             return f"{end}: {text}" if text else end
         return text or f"exit code {self.returncode}"
 

@@ -12,6 +12,7 @@ from hpcsweep.executor import pickles
 from hpcsweep.executor.task import ANSWER, ANSWER_DIGEST, CallAnswer
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Policies
+from hpcsweep.records import error_text
 from hpcsweep.runs.find import run_files
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.state.scheduler import poll
@@ -86,7 +87,7 @@ def _answer(directory: SweepDirectory, row: IndexRow) -> CallAnswer | CallFailed
     digest = json.loads(row["metrics"] or "{}").get(ANSWER_DIGEST)
     where = f"{directory.path}, index {row['idx']}"
     if digest is None:
-        message = json.loads(row["error"] or "{}").get("message", "")
+        message = error_text(json.loads(row["error"] or "{}"))
         why = ": ".join(filter(None, (row["status"], row["reason"], message)))
         return CallFailed(
             f"the call has no answer: {why}",

@@ -131,7 +131,7 @@ def _json_key(name: str) -> str:
 def _parse_any_yaml(text: str) -> dict[str, Any]:
     from hpcsweep.yamltext import document  # noqa: PLC0415  # loads PyYAML
 
-    params = document(text, "params.yaml").value
+    params = document(text, "params.yaml", is_typed=False).value
     if params is None:
         return {}
     if not isinstance(params, dict):

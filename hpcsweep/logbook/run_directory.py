@@ -15,7 +15,7 @@ from hpcsweep.logbook.json_values import json_document
 from hpcsweep.logbook.storage import DirectoryStorage, create, put
 from hpcsweep.logbook.yamlwrite import params_yaml
 from hpcsweep.recordcheck import ATTEMPT, RANKED_MAX
-from hpcsweep.records import Attempt, Outcome, ParamCase, Status
+from hpcsweep.records import Attempt, Outcome, ParamCase, Status, error_text
 from hpcsweep.sweepdir.plan import attempt_dir, provenance_of
 
 # Attempts to publish a run while other attempts publish the same one.
@@ -99,7 +99,7 @@ def final_metadata(run: Run, outcome: Outcome, written: dict[str, Any]) -> dict[
         "outcome": left,
     }
     if outcome.error:
-        metadata["failure_reason"] = outcome.error.get("message", "")
+        metadata["failure_reason"] = error_text(outcome.error)
     return metadata
 
 

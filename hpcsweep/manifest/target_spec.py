@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
 import stat
@@ -16,6 +17,13 @@ from hpcsweep.yamltext import nearest
 # Placeholders of a command besides its parameters.
 PLACEHOLDERS = ("run_dir", "seed", "case_id", "index", "params_json")
 
+# Elements that a shell would interpret, and programs that take them as arguments.
+_SHELL_OPERATORS = ("|", "|&", "||", "&&", "<", ">", ">>", "2>", "2>>", "&>", "2>&1", ">&2", "1>&2")
+_TAKE_OPERATORS = ("sh", "bash", "dash", "ksh", "zsh", "expr", "test", "[")
+_OUTPUT = (
+    "Standard output and error go to stdout.txt and stderr.txt in {run_dir}. For more than one "
+    "program write a script: [sh, script.sh, …]."
+)
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
 _PLAIN = re.compile(r"[^\s:!.\[\]\"']+")
 
@@ -165,8 +173,11 @@ def command(key: str, raw: Any, usable: Usable, mistakes: Mistakes) -> Target | 
         mistakes.add((key,), what, "Write a list: [program, argument, …].")
         return None
     is_valid = True
+    takes_operators = PurePosixPath(str(raw[0])).name in _TAKE_OPERATORS
     for position, element in enumerate(raw):
         problem = _element_problem(element, is_program=position == 0)
+        if problem is None and not takes_operators:
+            problem = _operator_problem(element)
         if problem:
             mistakes.add((key, position), *problem)
             is_valid = False
@@ -180,11 +191,18 @@ def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | Non
         # YAML reads an unquoted {omega} as a mapping.
         return "is a mapping, not a text", f'Quote it: "{{{next(iter(element))}}}".'
     if not isinstance(element, str):
-        quote = f' Quote it: "{element}".' if isinstance(element, (int, float)) else ""
-        return f"is {described(element)}, not a text", quote.strip()
+        quote = f'Quote it: "{json.dumps(element)}".' if isinstance(element, (int, float)) else ""
+        return f"is {described(element)}, not a text", quote
     if "\0" in element or (is_program and not element):
         return "cannot be an argument of a program", "Remove the null character, or the empty text."
     return None
+
+
+def _operator_problem(element: str) -> tuple[str, str] | None:
+    if element not in _SHELL_OPERATORS:
+        return None
+    what = f"is {element}, which no shell interprets here: the program would get it as text"
+    return what, _OUTPUT
 
 
 def _check_placeholders(element: str, place: Where, usable: Usable, mistakes: Mistakes) -> None:

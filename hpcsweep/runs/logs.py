@@ -14,7 +14,7 @@ from hpcsweep.errors import SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.logbook.storage import read_content
-from hpcsweep.records import Status
+from hpcsweep.records import Status, error_text
 from hpcsweep.runs.attempts import line
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
@@ -107,7 +107,7 @@ def _started(
 ) -> CaseLogs:
     paths = task_logs(sweep, row["submission"], row["chunk"])
     resources = sweep.resources(sweep.plan(row["submission"])[0])
-    message = json.loads(row["error"]).get("message") if row["error"] else None
+    message = error_text(json.loads(row["error"])) if row["error"] else None
     own: list[tuple[str, str]] = []
     with report.collecting(row):
         own += _own_texts(kept_files(sweep, row))

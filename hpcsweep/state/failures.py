@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.records import Status
+from hpcsweep.records import Status, error_text
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import parse_documents
 from hpcsweep.terminal_text import one_line, visible
@@ -32,7 +32,7 @@ def error_message(text: str | None) -> str | None:
     if not text:
         return None
     error = json.loads(text)
-    message = str(error.get("message", ""))
+    message = error_text(error)
     lines = [line for line in str(error.get("stderr") or "").splitlines() if line.strip()]
     if lines:
         last = "\n".join(lines[-LINES_MAX:])[-CHARACTERS_MAX:]

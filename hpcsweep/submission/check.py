@@ -75,11 +75,13 @@ def _check_program(manifest: FrozenManifest) -> None:
         return
     os.chdir(manifest.root)
     if shutil.which(program) is None:
+        advice = f"check its path: relative ones start at {manifest.root}."
+        if program.startswith(("~", "$")):
+            advice = "write its whole path: no shell replaces ~ and variables."
         raise TargetError(
             f"there is no program {program!r} that can be run",
             where=manifest.target.text,
-            next_step=f"Build it, make it executable (chmod +x), or check its path: relative ones "
-            f"start at {manifest.root}.",
+            next_step=f"Build it, make it executable (chmod +x), or {advice}",
         )
     why = executable.named_problem(manifest.target.argv)
     if why is not None:

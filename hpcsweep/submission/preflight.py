@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hpcsweep.errors import SweepError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.program import signal_name
 from hpcsweep.sources import ParameterSource
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.worker.launcher import CompletedProgram, Launcher
@@ -98,7 +98,7 @@ def _parse(manifest: FrozenManifest, completed: CompletedProgram) -> dict[str, A
     except ValueError as error:
         how = f"exit code {completed.returncode}"
         if completed.returncode < 0:
-            how = signal.Signals(-completed.returncode).name
+            how = signal_name(-completed.returncode)
         last = f": {completed.printed[-1]}" if completed.printed else ""
         raise TargetError(
             f"the check of the target ended with {how} before it could answer{last}",

@@ -19,7 +19,14 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 # The spellings of printf, also of Microsoft's and AIX's: -nan, nan(ind), 1.#QNAN, NaNQ.
 _NAN = re.compile(r"[+-]?(nan[qs]?(\(\w*\))?|1\.#(qnan|snan|ind)0*)", re.IGNORECASE)
 _INFINITY = re.compile(r"([+-]?)(inf(inity)?|1\.#inf0*)", re.IGNORECASE)
-_FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dq]([+-]?\d+)", re.IGNORECASE)
+# Fortran leaves out the E of an exponent of three digits: 1.5-103.
+_FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[dq]([+-]?\d+)|([+-]\d{3}))", re.IGNORECASE)
+# How Python, R and Fortran print what JSON writes as true, false and null.
+_WORDS_ELSEWHERE = {
+    **dict.fromkeys(("true", ".true.", "t"), "true"),
+    **dict.fromkeys(("false", ".false.", "f"), "false"),
+    **dict.fromkeys(("none", "null", "na", "nil"), "null"),
+}
 _WORDS = frozenset({"true", "false", "null"})
 # Characters of a text that a message quotes.
 _QUOTED_MAX = 40
@@ -33,7 +40,9 @@ def parse_metrics(data: bytes, name: str) -> dict[str, Any]:
     """The metrics in a document. *Raises* InputError if it is not a JSON object."""
     text = _decode(data, name)
     try:
-        metrics = json.loads(text)
+        metrics = _load(text, name)
+    except InputError:
+        raise
     except ValueError:
         metrics = _parse_lenient(text, name)
     except RecursionError as error:
@@ -76,13 +85,29 @@ def _parse_lenient(text: str, name: str) -> Any:
             origins.append(done)
     pieces.append(text[done:])
     try:
-        return json.loads("".join(pieces))
+        return _load("".join(pieces), name)
     except json.JSONDecodeError as error:
         piece = bisect_right(starts, error.pos) - 1
         at = min(len(text), origins[piece] + error.pos - starts[piece])
         raise _syntax_error(text, at, error.msg, name) from error
+    except InputError:
+        raise
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not JSON: {error}", next_step=_NEXT_STEP) from error
+
+
+def _load(text: str, name: str) -> Any:
+    """Parse JSON. *Raises* InputError for a name that is there twice, else like `json.loads`."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            names = [key for key, _ in pairs]
+            twice = next(key for key in names if names.count(key) > 1)
+            raise InputError(f"{name} has {_quoted(twice)} twice", next_step="Print it once.")
+        return values
+
+    return json.loads(text, object_pairs_hook=unique)
 
 
 def _number(word: str) -> str | None:
@@ -103,10 +128,12 @@ def _number(word: str) -> str | None:
 def _value_error(text: str, at: int, word: str, name: str) -> InputError:
     instead = _NEXT_STEP
     if number := _FORTRAN.fullmatch(word):
-        plain = _number(f"{number[1]}E{number[2]}")
-        instead = f"Print {plain}: in Fortran with an ES or G format, which writes E for D."
-    elif word in ("True", "False", "None"):
-        plain = {"True": "true", "False": "false", "None": "null"}[word]
+        plain = _number(f"{number[1]}E{number[2] or number[3]}")
+        form = "in Fortran with an ES or G format, which writes E for D"
+        if number[3]:
+            form = "in Fortran with a format that has room for the E, as ES24.15E3"
+        instead = f"Print {plain}: {form}."
+    elif plain := _WORDS_ELSEWHERE.get(word.lower()):
         instead = f"Print {plain}, as Python's `json.dump` does."
     elif set(word) == {"*"}:
         instead = "Fortran prints stars for a number that its format is too narrow for: use G0."
@@ -116,17 +143,19 @@ def _value_error(text: str, at: int, word: str, name: str) -> InputError:
 
 
 def _syntax_error(text: str, at: int, message: str, name: str) -> InputError:
-    for comma in re.finditer(r"[+-]?\d+,\d+", text):
+    for comma in re.finditer(r"[+-]?\d+,\d+(,\d+)*(\.\d+)?", text):
         if comma.start() <= at <= comma.end() + 1:
             what = f"{_quoted(comma[0])} is no number"
-            point = comma[0].replace(",", ".")
+            groups_digits = comma[1] or comma[2]
+            plain = comma[0].replace(",", "" if groups_digits else ".")
+            how = "without separators of thousands" if groups_digits else "with a decimal point"
             return InputError(
                 f"{name} is not JSON: {what} ({_position(text, comma.start())})",
-                next_step=f"Print {point}: with a decimal point, as programs do with LC_ALL=C.",
+                next_step=f"Print {plain}: {how}, as programs do with LC_ALL=C.",
             )
     rest = text[at : at + _QUOTED_MAX]
     seen = f"at {_quoted(rest)}" if rest.strip() else "at its end"
-    what = f"{message} {seen}"
+    what = f"{message.removesuffix(' at')} {seen}"
     return InputError(f"{name} is not JSON: {what} ({_position(text, at)})", next_step=_NEXT_STEP)
 
 

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from hpcsweep.errors import HpcsweepError, InputError, JournalError
 from hpcsweep.journal import journal_name
+from hpcsweep.program import signal_name
 from hpcsweep.records import EXIT_STOPPED, IN_TASK, Reason
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
@@ -274,7 +275,7 @@ class NodeWorker:
             self._ingester.start_if_due()
             code = os.waitstatus_to_exitcode(status)
             if code < 0:  # it cost the case that ran: the next chunk may do well
-                write_notice(f"the process of a chunk was ended by {signal.Signals(-code).name}")
+                write_notice(f"the process of a chunk was ended by {signal_name(-code)}")
             elif code != EXIT_TAKEN:
                 self._exit_code = max(self._exit_code, code)
             yield self._running.pop(pid)

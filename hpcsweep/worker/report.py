@@ -1,4 +1,4 @@
-"""The report of a command's case: `metrics.json`, and the end of its standard error."""
+"""The report of a command's case: its metrics, and the end of its standard error."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from hpcsweep.errors import InputError
 from hpcsweep.files import DOCUMENT_MAX, end_of_text, read_regular
 from hpcsweep.logbook.json_values import Metrics
+from hpcsweep.logbook.run_directory import METRICS
 from hpcsweep.records import Reason
 from hpcsweep.worker.messages import Request
 from hpcsweep.worker.metricsjson import parse_metrics
@@ -42,13 +43,17 @@ def _with_metrics(ended: CaseEnd, path: Path) -> CaseEnd:
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    """The metrics in `metrics.json`. *Raises* InputError if it is not a JSON object."""
-    try:
-        text = read_regular(path / "metrics.json", DOCUMENT_MAX)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise InputError(f"metrics.json cannot be read: {error.strerror}") from error
+    """The metrics in `metrics.json`, and in `artifacts/metrics.json`, where a `Logbook` has them.
+
+    *Raises* InputError for a file that is no JSON object, and for two values of one metric.
+    """
     metrics = Metrics()
-    metrics.merge(parse_metrics(text, "metrics.json"), "metrics.json")
+    for name in ("metrics.json", METRICS):
+        try:
+            text = read_regular(path / name, DOCUMENT_MAX)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise InputError(f"{name} cannot be read: {error.strerror}") from error
+        metrics.merge(parse_metrics(text, name), name)
     return metrics.values

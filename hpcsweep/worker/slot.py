@@ -12,6 +12,7 @@ import resource  # noqa: F401  # os.wait4 imports it at its first call (CPython 
 import signal
 from typing import Any, NamedTuple
 
+from hpcsweep.program import signal_name
 from hpcsweep.records import Reason
 from hpcsweep.worker import process
 from hpcsweep.worker.inherited import has_children
@@ -286,7 +287,7 @@ class Slot:
         if self._is_out_of_memory(end["max_rss_bytes"], is_killed=number == signal.SIGKILL):
             return worker_error(Reason.OUT_OF_MEMORY, OOM_KILLED)
         if number:
-            return worker_error(Reason.SIGNAL, f"died of {_signal_name(number)}")
+            return worker_error(Reason.SIGNAL, f"died of {signal_name(number)}")
         return worker_error(Reason.EXIT_CODE, f"its process ended with exit code {code}")
 
     def _await_stop_signal(self) -> Steps[None]:
@@ -306,10 +307,3 @@ class Slot:
         # No counter where Slurm itself watches the memory (jobacct_gather), and in the emulator.
         used, most = max_rss_bytes or 0, self._share.mem_bytes
         return is_killed and most is not None and used >= most
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # Python has no names for most real-time signals
-        return f"signal {number}"

@@ -259,6 +259,17 @@ UNREADABLE = {
 }
 
 
+def test_metrics_where_a_logbook_has_them(tmp_path: Path) -> None:
+    place = "mkdir -p $D/artifacts; echo '{\"y\": %s}' > $D/artifacts/metrics.json"
+    odd = place % '{"$float": "nan"}'
+    both = f"{place % 1}; echo '{{\"y\": 2}}' > $D/metrics.json"
+    ends = shs(tmp_path, [place % 1, odd, both])
+    assert ends[place % 1]["metrics"] == {"y": 1}
+    assert ends[odd]["metrics"] == {"y": NAN}
+    assert (ends[both]["status"], ends[both]["reason"]) == ("failed", "error")
+    holds(ends[both]["error"]["message"], "'y'", "2 by metrics.json", "1 by artifacts/metrics.json")
+
+
 def test_metrics_that_cannot_be_read(tmp_path: Path) -> None:
     for script, end in shs(tmp_path, UNREADABLE).items():
         assert (end["status"], end["reason"]) == ("failed", "error")
@@ -319,6 +330,13 @@ NO_NUMBERS: list[tuple[str | bytes, list[str]]] = [
     ('{"x": nan,\n"y": -1,25, "z": 1}', ["'-1,25'", "line 2, column 6", "Print -1.25"]),
     ('{"y": ****}', ["'****' is no number", "G0"]),
     ('{"y": True}', ["Print true"]),
+    ('{"y": .FALSE.}', ["'.FALSE.' is no", "Print false"]),
+    ('{"y": NA}', ["Print null"]),
+    ('{"y": 1.5-103}', ["'1.5-103' is no number", "Print 1.5e-103", "ES24.15E3"]),
+    ('{"y": 1,234.5}', ["'1,234.5' is no number", "Print 1234.5", "thousands"]),
+    ('{"y": "a\tb"}', ["Invalid control character at '\\tb"]),
+    ('{"y": 1, "z": {"a": 1, "a": 2}}', ["has 'a' twice", "once"]),
+    ('{"y": nan, "y": 2}', ["has 'y' twice"]),
     ("{'y': 1}", ["line 1, column 2", "double quotes"]),
     ('{"x": nan, "y": 1 "z": 2}', ["line 1, column 19", "at '\"z\": 2}'"]),
     ('{"y": 1', ["at its end", "line 1, column 8"]),

@@ -125,6 +125,39 @@ def test_a_script_that_a_shell_is_given(tmp_path: Path) -> None:
     assert executable.named_problem(["bash", "-c", "echo\r\n"]) is None
 
 
+@pytest.mark.parametrize(
+    ("argv", "is_missing"),
+    [
+        (["python3", "sim.py", "{x}"], True),
+        (["python", "-u", "src/sim.py"], True),
+        (["bash", "sim.sh"], True),
+        (["Rscript", "sim.R"], True),
+        (["python3", "here.py"], False),
+        (["python3", "-c", "pass"], False),
+        (["python3", "-m", "sim"], False),
+        (["python3", "{script}"], False),
+        (["python3", "/node/sim.py"], False),
+        (["python3", "-"], False),
+        (["bash", "true"], False),  # on PATH
+        (["bash", "a" * 5000], True),
+        (["echo", "sim.py"], False),
+    ],
+)
+def test_a_script_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], *, is_missing: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("here.py", "Rscript", "python"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    why = executable.named_problem(argv)
+    assert bool(why) == is_missing
+    if why:
+        assert "which is not there" in why[0]
+        assert str(tmp_path) in why[1]
+
+
 def test_a_script_behind_another_program(tmp_path: Path) -> None:
     script = tmp_path / "run.sh"
     script.write_bytes(b"#!/bin/bash\r\ntrue\r\n")

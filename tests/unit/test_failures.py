@@ -116,3 +116,18 @@ def test_the_error_of_a_command_is_in_tables_and_groups(
     assert row["error"].endswith("\nbad 0")
     (group,) = status(made.directory, None, Settings()).failures
     assert (group.count, group.suspect) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "text"),
+    [
+        ("AssertionError", "", "AssertionError"),
+        ("KeyError", "'omega'", "KeyError: 'omega'"),
+        ("KeyError", "", "KeyError"),
+        ("ValueError", "no root", "no root"),
+    ],
+)
+def test_an_exception_without_a_message_is_told_by_its_type(
+    kind: str, message: str, text: str
+) -> None:
+    assert error_message(json.dumps({"type": kind, "message": message})) == text

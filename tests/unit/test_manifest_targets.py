@@ -252,6 +252,12 @@ def test_cpus_per_case_and_cpus_per_task_must_agree(mistakes: Callable[..., list
             "command[2]: the brace } in 'a}b' has no partner.",
         ),
         (
+            "command: [s, true, '{params_json}']",
+            'command[1]: is true, not a text. Quote it: "true".',
+        ),
+        ("command: [s, '{params_json}', '>', o]", "command[2]: is >, which no shell interprets"),
+        ("command: [s, '{params_json}', '|', tee]", "command[2]: is |, which no shell interprets"),
+        (
             "command: [sim, '{params_json}', '{{}']",
             "command[2]: the brace } in '{{}' has no partner.",
         ),

@@ -208,6 +208,10 @@ DEEP_ALIASES = "a0: &a0 x\n" + "".join(
         ("a: 1\n---\nb: 2\n", "m.yaml:2", "second document"),
         ("a: 1\nb: \x01\n", "m.yaml:2", "control character"),
         ('a: "\\ud800"\n', "m.yaml", ""),
+        ("a: [0,\u00a02]\n", "m.yaml:1", "looks like 2, but has the character U+00A0 NO-BREAK"),
+        ("a:\n- \u22121e-3\n", "m.yaml:2", "looks like -1e-3, but has the character U+2212 MINUS"),
+        ("a: 1.5\u200b\n", "m.yaml:1", "looks like 1.5, but has the character U+200B ZERO WIDTH"),
+        ("a: \uff11\uff12\n", "m.yaml:1", "looks like 12, but has the character U+FF11 FULLWIDTH"),
         ("[" * 101 + "]" * 101, "m.yaml", "nested more than 100 deep"),
         ("[" * 100_000 + "]" * 100_000, "m.yaml", "nested more than 100 deep"),
         (DEEP_ALIASES, "m.yaml", "nested more than 100 deep"),
@@ -244,6 +248,18 @@ def test_json_that_is_refused_with_its_line(text: str, where: str, words: str) -
         yamltext.json_document(text, "m.json")
     assert caught.value.where.startswith(where)
     assert words in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\u22121 m", "2020\u20132024", "'\u22121'", '"\u00a02"', "x\u00b2", "\u2013", "na\u00efve"],
+)
+def test_other_texts_may_have_such_characters(text: str) -> None:
+    assert yamltext.document(f"a: {text}", "m.yaml").value == {"a": text.strip("'\"")}
+
+
+def test_a_file_of_a_program_has_the_texts_that_were_written() -> None:
+    assert yamltext.document("a: \u22121", "p.yaml", is_typed=False).value == {"a": "\u22121"}
 
 
 def test_limit_of_depth_and_of_aliases_from_below() -> None:
