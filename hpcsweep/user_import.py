@@ -42,6 +42,8 @@ def import_user_code(
 
 def _package_advice(error: BaseException, target: Target, manifest: FrozenManifest) -> str:
     """How to name a module of a package, after a space; empty for other errors."""
+    if not isinstance(error, ImportError):
+        return ""
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = Path("src", error.name.partition(".")[0])
         if Path(manifest.root, package).is_dir():
@@ -49,7 +51,7 @@ def _package_advice(error: BaseException, target: Target, manifest: FrozenManife
                 f" {package} is there: write `setup: [export PYTHONPATH=$PWD/src]`, or install it."
             )
         return ""
-    if "no known parent package" not in str(error) or target.file is None:
+    if "no known parent package" not in error.msg or target.file is None:
         return ""
     module = ".".join(Path(target.file).with_suffix("").parts)
     if "." not in module:

@@ -195,6 +195,87 @@ def test_a_refusal_is_certain_and_a_timeout_is_not(
     assert stderr in str(caught.value)
 
 
+QOS = "sbatch: error: Batch job submission failed: Invalid qos specification\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        # A wrapper that prints everything to standard output.
+        ((1, QOS, ""), ClusterError, "Invalid qos"),
+        # One that loses the exit code, as `sbatch … | tee log` does.
+        ((0, "", QOS), ClusterError, "Invalid qos"),
+        ((0, QOS, ""), ClusterError, "Invalid qos"),
+        # One that tries another QOS then, and loses its exit code, too.
+        ((1, "12\n", QOS), ClusterUnavailable, "Invalid qos"),
+        ((0, "", f"{QOS}Submitted batch job 12\n"), ClusterUnavailable, "job 12"),
+        ((1, "12\n13\n", QOS), ClusterUnavailable, "Invalid qos"),
+        ((3, "12\n", "the hook failed\n"), ClusterUnavailable, "the hook failed"),
+        ((1, "no project\n", ""), ClusterUnavailable, "no project"),
+        ((0, "welcome\n", ""), ClusterUnavailable, "holds no job id"),
+    ],
+)
+def test_what_wrappers_of_sbatch_make_of_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[int, str, str],
+    error: type[ClusterError],
+    words: str,
+) -> None:
+    def run(argv: list[str], *_: object) -> process.Answer:
+        return process.Answer(*(answer if argv[0].endswith("sbatch") else (0, "", "")))
+
+    monkeypatch.setattr(process, "run", run)
+    with pytest.raises(ClusterError, match=words) as caught:
+        SLURM.submit(array(Part(number=0, first_chunk=0, chunks=1)), lambda _: None)
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("chosen", "printed", "is_elsewhere"),
+    [
+        ("", "12;big", True),
+        ("", "Submitted batch job 12 on cluster big", True),
+        ("", "12;own", False),
+        ("big", "12;big", False),
+        ("own,big", "12;big", False),
+        ("own", "12;big", True),
+    ],
+)
+def test_an_array_that_a_site_sent_to_another_cluster_is_taken_back(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, printed: str, *, is_elsewhere: bool
+) -> None:
+    asked = []
+
+    def run(argv: list[str], *_: object) -> process.Answer:
+        asked.append([Path(argv[0]).name, *argv[1:]])
+        out = {"sbatch": printed, "scontrol": "ClusterName = own\nMaxArraySize = 1001"}
+        return process.Answer(0, out.get(asked[-1][0], ""), "")
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setenv("SLURM_CLUSTERS", chosen)
+    part = array(Part(number=0, first_chunk=0, chunks=1))
+    if not is_elsewhere:
+        assert SLURM.submit(part, lambda _: None) == "12"
+        return
+    with pytest.raises(ClusterError, match="SLURM_CLUSTERS=big") as caught:
+        SLURM.submit(part, lambda _: None)
+    assert type(caught.value) is ClusterError
+    assert asked[-1] == ["scancel", "--clusters=big", "12"]
+
+
+def test_a_host_without_sacct_has_no_accounting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "squeue").write_text("#!/bin/sh\n")
+    (tmp_path / "squeue").chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert SLURM.poll_accounting(["5"]) is None
+    assert SLURM.find_by_name("s.1", 0.0) is None
+    (tmp_path / "sacct").write_text("#!/bin/sh\n")  # there, but it cannot be run
+    with pytest.raises(ClusterError):
+        SLURM.poll_accounting(["5"])
+
+
 def test_programs_that_are_not_there_or_do_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

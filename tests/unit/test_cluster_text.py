@@ -34,8 +34,10 @@ def test_every_answer_of_sbatch_parsable_is_read() -> None:
     accepted = [block for block in answers if block.out]
     assert len(accepted) > 20
     for block in accepted:
-        assert text.job_id(block.text) == re.match(r"\d+", block.out[0])[0]  # type: ignore[index]
-    assert text.job_id(one("01-sbatch-basic", "--parsable -M test").text) == "2171"
+        number = re.match(r"\d+", block.out[0])[0]  # type: ignore[index]
+        assert (text.accepted(block.text) or ("",))[0] == number
+    elsewhere = one("01-sbatch-basic", "--parsable -M test").text
+    assert text.accepted(elsewhere) == ("2171", "test")
 
 
 @pytest.mark.parametrize(
@@ -54,23 +56,25 @@ def test_every_answer_of_sbatch_parsable_is_read() -> None:
         "Submitted batch job",
         "Submitted batch job 5 at noon",
         "job 5",
-        "5\n6\n",
-        "5\n5;a\n6\n",
-        "Submitted batch job 5\n2026\n",
     ],
 )
-def test_an_invalid_job_id_is_refused(stdout: str) -> None:
-    with pytest.raises(ClusterUnavailable, match="holds"):
-        text.job_id(stdout)
+def test_an_invalid_job_id_is_none(stdout: str) -> None:
+    assert text.accepted(stdout) is None
+
+
+@pytest.mark.parametrize("stdout", ["5\n6\n", "5\n5;a\n6\n", "Submitted batch job 5\n2026\n"])
+def test_several_job_ids_are_doubtful(stdout: str) -> None:
+    with pytest.raises(ClusterUnavailable, match="holds 2 numbers"):
+        text.accepted(stdout)
 
 
 @pytest.mark.parametrize(
     "stdout",
     [
-        "Your fair share is low.\n\n2169;test\n",
+        "Your fair share is low.\n\n2169\n",
         "2169\nGood luck.\n",
         "Submitted batch job 2169\n",
-        "--> Quota: 12 of 100 OK\nSubmitted batch job 2169 on cluster test\n--> done\n",
+        "--> Quota: 12 of 100 OK\nSubmitted batch job 2169\n--> done\n",
         "  2169  \r\n",
         "\x1b[1;32m2169\x1b[0m\n",
         "\x1b]0;login4\x07\x1b[KSubmitted batch job 2169\r\n",
@@ -78,7 +82,14 @@ def test_an_invalid_job_id_is_refused(stdout: str) -> None:
     ],
 )
 def test_text_of_a_site_around_the_job_id(stdout: str) -> None:
-    assert text.job_id(stdout) == "2169"
+    assert text.accepted(stdout) == ("2169", "")
+
+
+@pytest.mark.parametrize(
+    "stdout", ["Fair share\n2169;test\n", "a\nSubmitted batch job 2169 on cluster test\nb\n"]
+)
+def test_the_cluster_of_a_job(stdout: str) -> None:
+    assert text.accepted(stdout) == ("2169", "test")
 
 
 @pytest.mark.parametrize(

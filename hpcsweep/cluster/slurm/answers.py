@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hpcsweep.cluster.process import Answer
-from hpcsweep.cluster.slurm import refusals
+from hpcsweep.cluster.slurm import refusals, text
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 
@@ -33,11 +34,20 @@ def order_error(program: str, answer: Answer) -> ClusterError:
 
 
 def submission_error(answer: Answer) -> ClusterError:
-    """The error of a failed sbatch: the array was refused, or the result is unknown."""
+    """The error of an sbatch that gave no job id: the array was refused, or it is not known.
+
+    A site's wrapper may print messages to standard output, lose the exit code, and try again.
+    """
+    said = answer if answer.stderr.strip() else replace(answer, stderr=answer.stdout)
     # A signal may have come after the controller took the job.
-    if answer.returncode > 0 and refusals.verdict(answer.stderr) is Verdict.REFUSED:
-        return refused(answer.complaint)
-    return ClusterUnavailable(f"sbatch: {answer.complaint}")
+    is_refused = answer.returncode >= 0 and refusals.verdict(said.stderr) is Verdict.REFUSED
+    if is_refused and not text.holds_job_id(f"{answer.stdout}\n{answer.stderr}"):
+        return refused(said.complaint)
+    if answer.returncode == 0 and not answer.stderr.strip():
+        what = f"sbatch answered {answer.stdout!r:.200}, which holds no job id"
+    else:
+        what = f"sbatch: {said.complaint}"
+    return ClusterUnavailable(what)
 
 
 def refused(complaint: str) -> ClusterError:

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import NoReturn, Self
 
 from hpcsweep.cluster import process
 from hpcsweep.cluster.base import Defaults, Opening
@@ -220,9 +220,31 @@ class Slurm(Defaults):
         if it was refused.
         """
         answer = self._run(argv, self.sbatch_timeout_s, frozenset(directives), report_waits(notify))
-        if answer.returncode != 0:
+        accepted = text.accepted(answer.stdout) if answer.returncode == 0 else None
+        if accepted is None:
             raise submission_error(answer)
-        return text.job_id(answer.stdout)
+        if accepted.cluster and not self._asks(accepted.cluster):
+            self._withdraw(*accepted)
+        return accepted.job_id
+
+    def _asks(self, cluster: str) -> bool:
+        """Whether the other programs ask this cluster. *Raises* ClusterUnavailable."""
+        chosen = clean_environment(self.environment, frozenset()).get("SLURM_CLUSTERS", "")
+        if chosen:
+            return cluster in chosen.split(",") or chosen == "all"
+        return site.limits_in(*self._configuration()).cluster_name in (cluster, "")
+
+    def _withdraw(self, job_id: str, cluster: str) -> NoReturn:
+        """Cancel a job that a site's sbatch sent to another cluster. *Raises* ClusterError."""
+        cancelled = self._run(text.scancel([job_id], cluster=cluster), self.timeout_s)
+        what = "it was cancelled there"
+        if cancelled.returncode != 0:
+            what = f"cancel it there by `scancel -M {cluster} {job_id}`: {cancelled.complaint}"
+        raise ClusterError(
+            f"sbatch sent the array to the cluster {cluster}, as job {job_id}, where squeue and "
+            f"the other programs do not look; {what}",
+            next_step=f"Set the environment variable SLURM_CLUSTERS={cluster} for all of them.",
+        )
 
     def poll_queue(self, job_ids: Sequence[str]) -> dict[Element, Queued]:
         """The state of every element that the controller still knows."""
@@ -239,19 +261,30 @@ class Slurm(Defaults):
         """The accounting rows of their arrays; None if the site keeps no accounting."""
         rows = []
         for some in _batches(list(dict.fromkeys(job_id for job_id, _ in elements))):
-            answer = self._run(text.sacct(some), self.timeout_s)
-            if text.NO_ACCOUNTING in answer.stderr:
+            answer = self._query_accounting(text.sacct(some))
+            if answer is None:
                 return None
-            rows.extend(text.accounting(self._require_success(answer, "sacct").stdout))
+            rows.extend(text.accounting(answer.stdout))
         return rows
+
+    def _query_accounting(self, argv: Sequence[str]) -> Answer | None:
+        """The answer of sacct; None if the site keeps no accounting, or offers no sacct here."""
+        try:
+            answer = self._run(argv, self.timeout_s)
+        except ClusterError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        if text.NO_ACCOUNTING in answer.stderr:
+            return None
+        return self._require_success(answer, "sacct")
 
     def find_by_name(self, name: str, since: float) -> str | None:
         """The job id of an array by its unique name; None if queue and accounting lack it."""
         ids = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
         if name not in ids:
-            answer = self._run(text.sacct_by_name([name], text.local_time(since)), self.timeout_s)
-            if text.NO_ACCOUNTING not in answer.stderr:
-                ids = text.jobs_by_name(self._require_success(answer, "sacct").stdout)
+            answer = self._query_accounting(text.sacct_by_name([name], text.local_time(since)))
+            ids = {} if answer is None else text.jobs_by_name(answer.stdout)
         return ids.get(name)
 
     def cancel(self, job_ids: Sequence[str]) -> None:

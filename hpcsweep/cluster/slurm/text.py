@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
 from hpcsweep.cluster.scripts import ScriptForm
@@ -95,21 +96,38 @@ SCRIPTS = ScriptForm(array="array.sbatch.j2", closing="closing.sbatch.j2", direc
 
 # Escape sequences (colours, titles) that a site's wrapper may print.
 _TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
-_JOB_ID = re.compile(r"(\d+)(?:;\S+)?|Submitted batch job (\d+)(?: on cluster \S+)?", re.ASCII)
+_JOB_ID = re.compile(r"(\d+)(?:;(\S+))?|Submitted batch job (\d+)(?: on cluster (\S+))?", re.ASCII)
 
 
-def job_id(stdout: str) -> str:
-    """The array's job id in sbatch's output: the line `N`, `N;cluster` or `Submitted batch job N`.
+class Accepted(NamedTuple):
+    """A job that sbatch submitted."""
 
-    A site's wrapper may print a banner and drop --parsable. *Raises* ClusterUnavailable for none
-    and for several: sbatch succeeded, so there may be an array.
+    job_id: str
+    # "" unless sbatch was told, by whatever, to which cluster.
+    cluster: str
+
+
+def accepted(stdout: str) -> Accepted | None:
+    """The job in sbatch's output: the line `N`, `N;cluster` or `Submitted batch job N`, or None.
+
+    A site's wrapper may print a banner and drop --parsable. *Raises* ClusterUnavailable for
+    several job ids.
     """
     lines = (_TERMINAL.sub("", line).strip() for line in stdout.splitlines())
-    ids = {match[1] or match[2] for line in lines if (match := _JOB_ID.fullmatch(line))}
-    if len(ids) != 1:
-        what = "holds no job id" if not ids else f"holds {len(ids)} numbers"
-        raise ClusterUnavailable(f"sbatch answered {stdout!r:.200}, which {what}")
-    return ids.pop()
+    found = [match for line in lines if (match := _JOB_ID.fullmatch(line))]
+    ids = {match[1] or match[3] for match in found}
+    if len(ids) > 1:
+        raise ClusterUnavailable(f"sbatch answered {stdout!r:.200}, which holds {len(ids)} numbers")
+    cluster = next(filter(None, (match[2] or match[4] for match in found)), "")
+    return Accepted(ids.pop(), cluster) if ids else None
+
+
+def holds_job_id(output: str) -> bool:
+    """Whether there is a job id in what sbatch printed, or several."""
+    try:
+        return accepted(output) is not None
+    except ClusterUnavailable:
+        return True
 
 
 def squeue(job_ids: Iterable[str]) -> list[str]:
@@ -208,9 +226,10 @@ def expand(tasks: str) -> Iterable[int]:
     return numbers
 
 
-def scancel(targets: Sequence[str], *, pending_only: bool = False) -> list[str]:
-    """Cancel whole arrays or elements (`123`, `123_4`)."""
-    return ["scancel", *(["--state=PENDING"] if pending_only else []), *targets]
+def scancel(targets: Sequence[str], *, pending_only: bool = False, cluster: str = "") -> list[str]:
+    """Cancel whole arrays or elements (`123`, `123_4`); of another cluster than that of queries."""
+    elsewhere = [f"--clusters={cluster}"] if cluster else []
+    return ["scancel", *elsewhere, *(["--state=PENDING"] if pending_only else []), *targets]
 
 
 def requeue(job_id: str) -> list[str]:
