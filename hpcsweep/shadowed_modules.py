@@ -19,10 +19,15 @@ MESSAGE_CHARACTERS = 200
 
 
 def explain_shadowing(error: "BaseException | None") -> "str | None":
-    """Which file shadows which module, and the remedy, in one line; None for other errors."""
+    """Which file shadows which module, and the remedy, in one line; None for other errors.
+
+    A damaged copy that Python keeps of a module is told as well.
+    """
     if not isinstance(error, Exception):
         return None
     for cause in _chain(error):
+        if (copy := damaged_copy(cause)) is not None:
+            return one_line(f"{copy} is damaged, as a full disk leaves it: remove it")
         for file in _suspects(cause):
             shadowed = _shadowed_by(file)
             if shadowed is not None:
@@ -30,6 +35,21 @@ def explain_shadowing(error: "BaseException | None") -> "str | None":
                 message = f"{type(cause).__name__}: {cause}".partition("\n")[0][:MESSAGE_CHARACTERS]
                 text = f"{file} is imported in place of {hidden} ({message}): {_remedy(entry)}"
                 return one_line(text)
+    return None
+
+
+def damaged_copy(error: "BaseException") -> "str | None":
+    """The compiled copy of a module whose end is missing; None for other errors.
+
+    Before 3.12.8 Python did not check that it had written all of it.
+    """
+    trace = error.__traceback__ if isinstance(error, (EOFError, ValueError, TypeError)) else None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<frozen importlib._bootstrap_external>":
+            path = trace.tb_frame.f_locals.get("bytecode_path")
+            if isinstance(path, str):
+                return path
+        trace = trace.tb_next
     return None
 
 

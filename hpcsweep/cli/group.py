@@ -87,6 +87,11 @@ class Cli(click.Group):
             sys.stdout.flush()
         except (HpcsweepError, OSError) as error:
             ctx.exit(_report(error))
+        except EOFError as error:  # click would print "Aborted!"
+            damaged = shadowed_modules.explain_shadowing(error)
+            if damaged is None:
+                raise
+            ctx.exit(_report(SweepError(damaged)))
         return result
 
 

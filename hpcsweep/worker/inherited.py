@@ -263,6 +263,10 @@ def _renew(generator: Any) -> None:
 # --- the end of a process ---------------------------------------------------------------------
 
 
+# Seconds after which a case says for which threads it waits.
+THREADS_S = 10.0
+
+
 def clear_exit_handlers() -> None:
     """Drop the exit handlers that a fork inherits from its parent, which still runs."""
     atexit._clear()  # noqa: SLF001  # there is no public function
@@ -271,6 +275,7 @@ def clear_exit_handlers() -> None:
 def finish_process() -> None:
     """End a fork like Python ends a program: join threads, call exit handlers, flush output."""
     threading = sys.modules.get("threading")
+    timer = _report_threads(threading) if threading else None
     # Like the processes of multiprocessing, which also end by os._exit.
     children = sys.modules.get("multiprocessing.util")
     logs = sys.modules.get("logging")
@@ -286,6 +291,33 @@ def finish_process() -> None:
         with contextlib.suppress(BaseException):
             if ending:
                 ending()
+        if timer is not None:
+            timer.cancel()
+
+
+def _report_threads(threading: Any) -> Any:
+    """Name the threads in a moment that a case waits for then; None if it has none.
+
+    Without a word a case whose function has returned would seem to run until its time limit.
+    """
+    threads = [t for t in threading.enumerate()[1:] if not t.daemon]
+    if not threads:
+        return None
+
+    def report() -> None:
+        names = ", ".join(repr(thread.name) for thread in threads if thread.is_alive())
+        with contextlib.suppress(OSError):  # the target closed it
+            os.write(
+                2,
+                "hpcsweep: the function has returned, and its case waits for the end of thread "
+                f"{names}: end it, or make it a daemon\n".encode(errors="backslashreplace"),
+            )
+
+    timer = threading.Timer(THREADS_S, report)
+    timer.daemon = True
+    with contextlib.suppress(RuntimeError):  # no thread can be started
+        timer.start()
+    return timer
 
 
 def _flush_c() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import py_compile
 import site
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from hpcsweep import shadowed_modules
+from hpcsweep.cli import commands, main
+from hpcsweep.errors import SweepError
 from tests.support.clusters import HPCSWEEP, emulated
 from tests.support.here import Here, here, holds
 
@@ -127,3 +132,22 @@ def test_other_errors_are_not_blamed_on_names(tmp_path: Path) -> None:
     assert shadowed_modules.explain_shadowing(None) is None
     assert shadowed_modules.explain_shadowing(KeyboardInterrupt()) is None
     assert shadowed_modules.explain_shadowing(ValueError("a")) is None
+
+
+def test_a_damaged_copy_of_a_module_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an older Python leaves it on a full disk; click took the error for Ctrl-C."""
+    (tmp_path / "users_halved.py").write_text(f"TEXT = {'x' * 1000!r}\n")
+    copy = Path(py_compile.compile(str(tmp_path / "users_halved.py"), doraise=True) or "")
+    os.truncate(copy, 100)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(EOFError) as caught:
+        importlib.import_module("users_halved")
+    said = shadowed_modules.explain_shadowing(caught.value) or ""
+    holds(said, str(copy), "is damaged", "remove it")
+    monkeypatch.setitem(commands.COMMANDS, "list", ("users_halved", ""))
+    result = CliRunner().invoke(main, ["list"])
+    assert result.exit_code == SweepError.exit_code
+    holds(result.stderr, f"hpcsweep: {copy} is damaged")
+    assert shadowed_modules.explain_shadowing(EOFError()) is None

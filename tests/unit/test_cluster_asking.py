@@ -269,11 +269,11 @@ def test_a_host_without_sacct_has_no_accounting(
     (tmp_path / "squeue").write_text("#!/bin/sh\n")
     (tmp_path / "squeue").chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert SLURM.poll_accounting(["5"]) is None
+    assert SLURM.poll_accounting([("5", 0)]) is None
     assert SLURM.find_by_name("s.1", 0.0) is None
     (tmp_path / "sacct").write_text("#!/bin/sh\n")  # there, but it cannot be run
     with pytest.raises(ClusterError):
-        SLURM.poll_accounting(["5"])
+        SLURM.poll_accounting([("5", 0)])
 
 
 def test_programs_that_are_not_there_or_do_not_answer(

@@ -255,3 +255,30 @@ time.sleep(600)
     assert found.cpu_seconds >= 0.3 > alone.cpu_seconds >= 0.1
     assert found.memory_bytes >= 60 << 20
     assert processes.usage([process.pid]) == (0.0, 0)
+
+
+def test_a_case_names_the_thread_that_it_waits_for(tmp_path: Path) -> None:
+    python = """
+import threading
+from pathlib import Path
+from hpcsweep.worker import inherited
+
+inherited.THREADS_S = 0.05
+
+def until_named():
+    for _ in range(1000):
+        if "waits for" in Path("/proc/self/fd/2").read_text():
+            return
+        threading.Event().wait(0.01)
+
+def run(x):
+    threading.Thread(target=until_named, name="reader").start()
+    threading.Thread(target=threading.Event().wait, daemon=True, name="other").start()
+    return {"y": x}
+"""
+    made = MadeSweep(tmp_path, grid(x=[1]), python=python)
+    assert metrics(made) == [{"y": 1}]
+    said = (made.run_dir(0) / "stderr.txt").read_text()
+    assert "the function has returned" in said
+    assert said.count("'reader'") == 1
+    assert "'other'" not in said

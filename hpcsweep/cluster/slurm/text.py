@@ -99,7 +99,7 @@ _TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b
 _JOB_ID = re.compile(r"(\d+)(?:;(\S+))?|Submitted batch job (\d+)(?: on cluster (\S+))?", re.ASCII)
 
 
-class Accepted(NamedTuple):
+class AcceptedJob(NamedTuple):
     """A job that sbatch submitted."""
 
     job_id: str
@@ -107,7 +107,7 @@ class Accepted(NamedTuple):
     cluster: str
 
 
-def accepted(stdout: str) -> Accepted | None:
+def accepted(stdout: str) -> AcceptedJob | None:
     """The job in sbatch's output: the line `N`, `N;cluster` or `Submitted batch job N`, or None.
 
     A site's wrapper may print a banner and drop --parsable. *Raises* ClusterUnavailable for
@@ -119,7 +119,7 @@ def accepted(stdout: str) -> Accepted | None:
     if len(ids) > 1:
         raise ClusterUnavailable(f"sbatch answered {stdout!r:.200}, which holds {len(ids)} numbers")
     cluster = next(filter(None, (match[2] or match[4] for match in found)), "")
-    return Accepted(ids.pop(), cluster) if ids else None
+    return AcceptedJob(ids.pop(), cluster) if ids else None
 
 
 def holds_job_id(output: str) -> bool:
