@@ -38,16 +38,22 @@ def create_study(
     `study_name` names its sweep; by default the objective does. There is no storage: the study is
     made of the sweep's results, and continues where a program of the same name was interrupted.
     """
+    next_step = "`hpcsweep.to_optuna(sweep, storage)` writes a storage."
+    _refuse(others, ("directions", "pruner", "storage"), "create_study", next_step)
+    return Study(study_name, direction, dict(sampler or {"name": "tpe"}))
+
+
+def _refuse(given: dict[str, Any], names: tuple[str, ...], where: str, next_step: str) -> None:
+    """Take these keywords out. *Raises* InputError if one has a value."""
     from hpcsweep.errors import InputError  # noqa: PLC0415  # see above
 
-    for name in ("directions", "pruner", "storage"):
-        if others.pop(name, None) is not None:
+    for name in names:
+        if given.pop(name, None):
             raise InputError(
                 f"a study on a cluster takes no {name}",
-                where="create_study",
-                next_step="Leave it out; `hpcsweep.to_optuna(sweep, storage)` writes a storage.",
+                where=where,
+                next_step=f"Leave it out; {next_step}",
             )
-    return Study(study_name, direction, dict(sampler or {"name": "tpe"}))
 
 
 class Study:
@@ -68,8 +74,12 @@ class Study:
         """Run trials until there are `n_trials` in all, in batches, and wait for their end.
 
         `func` takes a trial. It is called once here, to see what it suggests. The other `keys` are
-        those of `hpcsweep.Sweep`. *Safe to repeat.* *Raises* the errors of `hpcsweep.errors`.
+        those of `hpcsweep.Sweep`; those of Optuna's `optimize` that say how its own process works
+        are not needed. *Safe to repeat.* *Raises* the errors of `hpcsweep.errors`.
         """
+        _refuse(keys, ("callbacks", "timeout"), "Study.optimize", "`batch` and `time` limit it.")
+        for needless in ("catch", "gc_after_trial", "n_jobs", "show_progress_bar"):
+            keys.pop(needless, None)
         from hpcsweep.optimizing import described, run_search, to_optuna  # noqa: PLC0415  # see above
 
         search = {"objective": "value", "n": n_trials, "batch": batch}

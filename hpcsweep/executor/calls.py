@@ -42,23 +42,37 @@ class CallPickles:
     arguments: bytes
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Initializer:
+    """What a process calls before its first call, as a pool of processes has it."""
+
+    function: Callable[..., object]
+    arguments: tuple[Any, ...]
+
+
 def pickled(
-    function: Callable[..., Any], arguments: tuple[Any, ...], by_name: Mapping[str, Any]
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    by_name: Mapping[str, Any],
+    initializer: Initializer | None = None,
 ) -> CallPickles:
     """Pickle a call. *Raises* InputError, naming the argument that cannot be pickled."""
     return CallPickles(
         function=name_of(function),
-        code=pickled_function(function),
+        code=pickled_function(function, initializer),
         arguments=pickled_arguments(name_of(function), arguments, by_name),
     )
 
 
-def pickled_function(function: Callable[..., Any]) -> bytes:
+def pickled_function(function: Callable[..., Any], initializer: Initializer | None = None) -> bytes:
     """Pickle a function with the search path that it needs. *Raises* InputError."""
-    wrapped: Function = {
-        "search": _own_search_path(),
-        "function": pickles.dump(function, f"the function {name_of(function)}"),
-    }
+    what = f"the function {name_of(function)}"
+    wrapped: Function = {"search": _own_search_path(), "function": b""}
+    if initializer is None:
+        wrapped["function"] = pickles.dump(function, what)
+    else:  # as one pickle, since both may use the same global variables of a script
+        begins = initializer.function, initializer.arguments
+        wrapped |= {"function": pickles.dump((function, *begins), what), "has_initializer": True}
     return pickles.dump(wrapped, "a function")
 
 

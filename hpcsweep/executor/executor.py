@@ -13,6 +13,7 @@ from hpcsweep.errors import InputError
 from hpcsweep.executor.calls import (
     CallPickles,
     CallSweep,
+    Initializer,
     manifest_keys,
     name_of,
     pickled,
@@ -46,6 +47,8 @@ class Executor(BaseExecutor):
         root: str | Path = ".",
         max_workers: int | None = None,
         cache: bool = False,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
         **options: Any,
     ) -> None:
         """Describe what calls ask for; nothing is written before the first call.
@@ -58,6 +61,8 @@ class Executor(BaseExecutor):
             max_workers: The most array tasks at once.
             cache: Compute a call of equal function, arguments and modules once. One that failed
                 is computed again.
+            initializer: What each process of a task calls before its first call.
+            initargs: Its arguments.
             options: Keys of a manifest (`retry`, `setup`, `chunk`, `isolation`), and options of
                 sbatch (`time`, `mem`, `cpus_per_task`).
 
@@ -84,6 +89,9 @@ class Executor(BaseExecutor):
         self._dispatcher = Dispatcher(self._calls, cache=cache, throttle=max_workers or 0)
         self._is_shut_down = False
         self._chunk: int | None = None
+        self._initializer = (
+            None if initializer is None else Initializer(function=initializer, arguments=initargs)
+        )
 
     @property
     def sweep(self) -> Sweep:
@@ -107,7 +115,7 @@ class Executor(BaseExecutor):
             32
         """
         self._refuse_call()
-        return self._dispatcher.add(pickled(fn, args, kwargs), self._chunk)
+        return self._dispatcher.add(pickled(fn, args, kwargs, self._initializer), self._chunk)
 
     def map(
         self,
@@ -137,7 +145,7 @@ class Executor(BaseExecutor):
         if chunksize < 1:
             raise ValueError("chunksize must be at least 1")
         self._refuse_call()
-        code, name = pickled_function(fn), name_of(fn)
+        code, name = pickled_function(fn, self._initializer), name_of(fn)
         calls = _PickledOnce(self, code, name)
         with self.batch(chunk=chunksize if chunksize > 1 else None):
             return BaseExecutor.map(calls, fn, *iterables, timeout=timeout, **more)  # type: ignore[arg-type]

@@ -9,12 +9,19 @@ from concurrent import futures
 from contextlib import contextmanager
 from typing import Any
 
+from hpcsweep.errors import CallFailed
 from hpcsweep.executor.executor import Executor
 from hpcsweep.executor.futures import CallFuture
-from hpcsweep.executor.submitit_calls import CommandFunction, JobEnvironment
+from hpcsweep.executor.submitit_calls import (
+    Checkpointable,
+    CommandFunction,
+    DelayedSubmission,
+    FunctionSequence,
+    JobEnvironment,
+)
 from hpcsweep.files import token
 
-__all__ = ["AutoExecutor", "JobEnvironment", "helpers"]
+__all__ = ["AutoExecutor", "JobEnvironment", "LocalExecutor", "SlurmExecutor", "core", "helpers"]
 
 # Kinds of clusters that submitit has for the computer where a program runs.
 HERE = {"local": "emulated", "debug": "emulated"}
@@ -89,7 +96,10 @@ class AwaitableJob:
 class helpers:  # noqa: N801  # submitit's name
     """`submitit.helpers`."""
 
+    Checkpointable = Checkpointable
     CommandFunction = CommandFunction
+    DelayedSubmission = DelayedSubmission
+    FunctionSequence = FunctionSequence
 
     @staticmethod
     def as_completed(jobs: Iterable[SubmititJob]) -> Iterator[SubmititJob]:
@@ -140,6 +150,29 @@ class AutoExecutor:
             name = f"{self._name}-{token()[:6]}"
             self._executor = Executor(name, cluster=self._cluster, **self._keys)
         return self._executor
+
+
+class LocalExecutor(AutoExecutor):
+    """Calls on the emulated cluster."""
+
+    def __init__(self, folder: Any, **_: Any) -> None:
+        super().__init__(folder, "local")
+
+
+class SlurmExecutor(AutoExecutor):
+    """Calls on Slurm."""
+
+    def __init__(self, folder: Any, **_: Any) -> None:
+        super().__init__(folder, "slurm")
+
+
+class core:  # noqa: N801  # submitit's name
+    """`submitit.core`, as far as programs name it: its errors."""
+
+    class utils:  # noqa: N801  # as above
+        """`submitit.core.utils`."""
+
+        FailedJobError = FailedSubmission = CallFailed
 
 
 def _keys(parameters: Mapping[str, Any], *, is_here: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -54,3 +54,44 @@ class CommandFunction:
         if self._verbose:
             print(done.stdout, end="")  # noqa: T201  # as submitit does
         return done.stdout.strip()
+
+
+class Checkpointable:
+    """A function that submitit would submit again with its state: here it is called anew.
+
+    What an attempt may need of the one before, a `Checkpoint` or its own files keep.
+    """
+
+    def checkpoint(self, *args: Any, **kwargs: Any) -> DelayedSubmission:
+        """The call that goes on; no task asks for it."""
+        return DelayedSubmission(self, *args, **kwargs)  # type: ignore[arg-type]  # has __call__
+
+
+class DelayedSubmission:
+    """A call to be made later."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+
+    def result(self) -> Any:
+        """What the call returns now."""
+        return self.function(*self.args, **self.kwargs)
+
+
+class FunctionSequence:
+    """Calls that one job makes one after another."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.verbose = verbose
+        self.delayed_functions: list[DelayedSubmission] = []
+
+    def add(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Add a call."""
+        self.delayed_functions.append(DelayedSubmission(function, *args, **kwargs))
+
+    def __len__(self) -> int:
+        return len(self.delayed_functions)
+
+    def __call__(self) -> list[Any]:
+        """The results of all calls."""
+        return [call.result() for call in self.delayed_functions]

@@ -18,14 +18,22 @@ if TYPE_CHECKING:
 # The file of a run with the answer, and the metric with its digest.
 ANSWER, ANSWER_DIGEST = "answer.pickle", "answer"
 CALLS = "calls"
+# The functions whose initializers this process has called, by their pickles: each pickle that is
+# loaded has global variables of its own.
+_initialized: dict[bytes, Any] = {}
 
 
-class Function(TypedDict):
-    """The content of the pickle of a function."""
-
+class _Found(TypedDict):
     # Of the caller's `sys.path`, what another process of this interpreter does not have.
     search: list[str]
     function: bytes
+
+
+class Function(_Found, total=False):
+    """The content of the pickle of a function."""
+
+    # Whether `function` is followed by another one and its arguments, which a process calls first.
+    has_initializer: bool
 
 
 class CallAnswer(TypedDict):
@@ -61,9 +69,21 @@ def _call(sweep: Path, params: dict[str, Any]) -> Any:
     )
     wrapped: Function = pickles.load(code, "the function")
     sys.path += [path for path in wrapped["search"] if path not in sys.path]
-    function = pickles.load(wrapped["function"], "the function")
+    function = _function_of(wrapped)
     positional, by_name = pickles.load(arguments, "its arguments")
     return function(*positional, **by_name)
+
+
+def _function_of(wrapped: Function) -> Any:
+    """The function, with what its initializer sets. *Raises* what that raises."""
+    data = wrapped["function"]
+    if not wrapped.get("has_initializer"):
+        return pickles.load(data, "the function")
+    if data not in _initialized:
+        function, initializer, arguments = pickles.load(data, "the function")
+        initializer(*arguments)
+        _initialized[data] = function
+    return _initialized[data]
 
 
 def _traceback_text(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hpcsweep import ids
 from hpcsweep.errors import InputError
+from hpcsweep.logbook.json_values import with_floats
 from hpcsweep.manifest.policies import Search
 from hpcsweep.redact import redact
 from hpcsweep.search.distributions import optuna_distributions
@@ -83,7 +85,10 @@ def _is_other(study: Any, what: str) -> InputError:
 def _trials(
     optuna: Any, search: Search, outlook: Outlook, sweep_index: SweepIndex
 ) -> Iterator[Any]:
-    """The trials that are over, as those of Optuna, in the order of indices."""
+    """The trials that are over, as those of Optuna, in the order of indices.
+
+    Attributes are the metrics besides the objective, of the last replicate.
+    """
     version, ended = outlook.version, outlook.ended
     step, cases = version.manifest.replicates, trial_params(version)
     values = trial_values(sweep_index, search, version.source.n_cases, step)
@@ -99,7 +104,9 @@ def _trials(
         names = found.params[found.last].keys() & search.space.keys()
         space = {name: search.space[name] for name in ids.in_order(names)}
         distributions = optuna_distributions(optuna, space)
-        attributes = {CASE: min(numbers) * step}
+        metrics = json.loads(rows[-1]["metrics"] or "{}") if rows else {}
+        further = {name: with_floats(metrics[name]) for name in metrics if name != search.objective}
+        attributes = further | {CASE: min(numbers) * step}
         trial = optuna_trial(optuna, search, distributions, found, user_attrs=attributes)
         trial.datetime_start = _moment(min, [row["started"] for row in rows])
         trial.datetime_complete = _moment(max, [row["ended"] for row in rows])
@@ -107,7 +114,7 @@ def _trials(
 
 
 def _known(sweep_index: SweepIndex) -> dict[int, dict[str, Any]]:
-    names = ("started", "ended")
+    names = ("started", "ended", "metrics")
     rows = {}
     for page in sweep_index.columns(names):
         for index, *cells in zip(*(page[name] for name in ("idx", *names)), strict=True):

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.logbook.json_values import with_floats
 from hpcsweep.manifest.policies import MINIMIZE, Search
 from hpcsweep.quantities import counted
 from hpcsweep.records import Status
@@ -168,5 +169,7 @@ def _problem(
     (index,) = complete.slice(0, 1)
     (page,) = sweep_index.columns(("metrics",), within=complete.slice(0, 1))
     metrics = json.loads(page["metrics"][0] or "{}")
+    if search.objective in metrics:
+        return f"{what}: that of case {index} is {with_floats(metrics[search.objective])!r}"
     names = ", ".join(sorted(metrics)) or "no metric"
     return f"{what}: case {index} has {names}"

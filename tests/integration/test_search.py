@@ -236,13 +236,15 @@ import optuna
 def objective(trial):
     x = trial.suggest_float("x", -10, 10)
     kind = trial.suggest_categorical("kind", ["a", "b"])
+    trial.set_user_attr("twice", 2 * x)
     return (x - 2) ** 2 + (kind == "a")
 
 if __name__ == "__main__":
     study = optuna.create_study(study_name="s", sampler=optuna.samplers.TPESampler(seed=3))
-    study.optimize(objective, n_trials=6)
+    study.optimize(objective, n_trials=6, n_jobs=1, show_progress_bar=False, catch=(ValueError,))
     best = min(trial.value for trial in study.trials)
     print(len(study.trials), sorted(study.best_params), study.best_value == best)
+    print(all(trial.user_attrs["twice"] == 2 * trial.params["x"] for trial in study.trials))
 """
 
 
@@ -259,5 +261,5 @@ def test_a_program_for_optuna_runs_with_its_import_changed(site: Site, imported:
         check=False,
         timeout=CLI_S,
     )
-    assert done.stdout == "6 ['kind', 'x'] True\n", done.stderr
+    assert done.stdout == "6 ['kind', 'x'] True\nTrue\n", done.stderr
     assert (site.root / "outputs" / "s").exists() == (imported != "optuna")

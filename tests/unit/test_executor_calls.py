@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 from hpcsweep import claims
-from hpcsweep.errors import SweepBusy
-from hpcsweep.executor import dispatch, pickles
-from hpcsweep.executor.calls import CallSweep, manifest_keys, pickled_function
+from hpcsweep.errors import CallFailed, SweepBusy
+from hpcsweep.executor import dispatch, pickles, submitit, submitit_calls, task
+from hpcsweep.executor.calls import (
+    CallSweep,
+    Initializer,
+    manifest_keys,
+    pickled,
+    pickled_function,
+)
 from hpcsweep.executor.dispatch import CLAIM, Dispatcher
-from hpcsweep.executor.task import Function
+from hpcsweep.executor.pickles import digest_of
+from hpcsweep.executor.task import CALLS, Function
 from hpcsweep.files import make_directory
 from hpcsweep.sweepdir.directory import CLAIMS
 
@@ -61,3 +68,38 @@ def test_an_executor_says_who_is_at_work(calls: CallSweep, monkeypatch: pytest.M
         Dispatcher(calls, cache=False, throttle=0).recover()
     assert "one executor can make all calls of a program" in caught.value.next_step
     other.release()
+
+
+def test_a_process_calls_an_initializer_once(tmp_path: Path) -> None:
+    calls = make_directory(tmp_path / CALLS)
+    tmp_path.chmod(0o700)
+    begun: Path = tmp_path / "begun"
+
+    def note(path: str, text: str) -> None:
+        with Path(path).open("a") as stream:
+            stream.write(text)
+
+    call = pickled(pow, (2, 5), {}, Initializer(function=note, arguments=(str(begun), "x")))
+    params = {"code": digest_of(call.code), "arguments": digest_of(call.arguments)}
+    for name, data in zip(params.values(), (call.code, call.arguments), strict=True):
+        (calls / f"{name}.pickle").write_bytes(data)
+    call_of_case = task._call  # noqa: SLF001  # without a cluster and a run
+    assert [call_of_case(tmp_path, params) for _ in range(2)] == [32, 32]
+    assert begun.read_text() == "x"
+
+
+def test_what_programs_for_submitit_find_in_helpers() -> None:
+    class Training(submitit_calls.Checkpointable):
+        def __call__(self, epochs: int) -> int:
+            return 2 * epochs
+
+    training = Training()
+    assert training.checkpoint(3).result() == training(3) == 6
+    assert submitit.helpers.Checkpointable is submitit_calls.Checkpointable
+    sequence = submitit.helpers.FunctionSequence()
+    sequence.add(pow, 2, 5)
+    sequence.add(training, epochs=2)
+    assert (len(sequence), sequence()) == (2, [32, 4])
+    assert issubclass(submitit.core.utils.FailedJobError, CallFailed)
+    for kind in (submitit.LocalExecutor, submitit.SlurmExecutor):
+        assert issubclass(kind, submitit.AutoExecutor)

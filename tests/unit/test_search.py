@@ -284,6 +284,8 @@ def test_a_target_without_a_trial_stays_as_it_is() -> None:
 
 
 def test_a_study_says_what_it_cannot_do() -> None:
+    with pytest.raises(hs.InputError, match="a study on a cluster takes no timeout"):
+        ported.create_study().optimize(lambda _: 0.0, n_trials=2, timeout=60)
     with pytest.raises(hs.InputError, match="a study on a cluster takes no storage"):
         ported.create_study(storage="sqlite:///x.db")
     with pytest.raises(AttributeError, match="call optimize first"):
