@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 import os
 import shutil
 import signal
@@ -11,9 +12,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, settings
 
 from tests.support import rerun
@@ -36,6 +39,11 @@ FOREIGN_PREFIXES = (
     "XDG_",
 )
 FOREIGN_NAMES = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES")
+# click before 8.2 puts standard error among standard output unless it is told not to.
+if "mix_stderr" in inspect.signature(CliRunner).parameters:
+    CliRunner.__init__ = partialmethod(  # type: ignore[assignment,method-assign]
+        CliRunner.__init__, mix_stderr=False
+    )
 # Signals that the worker and a Logbook handle.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 SHARED_SLURM = pytest.StashKey[PrivateSlurm]()

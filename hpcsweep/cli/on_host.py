@@ -44,10 +44,9 @@ class OnHost(click.Command):
         project = project_root(directory)
         arguments = tuple(ctx.args)
         outputs = _outputs(self.called, arguments)
-        if self.called == "report" and not outputs:
-            # Its own place is in the sweep's directory, which is not here.
-            outputs = (Path("differences.html" if _has(arguments, "--diff") else "report.html"),)
-            arguments = ("--output", str(outputs[0]), *arguments)
+        drawn = _drawn(self.called, arguments)
+        if drawn is not None and not outputs:
+            outputs, arguments = (drawn,), ("--output", str(drawn), *arguments)
         command = FarCommand(
             name=self.called,
             arguments=arguments,
@@ -120,8 +119,14 @@ def _outputs(name: str, arguments: tuple[str, ...]) -> tuple[Path, ...]:
     return tuple(Path(value) for value in values if value)
 
 
-def _has(arguments: tuple[str, ...], option: str) -> bool:
-    return any(one == option or one.startswith(f"{option}=") for one in arguments)
+def _drawn(name: str, arguments: tuple[str, ...]) -> Path | None:
+    """The file for what a command draws: its own place is in the sweep's directory, not here."""
+    if any(one.partition("=")[0] in ("--help", "-h") for one in arguments):
+        return None
+    if name == "report":
+        has_two = any(one.partition("=")[0] == "--diff" for one in arguments)
+        return Path("differences.html" if has_two else "report.html")
+    return Path("plot.png") if name == "plot" else None
 
 
 def _writer() -> Callable[[bytes], None]:

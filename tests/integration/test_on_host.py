@@ -260,6 +260,9 @@ def test_arguments_output_and_exit_code_stay_as_they_are(laptop: Laptop) -> None
     assert not list(laptop.sshd.home.rglob("x"))
     # `list` reads no file of the project.
     assert list(laptop.there.iterdir()) == []
+    drawn = laptop.run("plot", "s", "--x", "x", code=42).stdout.split("\0")
+    assert drawn[:4] == ["plot", "--output", "plot.png", "s"]
+    assert laptop.run("plot", "--help", code=42).stdout.split("\0")[:2] == ["plot", "--help"]
 
 
 def test_a_login_whose_shell_prints_at_each_command(laptop: Laptop) -> None:

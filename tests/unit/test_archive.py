@@ -89,10 +89,10 @@ def said(verb: str, sweep: str, path: Path, *options: str) -> str:
     done = CliRunner().invoke(main, [*argument[:2], *options, "--outputs", "."])
     kept = [
         line.partition(str(path))[0] if str(path) in line else line
-        for line in done.output.splitlines()
+        for line in (done.stdout + done.stderr).splitlines()
         if "passed over" not in line and '"path"' not in line and '"asked_s_ago"' not in line
     ]
-    torn = "torn" if "passed over: " in done.output else ""
+    torn = "torn" if "passed over: " in done.stderr else ""
     return "\n".join([*kept, torn, str(done.exit_code)])
 
 

@@ -197,7 +197,7 @@ def test_a_completion_loads_no_library(words: str, project: Path) -> None:
 def test_an_unknown_command_suggests_the_right_one(name: str) -> None:
     done = CliRunner().invoke(main, [name])
     assert done.exit_code == 2
-    assert f"No such command '{name}'. {commands.INSTEAD[name]}\n" in done.output
+    assert f"No such command '{name}'. {commands.INSTEAD[name]}\n" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_an_unknown_command_suggests_the_right_one(name: str) -> None:
     [("sbumit", " Did you mean submit?"), ("emulat", " Did you mean emulator?"), ("sweep", "")],
 )
 def test_only_a_typo_gets_a_suggestion(name: str, answer: str) -> None:
-    assert f"No such command '{name}'.{answer}\n" in CliRunner().invoke(main, [name]).output
+    assert f"No such command '{name}'.{answer}\n" in CliRunner().invoke(main, [name]).stderr
 
 
 def loaded(arguments: list[str], env: dict[str, str]) -> set[str]:

@@ -154,6 +154,10 @@ def test_each_refusal_is_certain_and_a_server_that_is_down_is_not(
         assert caught.value.transient is is_down or "would exceed" in block.err[0]
 
 
+def test_an_older_pbs_without_throttles_is_named() -> None:
+    assert "--throttle" in refusals.next_step(said("qsub", r"-J 0-0 ").err[0])
+
+
 def test_a_full_queue_may_have_room_later() -> None:
     complaint = said("qsub", r"-J 0-9 ").err[0]
     assert refusals.NO_ROOM.search(complaint)

@@ -27,6 +27,10 @@ _NEXT = (
         re.compile("Job violates queue and/or server resource limits"),
         "Ask for less in `slurm:`: `qstat -Qf` shows the limits of queues (resources_max).",
     ),
+    (
+        re.compile("illegal -J value"),
+        "Before OpenPBS 22.05 arrays have no throttle: leave `--throttle` out.",
+    ),
     (re.compile("Unknown queue"), "`qstat -Q` lists the queues; `partition` names one."),
 )
 _OTHERWISE = "Change `slurm:` in the manifest, or --set slurm.OPTION=…."
