@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class OnHost(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command there, and exit as it did."""
-        from hpcsweep.far.commands import FarCommand, run_there
+        from hpcsweep.far.commands import FarCommand, InterruptedThere, run_there
         from hpcsweep.far.host import far_host
         from hpcsweep.far.project_files import project_root
 
@@ -57,12 +58,15 @@ class OnHost(click.Command):
         host = far_host(self.host, project)
         try:
             ctx.exit(run_there(host, command, _writer()))
-        except KeyboardInterrupt:  # it ends ssh; no signal reaches the command there
-            click.echo(
-                f"\nNo longer connected; `{self.called}` may continue on {host.name} until it "
-                f"prints something. `hpcsweep --on {self.host} status` says what was submitted.",
-                err=True,
-            )
+        except KeyboardInterrupt as error:
+            what = f"\nStopped; `{self.called}` is not running on {host.name}."
+            if isinstance(error, InterruptedThere):
+                what = (
+                    f"\nNo longer connected; `{self.called}` may continue on {host.name} until it "
+                    f"prints something. `hpcsweep --on {shlex.quote(self.host)} status` says what "
+                    "was submitted."
+                )
+            click.echo(what, err=True)
             ctx.exit(128 + signal.SIGINT)  # as in a shell
 
 

@@ -30,6 +30,10 @@ exit
 """
 
 
+class InterruptedThere(KeyboardInterrupt):
+    """Ctrl-C while the command runs there, which no signal reaches."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FarCommand:
     """A command and its arguments, as they are typed here."""
@@ -68,7 +72,7 @@ def run_there(host: FarHost, command: FarCommand, write: Callable[[bytes], None]
     """Run a command on another host. Returns its exit code.
 
     `write` gets its standard output as it comes; its standard error is ours.
-    *Raises* ClusterError, ClusterUnavailable, SweepError, InputError.
+    *Raises* ClusterError, ClusterUnavailable, SweepError, InputError, InterruptedThere.
     *Writes* the files of the project there, and the command's outputs here.
     """
     with Connection(host.name) as connection:
@@ -114,7 +118,10 @@ def _run(
         directories=shlex.join(sorted(parents)),
         arguments=shlex.join([command.name, *command.arguments]),
     )
-    code = connection.stream(script, write)
+    try:
+        code = connection.stream(script, write)
+    except KeyboardInterrupt as error:  # it ended ssh alone
+        raise InterruptedThere from error
     if code == NO_CONNECTION:
         raise ClusterUnavailable(
             f"the connection broke while `{command.name}` ran",

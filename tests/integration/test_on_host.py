@@ -216,6 +216,30 @@ def test_a_command_goes_on_after_ctrl_c_until_it_prints(laptop: Laptop) -> None:
     assert not (laptop.there / "printed").exists()
 
 
+def test_ctrl_c_before_the_command_begins_says_that_nothing_runs_there(laptop: Laptop) -> None:
+    laptop.install(f"{ECHO.format(version=__version__).splitlines()[0]}\ntouch begun")
+    # The login waits: so does what sends the files.
+    (laptop.sshd.home / ".bash_profile").write_text(
+        'export PATH="$HOME/bin:$PATH"; touch ~/waits; while [ -e ~/waits ]; do sleep 0.02; done\n'
+    )
+    argv, env = laptop.argv("submit", "m.yaml"), laptop.sshd.env()
+    with subprocess.Popen(
+        argv,
+        cwd=laptop.project,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as stopped:
+        wait_until((laptop.sshd.home / "waits").exists, CLI_S, "a login there")
+        os.killpg(stopped.pid, signal.SIGINT)
+        _, said = stopped.communicate(timeout=CLI_S)
+    (laptop.sshd.home / "waits").unlink()
+    assert stopped.returncode == 130
+    assert said.strip() == "Stopped; `submit` is not running on far."
+    assert not (laptop.there / "begun").exists()
+
+
 def test_a_jump_host_asks_nothing_at_a_terminal(
     laptop: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
