@@ -80,3 +80,23 @@ main(["status", "--help"])
     )
     frozen, others = map(int, done.stdout.splitlines()[-1].split())
     assert frozen > 100 * others
+
+
+def test_an_emulated_program_collects_nothing_and_loads_no_openssl(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    script = """
+import atexit, gc, runpy, sys
+atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 0, *sys.modules))
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+    program = str(REPOSITORY / "hpcsweep/emulator/program.py")
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", script, program, str(tmp_path), "squeue", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    enabled, frozen, *loaded = done.stdout.splitlines()[-1].split()
+    assert (enabled, frozen) == ("False", "True")
+    assert "hpcsweep.emulator.faults.chance" in loaded
+    assert "_hashlib" not in loaded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 
@@ -43,6 +42,8 @@ class Fault:
 
 def unit(seed: int, name: str, task: int, attempt: int, kind: str) -> float:
     """A number in [0, 1) that depends only on its arguments."""
+    import hashlib  # noqa: PLC0415  # loads OpenSSL, which takes a twentieth of each program
+
     text = f"{seed}\0{name}\0{task}\0{attempt}\0{kind}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big") / (1 << 56)
 
