@@ -11,7 +11,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.store import attempt_rows, schema, searches
 from hpcsweep.store.engine import Database
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, PageSize, pages
-from hpcsweep.store.placed import IDX, placed
+from hpcsweep.store.placed import IDX, indices_of, placed
 
 IndexRow = dict[str, Any]
 
@@ -79,13 +79,12 @@ class CaseReader:
 
     def of_ids(self, case_ids: Sequence[str]) -> dict[str, list[int]]:
         """The indices of these cases, by case id; only of those that any attempt began."""
-        cases = schema.cases.c
         indices: dict[str, list[int]] = {}
         for start in range(0, len(case_ids), NAMES_AT_ONCE):
-            some = cases.case_id.in_(case_ids[start : start + NAMES_AT_ONCE])
-            query = placed(self._sweep, [cases.case_id, cases.idx], [some]).order_by(IDX)
-            for row in self._all(query):
-                indices.setdefault(row.case_id, []).append(row.idx)
+            query = indices_of(self._sweep, case_ids[start : start + NAMES_AT_ONCE])
+            for index, case_id in self._all(query.order_by(IDX)):
+                if index is not None:
+                    indices.setdefault(case_id, []).append(index)
         return indices
 
     def rows(

@@ -32,6 +32,16 @@ def placed(
     return own.union_all(further(sweep, columns, conditions, join))
 
 
+def indices_of(sweep: str, cases: Sequence[str]) -> CompoundSelect[Any]:
+    """The indices of these cases, null for none, and their ids: `idx`, `case_id`."""
+    # Unlike `placed`, without the condition that the index is not null: by it, SQLite goes through
+    # the indices of all cases where it should look up more than some hundred ids.
+    table = schema.cases.c
+    columns, of_cases = (table.idx, table.case_id), table.case_id.in_(cases)
+    own = select(*columns).where(table.sweep == sweep, of_cases)
+    return own.union_all(further(sweep, columns, [of_cases]))
+
+
 def further(
     sweep: str,
     columns: Iterable[ColumnElement[Any]],

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from hpcsweep.store import schema, upsert
 from hpcsweep.store.pages import NAMES_AT_ONCE
-from hpcsweep.store.placed import placed
+from hpcsweep.store.placed import indices_of
 from hpcsweep.store.upsert import PLACE_COLUMNS, RowBatch
 
 # Indices of one case, and what each carries.
@@ -19,11 +19,10 @@ _Indices = dict[int, str | None]
 
 def places_of(connection: Connection, sweep: str, cases: Iterable[str]) -> dict[int, str]:
     """The ids of these cases by all their indices."""
-    table = schema.cases.c
     found: dict[int, str] = {}
     for some in _in_parts(cases):
-        query = placed(sweep, [table.idx, table.case_id], [table.case_id.in_(some)])
-        found |= {row.idx: row.case_id for row in connection.execute(query)}
+        rows = connection.execute(indices_of(sweep, some))
+        found |= {index: case_id for index, case_id in rows if index is not None}
     return found
 
 
