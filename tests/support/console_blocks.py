@@ -7,6 +7,7 @@ import subprocess
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 # Also in a list, where it is indented.
@@ -65,7 +66,8 @@ def looks_like(shown: list[str], printed: str) -> bool:
     values: a number below the name of a measured column, or beside it, is any number.
     """
     lines = (line.rstrip() for line in printed.splitlines())
-    pattern = "".join(map(_pattern, _without_measured(shown)))
+    marked = [*_without_measured(shown), ""]
+    pattern = "".join(_pattern(line, below) for line, below in pairwise(marked))
     return bool(re.fullmatch(pattern, "".join(f"{line}\n" for line in lines if line)))
 
 
@@ -90,11 +92,12 @@ def _without_cells(line: str, columns: list[re.Match[str]]) -> str:
     return line
 
 
-def _pattern(line: str) -> str:
+def _pattern(line: str, below: str) -> str:
     if line == "…":
         return r"(?:.*\n)*"
-    # The widths of what differs decide those of the gaps beside it.
-    gap = r" +" if {"…", _NUMBER} & set(line) else None
+    # The width of what differs decides that of its gaps, also in the head of its column.
+    differs = any({"…", _NUMBER} & set(one) for one in (line, below) if one != "…")
+    gap = r" +" if differs else None
     pieces = re.split(rf"(…|{_NUMBER}| +)", line)
     standing = {"…": ".*", _NUMBER: r" *-?\d+(?:\.\d+)?(?:e[+-]\d+)?"}
     return (

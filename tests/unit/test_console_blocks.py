@@ -21,6 +21,8 @@ VERTICAL = ["cpu_seconds  0.5", "energy       0.5"]
         (["a", "c"], "a\nb\nc\n", False),
         (["a"], "a\nb\n", False),
         (["a  b"], "a b\n", False),
+        (["name    age", "one   …"], "name   age\none   9 s\n", True),
+        (["name    age", "…"], "name   age\none\n", False),
         (["x 1.5 y"], "x 1.5 y \n", True),
         (["x 1.5 y"], "x 1.51 y\n", False),
         (["x 1.5 y, …"], "x 1.51 y, z\n", False),
