@@ -14,7 +14,7 @@ from uuid import UUID
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from hpcsweep.store import SweepIndex
@@ -151,9 +151,14 @@ def test_members_that_pyarrow_decodes_are_those_of_python(found: list[dict[str, 
     members = {".".join(keys) or "_": keys for keys in kinds_one_by_one(found)}
     kinds = {name: kinds_one_by_one(found)[keys] or "json" for name, keys in members.items()}
     arrays = arrow_members(texts, members, kinds)
-    assert repr(arrow_members(pa.array(texts), members, kinds)) == repr(arrays)
+    of_array = arrow_members(pa.array(texts), members, kinds)
     if arrays is None:
+        assert of_array is None
         return
+    assert of_array is not None
+    assert {name: array.to_pylist() for name, array in of_array.items()} == {
+        name: array.to_pylist() for name, array in arrays.items()
+    }
     columns = TableColumns(params={}, metrics={}, kinds=kinds, names=list(kinds))
 
     def batches(wanted: Sequence[str]) -> Iterator[TableBatch]:
@@ -202,6 +207,8 @@ def test_tables_that_arrow_reads_are_those_of_python(
     sweep_index.create("s", MANIFEST)
     for outcome in found:
         outcome |= {name: json.dumps(outcome[name]) for name in ("params", "metrics")}
+    # No table of Arrow has half of a character.
+    assume("\\ud800" not in repr([outcome["metrics"] + outcome["params"] for outcome in found]))
     rows = [case(number, **outcome) for number, outcome in enumerate(found)]
     sweep_index.merge(batch(*rows))
     columns = all_columns(sweep_index.kinds())
