@@ -14,7 +14,6 @@ from functools import cached_property
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import CaseNeeds, Reason, Resources, Status
-from hpcsweep.runs.find import lost_files
 from hpcsweep.state.array_tasks import ArrayTasks
 from hpcsweep.state.index_order import in_order_of
 from hpcsweep.state.withdrawn import withdrawn_cases
@@ -218,6 +217,9 @@ def outlook_of(
 
 def with_lost(outlook: Outlook, sweep: SweepDirectory, sweep_index: SweepIndex) -> Outlook:
     """Fill the class LOST: look for the files of every complete case."""
+    # Readers of run directories, 5 ms: few commands look for files.
+    from hpcsweep.runs.find import lost_files  # noqa: PLC0415
+
     gone = [lost_files(sweep, sweep_index)]
     (lost,) = in_order_of(outlook.version, sweep, sweep.newest_manifest(), gone)
     groups: list[Group] = []

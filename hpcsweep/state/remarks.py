@@ -7,16 +7,12 @@ from collections.abc import Iterator
 from hpcsweep.cluster.reasons import passes, passing_meaning
 from hpcsweep.quantities import counted, duration, hours_text, size_text
 from hpcsweep.records import Reason, Status
-from hpcsweep.state.changed_inputs import InputCounts
-from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.failing_nodes import excluded_line
 from hpcsweep.state.given_up import given_up_lines
+from hpcsweep.state.outdated_remarks import changed_inputs, other_code
 from hpcsweep.state.pace import Pace
 from hpcsweep.state.running import RunningCase
 from hpcsweep.state.summary import Summary
-
-# The remedy of outdated results.
-RERUN_STALE = "`hpcsweep submit --rerun stale` with the manifest computes them again"
 
 
 def reasons_text(summary: Summary, status: Status) -> str:
@@ -120,22 +116,6 @@ def standing_lines(summary: Summary) -> list[str]:
     """Why nothing goes on, and how it does; empty if it does."""
     whys = (summary.stopped or summary.paused, summary.standstill)
     return [line for why in whys if why for line in why.lines]
-
-
-def other_code(code: CodeCounts, name: str, mark: str = "") -> str:
-    """A line about results that were computed with other code; `mark` is theirs in a table."""
-    return f"{code.text(name)}{_marked(mark)}: {code.digests}. {RERUN_STALE}"
-
-
-def changed_inputs(inputs: InputCounts, name: str, mark: str = "") -> str:
-    """A line about results whose inputs have changed; `mark` is theirs in a table."""
-    if inputs.unseen:
-        return f"{inputs.text(name)}: `hpcsweep status {name} --check` does"
-    return f"{inputs.text(name)}{_marked(mark)}. {RERUN_STALE}"
-
-
-def _marked(mark: str) -> str:
-    return f" (marked {mark})" if mark else ""
 
 
 def lost_files(count: int) -> str:

@@ -24,7 +24,6 @@ from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.batches import ROWS_AT_ONCE
 from hpcsweep.tables.column_names import INPUTS_CHANGED
 from hpcsweep.tables.columns import TableColumns, columns_of, fields
-from hpcsweep.tables.matching import matching_new
 from hpcsweep.tables.named_cases import (
     ID_DIGITS,
     NewCases,
@@ -35,7 +34,6 @@ from hpcsweep.tables.named_cases import (
     refuse_too_many,
 )
 from hpcsweep.tables.sql_columns import SqlColumn, among_column
-from hpcsweep.tables.where import parse
 
 # To look up the row of one case takes as long as to read so many in a search of all.
 SEARCHED_ALONE = 4
@@ -200,6 +198,10 @@ class CaseSelector:
         return selected
 
     def _matching(self, within: IndexSet, where: str, limit: int | None) -> IndexSet:
+        # The compiler of conditions, 5 ms: most selections have none.
+        from hpcsweep.tables.matching import matching_new  # noqa: PLC0415
+        from hpcsweep.tables.where import parse  # noqa: PLC0415
+
         never = within - self.outlook.begun
         refuse_too_many(never, "params", "--where")
         sql_columns = self._sql_columns(never, where)
@@ -211,6 +213,8 @@ class CaseSelector:
 
     def condition(self, where: str) -> ColumnElement[bool] | None:
         """A condition on rows of the index; None without one. *Raises* InputError."""
+        from hpcsweep.tables.where import parse  # noqa: PLC0415  # as above
+
         if self.sweep_index is None:
             return None
         return parse(where, self._sql_columns(IndexSet(), where), self.sweep_index.dialect)

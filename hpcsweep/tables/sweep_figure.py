@@ -9,7 +9,7 @@ from typing import Any
 from hpcsweep.ids import slug
 from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts
-from hpcsweep.state.remarks import changed_inputs, other_code
+from hpcsweep.state.outdated_remarks import changed_inputs, other_code
 from hpcsweep.tables import plot
 from hpcsweep.tables.collect import OpenSweep
 from hpcsweep.tables.points import Axes

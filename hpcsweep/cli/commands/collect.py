@@ -79,7 +79,7 @@ def command(
     """
     from hpcsweep.cli import notices
     from hpcsweep.cli.render.rows import MARK
-    from hpcsweep.state.remarks import changed_inputs, other_code
+    from hpcsweep.state.outdated_remarks import changed_inputs, other_code
     from hpcsweep.tables.collect import collect
     from hpcsweep.tables.request import TableRequest
     from hpcsweep.tables.several import collect_several
