@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from hpcsweep.cluster.base import Cluster
@@ -20,13 +21,14 @@ from hpcsweep.sweepdir.plan import provenance_of
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.collect import opened
 from hpcsweep.tables.columns import TableColumns, TableRow, check_columns
+from hpcsweep.tables.kept_cases import ComparedCase, KeptCases, KeysBeside
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import labels_of, union
 from hpcsweep.tables.value_marks import marks_of
 
-# Index, status and the metrics of a case, None for each that it lacks.
-ComparedCase = tuple[Any, ...]
+# The case of each key.
+Seen = dict[Any, int | None] | KeysBeside
 # The value of `--on` that stands for the identity of a case: its params and replicate.
 PARAMS = "params"
 
@@ -209,45 +211,59 @@ def compare(
             Side(label=label, path=str(one.sweep.path), environment=_newest_environment(one.sweep))
             for label, one in zip(labels, both, strict=True)
         ]
-        cases = [
-            _cases(side, columns, one.rows(columns, columns, request), names)
-            for side, one in zip(sides, both, strict=True)
-        ]
-        return compare_cases(sides, list(columns.metrics.values()), cases)
+        rows = [one.rows(columns, columns, request) for one in both]
+        first = KeptCases(_cases(sides[0], columns, rows[0], names, {}))
+        seen: Seen = KeysBeside(first) if names == ["case_id"] else {}
+        second = _cases(sides[1], columns, rows[1], names, seen)
+        return compare_cases(sides, list(columns.metrics.values()), first, second)
 
 
 def compare_cases(
     sides: Sequence[Side],
     metrics: Sequence[str],
-    cases: Sequence[Iterator[tuple[Any, ComparedCase]]],
+    first: KeptCases,
+    second: Iterable[Sequence[tuple[Any, ComparedCase]]],
 ) -> SweepComparison:
-    """Compare the cases of two sides that have the same key."""
+    """Compare the cases of two sides that have the same key; each side has a key once."""
     comparison = SweepComparison(a=sides[0], b=sides[1])
-    first = dict(cases[0])
-    for key, case in cases[1]:
-        if key in first:
-            _compare(comparison, metrics, first.pop(key), case)
-    comparison.differences.sort(key=lambda one: (-one.size, one.index_a, one.metric))
+    for batch in second:
+        for key, case in batch:
+            of_first = first.get(key)
+            if of_first is not None:
+                _compare(comparison, metrics, of_first, case)
+    # One after the other: a tuple of all keys takes more memory than a difference.
+    for key in ("metric", "index_a"):
+        comparison.differences.sort(key=attrgetter(key))
+    comparison.differences.sort(key=attrgetter("size"), reverse=True)
     return comparison
 
 
 def _cases(
-    side: Side, columns: TableColumns, rows: Iterable[TableRow], on: Sequence[str]
-) -> Iterator[tuple[Any, ComparedCase]]:
-    """The cases of a sweep with what identifies them; of equal ones the first."""
+    side: Side,
+    columns: TableColumns,
+    rows: Iterable[TableRow],
+    on: Sequence[str],
+    seen: Seen,
+) -> Iterator[list[tuple[Any, ComparedCase]]]:
+    """The cases of a sweep with what identifies them, in batches; of equal ones the first.
+
+    `seen` gets the case of each key.
+    """
     metrics = list(columns.metrics.values())
     names = list(dict.fromkeys([*on, "index", "case_id", "status", "code_digest", *metrics]))
-    seen: dict[Any, str] = {}
     for batch in batches_of(replace(columns, names=names), rows):
         values = batch.values
-        keys = zip(*(marks_of(batch, name) for name in on), strict=True)
+        case_ids = list(map(_number_of, values["case_id"]))
+        marks = (case_ids if name == "case_id" else marks_of(batch, name) for name in on)
+        keys = zip(*marks, strict=True)
         # One text for all cases of a status: the index returns another one for each.
         statuses = map(sys.intern, values["status"])
         compared = zip(values["index"], statuses, *map(values.get, metrics), strict=True)
-        for at, (marks, case) in enumerate(zip(keys, compared, strict=True)):
+        cases = []
+        for at, (of_columns, case) in enumerate(zip(keys, compared, strict=True)):
             # Of a million cases every tuple counts.
-            key = marks[0] if len(marks) == 1 else marks
-            case_id = values["case_id"][at]
+            key = of_columns[0] if len(of_columns) == 1 else of_columns
+            case_id = case_ids[at]
             first = seen.setdefault(key, case_id)
             if first != case_id:
                 raise InputError(
@@ -260,7 +276,13 @@ def _cases(
             side.cases += 1
             if case[1] == Status.COMPLETE.value:
                 side.code[values["code_digest"][at] or "unknown"] += 1
-            yield key, case
+            cases.append((key, case))
+        yield cases
+
+
+def _number_of(case_id: str | None) -> int | None:
+    """A case id in less memory; None of a case that cannot be made."""
+    return None if case_id is None else int(case_id, 16)
 
 
 def _compare(
@@ -275,7 +297,9 @@ def _compare(
     for name, in_a, in_b in zip(metrics, values_a, values_b, strict=True):
         if in_a is None and in_b is None:
             continue
-        counts = comparison.metrics.setdefault(name, MetricCounts())
+        counts = comparison.metrics.get(name)
+        if counts is None:
+            counts = comparison.metrics[name] = MetricCounts()
         if in_b is None:
             counts.only_a += 1
         elif in_a is None:
@@ -291,9 +315,11 @@ def _compare(
 
 
 def _is_same(a: Any, b: Any) -> bool:
+    if type(a) is type(b) and a == b:
+        return True
     if _is_number(a) and _is_number(b):
         return bool(a == b or (a != a and b != b))  # noqa: PLR0124  # NaN
-    return type(a) is type(b) and a == b
+    return False
 
 
 def _is_number(value: Any) -> bool:

@@ -20,13 +20,13 @@ from hpcsweep.settings import Settings
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.tables.column_names import flatten
 from hpcsweep.tables.compare import (
-    ComparedCase,
     Side,
     SweepComparison,
     compare,
     compare_cases,
     environment,
 )
+from hpcsweep.tables.kept_cases import ComparedCase, KeptCases
 
 # A sweep, and the number of one of its submissions.
 Submission = tuple[SweepDirectory, int]
@@ -74,10 +74,11 @@ def compare_submissions(a: Submission, b: Submission) -> SweepComparison:
     sides = [
         _side(sweep, number, records) for (sweep, number), records in zip((a, b), both, strict=True)
     ]
-    cases = [
-        _compared(records, of_side, names) for records, of_side in zip(both, values, strict=True)
-    ]
-    return compare_cases(sides, names, cases)
+    first, second = (
+        [list(_compared(records, of_side, names))]
+        for records, of_side in zip(both, values, strict=True)
+    )
+    return compare_cases(sides, names, KeptCases(first), second)
 
 
 def _side(sweep: SweepDirectory, number: int, records: Mapping[str, _Record]) -> Side:
