@@ -81,7 +81,8 @@ def _typed(values: pa.ChunkedArray, type_: TypeEngine[Any], pa: ModuleType) -> p
         of = pa.float64()
     if values.null_count == len(values):  # the driver takes them for integers
         return pa.nulls(len(values), of)
-    array = values.combine_chunks()
+    # To combine a single chunk copies it.
+    array = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     if array.type != of:
         raise pa.ArrowInvalid
     array.validate(full=True)  # UTF-8, which the driver takes as it is

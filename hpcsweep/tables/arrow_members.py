@@ -38,7 +38,8 @@ def arrow_members(
     compute = import_extra("pyarrow.compute", "parquet", "Arrow")
     arrays = {}
     for name, keys in members.items():
-        column = table.column(keys[0]).combine_chunks()
+        chunks = table.column(keys[0])
+        column = chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
         for key in keys[1:]:
             column = compute.struct_field(column, key)
         if not _is_certain(column, compute):

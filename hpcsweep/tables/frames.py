@@ -48,9 +48,12 @@ class _Column:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._values: list[Any] = []
+        # Whether any value is null, and not missing.
+        self._has_nulls = False
 
     def add(self, values: Any, nulls: Sequence[int]) -> None:
         """Add the values of a batch; those at the positions `nulls` are null, not missing."""
+        self._has_nulls = self._has_nulls or bool(nulls)
         self._values += _filled(values, nulls, None if self._kind in _DTYPES else nan)
 
     def series(self, pandas: ModuleType) -> pd.Series[Any]:
@@ -87,6 +90,8 @@ class _ArrowColumn(_Column):
 
     def series(self, pandas: ModuleType) -> pd.Series[Any]:
         """All values."""
+        if self._is_empty and not self._has_nulls:
+            return _missing(len(self._values), _DTYPES.get(self._kind), pandas)
         if self._is_empty:
             return super().series(pandas)
         # A column of floats is one of ints where it has only ints, as pandas makes it.
@@ -101,9 +106,16 @@ class _ArrowColumn(_Column):
             dtype = _DTYPES[self._kind]
             chunks = pandas.api.types.pandas_dtype(dtype).__from_arrow__(chunks)
         else:
-            dtype, chunks = None, _own(chunks.to_numpy())
+            dtype, chunks = None, _own(chunks)
         series: pd.Series[Any] = pandas.Series(chunks, dtype=dtype)
         return series
+
+
+def _missing(count: int, dtype: str | None, pandas: ModuleType) -> pd.Series[Any]:
+    """A column of rows that do not have it; numpy fills it sooner than pandas looks for a type."""
+    value = pandas.NA if dtype else nan
+    series: pd.Series[Any] = pandas.Series(value, index=pandas.RangeIndex(count), dtype=dtype)
+    return series
 
 
 def _arrow_type(kind: str) -> pa.DataType:
@@ -119,9 +131,11 @@ def _arrow_type(kind: str) -> pa.DataType:
     return arrow.int64()
 
 
-def _own(values: Any) -> Any:
-    """An array that may be changed: that of a single chunk belongs to Arrow."""
-    return values if values.flags.writeable else values.copy()
+def _own(chunks: pa.ChunkedArray) -> Any:
+    """An array of numpy's that may be changed: those of chunks belong to Arrow."""
+    import numpy  # noqa: PLC0415  # pandas has loaded it
+
+    return numpy.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks.chunks])
 
 
 def _filled(values: Sequence[Any], nulls: Sequence[int], missing: Any) -> Sequence[Any]:
