@@ -20,13 +20,13 @@ class KeptCases:
     def __init__(self, batches: Iterable[Sequence[tuple[Any, ComparedCase]]]) -> None:
         """`batches` has each case once, with its key."""
         self.positions: dict[Any, int] = {}
-        self._columns: list[_Column] = []
+        self._columns: list[_KeptColumn] = []
         for batch in batches:
             if not batch:
                 continue
             keys, cases = zip(*batch, strict=True)
             columns = list(zip(*cases, strict=True))
-            self._columns = self._columns or [_Column() for _ in columns]
+            self._columns = self._columns or [_KeptColumn() for _ in columns]
             start = len(self.positions)
             self.positions |= zip(keys, range(start, start + len(keys)), strict=True)
             for column, values in zip(self._columns, columns, strict=True):
@@ -63,7 +63,7 @@ class KeysBeside:
         return key
 
 
-class _Column:
+class _KeptColumn:
     """Values, without an object for each while all are numbers of one type."""
 
     def __init__(self) -> None:
