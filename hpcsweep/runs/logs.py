@@ -48,7 +48,8 @@ class CaseLogs:
 
     def __str__(self) -> str:
         texts = [f"==> {where}\n{text}" for where, text in self.texts]
-        return f"case {self.case_id}, index {self.index}: {self.state}\n" + "".join(texts)
+        lines = [text if text.endswith("\n") else f"{text}\n" for text in texts]
+        return f"case {self.case_id}, index {self.index}: {self.state}\n" + "".join(lines)
 
     def __contains__(self, text: object) -> bool:
         """Whether a text stands in them."""

@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from hpcsweep.cli import main
+from hpcsweep.cli.commands.logs import _print as print_logs
+from hpcsweep.runs.logs import CaseLogs
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
 from hpcsweep.state.failures import error_message, normalised, suspect
@@ -131,3 +133,14 @@ def test_an_exception_without_a_message_is_told_by_its_type(
     kind: str, message: str, text: str
 ) -> None:
     assert error_message(json.dumps({"type": kind, "message": message})) == text
+
+
+def test_a_text_without_a_last_newline_ends_before_the_next_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    texts = [("a.txt", "no newline"), ("b.txt", "line\n")]
+    logs = CaseLogs(index=0, case_id="f", state="complete", attempts=[], texts=texts)
+    shown = "case f, index 0: complete\n==> a.txt\nno newline\n==> b.txt\nline\n"
+    assert str(logs) == shown
+    print_logs(logs)
+    assert capsys.readouterr().out == shown

@@ -102,4 +102,4 @@ def _print(logs: CaseLogs) -> None:
         click.echo(f"memory: {logs.memory.text}")
     for where, text in logs.texts:
         click.echo(f"==> {where}")
-        click.echo(text, nl=False)
+        click.echo(text, nl=not text.endswith("\n"))
