@@ -236,7 +236,12 @@ class ParameterSource(ViewMethods, ABC):
         )
 
     def texts(self, encode: Callable[[Any], str]) -> Callable[[Sequence[int]], CaseTexts]:
-        """What makes the cases at indices of `0 .. n_cases-1`, params as `encode` writes them."""
+        """What makes the cases at indices of `0 .. n_cases-1`, params as `encode` writes them.
+
+        Examples:
+            >>> hs.grid(a=[1, 2]).texts(str)([1]).params
+            ["{'a': 2}"]
+        """
         return lambda indices: CaseTexts.of(list(map(self._case, indices)), encode)
 
     def find(self, params: Mapping[str, Any], replicate: int = 0) -> int | None:
@@ -318,9 +323,8 @@ class ParameterSource(ViewMethods, ABC):
 
         Examples:
             >>> from hpcsweep.sources.caselines import CaseLines
-            >>> lines = CaseLines()
-            >>> [hs.manual([{"a": n}]).freeze(lines)["first"] for n in range(2)]
-            [0, 1]
+            >>> hs.manual([{"a": 1}]).freeze(CaseLines())["first"]
+            0
         """
         return self.to_manifest_dict()
 
@@ -352,11 +356,8 @@ class ParameterSource(ViewMethods, ABC):
         *Raises* SweepError, also where they are there already.
 
         Examples:
-            >>> from pathlib import Path
-            >>> directory = Path("frozen")
-            >>> directory.mkdir()
-            >>> hs.manual([{"a": 1}]).write_frozen(directory)
-            >>> (directory / "cases.jsonl").read_text()
+            >>> hs.manual([{"a": 1}]).write_frozen(log.path)
+            >>> log["cases.jsonl"].read_text()
             '{"a":1}\\n'
         """
         with _new_lines(directory) as lines:
