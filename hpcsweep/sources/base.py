@@ -239,8 +239,8 @@ class ParameterSource(ViewMethods, ABC):
         """What makes the cases at indices of `0 .. n_cases-1`, params as `encode` writes them.
 
         Examples:
-            >>> hs.grid(a=[1, 2]).texts(str)([1]).params
-            ["{'a': 2}"]
+            >>> hs.grid(a=[1, 2]).texts(str)([0, 1]).replicates
+            [0, 0]
         """
         return lambda indices: CaseTexts.of(list(map(self._case, indices)), encode)
 
