@@ -459,7 +459,7 @@ def test_a_command_publishes_a_copy(network: MadeSweep, monkeypatch: pytest.Monk
         opened.append(os.fspath(path))
         return real(path, *args, **kwargs)
 
-    monkeypatch.setattr(sqlite3.dbapi2, "connect", connect)
+    monkeypatch.setattr(sqlite3, "connect", connect)
     with fresh_index(network.directory) as sweep_index:
         assert len(list(sweep_index.rows())) == 5
     shared = network.path / INDEX_NAME
