@@ -102,8 +102,8 @@ def _load(text: str, name: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
-            names = [key for key, _ in pairs]
-            twice = next(key for key in names if names.count(key) > 1)
+            left = dict.fromkeys(values)  # so None is what the first pop of a name returns
+            twice = next(key for key, _ in pairs if left.pop(key, key) is not None)
             raise InputError(f"{name} has {_quoted(twice)} twice", next_step="Print it once.")
         return values
 
@@ -144,7 +144,8 @@ def _value_error(text: str, at: int, word: str, name: str) -> InputError:
 
 def _syntax_error(text: str, at: int, message: str, name: str) -> InputError:
     for comma in re.finditer(r"[+-]?\d+,\d+(,\d+)*(\.\d+)?", text):
-        if comma.start() <= at <= comma.end() + 1:
+        # Behind it the error is another one: 1,2,3 may be the members of a list.
+        if comma.start() <= at < comma.end():
             what = f"{_quoted(comma[0])} is no number"
             groups_digits = comma[1] or comma[2]
             plain = comma[0].replace(",", "" if groups_digits else ".")

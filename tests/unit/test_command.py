@@ -334,6 +334,8 @@ NO_NUMBERS: list[tuple[str | bytes, list[str]]] = [
     ('{"y": NA}', ["Print null"]),
     ('{"y": 1.5-103}', ["'1.5-103' is no number", "Print 1.5e-103", "ES24.15E3"]),
     ('{"y": 1,234.5}', ["'1,234.5' is no number", "Print 1234.5", "thousands"]),
+    ('{"y": [1,2,3}', ["Expecting ',' delimiter at '}'", "line 1, column 13"]),
+    ('{"y": [1,2 "z": 3}', ["Expecting ',' delimiter at '\"z\": 3}'"]),
     ('{"y": "a\tb"}', ["Invalid control character at '\\tb"]),
     ('{"y": 1, "z": {"a": 1, "a": 2}}', ["has 'a' twice", "once"]),
     ('{"y": nan, "y": 2}', ["has 'y' twice"]),
