@@ -21,7 +21,8 @@ _LEVELS = 5
 _SCRIPT_BYTES = 1 << 16
 _SHELLS = ("sh", "bash", "dash", "ash", "ksh", "zsh")
 # Programs that run the script that is their first argument; and options of Python without a value.
-_RUNS_SCRIPTS = re.compile(r"(python|Rscript|perl|julia|ruby|node)[0-9.]*")
+# node is none of them: it finds sim.js by the name sim, and has subcommands.
+_RUNS_SCRIPTS = re.compile(r"(python|Rscript|perl|julia|ruby)[0-9.]*")
 _PYTHON_FLAGS = re.compile(r"-[bBdEIOPqsSuvx]+")
 _UNIX_ENDS = "Save it with Unix line ends: dos2unix, or sed -i 's/\\r$//'."
 _BUILD = "Build it here, for the machines that run it."
@@ -85,7 +86,8 @@ def _missing_script(argv: Sequence[str]) -> tuple[str, str] | None:
         return None
     is_flag = _PYTHON_FLAGS.fullmatch if name.startswith("python") else lambda _: False
     script = next((word for word in argv[1:] if not is_flag(word)), "-")
-    if script.startswith(("-", "/")) or {"{", "}"} & {*script} or os.path.exists(script):  # noqa: PTH110  # never raises
+    # `bash +e`, and `julia +1.10` of juliaup, are options, too.
+    if script.startswith(("-", "+", "/")) or {"{", "}"} & {*script} or os.path.exists(script):  # noqa: PTH110  # never raises
         return None
     # A shell searches PATH, too.
     if name in _SHELLS and shutil.which(script) is not None:

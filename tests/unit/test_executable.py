@@ -139,6 +139,10 @@ def test_a_script_that_a_shell_is_given(tmp_path: Path) -> None:
         (["python3", "/node/sim.py"], False),
         (["python3", "-"], False),
         (["bash", "true"], False),  # on PATH
+        (["bash", "+e", "sim.sh"], False),
+        (["julia", "sim.jl"], True),
+        (["julia", "+1.10", "sim.jl"], False),
+        (["node", "here"], False),  # here.js
         (["bash", "a" * 5000], True),
         (["echo", "sim.py"], False),
     ],
@@ -147,7 +151,7 @@ def test_a_script_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], *, is_missing: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("here.py", "Rscript", "python"):
+    for name in ("here.py", "here.js", "Rscript", "python", "julia", "node"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
