@@ -238,6 +238,8 @@ def test_what_wrappers_of_sbatch_make_of_its_answer(
         ("", "12;own", False),
         ("big", "12;big", False),
         ("own,big", "12;big", False),
+        ("Own, Big", "12;big", False),  # Slurm lowers names
+        ("", "12;Own", False),
         ("own", "12;big", True),
     ],
 )

@@ -230,9 +230,11 @@ class Slurm(Defaults):
     def _asks(self, cluster: str) -> bool:
         """Whether the other programs ask this cluster. *Raises* ClusterUnavailable."""
         chosen = clean_environment(self.environment, frozenset()).get("SLURM_CLUSTERS", "")
-        if chosen:
-            return cluster in chosen.split(",") or chosen == "all"
-        return site.limits_in(*self._configuration()).cluster_name in (cluster, "")
+        if not chosen:
+            chosen = site.limits_in(*self._configuration()).cluster_name or "all"
+        # Slurm itself takes the names of clusters in any case, and answers in lower case.
+        names = [name.strip() for name in chosen.lower().split(",")]
+        return cluster.lower() in names or names == ["all"]
 
     def _withdraw(self, job_id: str, cluster: str) -> NoReturn:
         """Cancel a job that a site's sbatch sent to another cluster. *Raises* ClusterError."""
