@@ -36,7 +36,7 @@ class ClosedJournals:
 
     def open_among(self, directory: str, names: Collection[str]) -> Collection[str]:
         """Those of the names in a directory of journals that may have new bytes."""
-        digest = blake2b("/".join(sorted(names)).encode(), digest_size=8).hexdigest()
+        digest = _digest(names)
         if self._kept.get(directory) == digest:
             return self._open[directory].intersection(names)
         closed = self._database.read(
@@ -64,6 +64,16 @@ class ClosedJournals:
             if connection.scalar(select(func.count()).where(is_known)) == count:
                 kept[directory] = digest
         totals.keep(connection, self._sweep, "closed", json.dumps(kept))
+
+
+def _digest(names: Collection[str]) -> str:
+    """The digest of the names in a directory.
+
+    Versions before 2026-11-30 take a directory of a digest without `person` for one whose journals
+    are all closed, and read none of it.
+    """
+    text = "/".join(sorted(names)).encode()
+    return blake2b(text, digest_size=8, person=b"ingested").hexdigest()
 
 
 def _of_text(total: str | None) -> dict[str, str]:

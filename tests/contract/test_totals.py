@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import blake2b
 from typing import Any
 
 import psycopg
@@ -125,6 +127,19 @@ def test_open_journals_of_a_known_directory_are_looked_at_alone(
         batch(journals=[(f"0001/0/{NAMES[1]}", 3, 5, 0)], closed={f"0001/0/{NAMES[1]}": 5})
     )
     assert looked_at(sweep_index, *NAMES) == []
+
+
+def test_older_programs_read_the_open_journals_of_a_known_directory(
+    sweep_index: SweepIndex, backend: Backend
+) -> None:
+    close(sweep_index, NAMES[0])
+    sweep_index.merge(batch(journals=[(f"0001/0/{NAMES[1]}", 0, 3, 0)]))
+    assert looked_at(sweep_index, *NAMES) == [NAMES[1]]
+    ((kept,),) = backend.raw("SELECT closed FROM totals")
+    # They read nothing of a directory that has this digest.
+    older = blake2b("/".join(NAMES).encode(), digest_size=8).hexdigest()
+    assert list(json.loads(kept)) == ["0001/0"]
+    assert older not in kept
 
 
 def test_a_directory_that_was_cleared_meanwhile_is_read_again(sweep_index: SweepIndex) -> None:
