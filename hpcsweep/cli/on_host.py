@@ -120,7 +120,9 @@ def _outputs(name: str, arguments: tuple[str, ...]) -> tuple[Path, ...]:
     with command.make_context(name, list(arguments), resilient_parsing=True) as context:
         options = [one.name for one in command.params if "--output" in one.opts and one.name]
         values = [context.params.get(name) for name in options]
-    return tuple(Path(value) for value in values if value)
+    # Of a table `-` is standard output, which comes back anyway; of what is drawn it is a file.
+    printed = "-" if _drawn(name, ()) is None else ""
+    return tuple(Path(value) for value in values if value and str(value) != printed)
 
 
 def _drawn(name: str, arguments: tuple[str, ...]) -> Path | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.cli.commands import COMMANDS
-from hpcsweep.cli.on_host import HERE
+from hpcsweep.cli.on_host import HERE, _outputs
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
 from hpcsweep.far.commands import SENDING
 from hpcsweep.far.directory import FarDirectory
@@ -101,6 +101,14 @@ def write(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fetched"),
+    [(["--output", "t.csv"], ["t.csv"]), (["-ot.csv"], ["t.csv"]), (["-o", "-"], []), ([], [])],
+)
+def test_standard_output_is_no_file_to_fetch(arguments: list[str], fetched: list[str]) -> None:
+    assert [*map(str, _outputs("collect", ("s", *arguments)))] == fetched
 
 
 def test_tracked_named_and_imported_files_are_sent(tmp_path: Path) -> None:
