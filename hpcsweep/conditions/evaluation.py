@@ -23,6 +23,7 @@ from hpcsweep.conditions.syntax import (
     Condition,
     FloatTest,
     Not,
+    OneOf,
     Term,
     Value,
     alone,
@@ -66,6 +67,8 @@ def compile_condition(condition: Condition, where: str) -> Test:
         return lambda values: not negated(values)
     if isinstance(condition, Comparison):
         return _comparison(condition, where)
+    if isinstance(condition, OneOf):
+        return _one_of(condition, where)
     if isinstance(condition, FloatTest):
         return _float_test(condition)
     raise alone(condition.name, where)
@@ -102,6 +105,28 @@ def _comparison(node: Comparison, where: str) -> Test:
         return _equals(a, b) == wants_equal
 
     return is_equal
+
+
+def _one_of(node: OneOf, where: str) -> Test:
+    operand = _term(node.operand, where)
+    values = [value.value for value in node.values]
+    has_null = None in values
+    numbers = frozenset(value for value in values if type(value) in (int, float))
+    # By type: 1 is not True, nor is "1".
+    known: dict[type, frozenset[Any]] = {
+        int: numbers,
+        float: numbers,
+        str: frozenset(value for value in values if type(value) is str),
+        bool: frozenset(value for value in values if type(value) is bool),
+    }
+
+    def is_member(values: Values) -> bool:
+        value = operand(values)
+        if value is None or value is MISSING:
+            return has_null
+        return type(value) in known and value in known[type(value)]
+
+    return is_member
 
 
 def _float_test(node: FloatTest) -> Test:

@@ -38,10 +38,18 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.Div: "/",
     ast.Mod: "%",
 }
+# Levels of brackets: the parser of SQLite has a stack of 100, of which each takes up to five.
+DEPTH_MAX = 15
+# Terms of a sum that count as a level: SQLAlchemy takes several frames of Python's stack for each.
+_TERMS = 3
+_NESTING = (ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call)
+# Ends of lines that Python's parser takes for a newline.
+_LINE_END = re.compile(r"\r\n?")
 _FLOAT_TESTS = ("isfinite", "isnan")
 _ABS = "abs"
 # Strings, names in backticks, and dotted names.
 _TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?P<quoted>[^`]+)`|[^\W\d][\w.]*""")
+_STAND_IN = re.compile(r"_column_[0-9]+")
 # Words of the language itself.
 _WORDS = frozenset({"and", "or", "not", "in", "is", "None", "True", "False"})
 
@@ -96,6 +104,15 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OneOf:
+    """Whether a term equals one of these values: `x in [1, 2]`."""
+
+    text: str
+    operand: Term
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FloatTest:
     """Whether a named value is a finite number, or NaN: `isfinite(x)`, `isnan(x)`."""
 
@@ -126,7 +143,7 @@ class AnyOf:
     parts: tuple[Condition, ...]
 
 
-Condition = Union[Name, Comparison, FloatTest, Not, AllOf, AnyOf]
+Condition = Union[Name, Comparison, OneOf, FloatTest, Not, AllOf, AnyOf]
 
 
 def parse(text: str, names: Collection[str], where: str, noun: str = "column") -> Condition:
@@ -135,15 +152,41 @@ def parse(text: str, names: Collection[str], where: str, noun: str = "column") -
     *Raises* InputError, located at `where`, for a syntax error or an unknown name.
     """
     stand_ins: dict[str, str] = {}
-    spelled = _with_identifiers(text.strip(), names, stand_ins)
-    parser = _Parser(spelled, names, stand_ins, where, noun)
+    spelled = _with_identifiers(_LINE_END.sub("\n", text.strip()), names, stand_ins)
     try:
-        return parser.condition(ast.parse(spelled, mode="eval").body)
+        tree = ast.parse(spelled, mode="eval").body
+        if _depth(tree) > DEPTH_MAX:
+            raise _too_deep(text, where)
+        return _Parser(_Spelling(spelled), names, stand_ins, where, noun).condition(tree)
     except InputError:
         raise
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+    except (MemoryError, RecursionError) as error:  # Python's parser has limits of its own
+        raise _too_deep(text, where) from error
+    except (SyntaxError, ValueError) as error:
         what = f"{ids.shown(text)} does not parse: {getattr(error, 'msg', None) or error}"
         raise InputError(what, where=where, next_step=FORM) from error
+
+
+def _too_deep(text: str, where: str) -> InputError:
+    return InputError(
+        f"{ids.shown(text)} is nested too deeply",
+        where=where,
+        next_step=f"At most {DEPTH_MAX} brackets, functions or `not` may be inside each other, and "
+        f"{DEPTH_MAX * _TERMS} operators in a row; for many values write x in [1, 2].",
+    )
+
+
+def _depth(tree: ast.expr) -> float:
+    """How deeply operators are nested in each other; a chain of `or` is one."""
+    deepest, waiting = 0, [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, _NESTING):
+                is_in_row = isinstance(node, ast.BinOp) and child is node.left
+                waiting.append((child, depth + (1 if is_in_row else _TERMS)))
+    return deepest / _TERMS
 
 
 def alone(name: str, where: str) -> InputError:
@@ -162,7 +205,7 @@ def names_in(node: Condition | Term) -> Iterator[str]:
     elif isinstance(node, (Comparison, Arithmetic)):
         yield from names_in(node.left)
         yield from names_in(node.right)
-    elif isinstance(node, (Not, FloatTest, Absolute)):
+    elif isinstance(node, (Not, OneOf, FloatTest, Absolute)):
         yield from names_in(node.operand)
     elif isinstance(node, (AllOf, AnyOf)):
         for part in node.parts:
@@ -184,12 +227,13 @@ def _with_identifiers(text: str, names: Collection[str], stand_ins: dict[str, st
     These are names in backticks, and words such as `lambda` or the micro sign, which Python would
     parse differently, if there is such a name.
     """
+    known: dict[str, str] = {}
 
     def replaced(match: re.Match[str]) -> str:
         name = match["quoted"] or match[0]
         if match["quoted"] is None and (name not in names or _is_plain_name(name)):
             return match[0]
-        stand_in = f"_column_{len(stand_ins)}"
+        stand_in = known.setdefault(name, f"_column_{len(known)}")
         stand_ins[stand_in] = name
         return stand_in
 
@@ -202,9 +246,25 @@ def _is_plain_name(name: str) -> bool:
     return not any(map(keyword.iskeyword, name.split(".")))
 
 
+class _Spelling:
+    """The text of each node; `ast.get_source_segment` reads the whole condition for each."""
+
+    def __init__(self, text: str) -> None:
+        self._bytes = text.encode()
+        self._line_starts = [0]
+        for line in self._bytes.split(b"\n"):
+            self._line_starts.append(self._line_starts[-1] + len(line) + 1)
+
+    def of(self, node: ast.expr) -> str:
+        """The text of a node, whose columns are bytes."""
+        start = self._line_starts[node.lineno - 1] + node.col_offset
+        end = self._line_starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
+        return self._bytes[start:end].decode()
+
+
 @dataclass(frozen=True, slots=True)
 class _Parser:
-    text: str
+    text: _Spelling
     names: Collection[str]
     # Identifiers that stand for names; see `_with_identifiers`.
     stand_ins: dict[str, str]
@@ -253,12 +313,8 @@ class _Parser:
             term = self._term(left)
             if not any(names_in(term)):
                 raise self.refusal(left)
-            one_of = AnyOf(
-                parts=tuple(
-                    Comparison(text=text, operator="==", left=term, right=self._value(item))
-                    for item in right.elts
-                )
-            )
+            values = tuple(map(self._value, right.elts))
+            one_of = OneOf(text=text, operand=term, values=values)
             return one_of if isinstance(op, ast.In) else Not(operand=one_of)
         if type(op) not in _COMPARISONS:
             raise self.refusal(left)
@@ -315,10 +371,8 @@ class _Parser:
 
     def _spelled(self, node: ast.expr) -> str:
         """The text of a node as the user wrote it."""
-        part = ast.get_source_segment(self.text, node) or self.text
-        for stand_in, name in self.stand_ins.items():
-            part = part.replace(stand_in, name)
-        return part
+        part = self.text.of(node)
+        return _STAND_IN.sub(lambda match: self.stand_ins.get(match[0], match[0]), part)
 
     def refusal(self, node: ast.expr, why: str = "") -> InputError:
         what = f"{self._spelled(node)!r} is not a comparison"

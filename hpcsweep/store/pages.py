@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -56,16 +58,40 @@ def pages(
 
 
 def among(indices: Iterable[int], dialect: str) -> ColumnElement[bool]:
-    """Whether a case has one of these indices.
+    """Whether a case has one of these indices."""
+    return is_one_of_ints(schema.cases.c.idx, indices, dialect)
+
+
+def is_one_of_ints(
+    value: ColumnElement[Any], ints: Iterable[int], dialect: str
+) -> ColumnElement[bool]:
+    """Whether a number is one of these, which 64 bits can hold.
 
     They are one variable: thousands of them take longer to bind than the rows to read.
     """
-    place, numbers = schema.cases.c.idx, ",".join(map(str, indices))
+    numbers = ",".join(map(str, ints))
     if dialect == "postgresql":
-        listed = cast(literal(f"{{{numbers}}}", Text), ARRAY(BigInteger))
-        return place == func.any(listed)
-    members = func.json_each(literal(f"[{numbers}]", Text)).table_valued("value")
-    return place.in_(select(members.c.value))
+        return _is_any(value, cast(literal(f"{{{numbers}}}", Text), ARRAY(BigInteger)))
+    return _in_json(value, f"[{numbers}]")
+
+
+def is_one_of_texts(
+    value: ColumnElement[Any], texts: Sequence[str], dialect: str
+) -> ColumnElement[bool]:
+    """Whether a text is one of these, which have no NUL; they are one variable, too."""
+    if dialect == "postgresql":
+        return _is_any(value, literal(list(texts), ARRAY(Text)))
+    return _in_json(value, json.dumps(texts))
+
+
+def _is_any(value: ColumnElement[Any], array: ColumnElement[Any]) -> ColumnElement[bool]:
+    # By == SQLAlchemy may put any() to the left, where PostgreSQL does not take it.
+    return value.bool_op("=")(func.any(array))
+
+
+def _in_json(value: ColumnElement[Any], array: str) -> ColumnElement[bool]:
+    members = func.json_each(literal(array, Text)).table_valued("value")
+    return value.in_(select(members.c.value))
 
 
 def _pieces(indices: IndexSet, size: PageSize) -> Iterator[list[tuple[int, int]]]:

@@ -6,7 +6,7 @@ No text is pasted into SQL: names must be columns of the table, values are bound
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import inf, isfinite, nextafter
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     String,
     and_,
+    bindparam,
     case,
     cast,
     false,
@@ -30,7 +31,9 @@ from sqlalchemy import (
 )
 
 from hpcsweep.conditions import syntax as conditions
+from hpcsweep.errors import InputError
 from hpcsweep.store import schema
+from hpcsweep.store.pages import is_one_of_ints, is_one_of_texts
 from hpcsweep.tables.sql_columns import SqlColumn, is_nan, kind_and_value
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
@@ -46,13 +49,28 @@ _SAMPLES: dict[type, float | str] = {float: 0.0, str: "", bool: 0}
 _SWAPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 # No text of a JSON object comes before it.
 OBJECT_START = "{"
+# Variables of a list; SQLite allows 32,766 in a statement.
+VARIABLES_MAX = 10_000
+# Of one condition: a comparison of a metric has 12 variables, twice in a query.
+COMPARISONS_MAX = 1000
+_JOINED_AT_ONCE = 50
+# SQLite may lack floor(): the text of a remainder has its left side four times.
+_REMAINDERS_MAX = 3
 # Larger integers are compared as floats: both databases store them so.
 _LARGEST_INT = 2**63
 
 
 def parse(text: str, fields: Mapping[str, SqlColumn], dialect: str) -> ColumnElement[bool]:
     """The condition as SQL. *Raises* InputError for a syntax error or an unknown column."""
-    return _Compiler(fields, dialect).condition(conditions.parse(text, fields, "--where"))
+    condition = conditions.parse(text, fields, "--where")
+    if (n := _comparisons(condition)) > COMPARISONS_MAX:
+        raise InputError(
+            f"has {n} comparisons; at most {COMPARISONS_MAX} fit into one query",
+            where="--where",
+            next_step="For many values of one column write x in [1, 2]; or name the cases by "
+            "--cases.",
+        )
+    return _Compiler(fields, dialect).condition(condition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +81,15 @@ class _Compiler:
     def condition(self, node: conditions.Condition) -> ColumnElement[bool]:
         match node:
             case conditions.AllOf(parts=parts):
-                return and_(*map(self.condition, parts))
+                return _joined(and_, [self.condition(part) for part in parts])
             case conditions.AnyOf(parts=parts):
-                return or_(false(), *map(self.condition, parts))
+                return _joined(or_, [self.condition(part) for part in _folded(parts)])
             case conditions.Not(operand=operand):
                 return not_(func.coalesce(self.condition(operand), false()))
             case conditions.Comparison():
                 return self._compare(node)
+            case conditions.OneOf():
+                return self._one_of(node)
             case conditions.FloatTest():
                 return self._float_test(node)
             case conditions.Name(name=name):
@@ -97,6 +117,53 @@ class _Compiler:
                 return self._test(self.fields[name], swapped, _bound(value))
             case left, right:
                 return self._compare_terms(left, node.operator, right)
+
+    def _one_of(self, node: conditions.OneOf) -> ColumnElement[bool]:
+        """Whether a term is one of these values; there may be thousands."""
+        values = [_bound(one.value) for one in node.values]
+        numbers = [value for value in values if _kind(value) is float]
+        texts = [value for value in values if isinstance(value, str) and "\0" not in value]
+        same_kind: list[ColumnElement[bool]] = [false()]
+        if numbers:
+            is_number, number = self._operand(node.operand, float)
+            same_kind.append(and_(self._is_one_of(number, numbers), is_number))
+        if texts:
+            is_text, text = self._operand(node.operand, str)
+            same_kind.append(and_(is_one_of_texts(text, texts, self.dialect), is_text))
+        # True, False, None, and texts that PostgreSQL has not.
+        for value in dict.fromkeys(
+            one for one in values if one is None or isinstance(one, bool) or "\0" in str(one)
+        ):
+            other = conditions.Value(value=value)
+            same_kind.append(
+                self._compare(
+                    conditions.Comparison(
+                        text=node.text, operator="==", left=node.operand, right=other
+                    )
+                )
+            )
+        return or_(*same_kind)
+
+    def _is_one_of(self, number: Any, numbers: Sequence[float]) -> ColumnElement[bool]:
+        """Whether a number is one of these."""
+        ints = {int(one) for one in numbers if isfinite(one) and one == int(one)}
+        ints = {one for one in ints if -_LARGEST_INT <= one < _LARGEST_INT}
+        # In the text of one variable, SQLite would read some of them as their neighbours.
+        others = {one for one in numbers if one not in ints}
+        if len(others) > VARIABLES_MAX:
+            raise InputError(
+                f"has a list of {len(others)} numbers that are not whole; "
+                f"at most {VARIABLES_MAX} can be looked for at once",
+                where="--where",
+                next_step="Write a range: 0 <= x < 1; or name the cases by --cases.",
+            )
+        found = [is_one_of_ints(number, sorted(ints), self.dialect)] if ints else []
+        if others:
+            listed: Any = bindparam(
+                None, sorted(others), type_=Double(), unique=True, expanding=True
+            )
+            found.append(number.in_(listed))
+        return or_(*found)
 
     def _compare_terms(
         self, left: conditions.Term, op: str, right: conditions.Term
@@ -145,9 +212,8 @@ class _Compiler:
             case conditions.Arithmetic() if kind is float:
                 return self._computed(term)
             case conditions.Absolute(operand=operand) if kind is float:
-                is_number, number = self._operand(operand, float)
-                # PostgreSQL computes both sides of a false `and`.
-                return is_number, func.abs(case((is_number, number)))
+                is_number, number = self._number_or_null(operand)
+                return is_number, func.abs(number)
         return false(), literal(_SAMPLES[kind])
 
     def _column(self, field: SqlColumn, kind: type) -> tuple[ColumnElement[bool], Any]:
@@ -164,9 +230,17 @@ class _Compiler:
         return false(), literal(_SAMPLES[kind])
 
     def _computed(self, term: conditions.Arithmetic) -> tuple[ColumnElement[bool], Any]:
-        """`_operand` of a computed number: binary64, null where it divides by zero."""
-        sides = [self._operand(side, float) for side in (term.left, term.right)]
-        left, right = (case((is_number, cast(number, Double))) for is_number, number in sides)
+        """`_operand` of a computed number: binary64, null where it divides by zero.
+
+        Also null where an operand is no number: PostgreSQL computes both sides of a false `and`.
+        """
+        if term.operator == "%" and _remainders(term) > _REMAINDERS_MAX:
+            raise InputError(
+                f"{term.text!r} has more than {_REMAINDERS_MAX} operators % inside each other",
+                where="--where",
+                next_step="Write fewer: the number before each has to be computed several times.",
+            )
+        (left_is, left), (right_is, right) = map(self._number_or_null, (term.left, term.right))
         divisor: Any = func.nullif(right, 0.0, type_=Double())
         number: Any
         match term.operator:
@@ -180,7 +254,14 @@ class _Compiler:
                 number = left / divisor
             case _:
                 number = left - right * self._floor(left / divisor)
-        return and_(*(is_number for is_number, _ in sides)), number
+        return and_(left_is, right_is), number
+
+    def _number_or_null(self, term: conditions.Term) -> tuple[ColumnElement[bool], Any]:
+        """`_operand` of a number inside a computed one, as a binary64 or null."""
+        is_number, number = self._operand(term, float)
+        if isinstance(term, conditions.Arithmetic | conditions.Absolute):  # is so already
+            return is_number, number
+        return is_number, case((is_number, cast(number, Double)))
 
     def _floor(self, number: Any) -> Any:
         """The largest whole number up to `number`."""
@@ -237,6 +318,63 @@ class _Compiler:
             case _:
                 possible = true()
         return possible
+
+
+def _remainders(term: conditions.Term) -> int:
+    """How many operators % are inside each other in a term."""
+    match term:
+        case conditions.Arithmetic(operator=op, left=left, right=right):
+            return max(map(_remainders, (left, right))) + (op == "%")
+        case conditions.Absolute(operand=operand):
+            return _remainders(operand)
+    return 0
+
+
+def _comparisons(node: conditions.Condition) -> int:
+    """How many comparisons the SQL of a condition has."""
+    match node:
+        case conditions.AnyOf(parts=parts):
+            return sum(map(_comparisons, _folded(parts)))
+        case conditions.AllOf(parts=parts):
+            return sum(map(_comparisons, parts))
+        case conditions.Not(operand=operand):
+            return _comparisons(operand)
+    return 1
+
+
+def _folded(parts: Sequence[conditions.Condition]) -> list[conditions.Condition]:
+    """A long `x == 1 or x == 2 or …` as `x in [1, 2, …]`."""
+    if len(parts) <= _JOINED_AT_ONCE:
+        return list(parts)
+    values: dict[conditions.Term, list[conditions.Value]] = {}
+    others: list[conditions.Condition] = []
+    for part in parts:
+        match part:
+            case conditions.Comparison(operator="==", left=term, right=conditions.Value() as value):
+                values.setdefault(term, []).append(value)
+            case _:
+                others.append(part)
+    return others + [
+        conditions.OneOf(text="", operand=term, values=tuple(members))
+        for term, members in values.items()
+    ]
+
+
+def _joined(
+    join: Callable[..., ColumnElement[bool]], parts: Sequence[ColumnElement[bool]]
+) -> ColumnElement[bool]:
+    """All parts joined by `and_` or `or_`, in a tree of groups.
+
+    SQLite refuses expressions deeper than 1,000, and takes a chain for one as deep as it is long.
+    """
+    if len(parts) <= _JOINED_AT_ONCE:
+        return join(*parts)
+    groups = [
+        # Null and false mean the same here; a mere bracket SQLAlchemy would leave out.
+        func.coalesce(join(*parts[at : at + _JOINED_AT_ONCE]), false())
+        for at in range(0, len(parts), _JOINED_AT_ONCE)
+    ]
+    return _joined(join, groups)
 
 
 def _kind(value: Any) -> type | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from hpcsweep.conditions.syntax import DEPTH_MAX
+from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex
 from hpcsweep.tables.sql_columns import SqlColumn, among_column, stale_column
@@ -76,6 +78,13 @@ CONDITIONS: list[tuple[str, list[int]]] = [
     ("x < 'a'", [11, 12, 14, 20]),
     ("x >= 'b'", [15, 16, 17]),
     ("x in [0, 'ä', False]", [0, 9, 16]),
+    ("x in [1.5, 1, 'a', None, 1e300, 1e16, 2.5]", [1, 2, 3, 5, 7, 10, 13]),
+    ("host in ['n3', 'x', 4] or index in [2, 2.5, 'n1']", [2, 9]),
+    ("loss in [1.5, 1e999, 'inf']", [1, 3, 5]),
+    ("`quoted loss` in [-1e999] or quoted in [1.5]", [2, 3]),
+    ("wall_seconds in [3, 4.5] or host in [None, 1]", [3, 6]),
+    ("abs(x) in [2, 1.5, 'a'] or index in []", [3, 4]),
+    ("status in ['failed', True]", [5]),
     ("x not in [0, 'ä', False]", [i for i in range(21) if i not in (0, 9, 16)]),
     ("not x == 1", [0, *range(3, 21)]),
     ("n.a == 7 and x == 1", [1]),
@@ -213,6 +222,60 @@ def test_conditions_mean_the_same_everywhere(sweep_index: SweepIndex) -> None:
         for text, _ in CONDITIONS
     }
     assert found == dict(CONDITIONS)
+
+
+def test_a_condition_may_have_thousands_of_values(sweep_index: SweepIndex) -> None:
+    texts = [f"sample {i}" for i in range(5000)] + ["a", "ä"]
+    numbers = [i + 0.5 for i in range(3000)] + [4, 6]
+    found = {
+        text: list(sweep_index.indices(parse(text, FIELDS, sweep_index.dialect)))
+        for text in (
+            f"x in {texts}",
+            f"x in {numbers}",
+            " or ".join(f"index == {i}" for i in range(18, 2018)),
+            " or ".join(f"loss == {i}.5" for i in range(2000)),
+            " and ".join(f"x != {i}.5" for i in range(1, 200)) + " and index < 5",
+        )
+    }
+    assert list(found.values()) == [[13, 16], [3], [18, 19, 20], [3], [0, 1, 2, 4]]
+
+
+def test_a_condition_with_too_many_comparisons_is_a_sentence() -> None:
+    with pytest.raises(InputError, match=r"1001 comparisons; at most 1000[\s\S]*x in \[1, 2\]"):
+        parse(" or ".join(f"x > {i}" for i in range(1001)), FIELDS, "sqlite")
+    with pytest.raises(InputError, match="10001 numbers that are not whole"):
+        parse(f"x in {[i + 0.5 for i in range(10_001)]}", FIELDS, "sqlite")
+    with pytest.raises(InputError, match="more than 3 operators %"):
+        parse("x % 9 % 8 % 7 % 6 > 0", FIELDS, "sqlite")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"x{' + 1' * 200} > 0",
+        f"{'not ' * 60}stale",
+        f"{'abs(' * 80}x{')' * 80} > 0",
+        f"x{' + 1' * 9000} > 0",
+    ],
+)
+def test_a_condition_that_is_nested_too_deeply_is_a_sentence(text: str) -> None:
+    with pytest.raises(InputError, match="nested too deeply"):
+        parse(text, FIELDS, "sqlite")
+
+
+def test_the_deepest_condition_is_evaluated(sweep_index: SweepIndex) -> None:
+    n, in_row = DEPTH_MAX - 2, 3 * (DEPTH_MAX - 2)
+    found = [
+        list(sweep_index.indices(parse(text, FIELDS, sweep_index.dialect)))
+        for text in (
+            f"index{' + 1' * in_row} == {in_row + 2} and loss{' + 1' * in_row} < 0",
+            f"{'1 + (' * n}index{')' * n} == {n + 2} and index % 7 % 5 % 3 == 2",
+            f"{'not ' * n}loss == 1.5",
+            f"{'not (x == 2 and ' * (n // 2)}loss == 1.5{')' * (n // 2)} and index < 1",
+            f"{'abs(' * n}x{')' * n} == 2",
+        )
+    ]
+    assert found == [[2], [2], [i for i in range(21) if i != 3], [0], [4]]
 
 
 def test_a_condition_on_a_set_of_indices(sweep_index: SweepIndex) -> None:

@@ -92,6 +92,7 @@ def test_the_meaning_of_a_condition(condition: str, kept: list[int]) -> None:
         ("m < 1", "'m' is not a parameter\n  Parameters: b, l, n, s, z."),
         ("b == true", "Truth values and null are True, False and None."),
         ("n <", "does not parse"),
+        (f"n{' + 1' * 100} > 0", "nested too deeply"),
         ("n", "'n' is not a comparison"),
         ("__import__('os').system('x')", "is not a comparison"),
         ("1 < 2", "'1 < 2' is not a comparison"),
@@ -111,6 +112,19 @@ def test_a_mistake_in_a_condition_is_a_sentence(condition: Any, message: str) ->
     with pytest.raises(SourceError) as error:
         MIXED.where(condition)
     assert message in str(error.value)
+
+
+def test_a_list_has_thousands_of_values() -> None:
+    source = grid(s=[f"sample {i}" for i in range(3000)], n=[1, 2])
+    wanted = [f"sample {i}" for i in range(0, 3000, 2)]
+    assert source.where(f"s in {wanted} and n in [2.0, True]").n_cases == 1500
+
+
+def test_a_message_has_the_names_in_backticks() -> None:
+    names = [f"a {i}" for i in range(12)]
+    text = " and ".join(f"`{name}` > 0" for name in names[:-1]) + " and f(`a 11`)"
+    with pytest.raises(SourceError, match=r"f\(a 11\)"):
+        manual([dict.fromkeys(names, 1)]).where(text)
 
 
 def test_a_condition_is_not_evaluated_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
