@@ -241,6 +241,16 @@ def test_what_a_killed_qstat_did_not_print_has_not_ended(monkeypatch: pytest.Mon
         CLIENT.poll_accounting([("1[].s", 0), ("2[].s", 0)])
 
 
+def test_a_closing_job_that_is_accepted_keeps_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the server deleted it at once cannot be asked: a second one would be one too many."""
+    down = process.Answer(255, "", "Connection refused\nqstat: cannot connect to server s\n")
+    answers = iter((process.Answer(0, "Job Id: 1[].s\n", ""), process.Answer(0, "2.s\n", ""), down))
+    monkeypatch.setattr(process, "run", lambda *_: next(answers))
+    closing = SingleJob(name="c", script="c.sh", output="c.log", options={}, after="1[].s")
+    assert CLIENT.submit_job(closing) == "2.s"
+    assert next(answers, None) is None
+
+
 def test_a_row_that_cannot_be_read_is_no_element_that_ended() -> None:
     with pytest.raises(ClusterUnavailable, match="no row of an element"):
         text.pending("123456789[1234567 name me 0 R workq\n")

@@ -141,7 +141,11 @@ class Pbs(Defaults):
         if job.after is None or not self._is_known(job.after):
             return self._qsub_job(alone)
         job_id = self._qsub_job(job)
-        return job_id if self._is_known(job_id) else self._qsub_job(alone)
+        try:
+            is_known = self._is_known(job_id)
+        except ClusterUnavailable:  # it was accepted
+            is_known = True
+        return job_id if is_known else self._qsub_job(alone)
 
     def _is_known(self, job_id: str) -> bool:
         return bool(text.objects(self._known([job_id]).stdout))
