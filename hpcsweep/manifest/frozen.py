@@ -381,12 +381,20 @@ def read(directory: Path) -> FrozenManifest:
 
 
 def check_cases(directory: Path, manifest: FrozenManifest) -> None:
-    """Read the file of explicit cases, if there is one, and compare its digest.
+    """Read the files of explicit cases, if there are any, and compare their digests.
 
-    *Raises* SweepError when it is missing or was changed.
+    Those of the earlier versions that this one continues, too: its tasks read them.
+    *Raises* SweepError when one is missing or was changed.
     """
     if manifest.cases_sha256 is None:
         return
+    _check_digest(directory, manifest.cases_sha256)
+    for earlier, _, digest in manifest.source.get("segments", ()):
+        _check_digest(directory.parent / earlier, digest)
+
+
+def _check_digest(directory: Path, expected: str) -> None:
+    """Compare the digest of the cases in a directory with its first digits."""
     from hpcsweep.sources.caselines import CASES_FILE  # noqa: PLC0415  # no task checks the file
 
     path = directory / CASES_FILE
@@ -397,7 +405,7 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
         raise SweepError(
             f"cannot be read: {error.strerror}", where=str(path), next_step=_RESTORE
         ) from error
-    if digest != manifest.cases_sha256:
+    if not digest.startswith(expected):
         raise Damaged("was changed", where=str(path), next_step=_RESTORE)
 
 

@@ -161,6 +161,18 @@ def test_a_lost_segment_is_said_when_it_is_read(sweep: SweepDirectory) -> None:
         _ = read[1]
 
 
+def test_changed_cases_of_an_earlier_version_are_refused(sweep: SweepDirectory) -> None:
+    first = frozen_in(sweep, version(GrownCases(SOME)))
+    second = version(GrownCases(MORE, first))
+    path = sweep.manifest_dir(first.fingerprint) / "cases.jsonl"
+    lines = path.read_text()
+    path.write_text(lines.replace("1", "7"))  # of the same size, which reading a case checks
+    with pytest.raises(SweepError, match="was changed"):
+        sweep.freeze(second)
+    path.write_text(lines)
+    sweep.freeze(second)
+
+
 def test_earlier_indices_are_not_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = MadeSweep(tmp_path, GrownCases(SOME))
     last = frozen_in(made.directory, version(GrownCases(SOME)))
