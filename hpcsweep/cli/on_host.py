@@ -37,6 +37,7 @@ class OnHost(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command there, and exit as it did."""
+        from hpcsweep.cli.output_options import is_standard_output
         from hpcsweep.far.commands import FarCommand, InterruptedThere, run_there
         from hpcsweep.far.host import far_host
         from hpcsweep.far.project_files import project_root
@@ -48,6 +49,8 @@ class OnHost(click.Command):
         drawn = _drawn(self.called, arguments)
         if drawn is not None and not outputs:
             outputs, arguments = (drawn,), ("--output", str(drawn), *arguments)
+        # Standard output comes back anyway.
+        outputs = tuple(path for path in outputs if not is_standard_output(path))
         command = FarCommand(
             name=self.called,
             arguments=arguments,
@@ -120,9 +123,7 @@ def _outputs(name: str, arguments: tuple[str, ...]) -> tuple[Path, ...]:
     with command.make_context(name, list(arguments), resilient_parsing=True) as context:
         options = [one.name for one in command.params if "--output" in one.opts and one.name]
         values = [context.params.get(name) for name in options]
-    # Of a table `-` is standard output, which comes back anyway; of what is drawn it is a file.
-    printed = "-" if _drawn(name, ()) is None else ""
-    return tuple(Path(value) for value in values if value and str(value) != printed)
+    return tuple(Path(value) for value in values if value)
 
 
 def _drawn(name: str, arguments: tuple[str, ...]) -> Path | None:

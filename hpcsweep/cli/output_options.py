@@ -1,9 +1,12 @@
-"""The options that say where a table goes, and how: screen or file, and the format."""
+"""The options that say where output goes, and how: screen, file or pipe, and the format."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +16,35 @@ import click
 from hpcsweep.cli.options import file_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hpcsweep.cli.render.rows import View
     from hpcsweep.tables.columns import TableColumns, TableRow
+
+
+def is_standard_output(path: Path | None) -> bool:
+    """Whether the value of --output is standard output."""
+    return str(path) == "-"
+
+
+@contextlib.contextmanager
+def destination(output: Path | None, suffix: str, *, is_text: bool) -> Iterator[Path | None]:
+    """Yield the file to write; of `-` a temporary one, whose content goes to standard output.
+
+    *Raises* UsageError for what is no text, on a terminal.
+    """
+    from hpcsweep.cli import streams
+
+    if not is_standard_output(output):
+        yield output
+        return
+    if not is_text and sys.stdout.isatty():
+        raise click.UsageError("--output - is not for a terminal: send it into a file or a pipe")
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / f"output{suffix}"
+        try:
+            yield path
+        finally:  # a report is written also where it ends in an error, which it shows
+            if path.exists():
+                streams.write_bytes(path.read_bytes())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +110,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         if wide and vertical:
             raise click.UsageError("--wide and --vertical exclude each other")
-        if path is not None and str(path) == "-":
+        if is_standard_output(path):
             path, form = None, form or "csv"
         view: View = "wide" if wide else "vertical" if vertical else "fitted"
         form = form or ("csv" if safe_csv and path is None else _form_of(path))

@@ -28,8 +28,13 @@ def command(sweep: str, output: Path | None, **shared: Any) -> None:
     The sweep itself stays; `hpcsweep rm` removes it.
     """
     from hpcsweep.cli.notices import notify
+    from hpcsweep.cli.output_options import is_standard_output
     from hpcsweep.project.archiving import archive
 
+    if is_standard_output(output):
+        raise click.UsageError(
+            "an archive is a file, which appears whole: name one, --output demo.tar"
+        )
     context = load_context(**shared)
     directory = context.sweep(sweep)
     path = archive(directory, output or Path(f"{directory.name}.tar"), context.settings, notify)

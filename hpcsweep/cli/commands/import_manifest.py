@@ -42,6 +42,7 @@ def command(
     a W&B sweep file; a JSON file of Optuna's distributions, or the URL of a storage; the table of a
     Snakemake Paramspace; or a table: CSV, TSV, XLSX.
     """
+    from hpcsweep.cli.output_options import is_standard_output
     from hpcsweep.errors import SweepError
     from hpcsweep.files import write_new
     from hpcsweep.foreign.draft import ImportRequest
@@ -49,6 +50,7 @@ def command(
     from hpcsweep.foreign.writing import METRICS_NOTE, checked, manifest_text, results_comment
     from hpcsweep.redact import redact
 
+    output = None if is_standard_output(output) else output
     path = output or Path("manifest.yaml")
     draft = import_file(
         tool,

@@ -48,7 +48,7 @@ def _column_option(name: str, meaning: str) -> Callable[..., Any]:
     help="Around a mean; by default sd of cases that differ only in replicate, else none.",
 )
 @selection_options
-@click.option("-o", "--output", type=file_option, help="The file.")
+@click.option("-o", "--output", type=file_option, help="The file; - is standard output, as png.")
 @common
 def command(
     sweep: str,
@@ -72,6 +72,7 @@ def command(
     The file's metadata has the manifest's fingerprint and the command line.
     """
     from hpcsweep.cli.notices import notify
+    from hpcsweep.cli.output_options import destination, is_standard_output
     from hpcsweep.redact import redact
     from hpcsweep.tables.collect import opened
     from hpcsweep.tables.points import NEEDED, Axes
@@ -92,9 +93,12 @@ def command(
     axes = Axes(kind=kind, x=x or "", y=y, by=by, log=log, band=band)
     request = TableRequest(selection=selection, notify=notify)
     about = redact(shlex.join(["hpcsweep", *sys.argv[1:]]))
-    with opened(directory, context.cluster_of(directory), context.settings) as open_sweep:
-        figure = draw_sweep(open_sweep, axes, request, path=output, about=about)
+    with (
+        destination(output, ".png", is_text=False) as file,
+        opened(directory, context.cluster_of(directory), context.settings) as open_sweep,
+    ):
+        figure = draw_sweep(open_sweep, axes, request, path=file, about=about)
     for line in figure.lines:
         notify(line)
-    # Standard output may be the file.
-    notify(f"written: {figure.path}")
+    if not is_standard_output(output):  # /dev/stdout is, too
+        notify(f"written: {figure.path}")

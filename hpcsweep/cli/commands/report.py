@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     ),
 )
 @sweep_argument
-@click.option("-o", "--output", type=file_option, help="The file, instead of report.html.")
+@click.option(
+    "-o",
+    "--output",
+    type=file_option,
+    help="The file, instead of report.html; - is standard output.",
+)
 @click.option(
     "--diff",
     "before",
@@ -48,19 +53,21 @@ def command(
     With --diff it is differences.html, here, about the cases that two sweeps have in common. NAME@2
     is what submission 2 of a sweep made of them, whatever came later.
     """
+    from hpcsweep.cli.output_options import destination, is_standard_output
     from hpcsweep.report.write import write_differences, write_report
 
     context = load_context(**shared)
     if before is not None and selection:
         raise click.UsageError("--diff is about all cases: `hpcsweep compare` takes some")
-    if before is not None:
-        path = write_differences(_comparison(context, before, sweep), output)
-    else:
-        directory = context.sweep(sweep)
-        cluster = context.cluster_of(directory)
-        path = write_report(directory, cluster, context.settings, output, selection)
-    # Standard output may be the file.
-    click.echo(f"written: {path}", err=True)
+    with destination(output, ".html", is_text=True) as file:
+        if before is not None:
+            path = write_differences(_comparison(context, before, sweep), file)
+        else:
+            directory = context.sweep(sweep)
+            cluster = context.cluster_of(directory)
+            path = write_report(directory, cluster, context.settings, file, selection)
+    if not is_standard_output(output):  # /dev/stdout is, too
+        click.echo(f"written: {path}", err=True)
 
 
 def _comparison(context: Context, a: str, b: str) -> SweepComparison:
