@@ -72,7 +72,12 @@ def pickled_function(function: Callable[..., Any], initializer: Initializer | No
         wrapped["function"] = pickles.dump(function, what)
     else:  # as one pickle, since both may use the same global variables of a script
         begins = initializer.function, initializer.arguments
-        wrapped |= {"function": pickles.dump((function, *begins), what), "has_initializer": True}
+        try:
+            both = pickles.dump((function, *begins), what)
+        except InputError:
+            pickles.dump(begins, "the initializer with its arguments")  # raises if it is to blame
+            raise
+        wrapped |= {"function": both, "has_initializer": True}
     return pickles.dump(wrapped, "a function")
 
 

@@ -79,6 +79,8 @@ class Executor(BaseExecutor):
                 where=f"root={str(root)!r}",
                 next_step="Name the directory in which calls run.",
             )
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
         stamp = time.strftime("%Y%m%d-%H%M%S")
         self._calls = CallSweep(
             name or f"executor-{stamp}-{token()[:6]}",

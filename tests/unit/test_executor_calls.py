@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from hpcsweep import claims
-from hpcsweep.errors import CallFailed, SweepBusy
+from hpcsweep.errors import CallFailed, InputError, SweepBusy
 from hpcsweep.executor import dispatch, pickles, submitit, submitit_calls, task
 from hpcsweep.executor.calls import (
     CallSweep,
@@ -19,6 +20,7 @@ from hpcsweep.executor.calls import (
     pickled_function,
 )
 from hpcsweep.executor.dispatch import CLAIM, Dispatcher
+from hpcsweep.executor.executor import Executor
 from hpcsweep.executor.pickles import digest_of
 from hpcsweep.executor.task import CALLS, Function
 from hpcsweep.files import make_directory
@@ -86,6 +88,13 @@ def test_a_process_calls_an_initializer_once(tmp_path: Path) -> None:
     call_of_case = task._call  # noqa: SLF001  # without a cluster and a run
     assert [call_of_case(tmp_path, params) for _ in range(2)] == [32, 32]
     assert begun.read_text() == "x"
+
+
+def test_an_initializer_that_no_process_can_call_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the initializer with its arguments cannot be pickled"):
+        pickled(pow, (2, 5), {}, Initializer(function=print, arguments=(threading.Lock(),)))
+    with pytest.raises(TypeError, match="must be a callable"):  # as of Python's own executors
+        Executor("calls", root=tmp_path, initializer=5)  # type: ignore[arg-type]
 
 
 def test_what_programs_for_submitit_find_in_helpers() -> None:
