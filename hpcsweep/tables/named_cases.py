@@ -87,7 +87,7 @@ def _names_in(path: Path) -> Iterator[str]:
     `#` begins a comment.
     """
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
         raise InputError(
@@ -97,7 +97,7 @@ def _names_in(path: Path) -> Iterator[str]:
         ) from error
     names = [
         name
-        for line in text.splitlines()
+        for line in text.removeprefix("\ufeff").splitlines()
         for name in map(str.strip, line.partition("#")[0].split(","))
         if name
     ]

@@ -158,8 +158,9 @@ def test_an_empty_list_is_not_all_cases() -> None:
 
 
 def test_names_from_standard_input(made: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("index\n3\n0-1\n"))
-    assert str(select(version(made), made.path, cases="@-")) == "0-1,3"
+    for mark in ("", "\ufeff"):  # as Windows programs begin a file
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{mark}index\n3\n0-1\n"))
+        assert str(select(version(made), made.path, cases="@-")) == "0-1,3"
 
 
 def test_the_indices_of_equal_cases(tmp_path: Path) -> None:
