@@ -10,6 +10,7 @@ def test_my_launcher(slurm):
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -31,11 +32,11 @@ from hpcsweep.testing.reap import reap
 # A test waits for jobs; Slurm's own delays would be most of its time.
 _QUICK: dict[str, Any] = {"kill_wait_s": 1.0, "requeue_delay_s": 0.05, "start_delay_s": 0.0}
 _POLL_S = 0.02
-# Reads the directory, and waits until the other end of its standard input is closed.
+# Reads the directory, and then a line at the end of the block. A killed process writes none: its
+# end of the pipe is closed.
 _REAPER = """\
-read -r place
-cat >/dev/null
-[ ! -d "$place" ] || exec "$1" -m hpcsweep.testing.reap "$place" </dev/null >/dev/null 2>&1
+read -r place || exit
+read -r _ || exec "$1" -m hpcsweep.testing.reap "$place" </dev/null >/dev/null 2>&1
 """
 _WAIT_S = 60.0
 
@@ -96,16 +97,21 @@ def _reaped_directory() -> Iterator[Path]:
     """A directory whose cluster ends with the block, or with this process if that is killed."""
     # A session of its own: what kills the process group of the tests leaves it alone.
     with subprocess.Popen(
-        ["sh", "-c", _REAPER, "sh", sys.executable], stdin=subprocess.PIPE, start_new_session=True
+        ["sh", "-c", _REAPER, "sh", sys.executable],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        bufsize=0,
     ) as reaper:
         place = Path(tempfile.mkdtemp(prefix="slurm-"))
         pipe = cast("IO[bytes]", reaper.stdin)
         pipe.write(f"{place}\n".encode())
-        pipe.flush()
         try:
             yield place
         finally:
             reap(place)
+            # Not its end alone: a fork that the test left would keep the pipe open.
+            with contextlib.suppress(BrokenPipeError):
+                pipe.write(b"\n")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.testing.slurm import EmulatedSlurm, slurm
+from hpcsweep.testing.slurm import EmulatedSlurm, emulated_slurm, slurm
 from tests.support.processes import owned_by
 from tests.support.wait import wait_until
 
@@ -42,6 +42,19 @@ def test_a_killed_pytest_leaves_no_cluster(tmp_path: Path) -> None:
         os.killpg(tests.pid, signal.SIGKILL)
     wait_until(lambda: not (left := list(temporary.iterdir())) or str(left), WAIT_S, "its end")
     wait_until(lambda: not (left := owned_by(tmp_path)) or str(left), WAIT_S, "no process")
+
+
+def test_a_fork_that_a_test_left_is_not_waited_for() -> None:
+    reading, writing = os.pipe()
+    with emulated_slurm():
+        child = os.fork()
+        if not child:
+            os.close(writing)
+            os.read(reading, 1)  # until the test is over
+            os._exit(0)
+    os.close(writing)
+    os.close(reading)
+    os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize("slurm", ["24.11"], indirect=True)
