@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep.files import atomic_output
+from hpcsweep.logbook.json_values import without_surrogates
 from hpcsweep.tables.arrow_arrays import arrow_array
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
@@ -33,7 +34,10 @@ def arrow_schema(columns: TableColumns) -> pa.Schema:
     pa = import_pyarrow("Arrow")
     types = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
     return pa.schema(
-        [(name, types.get(columns.kinds[name], pa.string())) for name in columns.names]
+        [
+            (without_surrogates(name), types.get(columns.kinds[name], pa.string()))
+            for name in columns.names
+        ]
     )
 
 
@@ -43,8 +47,8 @@ def arrow_batches(columns: TableColumns, rows: Iterable[TableRow]) -> Iterator[p
     schema = arrow_schema(columns)
     for batch in batches_of(columns, rows, as_arrow=True):
         arrays = [
-            typed_array(batch.values[name], columns.kinds[name], schema.field(name).type)
-            for name in columns.names
+            typed_array(batch.values[name], columns.kinds[name], type_)
+            for name, type_ in zip(columns.names, schema.types, strict=True)
         ]
         yield pa.record_batch(arrays, schema=schema)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from hpcsweep.logbook.json_values import without_surrogates
 from hpcsweep.tables.extras import import_extra
 
 if TYPE_CHECKING:
@@ -21,8 +22,21 @@ if TYPE_CHECKING:
 def arrow_array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
     """The values as an array of strings, 64-bit numbers or truth values; None is null.
 
+    Lone surrogates, which Arrow cannot hold, are escaped, as in other files.
     *Raises* as `pyarrow.array` for values that it does not convert to this type.
     """
+    try:
+        return _array(values, type_)
+    except UnicodeEncodeError:
+        return _array(escaped(values), type_)
+
+
+def escaped(values: Sequence[Any]) -> list[Any]:
+    """The values with their lone surrogates escaped."""
+    return [without_surrogates(value) if isinstance(value, str) else value for value in values]
+
+
+def _array(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
     arrow = import_extra("pyarrow", "parquet", "Arrow")
     if "pandas" in sys.modules:
         return arrow.array(values, type_)

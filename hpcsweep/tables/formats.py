@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hpcsweep.files import atomic_output
-from hpcsweep.logbook.json_values import with_words
+from hpcsweep.logbook.json_values import ESCAPED, with_words
 from hpcsweep.tables.batches import batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 
@@ -160,5 +160,8 @@ def write(lines: Iterable[str], output: Path | None, stdout: TextIO) -> None:
 
 def write_file(lines: Iterable[str], output: Path) -> None:
     """Write lines atomically to a file. *Raises* SweepError if it cannot be written."""
-    with atomic_output(output) as path, path.open("w", encoding="utf-8", newline="") as stream:
+    with (
+        atomic_output(output) as path,
+        path.open("w", encoding="utf-8", errors=ESCAPED, newline="") as stream,
+    ):
         stream.writelines(lines)

@@ -7,7 +7,9 @@ from math import nan
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from hpcsweep.logbook.json_values import without_surrogates
 from hpcsweep.tables.arrow import import_pyarrow, typed_array
+from hpcsweep.tables.arrow_arrays import escaped
 from hpcsweep.tables.batches import as_list, batches_of
 from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.extras import import_extra
@@ -32,7 +34,7 @@ def data_frame(columns: TableColumns, rows: Iterable[TableRow]) -> pd.DataFrame:
     for batch in batches_of(columns, rows, as_arrow=in_arrow):
         for name, column in parts.items():
             column.add(batch.values[name], batch.nulls.get(name, ()))
-    series = {name: column.series(pandas) for name, column in parts.items()}
+    series = {without_surrogates(name): column.series(pandas) for name, column in parts.items()}
     # To put columns of one type together would copy them: that takes as long as to make them.
     frame: pd.DataFrame = pandas.DataFrame(series, copy=False)
     return frame
@@ -59,7 +61,11 @@ class _Column:
     def series(self, pandas: ModuleType) -> pd.Series[Any]:
         """All values."""
         dtype = _DTYPES.get(self._kind) if None in self._values else None
-        series: pd.Series[Any] = pandas.Series(self._values, dtype=dtype)
+        series: pd.Series[Any]
+        try:
+            series = pandas.Series(self._values, dtype=dtype)
+        except UnicodeEncodeError:  # of texts that it keeps in Arrow
+            series = pandas.Series(escaped(self._values), dtype=dtype)
         return series
 
 
