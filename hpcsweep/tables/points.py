@@ -224,7 +224,8 @@ def _exclusion_reason(row: Mapping[str, Any], axes: Axes) -> str:
         if row.get(name) is None:
             return f"without {name}"
     number = row[axes.numbers]
-    if isinstance(number, bool) or not isinstance(number, int | float):
+    # A truth value is 1 or 0: a mean is the share of the cases where it is true.
+    if not isinstance(number, int | float):
         where = "--y" if axes.y else "--x"
         raise InputError(f"{axes.numbers} is not a number: {number!r:.60}", where=where)
     for name in axes.columns:

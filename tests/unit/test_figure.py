@@ -120,6 +120,11 @@ def test_no_state_of_matplotlib_is_changed(tmp_path: Path) -> None:
     assert dict(parameters) == before
 
 
+def test_a_truth_value_is_one_or_zero() -> None:
+    rows = [{"x": 1, "y": y, "replicate": r} for r, y in enumerate((True, False, True, True))]
+    assert points(rows, Axes(x="x", y="y")).means() == [0.75]
+
+
 @pytest.mark.parametrize(
     ("rows", "axes", "name", "message"),
     [
