@@ -140,7 +140,7 @@ def separated_rows(
 def _named_separator(path: Path) -> str:
     """What the first line names as the separator, `sep=;` as Excel reads it; else nothing."""
     with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8-sig") as stream:
-        match = re.fullmatch(r'"?sep=(\W)"?\n?', stream.readline(len('"sep=,"\n')))
+        match = re.fullmatch(r'"?sep=([^\w"\n\0])"?\n?', stream.readline(len('"sep=,"\n')))
         return match[1] if match else ""
     return ""
 
