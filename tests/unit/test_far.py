@@ -6,11 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from hpcsweep.cli.commands import COMMANDS
-from hpcsweep.cli.on_host import HERE, _outputs
+from hpcsweep.cli.on_host import HERE, command_on_host
 from hpcsweep.errors import ClusterError, ClusterUnavailable, InputError
-from hpcsweep.far.commands import SENDING
+from hpcsweep.far import commands
+from hpcsweep.far.commands import SENDING, FarCommand
 from hpcsweep.far.directory import FarDirectory
 from hpcsweep.far.host import FarHost, far_host, split_remote
 from hpcsweep.far.project_files import CODE_MAX, files_to_send, project_root
@@ -105,10 +107,26 @@ def write(root: Path, *names: str) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "fetched"),
-    [(["--output", "t.csv"], ["t.csv"]), (["-ot.csv"], ["t.csv"]), (["-o", "-"], []), ([], [])],
+    [
+        ("collect s --output t.csv", ["t.csv"]),
+        ("collect s -ot.csv", ["t.csv"]),
+        ("collect s -o -", []),
+        ("collect s", []),
+        ("report s", ["report.html"]),
+        ("report s -o -", []),
+        ("plot s --x x --y y -o -", []),
+    ],
 )
-def test_standard_output_is_no_file_to_fetch(arguments: list[str], fetched: list[str]) -> None:
-    assert [*map(str, _outputs("collect", ("s", *arguments)))] == fetched
+def test_standard_output_is_no_file_to_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: str, fetched: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run: list[FarCommand] = []
+    monkeypatch.setattr(commands, "run_there", lambda _, command, __: run.append(command))
+    name, *others = arguments.split()
+    CliRunner().invoke(command_on_host(name, "far:there"), others)
+    assert [str(path) for command in run for path in command.outputs] == fetched
+    assert len(run) == 1
 
 
 def test_tracked_named_and_imported_files_are_sent(tmp_path: Path) -> None:
