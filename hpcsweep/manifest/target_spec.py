@@ -75,6 +75,7 @@ def read(
     target = command("command", raw["command"], usable, mistakes)
     if target is not None:
         _check_parameters(usable, placeholders(target.argv), mistakes)
+        refuse_null_characters(raw, target.argv, mistakes)
     return target
 
 
@@ -91,6 +92,27 @@ def used_names(raw: dict[str, Any]) -> frozenset[str] | None:
         return None
     names = placeholders(element for element in argv if isinstance(element, str))
     return None if "params_json" in names else names
+
+
+def refuse_null_characters(raw: dict[str, Any], argv: Iterable[str], mistakes: Mistakes) -> None:
+    """Add each value with a null character of a parameter that is an argument of a command.
+
+    The values of files are not read here.
+    """
+    names = placeholders(argv)
+    waiting: list[tuple[Where, Any]] = [(("source",), raw.get("source"))]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [((*path, key), inner) for key, inner in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [((*path, place), inner) for place, inner in enumerate(value)]
+        elif isinstance(value, str) and "\0" in value and names & {*path}:
+            mistakes.add(
+                path,
+                "has a null character, which no argument of a program can have",
+                "Remove it; or give the command {params_json}, which has it escaped.",
+            )
 
 
 def has_placeholder(target: Target, placeholder: str) -> bool:

@@ -301,3 +301,12 @@ def test_a_command_is_checked_although_a_value_of_the_source_is_wrong(
         "source.grid.ab",
         "source.grid.c",
     ]
+
+
+def test_an_argument_has_no_null_character(mistakes: Callable[..., list[str]], load: Load) -> None:
+    grid = 'source:\n  grid:\n    a: [1]\n    b:\n    - x\n    - "y\\0z"\n'
+    text = f'name: s\n{grid}command: ["true", COMMAND]\n'
+    (found,) = mistakes(text.replace("COMMAND", '"{a}", "--b={b}"'))
+    assert found.startswith("m.yaml:7: source.grid.b[1]: has a null character, which no argument")
+    # JSON has it escaped.
+    load(text.replace("COMMAND", '"{params_json}"'))
