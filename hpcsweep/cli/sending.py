@@ -38,6 +38,7 @@ from hpcsweep.submission.notices import notices
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.stages import submit_stages
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.locate import argument_for
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.terminal_text import one_line
 
@@ -196,11 +197,12 @@ def _wait(
             next_step=summary.stopped.lines[-1],
         )
     if not summary.is_complete:
+        argument = argument_for(summary.name, summary.path)
         raise Incomplete(
             f"not every case is complete: {summary.counts_text}",
             where=summary.path,
-            next_step=f"`hpcsweep logs {summary.name} INDEX` says why; `hpcsweep submit` sends "
-            f"what was interrupted, `hpcsweep retry {summary.name}` also what failed.",
+            next_step=f"`hpcsweep logs {argument} INDEX` says why; `hpcsweep submit` sends "
+            f"what was interrupted, `hpcsweep retry {argument}` also what failed.",
         )
     click.echo(f"{summary.name}: {summary.counts_text}", err=err)
     if summary.reduced is None or request.selection is not None:
@@ -233,9 +235,10 @@ def watch(
             else:
                 summary = look()
     except KeyboardInterrupt:
+        argument = argument_for(sweep.name, sweep.shown_path)
         click.echo(
-            f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {sweep.name}` "
-            f"shows it, `hpcsweep cancel {sweep.name}` ends it.",
+            f"\nNo longer waiting; what was submitted goes on. `hpcsweep status {argument}` "
+            f"shows it, `hpcsweep cancel {argument}` ends it.",
             err=True,
         )
         raise click.exceptions.Exit(130) from None  # as in a shell: 128 + SIGINT

@@ -14,6 +14,7 @@ from hpcsweep.state.status import status
 from hpcsweep.submission.sweep_lock import SweepLock, locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.followers import followers, is_sent_when
+from hpcsweep.sweepdir.locate import argument_for
 
 Notify = Callable[[str], None]
 
@@ -88,11 +89,12 @@ def refuse_unless_idle(sweep: SweepDirectory, settings: Settings) -> None:
         elif has_closing_job(sweep, cluster, settings):
             why = "its closing job waits in the queue, and goes on with it"
     if why:
+        argument = argument_for(sweep.name, sweep.shown_path)
         raise SweepBusy(
             why,
             where=str(sweep.path),
-            next_step=f"Wait for it (`hpcsweep status {sweep.name}`), or `hpcsweep cancel "
-            f"{sweep.name}` first.",
+            next_step=f"Wait for it (`hpcsweep status {argument}`), or `hpcsweep cancel "
+            f"{argument}` first.",
         )
 
 

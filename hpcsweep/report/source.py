@@ -24,6 +24,7 @@ from hpcsweep.state.executions import (
 from hpcsweep.state.status import status
 from hpcsweep.state.summary import Summary
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.locate import argument_for
 from hpcsweep.tables.collect import OpenSweep, opened
 from hpcsweep.tables.selection import Selection, selected_cases
 
@@ -100,9 +101,10 @@ def report_source(
     selection = selection or Selection()
     within = selected_cases(selection, sweep.newest(), sweep.path) if selection else None
     if within is not None and not within:
+        argument = argument_for(sweep.name, sweep.shown_path)
         raise InputError(
             f"{selection.nothing_found}; a report needs one",
-            next_step=f"`hpcsweep collect {sweep.name}` shows what there is.",
+            next_step=f"`hpcsweep collect {argument}` shows what there is.",
         )
     summary = status(sweep, cluster, settings, within=within)
     with opened(sweep, cluster, settings) as open_sweep:

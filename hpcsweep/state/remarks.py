@@ -13,6 +13,7 @@ from hpcsweep.state.outdated_remarks import changed_inputs, other_code
 from hpcsweep.state.pace import Pace
 from hpcsweep.state.running import RunningCase
 from hpcsweep.state.summary import Summary
+from hpcsweep.sweepdir.locate import argument_for
 
 
 def reasons_text(summary: Summary, status: Status) -> str:
@@ -106,7 +107,8 @@ def note_lines(summary: Summary) -> Iterator[str]:
     if summary.lost == 0:
         yield lost_files(0)
     if summary.reasons.get("lost"):
-        yield f"The output of lost tasks: `hpcsweep logs {summary.name} INDEX`"
+        argument = argument_for(summary.name, summary.path)
+        yield f"The output of lost tasks: `hpcsweep logs {argument} INDEX`"
     yield from summary.stage_lines
     if summary.canary:
         yield summary.canary.text
@@ -129,8 +131,9 @@ def lost_files(count: int) -> str:
 def next_step(summary: Summary) -> str:
     """What to do when nothing is under way, and cases are missing."""
     if summary.counts.get(Status.FAILED, 0):
+        argument = argument_for(summary.name, summary.path)
         return (
-            f"`hpcsweep logs {summary.name} INDEX` says why a case failed, "
-            f"`hpcsweep retry {summary.name}` sends it again."
+            f"`hpcsweep logs {argument} INDEX` says why a case failed, "
+            f"`hpcsweep retry {argument}` sends it again."
         )
     return "`hpcsweep submit` sends what is missing."

@@ -7,6 +7,7 @@ Before, they were in `outputs` below the current directory: a sweep that is ther
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -93,6 +94,19 @@ def locate(
         else "No sweep was submitted here. `hpcsweep submit MANIFEST` makes one beside its "
         "manifest: name that; --outputs names another directory.",
     )
+
+
+def argument_for(name: str, path: str) -> str:
+    """The text by which a command here locates this sweep: its name if that is this one.
+
+    Otherwise its path, quoted for a shell: of a sweep that was moved or renamed, and an archive.
+    """
+    try:
+        named = next(filter(_is_sweep, _candidates(name, "", Path())), None)
+    except SweepError:  # a directory that may not be read
+        named = None
+    is_found = named is not None and named.resolve() == Path(path).resolve()
+    return name if is_found else shlex.quote(path)
 
 
 def _candidates(text: str, given: str, near: Path) -> Iterator[Path]:

@@ -23,7 +23,7 @@ from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources.keys import check_names
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
-from hpcsweep.sweepdir.locate import locate
+from hpcsweep.sweepdir.locate import argument_for, locate
 
 if TYPE_CHECKING:
     from hpcsweep.manifest.frozen import FrozenManifest
@@ -210,10 +210,11 @@ class SweepCases:
         )
         collect(cases.sweep, None, self._settings, take, request)
         if not path.stat().st_size:
+            argument = argument_for(cases.sweep.name, cases.sweep.shown_path)
             raise SourceError(
                 f"no case of {cases.sweep.name} "
                 + (f"fulfils {cases.where!r}" if cases.where else "is complete"),
-                next_step=f"`hpcsweep collect {cases.sweep.name}` shows its table.",
+                next_step=f"`hpcsweep collect {argument}` shows its table.",
             )
         return path
 
@@ -260,10 +261,11 @@ def refuse_unfinished(sweep: SweepDirectory, settings: Settings, when: str = COM
         return
     else:
         what = status(sweep, None, settings).counts_text
+    argument = argument_for(sweep.name, sweep.shown_path)
     raise SourceError(
         f"the sweep {sweep.name} is not {when}: {what}",
-        next_step=f"Wait for it (`hpcsweep status {sweep.name}`), or submit this one with "
-        f"--after {sweep.name}: then it is sent when that one is {when}.",
+        next_step=f"Wait for it (`hpcsweep status {argument}`), or submit this one with "
+        f"--after {argument}: then it is sent when that one is {when}.",
     )
 
 
