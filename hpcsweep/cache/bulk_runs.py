@@ -17,6 +17,7 @@ from hpcsweep.manifest.from_python import target_text
 from hpcsweep.manifest.generated_files import GeneratedFiles, write_generated
 from hpcsweep.quantities import counted
 from hpcsweep.sources import ParameterSource, manual
+from hpcsweep.sweepdir.locate import argument_for
 
 T = TypeVar("T")
 # Failures that the message quotes.
@@ -156,10 +157,11 @@ def run_cases_on_cluster(
         if entry is not None:
             yield entry
         else:
+            argument = argument_for(sweep.name, str(sweep.path))
             failures[case.id] = TargetError(
                 f"the case {case.id} made no result on the {cluster} cluster",
                 where=str(sweep.path),
-                next_step=f"`hpcsweep logs {sweep.name} {at}` says why.",
+                next_step=f"`hpcsweep logs {argument} {at}` says why.",
             )
 
 

@@ -20,6 +20,7 @@ from hpcsweep.store.case_reader import IndexRow
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweep import Sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.locate import argument_for
 
 _AGAIN = "Call the function again."
 # States in which a call may still get an answer by itself.
@@ -89,10 +90,11 @@ def _answer(directory: SweepDirectory, row: IndexRow) -> CallAnswer | CallFailed
     if digest is None:
         message = error_text(json.loads(row["error"] or "{}"))
         why = ": ".join(filter(None, (row["status"], row["reason"], message)))
+        argument = argument_for(directory.name, directory.shown_path)
         return CallFailed(
             f"the call has no answer: {why}",
             where=where,
-            next_step=f"`hpcsweep logs {directory.name} {row['idx']}` shows what it printed.",
+            next_step=f"`hpcsweep logs {argument} {row['idx']}` shows what it printed.",
         )
     try:
         files = run_files(directory, row)
