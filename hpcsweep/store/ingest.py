@@ -311,13 +311,15 @@ def _clear(sweep: SweepDirectory, sweep_index: SweepIndex) -> None:
         if not error.damaged:
             raise
     if lost:
+        # A file can be moved away; of a database another one takes the place.
+        aside = "move it away" if sweep_index.dialect == "sqlite" else "name another `store`"
         raise StoreError(
             f"{counted(len(lost), 'journal is', 'journals are')} gone or shorter than when the "
             f"index read them, such as {lost[0]}: a rebuild would lose outcomes",
             where=str(sweep.journal_root),
             next_step="Restore the journals from a backup. Without one keep the index: commands go "
             "on reading it, and `hpcsweep archive` saves it. For what the journals still have, "
-            f"move it away first: {sweep_index.where}",
+            f"{aside} first: the index is {sweep_index.where}",
         )
     sweep_index.clear()
 
