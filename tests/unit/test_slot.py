@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hpcsweep.logbook.experiment.reader import ExperimentReader
-from hpcsweep.records import Resources
+from hpcsweep.records import Resources, error_text
 from hpcsweep.sources import grid, manual
 from tests.support.journals import Record
 from tests.support.sweeps import MadeSweep
@@ -111,7 +111,7 @@ def test_a_case_has_the_status_of_its_end(every_end: MadeSweep, what: str) -> No
     run_dir = every_end.path / end["run_dir"]
     found = metadata(run_dir)
     assert (found["status"], found["token"]) == (status, end["attempt"][3])
-    assert found.get("failure_reason", "") == error.get("message", "")
+    assert found.get("failure_reason", "") == error_text(error)
 
 
 def test_metrics_reported_before_the_end_are_kept(every_end: MadeSweep) -> None:

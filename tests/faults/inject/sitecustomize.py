@@ -57,9 +57,9 @@ def _watch(point: dict[str, Any]) -> None:
 
 
 def _watch_sql(point: dict[str, Any]) -> None:
-    from sqlite3 import dbapi2
+    import sqlite3
 
-    connect, left = dbapi2.connect, point["nth"]
+    connect, left = sqlite3.connect, point["nth"]
 
     def trace(statement: str) -> None:
         nonlocal left
@@ -72,7 +72,7 @@ def _watch_sql(point: dict[str, Any]) -> None:
         connection.set_trace_callback(trace)
         return connection
 
-    dbapi2.connect = connect_and_trace
+    sqlite3.connect = connect_and_trace
 
 
 for _point in json.loads(os.environ.get("KILL_AT", "[]")):
