@@ -923,7 +923,7 @@ NO_CASES: dict[tuple[str, str], tuple[str, ...]] = {
     ("--status", "done"): ("'done' is not a status", "complete"),
     ("--status", ""): ("'' is not a status", "complete"),
     ("--status", "failed,"): ("'' is not a status", "complete"),
-    ("--last", "9"): ("no submission 9", "1..1"),
+    ("--last", "9"): ("no submission 9", "last one is 1"),
 }
 
 

@@ -151,10 +151,14 @@ def test_every_run_directory_is_where_it_belongs(hostile: Here, kind: str) -> No
 
 def test_a_value_that_cannot_be_an_argument_costs_its_case_only(here: Here) -> None:
     here.write("echo.py", ECHO)
-    source = {"grid": {"x": ["a\0b", "fine", "x" * 200_000]}}
+    values = ["a\0b", "fine", "x" * 200_000]
     command = [sys.executable, "echo.py", "{x}"]
-    manifest = {"name": "s", "command": command, "source": source, "chunk": 3}
-    here.write("m.json", json.dumps(manifest))
+    manifest = {"name": "s", "command": command, "chunk": 3}
+    here.write("m.json", json.dumps(manifest | {"source": {"grid": {"x": values}}}))
+    holds(here.refuses(3, "submit", "m.json"), "x", "null character")
+    # The lines of a file are not looked at.
+    here.write("cases.jsonl", "".join(f"{json.dumps({'x': value})}\n" for value in values))
+    here.write("m.json", json.dumps(manifest | {"source": {"table": "cases.jsonl"}}))
     here.cli("submit", "m.json", "--wait", code=9)
     assert [row["status"] for row in here.rows()] == ["failed", "complete", "failed"]
     holds(here.does("logs", "s", "0"), "null byte")

@@ -145,7 +145,7 @@ def test_a_sweep_that_is_not_complete_is_refused(tmp_path: Path) -> None:
         second(made, {"sweep": "s"})
     (mistake,) = caught.value.mistakes
     assert "the sweep s is not complete: 1 pending, 2 complete of 3" in mistake
-    assert "--after s" in mistake
+    assert f"--after {made.path}" in mistake
 
 
 def test_a_settled_sweep_gives_its_complete_cases(tmp_path: Path) -> None:
