@@ -43,7 +43,7 @@ from tests.support.postgres import PrivatePostgres, why_not
 
 RECORDS = 1_000_000
 ROUNDS = 3
-TARGET = 4.0
+TARGET = 1.5
 JOURNALS = 10_000
 # Cases per journal, of which a growing one has got the last half.
 GROWING_CHUNKS = (10, 50)
