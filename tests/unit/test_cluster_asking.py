@@ -231,31 +231,35 @@ def test_what_wrappers_of_sbatch_make_of_its_answer(
 
 
 @pytest.mark.parametrize(
-    ("chosen", "printed", "is_elsewhere"),
+    ("chosen", "printed", "known", "is_elsewhere"),
     [
-        ("", "12;big", True),
-        ("", "Submitted batch job 12 on cluster big", True),
-        ("", "12;own", False),
-        ("big", "12;big", False),
-        ("own,big", "12;big", False),
-        ("Own, Big", "12;big", False),  # Slurm lowers names
-        ("", "12;Own", False),
-        ("own", "12;big", True),
+        ("", "12;big", "", True),
+        ("", "Submitted batch job 12 on cluster big", "", True),
+        ("", "12;own", "", False),
+        ("big", "12;big", "", False),
+        ("own,big", "12;big", "", False),
+        ("Own, Big", "12;big", "", False),  # Slurm lowers names
+        ("", "12;Own", "", False),
+        ("own", "12;big", "", True),
+        # The controller that is asked knows it: a wrapper printed a name of its own.
+        ("", "12;machine3", "12", False),
+        ("", "12;big", "11", True),
     ],
 )
 def test_an_array_that_a_site_sent_to_another_cluster_is_taken_back(
-    monkeypatch: pytest.MonkeyPatch, chosen: str, printed: str, *, is_elsewhere: bool
+    monkeypatch: pytest.MonkeyPatch, chosen: str, printed: str, known: str, *, is_elsewhere: bool
 ) -> None:
     asked = []
+    part = array(Part(number=0, first_chunk=0, chunks=1))
 
     def run(argv: list[str], *_: object) -> process.Answer:
         asked.append([Path(argv[0]).name, *argv[1:]])
         out = {"sbatch": printed, "scontrol": "ClusterName = own\nMaxArraySize = 1001"}
+        out["squeue"] = f"{known}|{part.job_name}\n"
         return process.Answer(0, out.get(asked[-1][0], ""), "")
 
     monkeypatch.setattr(process, "run", run)
     monkeypatch.setenv("SLURM_CLUSTERS", chosen)
-    part = array(Part(number=0, first_chunk=0, chunks=1))
     if not is_elsewhere:
         assert SLURM.submit(part, lambda _: None) == "12"
         return

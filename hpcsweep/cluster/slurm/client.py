@@ -206,15 +206,16 @@ class Slurm(Defaults):
             raise
 
     def _send(self, array: Array, notify: Callable[[str], None]) -> str:
-        return self._sbatch(text.sbatch(array), array.options, notify)
+        return self._sbatch(array.job_name, text.sbatch(array), array.options, notify)
 
     def _sbatch(
         self,
+        name: str,
         argv: Sequence[str],
         directives: Iterable[str],
         notify: Callable[[str], None] = lambda _: None,
     ) -> str:
-        """Run one sbatch; `notify` gets messages about waits. Returns the job id.
+        """Run one sbatch of a job name; `notify` gets messages about waits. Returns the job id.
 
         *Raises* ClusterUnavailable if it is unknown whether the array was accepted, ClusterError
         if it was refused.
@@ -224,11 +225,14 @@ class Slurm(Defaults):
         if accepted is None:
             raise submission_error(answer)
         if accepted.cluster and not self._asks(accepted.cluster):
-            self._withdraw(*accepted)
+            # A site's wrapper may print another name than the configuration has.
+            here = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
+            if here.get(name) != accepted.job_id:
+                self._withdraw(*accepted)
         return accepted.job_id
 
     def _asks(self, cluster: str) -> bool:
-        """Whether the other programs ask this cluster. *Raises* ClusterUnavailable."""
+        """Whether the other programs ask a cluster of this name. *Raises* ClusterUnavailable."""
         chosen = clean_environment(self.environment, frozenset()).get("SLURM_CLUSTERS", "")
         if not chosen:
             chosen = site.limits_in(*self._configuration()).cluster_name or "all"
@@ -324,13 +328,13 @@ class Slurm(Defaults):
     def submit_job(self, job: SingleJob) -> str:
         """Submit a job that is no array. Returns its id. *Raises* as `_sbatch` does."""
         try:
-            return self._sbatch(text.sbatch_job(job), job.options)
+            return self._sbatch(job.name, text.sbatch_job(job), job.options)
         except ClusterError as error:
             # 24.11 and newer refuse a dependency on a job that the controller has forgotten. That
             # job is over, so there is nothing to wait for.
             if job.after is None or refusals.DEPENDENCY not in error.what:
                 raise
-        return self._sbatch(text.sbatch_job(replace(job, after=None)), job.options)
+        return self._sbatch(job.name, text.sbatch_job(replace(job, after=None)), job.options)
 
     def run_again(self, own: OwnJob, job: SingleJob) -> str:  # noqa: ARG002
         """Requeue the job, which keeps its place; see `Cluster`."""
