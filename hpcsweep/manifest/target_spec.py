@@ -19,7 +19,7 @@ PLACEHOLDERS = ("run_dir", "seed", "case_id", "index", "params_json")
 
 # Elements that a shell would interpret, and programs that take them as arguments.
 _SHELL_OPERATORS = ("|", "|&", "||", "&&", "<", ">", ">>", "2>", "2>>", "&>", "2>&1", ">&2", "1>&2")
-_TAKE_OPERATORS = ("sh", "bash", "dash", "ksh", "zsh", "expr", "test", "[")
+_TAKE_OPERATORS = ("sh", "bash", "dash", "ksh", "zsh", "expr", "test", "[", "tr")
 _OUTPUT = (
     "Standard output and error go to stdout.txt and stderr.txt in {run_dir}. For more than one "
     "program write a script: [sh, script.sh, …]."
@@ -199,7 +199,7 @@ def command(key: str, raw: Any, usable: Usable, mistakes: Mistakes) -> Target | 
     for position, element in enumerate(raw):
         problem = _element_problem(element, is_program=position == 0)
         if problem is None and not takes_operators:
-            problem = _operator_problem(element)
+            problem = _operator_problem(element, str(raw[position - 1]))
         if problem:
             mistakes.add((key, position), *problem)
             is_valid = False
@@ -220,8 +220,9 @@ def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | Non
     return None
 
 
-def _operator_problem(element: str) -> tuple[str, str] | None:
-    if element not in _SHELL_OPERATORS:
+def _operator_problem(element: str, before: str) -> tuple[str, str] | None:
+    is_delimiter = element == "|" and before.startswith("-")  # cut -d '|'
+    if element not in _SHELL_OPERATORS or is_delimiter:
         return None
     what = f"is {element}, which no shell interprets here: the program would get it as text"
     return what, _OUTPUT

@@ -271,6 +271,19 @@ def test_targets_that_are_refused(
     assert found.startswith(f"m.yaml:{line}: {expected}")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "[cut, -d, '|', '{params_json}']",
+        "[tr, '|', '{params_json}']",
+        "[/usr/bin/expr, '{params_json}', '>', '2']",
+        "[sh, -c, 'echo $1 >o', x, '{params_json}', '&&']",
+    ],
+)
+def test_operators_of_a_shell_that_a_program_takes(load: Load, command: str) -> None:
+    load(GOOD.replace("target: osc.py:simulate", f"command: {command}"))
+
+
 def test_a_missing_file_is_suggested(mistakes: Callable[..., list[str]]) -> None:
     (found,) = mistakes(GOOD.replace("osc.py", "ocs.py"))
     assert found.endswith("Did you mean 'osc.py'?")
