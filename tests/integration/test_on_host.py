@@ -194,8 +194,8 @@ echo "to nobody"
 touch printed"""
 
 
-def test_a_command_goes_on_after_ctrl_c_until_it_prints(laptop: Laptop) -> None:
-    laptop.install(f"{ECHO.format(version=__version__).splitlines()[0]}\n{GOES_ON}")
+def interrupted(laptop: Laptop, begun: Path) -> str:
+    """What a submit says that is interrupted when a file is there."""
     argv, env = laptop.argv("submit", "m.yaml"), laptop.sshd.env()
     with subprocess.Popen(
         argv,
@@ -205,10 +205,16 @@ def test_a_command_goes_on_after_ctrl_c_until_it_prints(laptop: Laptop) -> None:
         text=True,
         start_new_session=True,
     ) as stopped:
-        wait_until((laptop.there / "begun").exists, CLI_S, "a command there")
+        wait_until(begun.exists, CLI_S, str(begun))
         os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does
         _, said = stopped.communicate(timeout=CLI_S)
     assert stopped.returncode == 130
+    return said
+
+
+def test_a_command_goes_on_after_ctrl_c_until_it_prints(laptop: Laptop) -> None:
+    laptop.install(f"{ECHO.format(version=__version__).splitlines()[0]}\n{GOES_ON}")
+    said = interrupted(laptop, laptop.there / "begun")
     holds(said, "No longer connected; `submit` may continue on far until it prints something.")
     (laptop.there / "go").touch()
     wait_until((laptop.there / "went-on").exists, CLI_S, "the rest of that command")
@@ -222,20 +228,8 @@ def test_ctrl_c_before_the_command_begins_says_that_nothing_runs_there(laptop: L
     (laptop.sshd.home / ".bash_profile").write_text(
         'export PATH="$HOME/bin:$PATH"; touch ~/waits; while [ -e ~/waits ]; do sleep 0.02; done\n'
     )
-    argv, env = laptop.argv("submit", "m.yaml"), laptop.sshd.env()
-    with subprocess.Popen(
-        argv,
-        cwd=laptop.project,
-        env=env,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as stopped:
-        wait_until((laptop.sshd.home / "waits").exists, CLI_S, "a login there")
-        os.killpg(stopped.pid, signal.SIGINT)
-        _, said = stopped.communicate(timeout=CLI_S)
+    said = interrupted(laptop, laptop.sshd.home / "waits")
     (laptop.sshd.home / "waits").unlink()
-    assert stopped.returncode == 130
     assert said.strip() == "Stopped; `submit` is not running on far."
     assert not (laptop.there / "begun").exists()
 
