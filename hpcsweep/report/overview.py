@@ -21,6 +21,7 @@ from hpcsweep.state.remarks import (
     use_text,
 )
 from hpcsweep.state.summary import Summary
+from hpcsweep.sweepdir.locate import argument_for
 
 # The order of states in the bar, from done to unknown.
 BAR = (
@@ -93,16 +94,16 @@ def _facts(summary: Summary, efficiency: Efficiency) -> Iterator[dict[str, str]]
 
 def _next(summary: Summary) -> Iterator[tuple[str, str]]:
     """What a reader may want to do, and the command for it."""
-    name = shlex.quote(summary.name)
+    argument = argument_for(summary.name, summary.path)
     if not summary.is_settled:
-        yield "Follow it until nothing more happens", f"hpcsweep status {name} --watch"
+        yield "Follow it until nothing more happens", f"hpcsweep status {argument} --watch"
     elif not summary.is_complete:
-        yield "Send the cases that failed or are missing again", f"hpcsweep retry {name}"
+        yield "Send the cases that failed or are missing again", f"hpcsweep retry {argument}"
     if summary.failures:
         index = summary.failures[0].index
-        yield "Read what a failed case logged and printed", f"hpcsweep logs {name} {index}"
+        yield "Read what a failed case logged and printed", f"hpcsweep logs {argument} {index}"
     if summary.counts.get(Status.COMPLETE, 0):
         table = shlex.quote(f"{summary.name}.csv")
-        collect = f"hpcsweep collect {name} --format csv --output {table}"
+        collect = f"hpcsweep collect {argument} --format csv --output {table}"
         yield "Write the results as a table", collect
-        yield "Ask for the memory and time that were needed", f"hpcsweep efficiency {name}"
+        yield "Ask for the memory and time that were needed", f"hpcsweep efficiency {argument}"

@@ -23,6 +23,7 @@ from hpcsweep.sweepdir.archive import head_of, is_archive
 from hpcsweep.sweepdir.directory import LOCAL_SUFFIX, MARKER, SweepDirectory
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk
 from hpcsweep.sweepdir.followers import is_sent_when
+from hpcsweep.sweepdir.locate import argument_for
 from hpcsweep.sweepdir.removed import removed_name
 
 # Directories that are measured at once: on a network file system a call waits for its server.
@@ -116,7 +117,8 @@ def _entries(root: Path, settings: Settings | None) -> Iterator[Overview]:
             continue
         entry = Overview(name=name, path=str(path), kind=EntryKind.OTHER)
         if removed:
-            note = f"`hpcsweep rm {removed}` finishes it"
+            argument = argument_for(removed, str(root / removed))
+            note = f"`hpcsweep rm {argument}` finishes it"
             yield replace(entry, name=removed, kind=EntryKind.REMOVED, note=note)
         elif (path / MARKER).is_file():
             yield overview_of(path, settings)

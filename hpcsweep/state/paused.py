@@ -9,6 +9,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.quantities import counted
 from hpcsweep.store.filesystem import filesystem_type
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.locate import argument_for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +33,10 @@ class Paused:
         cases = counted(self.cases.count, "interrupted case waits", "interrupted cases wait")
         waiting = f"; {cases} for room" if self.cases else ""
         reason = f"the disk or quota of {self.path}{kind} {is_full} full{waiting}"
+        argument = argument_for(self.name, self.path)
         next_step = (
             "Make room there: `hpcsweep doctor` shows free space and quotas. Then closing jobs go "
-            f"on by themselves, and so does `hpcsweep advance {self.name}`."
+            f"on by themselves, and so does `hpcsweep advance {argument}`."
         )
         return [f"{self.name} is paused: {reason}", next_step]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from hpcsweep.records import Reason, Status
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
+from hpcsweep.sweepdir.locate import argument_for
 
 _BEFORE = {
     "complete": "sent when every case is complete",
@@ -24,6 +25,7 @@ class Reduced:
 
     # Of the sweep that is reduced.
     sweep: str
+    path: str
     # As in `policies.WHEN`.
     when: str
     # None: not sent for the cases as they are now.
@@ -36,21 +38,21 @@ class Reduced:
     @property
     def line(self) -> str:
         """For people."""
-        name = f"{self.sweep}/reduce"
+        argument = argument_for(self.sweep, self.path)
         if self.status is None:
             return f"reduce: {_BEFORE[self.when]}"
         if self.status is Status.COMPLETE:
-            return f"reduce: complete; `hpcsweep collect {name}` shows its metrics"
+            return f"reduce: complete; `hpcsweep collect {argument}/reduce` shows its metrics"
         if self.is_under_way:
-            return f"reduce: {self.status}; `hpcsweep status {name}` shows its task"
+            return f"reduce: {self.status}; `hpcsweep status {argument}/reduce` shows its task"
         why = f" ({self.reason})" if self.reason else ""
-        again = f"`hpcsweep retry {self.sweep}` runs it again"
+        again = f"`hpcsweep retry {argument}` runs it again"
         if self.reason in _RAN_OUT:
             again = (
                 f"`hpcsweep submit` with more `{_RAN_OUT[self.reason]}` in `reduce_slurm` runs it "
                 "again"
             )
-        return f"reduce: {self.status}{why}; `hpcsweep logs {name} 0` says why, {again}"
+        return f"reduce: {self.status}{why}; `hpcsweep logs {argument}/reduce 0` says why, {again}"
 
     def to_json(self) -> dict[str, Any]:
         """The part of `status --json`."""

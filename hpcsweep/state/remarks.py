@@ -95,7 +95,7 @@ def problem_lines(summary: Summary) -> Iterator[str]:
     if summary.lost:
         yield lost_files(summary.lost)
     if summary.inputs and summary.inputs.text():
-        yield changed_inputs(summary.inputs, summary.name)
+        yield changed_inputs(summary.inputs, summary.name, summary.path)
     if summary.memory:
         yield f"memory: the largest complete case {summary.memory.text}"
     yield from given_up_lines(dict(summary.given_up))

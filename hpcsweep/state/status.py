@@ -174,11 +174,12 @@ def _reduced(
     """How far the reduce of a sweep is. *Writes* as `status`."""
     sent = current_reduce(sweep)
     if sent is None:
-        return Reduced(sweep=sweep.name, when=when)
+        return Reduced(sweep=sweep.name, path=sweep.shown_path, when=when)
     summary = status(sent, cluster, settings)
     (only,) = (state for state, count in summary.counts.items() if count)  # it has one case
     return Reduced(
         sweep=sweep.name,
+        path=sweep.shown_path,
         when=when,
         status=only,
         reason=next(iter(summary.reasons), ""),

@@ -14,6 +14,7 @@ from hpcsweep.records import Status
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.schema import cases
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.locate import argument_for
 from hpcsweep.sweepdir.stop import error_kind, held_fact, stop_fact
 
 # Kinds of errors that a digest names.
@@ -40,6 +41,7 @@ class Stopped:
     """Why a sweep is stopped."""
 
     name: str
+    path: str
     # Count of failed cases that stopped it, and what they have in common.
     failures: int
     kind: str
@@ -72,7 +74,8 @@ class Stopped:
 
     @property
     def _next_step(self) -> str:
-        logs = f"`hpcsweep logs {self.name} INDEX` says why a case failed"
+        argument = argument_for(self.name, self.path)
+        logs = f"`hpcsweep logs {argument} INDEX` says why a case failed"
         if self.by_canary:
             return (
                 f"Nothing more is sent. {logs}; `hpcsweep submit` sends another canary, "
@@ -81,7 +84,7 @@ class Stopped:
         held = ", queued tasks are held" if self.is_held else ""
         return (
             f"Nothing more is run{held}. {logs}; `hpcsweep submit` goes on, `hpcsweep retry "
-            f"{self.name}` also runs the failed cases again."
+            f"{argument}` also runs the failed cases again."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -105,6 +108,7 @@ def stopped(sweep: SweepDirectory, sweep_index: SweepIndex) -> Stopped | None:
         return None
     return Stopped(
         name=sweep.name,
+        path=sweep.shown_path,
         failures=fact["failures"],
         kind=fact["kind"],
         is_held=held_fact(sweep.path) is not None,

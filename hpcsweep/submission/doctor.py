@@ -31,6 +31,7 @@ from hpcsweep.store.filesystem import filesystem_type, is_local
 from hpcsweep.submission.bytecode import compiled_at_each_start
 from hpcsweep.submission.limits import limits_for, summary
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.locate import argument_for
 from hpcsweep.sweepdir.nodes import node_facts
 from hpcsweep.sweepdir.removed import removed_name, unfinished_removals
 
@@ -96,8 +97,9 @@ def local(outputs: Path, checks: Mapping[str, Check]) -> Iterator[Finding]:
     yield _file_system(outputs)
     yield from _quota(outputs)
     for left in unfinished_removals(outputs):
-        name = removed_name(left.name)
-        text = f"a removal or copy of {name} was interrupted: `hpcsweep rm {name}` removes the rest"
+        name = removed_name(left.name) or left.name
+        remove = f"hpcsweep rm {argument_for(name, str(outputs / name))}"
+        text = f"a removal or copy of {name} was interrupted: `{remove}` removes the rest"
         yield _finding("leftovers", "warning", text)
     for what, check in checks.items():
         try:

@@ -8,6 +8,7 @@ from itertools import islice
 from hpcsweep.indexset import IndexSet
 from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts
+from hpcsweep.state.outdated_remarks import check_command
 from hpcsweep.state.outlook import Outlook, State
 from hpcsweep.submission.replacing import Replaceable
 from hpcsweep.submission.request import SubmitRequest, Submitted
@@ -60,7 +61,8 @@ def changed_notice(outlook: Outlook, request: SubmitRequest) -> str:
     """Which results come from files or cells that have changed, and how to compute them again."""
     inputs = InputCounts.of(outlook)
     if inputs.unseen:
-        return f"{inputs.text()}: `hpcsweep status {request.manifest.name} --check` does"
+        command = check_command(request.manifest.name, str(request.path))
+        return f"{inputs.text()}: {command} does"
     return _with_remedy(inputs.text(), outlook.changed, request) if inputs.changed else ""
 
 

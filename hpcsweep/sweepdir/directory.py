@@ -407,15 +407,17 @@ class SweepDirectory(SweepPaths):
         numbers = self.submissions()
         if not numbers:
             # No task needs it.
+            import shlex  # noqa: PLC0415
+
             from hpcsweep.sweepdir.followers import is_sent_when  # noqa: PLC0415
 
-            when = is_sent_when(self.path)
+            when, argument = is_sent_when(self.path), shlex.quote(str(self.path))
             raise SweepError(
                 "nothing was submitted yet",
                 where=str(self.path),
                 next_step="Run `hpcsweep submit` with the manifest."
                 if when is None
-                else f"It is sent when {when}; `hpcsweep cancel {self.name}` gives that up.",
+                else f"It is sent when {when}; `hpcsweep cancel {argument}` gives that up.",
             )
         return self.plan(numbers[-1])[0].manifest
 

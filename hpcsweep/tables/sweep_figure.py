@@ -31,6 +31,8 @@ class Figure:
     path: Path
     # Which cases are drawn, and what was averaged.
     notes: tuple[str, ...]
+    # Of the sweep's directory or archive.
+    sweep_path: str = field(default="", repr=False)
     # The code of the sweep's complete cases, and how many of these have inputs that changed since.
     code: CodeCounts = field(default_factory=CodeCounts, repr=False)
     inputs: InputCounts = field(default_factory=InputCounts, repr=False)
@@ -47,7 +49,7 @@ class Figure:
         if self.code.stale:
             lines.append(other_code(self.code, self.name))
         if self.inputs.text():
-            lines.append(changed_inputs(self.inputs, self.name))
+            lines.append(changed_inputs(self.inputs, self.name, self.sweep_path))
         return lines
 
     def to_json(self) -> dict[str, Any]:
@@ -98,5 +100,10 @@ def draw_sweep(
     )
     notes = plot.draw(rows, axes, path, columns.params.values(), origin)
     return Figure(
-        name=sweep.name, path=path, notes=tuple(notes), code=done.code, inputs=done.inputs
+        name=sweep.name,
+        path=path,
+        notes=tuple(notes),
+        sweep_path=sweep.shown_path,
+        code=done.code,
+        inputs=done.inputs,
     )

@@ -269,6 +269,7 @@ def test_without_others_there_is_no_line() -> None:
 def test_its_digest() -> None:
     found = Stopped(
         name="s",
+        path="/s",
         failures=5,
         kind="4 exit_code, 1 timeout",
         is_held=False,

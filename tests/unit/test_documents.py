@@ -45,6 +45,7 @@ PARTS: list[dict[str, Any]] = [
     {
         "stopped": Stopped(
             name="s",
+            path="/s",
             failures=1,
             kind="E",
             is_held=True,
@@ -54,8 +55,8 @@ PARTS: list[dict[str, Any]] = [
     {"paused": Paused(name="s", path="/s", file_system="", cases=IndexSet.of([1]))},
     {"standstill": Standstill(name="s", path="/s", cases=1, stages=("t",), why="no job")},
     {"excluded_nodes": (NODE,)},
-    {"reduced": Reduced(sweep="s", when=COMPLETE)},
-    {"reduced": Reduced(sweep="s", when=COMPLETE, status=Status.FAILED, reason="error")},
+    {"reduced": Reduced(sweep="s", path="/s", when=COMPLETE)},
+    {"reduced": Reduced(sweep="s", path="/s", when=COMPLETE, status=Status.FAILED, reason="error")},
     {"canary": CanaryCounts(cases=5, complete=1, under_way=4, others=10)},
     {"followers": {"t": COMPLETE}, "lost": 0, "given_up": {"error": IndexSet.of([1, 3])}},
     {"pace": Pace(ended=3, seconds=60.0, left=4)},

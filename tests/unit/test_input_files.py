@@ -28,6 +28,7 @@ from hpcsweep.state.status import Checks, status
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.missing_inputs import refuse_missing
 from hpcsweep.submission.policy import Policy, sendable
+from hpcsweep.sweepdir.locate import argument_for
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables.collect import collect
 from hpcsweep.tables.request import TableRequest
@@ -219,8 +220,9 @@ def test_inputs_of_many_cases_are_looked_at_if_that_is_asked_for(
     unseen = sweep.status()
     assert unseen.changed is None
     print_summary(unseen)
+    argument = argument_for("s", str(made.path))
     said = "it was not checked whether inputs of 2 cases of s have changed: "
-    assert f"{said}`hpcsweep status s --check` does" in capsys.readouterr().out
+    assert f"{said}`hpcsweep status {argument} --check` does" in capsys.readouterr().out
     assert sweep.status(check=True).changed == 1
     done = collect(made.directory, None, Settings(), lambda *_: None)
     assert done.inputs.unseen

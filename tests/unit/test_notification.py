@@ -56,7 +56,7 @@ def test_events(tmp_path: Path) -> None:
     sweep.plan()
     plan, _ = sweep.directory.plan(1)
     failed = (group("0-2"), group("3", Reason.ERROR))
-    stopped = Stopped(name="s", failures=1, kind="", is_held=False, kinds=())
+    stopped = Stopped(name="s", path="/s", failures=1, kind="", is_held=False, kinds=())
     table = [
         (done(sweep), (Event.COMPLETE, TOLD)),
         (

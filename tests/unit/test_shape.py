@@ -7,8 +7,10 @@ exceptions. Every rule is tried on text that breaks it, so that none of them sle
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,12 @@ CATCHES_ALL = (
 )
 SLEEPS = ("tests/support/wait.py",)
 
+# A command that takes a sweep, before its argument.
+PROPOSAL = re.compile(
+    r"hpcsweep (advance|archive|cancel|collect|copy|efficiency|files|ingest|logs|report|retry|rm"
+    r"|status|unpack|view) $"
+)
+
 # On one worker, so that every file is parsed once.
 pytestmark = pytest.mark.xdist_group("shape")
 
@@ -169,6 +177,21 @@ def newer_python(tree: Tree) -> Iterator[int]:
             yield node.lineno  # `older_python` has one that knows them
 
 
+def unlocated_sweeps(tree: Tree) -> Iterator[int]:
+    """Proposed commands whose sweep is not located by `argument_for` or a quoted path.
+
+    By its name alone a sweep that was moved, or is in another directory, is not found.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            for before, after in pairwise(node.values):
+                proposes = isinstance(before, ast.Constant) and PROPOSAL.search(str(before.value))
+                if proposes and isinstance(after, ast.FormattedValue):
+                    located = ast.unparse(after.value) == "argument"
+                    if not (located or isinstance(after.value, ast.Call)):
+                        yield after.lineno
+
+
 def silent(tree: Tree) -> Iterator[int]:
     """Public classes and functions without a docstring; an override speaks through its base."""
     return _silent(tree, _documented_methods())
@@ -197,6 +220,10 @@ def test_functions_are_short() -> None:
 
 def test_processes_start_in_the_seams_only() -> None:
     assert _broken(process_starts, PACKAGE, STARTS_PROCESSES) == []
+
+
+def test_proposed_commands_find_their_sweep() -> None:
+    assert _broken(unlocated_sweeps, PACKAGE) == []
 
 
 def test_the_environment_is_read_in_few_places() -> None:
@@ -243,6 +270,8 @@ def test_each_field_of_a_record_has_its_comment() -> None:
         (process_starts, "import subprocess"),
         (process_starts, "from subprocess import run"),
         (process_starts, "import os; os.posix_spawn('a', [], {})"),
+        (unlocated_sweeps, "f'`hpcsweep logs {sweep.name} 3`'"),
+        (unlocated_sweeps, "f'{x} or `hpcsweep ' f'rm {name}`'"),
         (environment_reads, "import os; os.environ['A']"),
         (environment_reads, "from os import environ"),
         (catch_alls, "try: f()\nexcept Exception: pass"),
@@ -266,6 +295,8 @@ def test_a_rule_sees_what_breaks_it(rule: Rule, text: str) -> None:
     ("rule", "text"),
     [
         (long_functions, "def f():\n    '''" + "a\n" * 99 + "'''\n    x = 1"),
+        (unlocated_sweeps, "f'{name}: hpcsweep logs {argument} {index}, hpcsweep plan {path}'"),
+        (unlocated_sweeps, "f'hpcsweep rm {shlex.quote(path)}'"),
         (catch_alls, "try: f()\nexcept BaseException:\n    g()\n    raise"),
         (
             newer_python,

@@ -108,7 +108,7 @@ def command(
             line = other_code(facts.code, directory.name, mark)
             click.echo(line, err=not output.is_screen)
         if facts.inputs.text():
-            line = changed_inputs(facts.inputs, directory.name, mark)
+            line = changed_inputs(facts.inputs, directory.name, directory.shown_path, mark)
             click.echo(line, err=not output.is_screen)
         if output.is_screen and facts.code.complete and not facts.has_metrics:
             click.echo(NO_METRICS)

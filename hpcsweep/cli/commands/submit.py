@@ -218,6 +218,7 @@ def _run_chaos(context: Context, request: SubmitRequest, cluster: Cluster, seed:
     from hpcsweep.cli.notices import notify
     from hpcsweep.cli.render.chaos import print_report
     from hpcsweep.errors import Incomplete, SweepError
+    from hpcsweep.sweepdir.locate import argument_for
 
     report = chaos.run(request, cluster, context.settings, seed, notify)
     print_report(report)
@@ -228,8 +229,9 @@ def _run_chaos(context: Context, request: SubmitRequest, cluster: Cluster, seed:
             next_step="Keep this directory: it shows a defect of hpcsweep.",
         )
     if not report.summary.is_complete:
+        argument = argument_for(report.summary.name, report.summary.path)
         raise Incomplete(
             f"not every case is complete: {report.summary.counts_text}",
             where=report.summary.path,
-            next_step=f"`hpcsweep logs {report.summary.name} INDEX` says why.",
+            next_step=f"`hpcsweep logs {argument} INDEX` says why.",
         )
