@@ -37,6 +37,7 @@ from hpcsweep.store.record_mapper import PendingBatch, RecordMapper
 from hpcsweep.store.record_rows import json_text, submission_row
 from hpcsweep.store.upsert import RowBatch
 from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
+from hpcsweep.sweepdir.hand_copy import original
 
 _log = logging.getLogger(__name__)
 
@@ -269,6 +270,10 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
             yield sweep_index
         return
     location = _location(sweep)
+    if isinstance(location, URL) and original(sweep) is not None:
+        with _private_index(sweep, shared) as sweep_index:  # the rows there are the original's
+            yield sweep_index
+        return
     if location != shared or is_local(sweep.path):
         sweep_index = SweepIndex(location, sweep.key)
         if rebuild:
@@ -330,6 +335,8 @@ def known_index(sweep: SweepDirectory) -> SweepIndex | None:
     Nothing is ingested. On a possibly shared file system it is only read. *Raises* StoreError.
     """
     location = _location(sweep)
+    if isinstance(location, URL) and original(sweep) is not None:
+        return None
     is_read_only = not sweep.is_writable or (
         isinstance(location, Path) and not is_local(sweep.path)
     )

@@ -23,6 +23,7 @@ from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.directory import CancelFact, SweepDirectory
 from hpcsweep.sweepdir.followers import give_up_follower, goes_before
+from hpcsweep.sweepdir.hand_copy import refuse_hand_copy
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def cancel(
         notify(f"{sweep.name} is no longer sent after {before.name}")
         if not sweep.submissions():
             return Cancelled(name=sweep.name)
+    refuse_hand_copy(sweep)
     cluster = reachable(sweep, cluster)
     with locked_sweep(sweep, notify):
         resolve_unanswered(sweep, cluster, settings, notify)

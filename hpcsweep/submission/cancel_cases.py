@@ -27,6 +27,7 @@ from hpcsweep.submission.reconcile import resolve_unanswered
 from hpcsweep.submission.sweep_lock import locked_sweep
 from hpcsweep.sweepdir.cancelled import CancelledFact, add_fact
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.hand_copy import refuse_hand_copy
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def cancel_cases(
 
     *Raises* ClusterUnavailable, SweepBusy. *Writes* a fact; verdicts. *Safe to repeat.*
     """
+    refuse_hand_copy(sweep)
     cluster = reachable(sweep, cluster)
     with locked_sweep(sweep, notify):
         resolve_unanswered(sweep, cluster, settings, notify)

@@ -158,6 +158,7 @@ class Submitter:
             "cluster": registry.record(self.cluster, self.limits.cluster_name),
             "code_digest": self.checked.code_digest,
             "code_files": self.checked.code_files,
+            "directory": str(self.sweep.path),
             "python": sys.executable,
             "time": now(),
             "worker": self._worker_rules(

@@ -21,6 +21,7 @@ from hpcsweep.errors import SweepBusy, SweepError
 from hpcsweep.files import make_directory, names, open_regular
 from hpcsweep.liveness import BEAT_S, HEARTBEAT, is_running
 from hpcsweep.sweepdir.directory import CLAIMS, SweepDirectory, make_sweep_directory
+from hpcsweep.sweepdir.hand_copy import refuse_hand_copy
 from hpcsweep.undo import UndoLog, undo_on_error
 
 NAME = "submit"
@@ -83,8 +84,10 @@ def awaited_sweep(sweep: SweepDirectory, notify: Notify = lambda _: None) -> Ite
     """Hold the lock of a sweep, even if another command has it now.
 
     That one may have decided before the array was over behind which this one runs: whoever gives
-    up here may leave nobody to go on. *Raises* SweepBusy after `PATIENCE_S`.
+    up here may leave nobody to go on. *Raises* SweepBusy after `PATIENCE_S`; SweepError for a copy
+    by hand.
     """
+    refuse_hand_copy(sweep)
     with contextlib.ExitStack() as stack:
         take_lock = partial(_hold, sweep.path, _root_of(sweep), notify, ADVANCE)
         yield patiently(lambda: stack.enter_context(take_lock()))
@@ -129,7 +132,9 @@ def created_sweep(
         _hold(path, root, notify) as lock,
         undo_on_error(unless) as made,
     ):
-        yield SweepDirectory.create(path, name, share, made), lock, made
+        sweep = SweepDirectory.create(path, name, share, made)
+        refuse_hand_copy(sweep)
+        yield sweep, lock, made
 
 
 @contextlib.contextmanager

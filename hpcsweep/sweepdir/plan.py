@@ -180,6 +180,8 @@ class _Origin(TypedDict, total=False):
     caps: dict[str, int]
     # As the controller reported it; absent if it did not.
     slurm_version: str
+    # The sweep directory; where it is another one now, it was moved or copied.
+    directory: str
 
 
 class Circumstances(_Origin):
@@ -375,7 +377,7 @@ _DOCUMENT = schema(
     {"time": TEXT, "code_digest": TEXT, "options": by_name(TEXT), "goal": LIST, "closes": TRUTH}
     | {"case_seconds": NUMBER, "seconds_from": one_of(SECONDS_FROM), "canary": TRUTH}
     | {"caps": by_name(integer()), "snapshot": HEX16, "longest_first": LIST}
-    | {"slurm_version": TEXT},
+    | {"slurm_version": TEXT, "directory": TEXT},
 )
 _PART = schema(
     dict.fromkeys(("number", "first_chunk", "chunks", "throttle"), integer()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,15 @@ from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.slurm.client import Slurm
 from hpcsweep.journal import all_journals
 from hpcsweep.manifest.user import load_manifest
+from hpcsweep.project.remove import remove
+from hpcsweep.project.shared_rows import shared_index
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.store import SweepIndex, ingest
+from hpcsweep.store.ingest import fresh_index, known_index
 from hpcsweep.submission.request import SubmitRequest, Submitted
 from hpcsweep.submission.submit import submit
-from hpcsweep.sweepdir.directory import INDEX_NAME
+from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
 from hpcsweep.sweepdir.plan import WorkerRules
 from tests.support.postgres import Place, database, postgres
 from tests.support.sweeps import MadeSweep
@@ -168,3 +172,17 @@ def test_a_sweep_moves_to_another_database_with_its_next_submission(
     with ingest.fresh_index(made.directory, rebuild=True) as sweep_index:
         assert list(sweep_index.rows()) == after
         assert sweep_index.submissions() == [1, 2]
+
+
+def test_a_copy_by_hand_reads_its_own_journals(
+    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the key of the original, and so its rows, which are not its own results."""
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    sweep = submitted(tmp_path, "SWEEP_DATABASE").sweep
+    copy = SweepDirectory.open(shutil.copytree(sweep.path, tmp_path / "by hand" / "s"))
+    with fresh_index(sweep) as ours, fresh_index(copy) as theirs:
+        assert (ours.dialect, theirs.dialect) == ("postgresql", "sqlite")
+    assert known_index(copy) is None
+    remove(copy, Settings(), force=True)
+    assert shared_index(sweep) is not None

@@ -24,8 +24,9 @@ from hpcsweep.project.rename import rename
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.store.ingest import fresh_index
-from hpcsweep.submission.sweep_lock import locked_sweep
+from hpcsweep.submission.sweep_lock import awaited_sweep, created_sweep, locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.hand_copy import original
 from hpcsweep.sweepdir.removed import removed_path
 from tests.support.sweeps import MadeSweep
 
@@ -242,6 +243,31 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RSYNC_RSH", str(ssh))
     monkeypatch.setenv("OTHER_HOST", str(root))
     return root
+
+
+def test_a_copy_by_hand_submits_and_cancels_nothing(ended: MadeSweep, tmp_path: Path) -> None:
+    """It has the jobs of the original, until that one is gone."""
+    sweep = ended.directory
+    plan = sweep.submission_dir(1) / "plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"directory": str(sweep.path)}))
+    copied = SweepDirectory.open(shutil.copytree(sweep.path, tmp_path / "by hand"))
+    what = f"is a copy of {sweep.path}, made by hand"
+    for lock in (awaited_sweep(copied), created_sweep(copied.path, "s", "private", False, print)):
+        with pytest.raises(SweepError, match=what), lock:
+            pass
+    for words in ([], ["--cases", "1"]):
+        done = cli("cancel", *words, str(copied.path), code=5)
+        assert what in done.stderr
+        assert f"hpcsweep copy '{copied.path}' DIR" in done.stderr
+    assert rows(copied.path) == ROWS
+    assert original(sweep) is None
+    link = tmp_path / "link"
+    link.symlink_to(sweep.path)
+    assert original(SweepDirectory.open(link)) is None
+    cli("copy", str(copied.path), "new")
+    assert original(SweepDirectory.open(tmp_path / "new" / "by hand")) is None
+    shutil.rmtree(sweep.path)
+    assert original(copied) is None
 
 
 def test_a_copy_to_another_host(ended: MadeSweep, host: Path) -> None:
