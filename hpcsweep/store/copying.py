@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 from sqlalchemy import Connection
 
 # Rows of one text.
 _AT_ONCE = 1000
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-_special = re.compile(r"[\\\t\n\r]")
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NULL = "\\N"
 
 
@@ -27,21 +26,44 @@ def copy_rows(
 
 def copy_text(rows: Sequence[Sequence[Any]]) -> str:
     """Rows in the text format of `COPY`."""
-    columns = map(_texts, zip(*rows, strict=True))
-    return "".join([f"{line}\n" for line in map("\t".join, zip(*columns, strict=True))])
+    if not rows:
+        return ""
+    pieces: list[Iterable[str]] = []
+    between = ""
+    for column in zip(*rows, strict=True):
+        # Most columns have one value: together with the separators these are one text.
+        if _is_constant(column):
+            between += f"{_field(column[0])}\t"
+            continue
+        pieces += [repeat(between, len(rows)), _fields(column)]
+        between = "\t"
+    pieces.append(repeat(f"{between[:-1]}\n", len(rows)))
+    return "".join(chain.from_iterable(zip(*pieces, strict=True)))
 
 
-def _texts(column: Sequence[Any]) -> Sequence[str]:
+def _is_constant(column: Sequence[Any]) -> bool:
+    first = column[0]
+    if first != column[-1] or column.count(first) < len(column):
+        return False
+    # Equal numbers may have other texts: 1 and 1.0, 0.0 and -0.0.
+    return first is None or isinstance(first, str) or set(map(type, column)) == {int}
+
+
+def _fields(column: Sequence[Any]) -> Iterable[str]:
     types = set(map(type, column))
     if types == {str}:
-        return list(map(_escaped, column)) if _special.search("".join(column)) else column
-    if types == {type(None)}:
-        return [_NULL] * len(column)
-    return [
-        _NULL if value is None else _escaped(value) if isinstance(value, str) else repr(value)
-        for value in column
-    ]
+        return map(_escaped, column) if _has_special("".join(column)) else column
+    return map(repr, column) if types <= {int, float} else map(_field, column)
+
+
+def _field(value: Any) -> str:
+    return _NULL if value is None else _escaped(value) if isinstance(value, str) else repr(value)
 
 
 def _escaped(text: str) -> str:
-    return _special.sub(lambda match: _ESCAPES[match[0]], text)
+    return text.translate(_ESCAPES) if _has_special(text) else text
+
+
+def _has_special(text: str) -> bool:
+    # A fifth of the time of a regular expression.
+    return "\\" in text or "\t" in text or "\n" in text or "\r" in text

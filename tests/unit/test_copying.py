@@ -20,3 +20,12 @@ def test_the_text_of_rows() -> None:
 
 def test_no_rows() -> None:
     assert copy_text([]) == ""
+
+
+def test_values_that_are_equal_keep_their_own_texts() -> None:
+    rows = [(1, 0.0, True, "a", None), (1.0, -0.0, 1, "a", None), (1, 0.0, 1, "a", None)]
+    assert copy_text(rows) == "1\t0.0\tTrue\ta\t\\N\n1.0\t-0.0\t1\ta\t\\N\n1\t0.0\t1\ta\t\\N\n"
+
+
+def test_one_value_in_all_rows_is_escaped() -> None:
+    assert copy_text([("a\tb", "\\N", 2, None)] * 2) == "a\\tb\t\\\\N\t2\t\\N\n" * 2
