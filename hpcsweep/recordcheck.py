@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, Union, cast, final
 
+from hpcsweep.dataclass import dataclass
 from hpcsweep.field_checks import (
     HEX16,
     INSIDE,
@@ -27,7 +28,6 @@ from hpcsweep.field_checks import (
     one_of,
     schema,
 )
-from hpcsweep.older_python import dataclass
 from hpcsweep.records import Reason, Status, Word
 
 VERSION = 1

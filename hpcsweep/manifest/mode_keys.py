@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from hpcsweep.dataclass import dataclass
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.records import ARRAY, NODE_JOBS, SINGLE_JOB, CaseNeeds
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hpcsweep.dataclass import dataclass
 from hpcsweep.quantities import requested_memory, size_text
 from hpcsweep.records import Resources, Status
 

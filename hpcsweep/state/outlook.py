@@ -8,10 +8,11 @@ count.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from functools import cached_property
 
+from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import CaseNeeds, Reason, Resources, Status
 from hpcsweep.state.array_tasks import ArrayTasks

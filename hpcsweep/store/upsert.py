@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import import_module
 from operator import itemgetter
 from typing import Any
@@ -28,6 +28,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
 from hpcsweep.records import Status

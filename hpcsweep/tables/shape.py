@@ -5,8 +5,7 @@ It is apart from what makes it, which loads numpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 
 # The statistics that there are, and those without a choice.

@@ -22,6 +22,7 @@ from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.claims import Claim, check_own
+from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError, ResultMissing
 from hpcsweep.files import (
     DOCUMENT_MAX,
@@ -37,7 +38,6 @@ from hpcsweep.files import (
     write_plain,
 )
 from hpcsweep.liveness import SILENT_S
-from hpcsweep.older_python import dataclass
 
 LOG = logging.getLogger("hpcsweep")
 

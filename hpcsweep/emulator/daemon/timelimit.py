@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job
 
