@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, null, select
@@ -25,16 +24,27 @@ from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.pages import NAMES_AT_ONCE
 from hpcsweep.store.placed import IDX, further
 from hpcsweep.store.places import places_of
-from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow
 from hpcsweep.store.schema import BLOCK
+from hpcsweep.store.upsert import CaseColumns
 
 # Blocks per transaction: it keeps the merges of tasks waiting.
 BLOCKS_AT_ONCE = 4
 # Blocks that are read as fast as their total is kept.
 TOTAL_MIN = 16
 
-# The row of a case with one attempt, and what an index of it carries.
-NewCase = tuple[CaseRow, str | None]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewCases:
+    """Cases with one attempt, to add to their blocks."""
+
+    # Their rows.
+    columns: CaseColumns
+    # By index, the place of its case in the columns; None for an index without a row.
+    places: Mapping[int, int | None]
+    # What indices carry, as JSON text.
+    carried: Mapping[int, str]
+    # The digests of these cases by column and block, as far as they are known.
+    digests: Mapping[str, Mapping[int, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,68 +70,65 @@ def add(
     connection: Connection,
     sweep: str,
     digests: Sequence[Digest],
-    new: Mapping[int, NewCase | None],
+    new: NewCases,
 ) -> None:
     """Add cases to the digests of their blocks, each by all its indices.
 
     They are new, or had only begun. Marks the block of an index without a case.
     """
-    of_blocks: dict[int, list[tuple[int, NewCase | None]]] = {}
-    for index in sorted(new):
-        of_blocks.setdefault(index // BLOCK, []).append((index, new[index]))
-    whole: dict[int, list[tuple[int, NewCase]]] = {}
-    unknown: list[int] = []
-    for block, of_block in of_blocks.items():
-        cases = [(index, case) for index, case in of_block if case is not None]
-        if len(cases) == len(of_block):
-            whole[block] = cases
-        else:
-            unknown.append(block * BLOCK)
-    mark(connection, sweep, unknown)
-    blocks = list(whole)
+    of_blocks: dict[int, list[int]] = {}
+    for index in sorted(new.places):
+        of_blocks.setdefault(index // BLOCK, []).append(index)
+    unknown = {index // BLOCK for index, place in new.places.items() if place is None}
+    mark(connection, sweep, (block * BLOCK for block in unknown))
+    blocks = [block for block in of_blocks if block not in unknown]
     for start in range(0, len(blocks), NAMES_AT_ONCE):
-        some = {block: whole[block] for block in blocks[start : start + NAMES_AT_ONCE]}
-        _add_to(connection, sweep, digests, some)
+        some = {block: of_blocks[block] for block in blocks[start : start + NAMES_AT_ONCE]}
+        _add_to(connection, sweep, digests, new, some)
 
 
 def _add_to(
     connection: Connection,
     sweep: str,
     digests: Sequence[Digest],
-    new: Mapping[int, list[tuple[int, NewCase]]],
+    new: NewCases,
+    of_blocks: Mapping[int, Sequence[int]],
 ) -> None:
-    """Add new cases, by block and in index order, to the digests of these blocks."""
+    """Add new cases to the digests of these blocks, whose new indices are given in order."""
     table = schema.blocks
     empty = {
         digest.column: _json_text(digest.make((), [()] * len(digest.names))) for digest in digests
     }
     insert = upsert.insert_into(connection, table).on_conflict_do_nothing()
-    connection.execute(insert, [{"sweep": sweep, "block": block, **empty} for block in new])
+    connection.execute(insert, [{"sweep": sweep, "block": block, **empty} for block in of_blocks])
     # What another merge has marked meanwhile stays marked: it has committed when this is read.
     columns = [table.c[digest.column] for digest in digests]
-    kept = select(table.c.block, *columns).where(table.c.sweep == sweep, table.c.block.in_(new))
+    are_these = and_(table.c.sweep == sweep, table.c.block.in_(of_blocks))
+    kept = select(table.c.block, *columns).where(are_these)
     rows = []
     for block, *texts in connection.execute(kept.order_by(table.c.block).with_for_update()):
         row: dict[str, Any] = {"at": block}
         for digest, text in zip(digests, texts, strict=True):
-            row[digest.column] = text and _joined(digest, text, new[block])
+            own = new.digests.get(digest.column, {}).get(block)
+            if text and own is None:
+                own = _of_new(digest, new, of_blocks[block])
+            row[digest.column] = text and _json_text(digest.join(json.loads(text), own))
         rows.append(row)
     of_block = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
     connection.execute(table.update().where(of_block), rows)
 
 
-def _joined(digest: Digest, kept: str, new: Sequence[tuple[int, NewCase]]) -> str:
-    """A digest as it is kept, with new cases."""
-    rows = [row for _, (row, _) in new]
-    once = (1,) * len(rows)
+def _of_new(digest: Digest, new: NewCases, indices: Sequence[int]) -> Any:
+    """The digest of new cases at these indices."""
+    once = (1,) * len(indices)
     others: dict[str, Sequence[Any]] = {"attempt": once, "tries": once}
-    others["carried"] = [carried for _, (_, carried) in new]
+    others["carried"] = [new.carried.get(index) for index in indices]
+    places = [place for index in indices if (place := new.places[index]) is not None]
     columns = [
-        others[name] if name in others else list(map(itemgetter(CASE_COLUMNS.index(name)), rows))
+        others[name] if name in others else [new.columns[name][place] for place in places]
         for name in digest.names
     ]
-    own = digest.make([index for index, _ in new], columns)
-    return _json_text(digest.join(json.loads(kept), own))
+    return digest.make(indices, columns)
 
 
 def mark(

@@ -19,7 +19,7 @@ CASE_ID_DIGITS = 16
 # Those of `rows`.
 _COLUMNS = (
     schema.cases.c.idx,
-    *(column for column in schema.cases.c if column.name not in ("idx", "carried")),
+    *(column for column in schema.columns(schema.cases) if column.name not in {"idx", "carried"}),
 )
 
 

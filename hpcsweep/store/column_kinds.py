@@ -53,6 +53,28 @@ def learn(kinds: Kinds, documents: Collection[Mapping[str, Any]], above: Keys = 
             kinds[keys] = joined_kind({*names, kinds.get(keys, "")})
 
 
+def values_at(
+    documents: Sequence[Any], keys: Keys, *, is_nested: bool = True
+) -> tuple[list[Any], list[int]]:
+    """The value below these keys in each document, and the positions of those that are null.
+
+    None without a value, and where `is_nested` for a mapping with keys: it has columns of its own.
+    """
+    above, last = keys[:-1], keys[-1]
+    for key in above:
+        documents = [item.get(key) if isinstance(item, dict) else None for item in documents]
+    if above:
+        documents = [item if isinstance(item, dict) else {} for item in documents]
+    values = [item.get(last) for item in documents]
+    nulls: list[int] = []
+    types = set(map(type, values))
+    if type(None) in types:
+        nulls = [at for at, value in enumerate(values) if value is None and last in documents[at]]
+    if is_nested and dict in types:
+        values = [None if type(value) is dict and value else value for value in values]
+    return values, nulls
+
+
 def joined_kind(kinds: set[str]) -> str:
     """The kind that holds values of all these kinds."""
     names = kinds - {""}
@@ -102,10 +124,16 @@ def merged(of_blocks: Iterable[Sequence[Any]]) -> ColumnKinds:
 def _kinds(
     _indices: Sequence[int], columns: Sequence[Sequence[Any]]
 ) -> list[list[tuple[Keys, str]]]:
+    texts = ([text for text in column if text is not None] for column in columns)
+    return of_documents(*map(parse_documents, texts))
+
+
+def of_documents(*columns: Collection[Mapping[str, Any]]) -> list[list[tuple[Keys, str]]]:
+    """The digest KINDS of a block, from its documents by column."""
     made = []
-    for column in columns:
+    for documents in columns:
         kinds: Kinds = {}
-        learn(kinds, parse_documents([text for text in column if text is not None]))
+        learn(kinds, documents)
         made.append(sorted(kinds.items()))
     return made
 

@@ -105,18 +105,19 @@ def _received(stream: BinaryIO) -> Iterator[Counted]:
 
 
 def _dumped(batch: RowBatch, *counts: int) -> bytes:
-    """A batch and its counts as bytes; the rows of cases in columns, most of which are constant."""
-    columns = [_abridged(column) for column in zip(*batch.cases, strict=True)]
+    """A batch and its counts as bytes. Most columns of cases are constant."""
+    columns = {name: _abridged(column) for name, column in batch.cases.items()}
     values = [getattr(batch, name) for name in _NAMES]
-    return marshal.dumps((len(batch.cases), columns, values, counts), _MARSHAL_VERSION)
+    return marshal.dumps((len(batch.case_ids), columns, values, counts), _MARSHAL_VERSION)
 
 
 def _loaded(data: bytes) -> Counted:
     """What `_dumped` made bytes of."""
     count, columns, values, counts = marshal.loads(data)  # noqa: S302  # of our own child, by a pipe
     batch = RowBatch(**dict(zip(_NAMES, values, strict=True)))
-    whole = [column if len(column) == count else column * count for column in columns]
-    batch.cases = list(zip(*whole, strict=True))
+    batch.cases = {
+        name: column if len(column) == count else column * count for name, column in columns.items()
+    }
     return batch, *counts
 
 

@@ -29,7 +29,7 @@ from hpcsweep.quantities import counted
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
 from hpcsweep.sources.case_locator import CaseLocator
-from hpcsweep.store import SweepIndex, decoding, exact_json
+from hpcsweep.store import SweepIndex, batch_columns, decoding, exact_json
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
@@ -73,6 +73,8 @@ class Ingest:
         self._locator = CaseLocator(self._newest.source)
         # Whether no journal was ingested before.
         self._is_first = False
+        # The columns of numbers so far; None where they have none.
+        self._numbers = sweep_index.number_columns()
 
     def run(self, journals: Iterable[str] | None = None) -> Ingested:
         """Ingest the new bytes of these journals, or of all. *Safe to repeat.*
@@ -170,7 +172,6 @@ class Ingest:
 
     def _rows(self, pending: PendingBatch) -> RowBatch:
         rows = pending.rows
-        rows.cases = list(pending.best.values())
         for fingerprint, seen in pending.seen.items():
             version = self._mapper.version(fingerprint)
             if self._newest.manifest.extends(version.manifest):
@@ -183,6 +184,7 @@ class Ingest:
         if self._newest.source.carried_names:
             carried = {index: self._carried(index) for index in rows.places}
             rows.carried = {index: text for index, text in carried.items() if text is not None}
+        self._numbers = batch_columns.complete(rows, pending.best.values(), self._numbers)
         return rows
 
     def _carried(self, index: int) -> str | None:

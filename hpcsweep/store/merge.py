@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from hpcsweep.store import blocks, places, totals, upsert
-from hpcsweep.store.blocks import NewCase
+from hpcsweep.store import blocks, number_columns, places, totals, upsert
+from hpcsweep.store.blocks import NewCases
 from hpcsweep.store.case_groups import OUTCOMES
 from hpcsweep.store.column_kinds import KINDS
 from hpcsweep.store.upsert import RowBatch
@@ -19,6 +19,9 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
     """Merge a batch. *Raises* StoreError if a case id has other params than its row."""
     # In this order, the lowest index of a case comes last and stays.
     first = {case_id: index for index, case_id in sorted(batch.places.items(), reverse=True)}
+    if batch.numbers:
+        for name in number_columns.keep(connection, sweep, batch.numbers):
+            batch.cases.pop(name, None)
     known = upsert.merge_cases(connection, sweep, batch, first, where)
     places.merge_places(connection, sweep, batch, first, known.moved)
     upsert.merge_inputs(connection, sweep, batch)
@@ -27,7 +30,7 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
         blocks.mark(connection, sweep, (), known.others)
         new = {index: case_id for index, case_id in batch.places.items() if case_id not in ids}
         new |= places.places_of(connection, sweep, known.ended)
-        blocks.add(connection, sweep, DIGESTS, _new_cases(batch, new))
+        blocks.add(connection, sweep, DIGESTS, _new_cases(batch, new, are_all=not ids))
     else:
         blocks.mark(connection, sweep, batch.places, ids)
     started, judged = ("host", "job_id", "time"), ("status", "reason")
@@ -41,10 +44,12 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
         totals.reset(connection, sweep, changed)
 
 
-def _new_cases(batch: RowBatch, new: Mapping[int, str]) -> dict[int, NewCase | None]:
-    """The cases of a batch at these indices; None for one without a row."""
-    rows = {row[0]: row for row in batch.cases}
-    return {
-        index: (rows[case_id], batch.carried.get(index)) if case_id in rows else None
-        for index, case_id in new.items()
-    }
+def _new_cases(batch: RowBatch, new: Mapping[int, str], *, are_all: bool) -> NewCases:
+    """The cases of a batch at these indices; `are_all` if it has no others."""
+    at = {case_id: place for place, case_id in enumerate(batch.case_ids)}
+    return NewCases(
+        columns=batch.cases,
+        places={index: at.get(case_id) for index, case_id in new.items()},
+        carried=batch.carried,
+        digests=batch.digests if are_all else {},
+    )

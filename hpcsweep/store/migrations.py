@@ -30,7 +30,8 @@ def is_ready(connection: Connection, where: str) -> bool:
         return False
     for table in schema.metadata.tables.values():
         # With the table's name: SQLite takes a quoted name that is no column for a text.
-        names = ", ".join(f'{table.name}."{column.name}"' for column in table.columns)
+        columns = schema.columns(table, connection.dialect.name)
+        names = ", ".join(f'{table.name}."{column.name}"' for column in columns)
         # Plain SQL: each command does this, and SQLAlchemy would compile it for five times as long.
         connection.exec_driver_sql(f"SELECT {names} FROM {table.name} LIMIT 0")  # noqa: S608
     return True
@@ -322,10 +323,41 @@ def _from_5(connection: Connection) -> None:
     )
 
 
+_NUMBERS_7 = [f"{letter}{number}" for letter in "pm" for number in range(1, 9)]
+
+
+def _from_6(connection: Connection) -> None:
+    """Add columns for numbers on SQLite; those of cases that are there stay in their JSON alone."""
+    run = connection.exec_driver_sql
+    is_sqlite = connection.dialect.name == "sqlite"
+    collation = "" if is_sqlite else ' COLLATE "C"'
+    word, text_ = f"VARCHAR{collation}", f"TEXT{collation}"
+    run(
+        f"CREATE TABLE numbers (sweep {word} NOT NULL, document {word} NOT NULL, "
+        f"path {text_} NOT NULL, name {word} NOT NULL, PRIMARY KEY (sweep, document, path))"
+    )
+    run("CREATE UNIQUE INDEX numbers_by_name ON numbers (sweep, name)")
+    if not is_sqlite:
+        return
+    old = [f"{name} {kind} {rest}" for name, kind, rest in _CASES_6]
+    after = [name for name, *_ in _CASES_6].index("carried") + 1
+    columns = ", ".join([*old[:after], *_NUMBERS_7, *old[after:]])
+    names = ", ".join(name for name, *_ in _CASES_6)
+    run("DROP INDEX cases_of_reruns")
+    run("DROP INDEX cases_by_index")
+    run("ALTER TABLE cases RENAME TO old_cases")
+    run(f"CREATE TABLE cases ({columns}, PRIMARY KEY (sweep, case_id))")
+    run(f"INSERT INTO cases ({names}) SELECT {names} FROM old_cases")  # noqa: S608  # ours
+    run("DROP TABLE old_cases")
+    run("CREATE INDEX cases_by_index ON cases (sweep, idx)")
+    run("CREATE INDEX cases_of_reruns ON cases (sweep, generation) WHERE generation > 0")
+
+
 STEPS: dict[int, Callable[[Connection], None]] = {
     1: _from_1,
     2: _from_2,
     3: _from_3,
     4: _from_4,
     5: _from_5,
+    6: _from_6,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
@@ -35,7 +34,7 @@ def merge_places(
     another one.
     """
     several = {case_id for index, case_id in batch.places.items() if first[case_id] != index}
-    unmade = first.keys() - set(map(itemgetter(0), batch.cases))
+    unmade = first.keys() - set(batch.case_ids)
     known = _with_places(connection, sweep, first)
     ids = moved | several | unmade | known
     if not ids:

@@ -14,7 +14,8 @@ from hpcsweep.recordcheck import AlikeRecords, TaskEndRecord, TaskRecord
 from hpcsweep.records import CaseTexts, Status
 from hpcsweep.sweepdir.plan import Plan, PlanDocument
 
-# The order of `case_rows`: the columns of `cases` without the sweep and computed ones.
+# The order of `case_rows`: the columns of `cases` without the sweep and computed ones, and metrics
+# as they were decoded: the texts of many are made together.
 CASE_COLUMNS = (
     "case_id",
     "rank",
@@ -90,7 +91,7 @@ def case_rows(
         columns.get("reason", nothing),
         cases.params,
         map(json_tags, cases.tags),
-        json_texts([metrics or {} for metrics in columns.get("metrics", nothing)]),
+        (metrics or {} for metrics in columns.get("metrics", nothing)),
         (json_text(error) if error else None for error in errors),
         seeds,
         cases.replicates,

@@ -1,8 +1,9 @@
 """The tables, for SQLite and PostgreSQL.
 
 Params and metrics are exact JSON text: JSONB would change `1e16` to an int and reorder keys.
-PostgreSQL also has them as `params_jsonb` and `metrics_jsonb`, for queries only. `rank` is the
-merge order of `journal.rank`: of two records about a case, the greater one becomes the row.
+PostgreSQL also has them as `params_jsonb` and `metrics_jsonb`, and SQLite the numbers among them in
+columns of their own, for queries only. `rank` is the merge order of `journal.rank`: of two records
+about a case, the greater one becomes the row.
 
 A change needs a new VERSION, a step in `migrations`, and a file in tests/data/schema.
 """
@@ -27,8 +28,11 @@ from sqlalchemy import (
     func,
     literal_column,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateColumn
+from sqlalchemy.types import UserDefinedType
 
-VERSION = 6
+VERSION = 7
 
 # Indices per block. A change of it is a new version.
 BLOCK = 8192
@@ -38,6 +42,38 @@ metadata = MetaData()
 # Compare byte by byte, as SQLite and Python do: a locale would break the order of ranks.
 _WORD = String().with_variant(String(collation="C"), "postgresql")
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+
+# The columns of `cases` for numbers, by the column with their JSON text; see `number_columns`.
+NUMBERS = {
+    "params": tuple(f"p{number}" for number in range(1, 9)),
+    "metrics": tuple(f"m{number}" for number in range(1, 9)),
+}
+# What marks a column of these.
+_OF_SQLITE = {"of_sqlite": True}
+
+
+class _Number(UserDefinedType[float]):
+    """A number as it is given: a column with a type would make 1 of 1.0, or 1.0 of 1."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return ""
+
+
+@compiles(CreateColumn, "postgresql")
+def _create_column(element: CreateColumn, compiler: Any, **options: Any) -> Any:
+    """The words for a column in CREATE TABLE; None for one that SQLite alone has."""
+    if element.element.info == _OF_SQLITE:
+        return None
+    return compiler.visit_create_column(element, **options)
+
+
+def columns(table: Table, dialect: str = "") -> list[Column[Any]]:
+    """The columns that a table has in a database of this kind, or in any."""
+    is_sqlite = dialect == "sqlite"
+    return [column for column in table.columns if is_sqlite or column.info != _OF_SQLITE]
+
 
 # The version of the schema, and the program that owns the tables.
 meta = Table(
@@ -58,6 +94,8 @@ cases = Table(
     # What this index carries, as JSON; null for nothing. It is no part of what was computed, and a
     # changed manifest may have others.
     Column("carried", _TEXT),
+    # Near the front: to find a column SQLite goes through all before it.
+    *(Column(name, _Number, info=_OF_SQLITE) for name in (*NUMBERS["params"], *NUMBERS["metrics"])),
     Column("rank", _WORD, nullable=False),
     Column("status", _WORD, nullable=False),
     Column("reason", _WORD),
@@ -183,6 +221,20 @@ inputs = Table(
     Column("rank", _WORD, nullable=False),
     # JSON: size, time and digest of each file by its path, see `input_files`.
     Column("files", _TEXT, nullable=False),
+)
+
+# Which column of `cases` has the numbers of which key, on SQLite.
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("sweep", _WORD, primary_key=True),
+    # The column with the JSON text.
+    Column("document", _WORD, primary_key=True),
+    # The keys from it down to the number, as JSON.
+    Column("path", _TEXT, primary_key=True),
+    # One of `NUMBERS`.
+    Column("name", _WORD, nullable=False),
+    Index("numbers_by_name", "sweep", "name", unique=True),
 )
 
 # What is known of the cases of a block of indices, see `blocks`; null since a merge changed one.

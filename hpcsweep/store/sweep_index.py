@@ -32,6 +32,7 @@ from hpcsweep.store import (
     journal_offsets,
     measured,
     migrations,
+    number_columns,
     reordering,
     schema,
     task_groups,
@@ -46,6 +47,7 @@ from hpcsweep.store.engine import Database
 from hpcsweep.store.location import parse_url
 from hpcsweep.store.measured import Measured
 from hpcsweep.store.merge import merge
+from hpcsweep.store.number_columns import NumberColumns
 from hpcsweep.store.pages import ROWS_AT_ONCE
 from hpcsweep.store.reordering import Placed
 from hpcsweep.store.task_groups import TaskGroup
@@ -278,6 +280,12 @@ class SweepIndex(CaseReader):
         """The kinds of values, by their keys, of cases that any attempt began."""
         kinds = blocks.read(self._database, self._sweep, column_kinds.KINDS)
         return column_kinds.merged(kinds)
+
+    def number_columns(self) -> NumberColumns | None:
+        """The columns of `cases` that repeat numbers of params and metrics; None on PostgreSQL."""
+        if self.dialect != "sqlite":
+            return None
+        return self._database.read(partial(number_columns.known, sweep=self._sweep))
 
     def measured(self, without: Collection[int] = ()) -> Measured | None:
         """What complete cases took, but for those of some submissions; None without any."""

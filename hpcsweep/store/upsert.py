@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from importlib import import_module
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -38,14 +39,13 @@ from hpcsweep.store.copying import copy_rows
 from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY, CASE_COLUMNS, CaseRow
 
 RowValues = dict[str, Any]
+# The values of cases by column of `cases`.
+CaseColumns = dict[str, Sequence[Any]]
 
 # The columns of `places` without the sweep.
 PLACE_COLUMNS = ("idx", "case_id", "carried")
 # Those of `cases` that say nothing of the attempt.
 _OF_PLACE = ("idx", "carried")
-# In this order, a row of a batch becomes one by adding to it.
-_ROW_COLUMNS = (*CASE_COLUMNS, "sweep", *_OF_PLACE)
-_ID = CASE_COLUMNS.index("case_id")
 _RANK = ATTEMPT_COLUMNS.index("rank")
 _KEY = slice(len(ATTEMPT_KEY))
 
@@ -58,8 +58,9 @@ class RowBatch:
     manifest: str
     # Whether no journal was ingested before: then all rows are expected to be new.
     is_first: bool = False
-    # One per case: the values of `record_rows.CASE_COLUMNS`, from its highest record.
-    cases: list[CaseRow] = field(default_factory=list)
+    # One value per case, from its highest record: those of `record_rows.CASE_COLUMNS`, and of some
+    # of `schema.NUMBERS`.
+    cases: CaseColumns = field(default_factory=dict)
     # The attempts of the cases that have several in this batch: the values of
     # `record_rows.ATTEMPT_COLUMNS`, from any of their records, the highest among them.
     attempts: list[CaseRow] = field(default_factory=list)
@@ -77,6 +78,15 @@ class RowBatch:
     journals: list[tuple[str, int, int, int]] = field(default_factory=list)
     # The end of each journal that grows no more, by path.
     closed: dict[str, int] = field(default_factory=dict)
+    # The columns of numbers, see `number_columns`.
+    numbers: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
+    # What is known of blocks whose cases are all new, by column of `blocks`.
+    digests: dict[str, dict[int, Any]] = field(default_factory=dict)
+
+    @property
+    def case_ids(self) -> Sequence[str]:
+        """The ids of the cases that have a row."""
+        return self.cases.get("case_id", ())
 
 
 def insert_into(connection: Connection, table: Table) -> Any:
@@ -122,7 +132,8 @@ def insert_first(
     if rows and connection.dialect.name == "postgresql":
         try:
             with connection.begin_nested():
-                copy_rows(connection, table.name, names, sorted(rows, key=itemgetter(_ID)))
+                by_id = itemgetter(names.index("case_id"))
+                copy_rows(connection, table.name, names, sorted(rows, key=by_id))
         except connection.dialect.loaded_dbapi.IntegrityError:
             pass  # a conflict with another process: nothing was inserted
         else:
@@ -149,28 +160,31 @@ def merge_cases(
 
     *Raises* StoreError if a case id has other params than its row.
     """
+    if not batch.cases:
+        return KnownCases(ended=set(), others=set(), moved=set())
     several = list(batch.attempts)
     ended: set[str] = set()
     others: set[str] = set()
     moved: set[str] = set()
     in_batch = {line[0] for line in several}
-    indices = [first.get(row[_ID]) for row in batch.cases]
-    carried = batch.carried
-    rows = [
-        (*row, sweep, index, None if index is None else carried.get(index))
-        for row, index in zip(batch.cases, indices, strict=True)
-    ]
+    case_ids = batch.case_ids
+    indices = list(map(first.get, case_ids))
+    carried: Iterable[str | None] = repeat(None)
+    if batch.carried:
+        carried = [None if index is None else batch.carried.get(index) for index in indices]
+    names = ("sweep", *_OF_PLACE, *batch.cases)
+    rows = list(zip(repeat(sweep), indices, carried, *batch.cases.values(), strict=False))
     insert = insert_first if batch.is_first else insert_missing
-    inserted = insert(connection, schema.cases, _ROW_COLUMNS, rows)
+    inserted = insert(connection, schema.cases, names, rows)
     if inserted < len(rows):
-        staged = _staged(schema.cases, _ROW_COLUMNS)
+        staged = _staged(schema.cases, names)
         if connection.dialect.name == "sqlite":
-            _stage(connection, schema.cases, _ROW_COLUMNS, rows)
+            _stage(connection, schema.cases, names, rows)
         # Concurrent merges of the same cases have ended: what is read now stays until the commit.
         changed = _changed_cases(connection, staged)
         moved.update(_moved_cases(connection, staged))
         if inserted + len(changed) < len(rows):  # others came again, and it is not known which
-            others.update(line[0] for line in batch.cases)
+            others.update(case_ids)
         for row in changed:
             if not is_same_identity(row.params, row.other_params, batch.key):
                 raise shared_id_error(row.case_id, row.params, row.other_params, where)
@@ -355,11 +369,18 @@ def _staged_column(staged: Table, name: str) -> Any:
 def _replace_lower(connection: Connection, staged: Table) -> None:
     table = schema.cases
     source = select(*staged.c).where(true()).order_by(staged.c.case_id)
-    insert = insert_into(connection, table).from_select(_ROW_COLUMNS, source)
+    insert = insert_into(connection, table).from_select(staged.c.keys(), source)
+    # Of numbers that a batch has not, those that the row had go, too.
+    replaced = {*CASE_COLUMNS, *chain.from_iterable(schema.NUMBERS.values())} - {"case_id"}
+    columns = schema.columns(table, connection.dialect.name)
     connection.execute(
         insert.on_conflict_do_update(
             index_elements=list(table.primary_key),
-            set_={name: insert.excluded[name] for name in CASE_COLUMNS if name != "case_id"},
+            set_={
+                column.name: insert.excluded[column.name]
+                for column in columns
+                if column.name in replaced
+            },
             where=insert.excluded.rank > table.c.rank,
         )
     )

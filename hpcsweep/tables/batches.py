@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, Self
 
 from hpcsweep.dataclass import dataclass
-from hpcsweep.store.column_kinds import Keys
+from hpcsweep.store.column_kinds import values_at
 from hpcsweep.tables.columns import TableColumns, TableRow
 
 ROWS_AT_ONCE = 5000
@@ -116,25 +116,3 @@ def batched_rows(names: Sequence[str], rows: Iterable[TableRow]) -> Iterator[Tab
             values={name: values for name, (values, _) in members.items()},
             nulls={name: nulls for name, (_, nulls) in members.items() if nulls},
         )
-
-
-def values_at(
-    documents: Sequence[Any], keys: Keys, *, is_nested: bool = True
-) -> tuple[list[Any], list[int]]:
-    """The value below these keys in each document, and the positions of those that are null.
-
-    None without a value, and where `is_nested` for a mapping with keys: it has columns of its own.
-    """
-    above, last = keys[:-1], keys[-1]
-    for key in above:
-        documents = [item.get(key) if isinstance(item, dict) else None for item in documents]
-    if above:
-        documents = [item if isinstance(item, dict) else {} for item in documents]
-    values = [item.get(last) for item in documents]
-    nulls: list[int] = []
-    types = set(map(type, values))
-    if type(None) in types:
-        nulls = [at for at, value in enumerate(values) if value is None and last in documents[at]]
-    if is_nested and dict in types:
-        values = [None if type(value) is dict and value else value for value in values]
-    return values, nulls

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Self
 from hpcsweep.indexset import IndexSet
 from hpcsweep.state.failures import error_message
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.column_kinds import Keys, parse_documents
+from hpcsweep.store.column_kinds import Keys, parse_documents, values_at
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.tables.arrow_members import arrow_members
-from hpcsweep.tables.batches import TableBatch, as_list, batched_rows, values_at
+from hpcsweep.tables.batches import TableBatch, as_list, batched_rows
 from hpcsweep.tables.column_names import FIRST, LAST
 from hpcsweep.tables.columns import TableColumns, TableRow
 

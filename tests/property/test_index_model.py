@@ -19,7 +19,6 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.store import SweepIndex, blocks
 from hpcsweep.store.case_groups import CaseGroup
 from hpcsweep.store.column_kinds import ColumnKinds, learn
-from hpcsweep.store.record_rows import CASE_COLUMNS
 from hpcsweep.store.upsert import RowBatch
 from tests.support.rows import MANIFEST, batch, case
 
@@ -39,8 +38,8 @@ class Model:
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def merge(self, batch: RowBatch) -> None:
-        for line in batch.cases:
-            row = dict(zip(CASE_COLUMNS, line, strict=True))
+        for line in zip(*batch.cases.values(), strict=True):
+            row = dict(zip(batch.cases, line, strict=True))
             known = self.cases.get(row["case_id"])
             if known is None or row["rank"] > known["rank"]:
                 self.cases[row["case_id"]] = row

@@ -18,10 +18,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from hpcsweep.store import SweepIndex
-from hpcsweep.store.column_kinds import Kinds, learn, parse_documents
+from hpcsweep.store.column_kinds import Kinds, learn, parse_documents, values_at
 from hpcsweep.tables.arrow import arrow_table
 from hpcsweep.tables.arrow_members import arrow_members
-from hpcsweep.tables.batches import TableBatch, TableRows, batched_rows, values_at
+from hpcsweep.tables.batches import TableBatch, TableRows, batched_rows
 from hpcsweep.tables.begun_rows import begun_batches, merged_batches
 from hpcsweep.tables.column_names import flatten
 from hpcsweep.tables.columns import TableColumns, all_columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from operator import itemgetter
+from itertools import chain
 from typing import Any
 
 from hpcsweep.indexset import IndexSet
@@ -31,7 +31,7 @@ def case(number: int, **fields: Any) -> dict[str, Any]:
         "token": "a" * 16,
     }
     own = defaults | words | fields
-    merged = ("sweep", "attempt", "idx", "carried")
+    merged = {"sweep", "attempt", "idx", "carried", *chain.from_iterable(schema.NUMBERS.values())}
     return {name: value for name, value in own.items() if name not in merged}
 
 
@@ -43,8 +43,8 @@ def better(row: dict[str, Any], by: int = 1, **fields: Any) -> dict[str, Any]:
 def batch(*rows: dict[str, Any], **fields: Any) -> RowBatch:
     """A batch of rows of `cases`, each at the index that equals its case id; `fields` add to it."""
     places = {int(row["case_id"], 16): row["case_id"] for row in rows}
-    lines = list(map(itemgetter(*CASE_COLUMNS), rows))
-    return RowBatch(**({"manifest": MANIFEST, "cases": lines, "places": places} | fields))
+    cases = {name: [row[name] for row in rows] for name in CASE_COLUMNS} if rows else {}
+    return RowBatch(**({"manifest": MANIFEST, "cases": cases, "places": places} | fields))
 
 
 def indices(sweep_index: SweepIndex) -> IndexSet:

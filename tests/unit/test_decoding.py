@@ -143,9 +143,10 @@ def test_a_child_is_made_where_it_pays(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_batch_goes_through_the_pipe_unchanged() -> None:
-    rows = [("a", 1, None, 2.5), ("b", True, None, 2.5), ("c", 1.0, None, 2.5)]
-    batch = RowBatch(manifest="f" * 16, cases=rows, places={3: "a"}, journals=[("j", 0, 9, 1)])
-    for cases in (rows, rows[:1], []):
-        batch.cases = cases
+    columns = {"case_id": "abc", "m1": (1, True, 1.0), "host": (None,) * 3, "chunk": (2.5,) * 3}
+    batch = RowBatch(manifest="f" * 16, places={3: "a"}, journals=[("j", 0, 9, 1)])
+    batch.numbers = {("metrics", ("y", "z")): "m1"}
+    for count in (3, 1, 0):
+        batch.cases = {name: tuple(column[:count]) for name, column in columns.items() if count}
         sent, *counts = decoding._loaded(decoding._dumped(batch, 7, 8))  # noqa: SLF001
         assert (repr(sent), counts) == (repr(batch), [7, 8])

@@ -1,0 +1,82 @@
+"""Numbers among params and metrics in columns of their own, on SQLite: to read JSON takes longer.
+
+The texts of params and metrics say everything. A column repeats the numbers below one key; where it
+is null, the text says what a case has there. PostgreSQL has JSONB in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from hpcsweep.store import schema, upsert
+from hpcsweep.store.column_kinds import INT64, Keys, Kinds, values_at
+
+# The column of `cases` by the column with the JSON text and the keys down to the number.
+NumberColumns = dict[tuple[str, Keys], str]
+
+
+def known(connection: Connection, sweep: str) -> NumberColumns:
+    """The columns of a sweep's numbers."""
+    table = schema.numbers.c
+    query = select(table.document, table.path, table.name).where(table.sweep == sweep)
+    return {
+        (document, tuple(json.loads(path))): name
+        for document, path, name in connection.execute(query)
+    }
+
+
+def keep(connection: Connection, sweep: str, columns: NumberColumns) -> set[str]:
+    """Keep columns of new keys. Returns those that have another key: another process was faster."""
+    found = known(connection, sweep)
+    new = {key: name for key, name in columns.items() if key not in found}
+    if new:
+        rows = [
+            {"sweep": sweep, "document": document, "path": json.dumps(keys), "name": name}
+            for (document, keys), name in new.items()
+        ]
+        insert = upsert.insert_into(connection, schema.numbers)
+        connection.execute(insert.on_conflict_do_nothing(), rows)
+        found = known(connection, sweep)
+    return {name for key, name in columns.items() if found.get(key) != name}
+
+
+def extended(columns: NumberColumns, document: str, kinds: Kinds) -> NumberColumns:
+    """The columns with one more for each key of a document whose values are numbers alone.
+
+    The first keys in order get those that are free.
+    """
+    new = [
+        (document, keys)
+        for keys in sorted(kinds)
+        if kinds[keys] in {"int", "float"} and (document, keys) not in columns
+    ]
+    taken = set(columns.values())
+    free = [name for name in schema.NUMBERS[document] if name not in taken]
+    return columns | dict(zip(new, free, strict=False))
+
+
+def split(
+    columns: NumberColumns, documents: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Sequence[Any]]:
+    """The numbers of documents by their column; None in place of what is none.
+
+    Without the columns of which no document has a number.
+    """
+    made: dict[str, Sequence[Any]] = {}
+    for (document, keys), name in columns.items():
+        values, _ = values_at(documents[document], keys)
+        numbers = values if set(map(type, values)) <= {float, type(None)} else _numbers(values)
+        if numbers.count(None) < len(numbers):
+            made[name] = numbers
+    return made
+
+
+def _numbers(values: Iterable[Any]) -> list[Any]:
+    return [
+        value if type(value) is float or (type(value) is int and -INT64 <= value < INT64) else None
+        for value in values
+    ]
