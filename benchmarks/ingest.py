@@ -25,6 +25,7 @@ from typing import Any
 
 import measuring
 import psycopg
+from sqlalchemy import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hpcsweep import sources
@@ -251,7 +252,7 @@ def _executemany(filled: Path, empty: Path) -> Cost:
     total = (0.0, 0.0)
     with closing(sqlite3.connect(filled)) as source, closing(sqlite3.connect(empty)) as target:
         for table in TABLES:
-            names = [column.name for column in table.columns]
+            names = _used_columns(source, table)
             found = source.execute(f"SELECT {', '.join(names)} FROM {table.name}")  # noqa: S608
             marks = ", ".join("?" * len(names))
             insert = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
@@ -262,6 +263,14 @@ def _executemany(filled: Path, empty: Path) -> Cost:
 
                 total = _plus(total, _cost(load, _processor))
         return _plus(total, _cost(target.commit, _processor))
+
+
+def _used_columns(connection: sqlite3.Connection, table: Table) -> list[str]:
+    """The columns that have a value in any row: an ingest fills no others."""
+    names = [column.name for column in schema.columns(table, "sqlite")]
+    counts = ", ".join(f"count({name})" for name in names)
+    (row,) = connection.execute(f"SELECT {counts} FROM {table.name}")  # noqa: S608
+    return [name for name, count in zip(names, row, strict=True) if count]
 
 
 def _plus(left: Cost, right: Cost) -> Cost:
@@ -294,7 +303,7 @@ def _copy(filled: str, empty: str, processor: Callable[[], float]) -> Cost:
     total = (0.0, 0.0)
     with psycopg.connect(filled) as source, psycopg.connect(empty) as target:
         for table in TABLES:
-            names = ", ".join(column.name for column in table.columns)
+            names = ", ".join(column.name for column in schema.columns(table))
             with source.cursor(f"all_{table.name}") as found:
                 found.execute(f"SELECT {names} FROM {table.name}".encode())  # noqa: S608
                 found.itersize = ROWS_AT_ONCE

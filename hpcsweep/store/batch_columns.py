@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from hpcsweep.logbook.json_values import FLOAT
 from hpcsweep.store import column_kinds, number_columns
 from hpcsweep.store.case_groups import OUTCOMES
-from hpcsweep.store.column_kinds import KINDS, Kinds, parse_documents
+from hpcsweep.store.column_kinds import KINDS, parse_documents
 from hpcsweep.store.number_columns import NumberColumns
 from hpcsweep.store.record_rows import CASE_COLUMNS, CaseRow, json_texts
 from hpcsweep.store.schema import BLOCK
@@ -40,10 +43,11 @@ def complete(
     documents = _documents(columns, metrics)
     if batch.is_first:
         batch.digests = _digests(batch, documents)
+        of_batch = column_kinds.merged(batch.digests[KINDS.column].values())
+    else:
+        of_batch = column_kinds.merged([column_kinds.of_documents(*documents.values(), ())])
     if numbers is not None:
-        for name, of_name in documents.items():
-            kinds: Kinds = {}
-            column_kinds.learn(kinds, of_name)
+        for name, kinds in zip(documents, of_batch, strict=False):
             numbers = number_columns.extended(numbers, name, kinds)
         batch.numbers = numbers
         columns |= number_columns.split(numbers, documents)
@@ -61,21 +65,38 @@ def _documents(columns: CaseColumns, metrics: Sequence[dict[str, Any]]) -> _Docu
 
 def _digests(batch: RowBatch, documents: _Documents) -> dict[str, dict[int, Any]]:
     """The digests of blocks, as far as they have the cases of this batch alone, by column."""
+    once = (1,) * len(batch.case_ids)
+    columns = batch.cases | {"attempt": once, "tries": once}
+    made: dict[str, dict[int, Any]] = {OUTCOMES.column: {}, KINDS.column: {}}
+    for block, indices, pick in _blocks(batch):
+        of_block = [pick(columns[name]) for name in OUTCOMES.names]
+        made[OUTCOMES.column][block] = OUTCOMES.make(indices, of_block)
+        carried = [batch.carried[index] for index in indices if index in batch.carried]
+        parts = (pick(documents["params"]), pick(documents["metrics"]), parse_documents(carried))
+        made[KINDS.column][block] = column_kinds.of_documents(*parts)
+    return made
+
+
+def _blocks(batch: RowBatch) -> Iterator[tuple[int, Sequence[int], Callable[[Any], Any]]]:
+    """Each block, its indices that have a row, in order, and what picks their values."""
+    indices = list(batch.places)
+    if list(batch.places.values()) == list(batch.case_ids) and indices == sorted(indices):
+        start = 0
+        while start < len(indices):
+            block = indices[start] // BLOCK
+            end = bisect_left(indices, (block + 1) * BLOCK, start)
+            yield block, indices[start:end], itemgetter(slice(start, end))
+            start = end
+        return
     at = {case_id: place for place, case_id in enumerate(batch.case_ids)}
     of_blocks: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for index, case_id in batch.places.items():
         if case_id in at:
             of_blocks[index // BLOCK].append((index, at[case_id]))
-    once = (1,) * len(batch.case_ids)
-    columns = batch.cases | {"attempt": once, "tries": once}
-    made: dict[str, dict[int, Any]] = {OUTCOMES.column: {}, KINDS.column: {}}
     for block, pairs in of_blocks.items():
-        indices, places = zip(*sorted(pairs), strict=True)
-        of_block = [[columns[name][place] for place in places] for name in OUTCOMES.names]
-        made[OUTCOMES.column][block] = OUTCOMES.make(indices, of_block)
-        carried = [batch.carried[index] for index in indices if index in batch.carried]
-        made[KINDS.column][block] = column_kinds.of_documents(
-            *([documents[name][place] for place in places] for name in ("params", "metrics")),
-            parse_documents(carried),
-        )
-    return made
+        own, places = zip(*sorted(pairs), strict=True)
+        yield block, own, partial(_picked, places)
+
+
+def _picked(places: Sequence[int], values: Sequence[Any]) -> list[Any]:
+    return [values[place] for place in places]
