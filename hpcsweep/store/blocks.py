@@ -34,7 +34,7 @@ TOTAL_MIN = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NewCases:
+class NewRows:
     """Cases with one attempt, to add to their blocks."""
 
     # Their rows.
@@ -70,7 +70,7 @@ def add(
     connection: Connection,
     sweep: str,
     digests: Sequence[Digest],
-    new: NewCases,
+    new: NewRows,
 ) -> None:
     """Add cases to the digests of their blocks, each by all its indices.
 
@@ -91,7 +91,7 @@ def _add_to(
     connection: Connection,
     sweep: str,
     digests: Sequence[Digest],
-    new: NewCases,
+    new: NewRows,
     of_blocks: Mapping[int, Sequence[int]],
 ) -> None:
     """Add new cases to the digests of these blocks, whose new indices are given in order."""
@@ -118,7 +118,7 @@ def _add_to(
     connection.execute(table.update().where(of_block), rows)
 
 
-def _of_new(digest: Digest, new: NewCases, indices: Sequence[int]) -> Any:
+def _of_new(digest: Digest, new: NewRows, indices: Sequence[int]) -> Any:
     """The digest of new cases at these indices."""
     once = (1,) * len(indices)
     others: dict[str, Sequence[Any]] = {"attempt": once, "tries": once}

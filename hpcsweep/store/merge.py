@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from hpcsweep.store import blocks, number_columns, places, totals, upsert
-from hpcsweep.store.blocks import NewCases
+from hpcsweep.store.blocks import NewRows
 from hpcsweep.store.case_groups import OUTCOMES
 from hpcsweep.store.column_kinds import KINDS
 from hpcsweep.store.upsert import RowBatch
@@ -44,10 +44,10 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
         totals.reset(connection, sweep, changed)
 
 
-def _new_cases(batch: RowBatch, new: Mapping[int, str], *, are_all: bool) -> NewCases:
+def _new_cases(batch: RowBatch, new: Mapping[int, str], *, are_all: bool) -> NewRows:
     """The cases of a batch at these indices; `are_all` if it has no others."""
     at = {case_id: place for place, case_id in enumerate(batch.case_ids)}
-    return NewCases(
+    return NewRows(
         columns=batch.cases,
         places={index: at.get(case_id) for index, case_id in new.items()},
         carried=batch.carried,
