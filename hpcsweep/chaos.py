@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hpcsweep import emulator
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import Fault
 from hpcsweep.errors import ClusterError, ClusterUnavailable, SweepError
 from hpcsweep.indexset import IndexSet

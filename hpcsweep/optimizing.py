@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Incomplete, InputError
 from hpcsweep.foreign.optuna_studies import rule_of
 from hpcsweep.manifest.from_python import target_text

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, Union, cast, final
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.field_checks import (
     HEX16,
     INSIDE,
@@ -28,6 +27,7 @@ from hpcsweep.field_checks import (
     one_of,
     schema,
 )
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Reason, Status, Word
 
 VERSION = 1

@@ -12,7 +12,7 @@ from dataclasses import field
 from enum import Enum, IntEnum
 from typing import Any, NamedTuple
 
-from hpcsweep.dataclass import dataclass
+from hpcsweep.older_python import dataclass
 
 # Arguments of a worker whose part is a plain job: it runs the only chunk of the part, or the chunks
 # that no other node of the job has taken.

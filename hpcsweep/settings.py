@@ -18,12 +18,11 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ManifestError
+from hpcsweep.older_python import dataclass
 
 # A manifest of a million explicit cases is about this large; a larger file is something else.
 FILE_BYTES_MAX = 64 * 1024 * 1024

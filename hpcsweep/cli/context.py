@@ -6,13 +6,12 @@ The methods import what they need when they are called: completions import this 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from hpcsweep.dataclass import dataclass
 
 if TYPE_CHECKING:
     from hpcsweep.cluster.base import Cluster

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import click
 
 from hpcsweep import __version__
 from hpcsweep.cli.examples import examples_of
 from hpcsweep.cli.group import main
-from hpcsweep.dataclass import dataclass
 
 PROGRAM = "hpcsweep"
 # man's section of programs.

@@ -7,13 +7,13 @@ import functools
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hpcsweep.cli.options import file_option
-from hpcsweep.dataclass import dataclass
 
 if TYPE_CHECKING:
     from hpcsweep.cli.render.rows import View

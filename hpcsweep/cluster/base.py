@@ -7,14 +7,13 @@ a line in `registry`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, OwnJob, Queued, SingleJob
 from hpcsweep.cluster.limits import NOTHING, Limits
 from hpcsweep.cluster.scripts import PLAIN, ScriptForm
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError
 from hpcsweep.files import names
 from hpcsweep.settings import Settings

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from hpcsweep import emulator
 from hpcsweep.cluster.base import Opening
 from hpcsweep.cluster.slurm.client import Slurm
-from hpcsweep.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

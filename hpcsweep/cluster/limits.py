@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from hpcsweep.cluster.ceilings import MEMORY, OVERRIDABLE, TIME, Ceiling, Impossible, exceeding
-from hpcsweep.dataclass import dataclass
 
 NOTHING: Mapping[str, int] = MappingProxyType({})
 

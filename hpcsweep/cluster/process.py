@@ -12,8 +12,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.program import signal_name
 from hpcsweep.redact import redact

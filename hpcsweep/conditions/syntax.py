@@ -14,8 +14,8 @@ from typing import Union
 
 from hpcsweep import ids
 from hpcsweep.conditions.names import unknown_name
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
+from hpcsweep.older_python import dataclass
 
 FORM = (
     "Compare names with values or with each other, joined by and, or, not; numbers with + - * / %: "

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from hpcsweep.database.directory import (
     ServerRecord,
     is_database,
 )
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterUnavailable, HpcsweepError, StoreError
 from hpcsweep.files import replace
 from hpcsweep.liveness import pid_namespace, this_process

@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import StoreError
 from hpcsweep.redact import redact
 

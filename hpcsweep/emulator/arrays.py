@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 
 # Slurm 22.05: one more is refused ("Pathname of a file, directory or other parameter too long").

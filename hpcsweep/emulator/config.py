@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import names, versions
 from hpcsweep.emulator.faults.chance import Fault, FaultPlan
 from hpcsweep.emulator.versions import SlurmVersion

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 
 KINDS = ("after", "afterany", "afterok", "afternotok", "aftercorr")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import hostlist
 
 # Slurm's reason for a job after `scontrol requeuehold`.

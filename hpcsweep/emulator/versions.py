@@ -6,9 +6,8 @@ answers of real ones are in tests/data/slurm-contract.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-
-from hpcsweep.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

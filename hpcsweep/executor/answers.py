@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import cast
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import CallFailed, Damaged, RunMissing
 from hpcsweep.executor import pickles
 from hpcsweep.executor.task import ANSWER, ANSWER_DIGEST, CallAnswer

@@ -6,12 +6,12 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 from hpcsweep import target
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.executor import pickles
 from hpcsweep.executor.task import CALLS, Function

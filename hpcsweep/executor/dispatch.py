@@ -8,9 +8,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from hpcsweep import claims
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import CallFailed, HpcsweepError, SweepBusy, SweepError
 from hpcsweep.executor.answers import call_states, last_answers
 from hpcsweep.executor.calls import CallPickles, CallSweep

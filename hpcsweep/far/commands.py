@@ -6,9 +6,9 @@ import os
 import posixpath
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterUnavailable, InputError
 from hpcsweep.far.directory import LOGIN, PROGRAM, FarDirectory, far_directory
 from hpcsweep.far.host import FarHost

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 
 from hpcsweep import __version__
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError
 from hpcsweep.far.host import FarHost
 from hpcsweep.far.ssh import Connection

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.redact import redact
 from hpcsweep.sources.keys import RESERVED_NAMES

@@ -10,7 +10,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged
 from hpcsweep.files import (
     DOCUMENT_MAX,
@@ -28,6 +27,7 @@ from hpcsweep.files import (
 from hpcsweep.journal import attempt_rank
 from hpcsweep.logbook.runfiles import in_memory, no_file
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_member, header, member, members, padded
+from hpcsweep.older_python import dataclass
 
 # Bytes to copy, and to read from a pack, at once.
 COPY_BYTES = 1 << 20

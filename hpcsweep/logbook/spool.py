@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.files import (
     PRIVATE_DIRECTORY,
     PRIVATE_FILE,
@@ -30,6 +29,7 @@ from hpcsweep.logbook.run_directory import METRICS, Run, final_metadata
 from hpcsweep.logbook.storage import DirectoryStorage, checked_name, merged_json
 from hpcsweep.logbook.tar import Member, header, member, members, padded
 from hpcsweep.logbook.yamlwrite import params_yaml
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Outcome
 
 # Files that the worker writes itself; the case's versions are merged or outdated.

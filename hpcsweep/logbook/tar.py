@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from hpcsweep.dataclass import dataclass
+from hpcsweep.older_python import dataclass
 
 BLOCK = 512
 # The end of an archive. Optional for readers; written when a pack is closed.

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-
-from hpcsweep.dataclass import dataclass
 
 # A reference to a secret, or a prompt, instead of the secret: $VAR, $(…), {param}, "-", nothing.
 _REFERENCE = re.compile(r"[$`{]|-?$")

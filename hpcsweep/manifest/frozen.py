@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpcsweep import files, ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged, SweepError
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import ARRAY, SINGLE_JOB, CaseNeeds, Resources
 from hpcsweep.sources.registry import source_from_manifest_dict
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.records import ARRAY, NODE_JOBS, SINGLE_JOB, CaseNeeds
 

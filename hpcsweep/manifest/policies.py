@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, field
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.manifest.frozen import Target, target_json, target_of
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Reason
 
 # Reasons that a retry can mend, and that are no error of the user's code.

@@ -11,9 +11,9 @@ The sources define their forms and keys: see `sources.registry`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.manifest.mistakes import Mistakes, Where, described, type_name
 from hpcsweep.sources.keys import Check, Key, Kind
 from hpcsweep.sources.registry import MANY_SOURCES, ONE_SOURCE, SOURCES, source_class

@@ -9,11 +9,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.manifest.mistakes import Mistakes, Where, described
 from hpcsweep.manifest.source_forms import (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.sources import ParameterSource
 

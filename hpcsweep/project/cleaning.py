@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.cluster import registry
-from hpcsweep.dataclass import dataclass
 from hpcsweep.files import names
 from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.run_directory import read_metadata

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.report.case_table import CaseColumn
 from hpcsweep.report.digits import digits_of, rounded
 

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,6 @@ import jinja2
 from markupsafe import Markup
 
 import hpcsweep
-from hpcsweep.dataclass import dataclass
 from hpcsweep.report.pages import Page, PageData, shown_text
 
 ASSETS = Path(__file__).parent / "assets"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.report.levels import Levels
 
 # The quantile of the normal distribution for an interval that holds 95 %.

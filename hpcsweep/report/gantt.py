@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.state.executions import Floats, Ints
 
 # Above so many executions, or lanes for them, there is no bar for each but a row for each node, of

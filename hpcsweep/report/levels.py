@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.report.case_table import CaseColumn
 from hpcsweep.state.executions import Floats
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from threading import Condition
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.report.document import Section
 
 # Between two readings of a page: so many times the duration of one, but at least these seconds.

@@ -8,11 +8,11 @@ that count.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.report.levels import Levels
 from hpcsweep.state.executions import Floats
 

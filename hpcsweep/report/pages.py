@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.redact import redact
 from hpcsweep.report import overview, provenance, resources, results, run, sensitivity

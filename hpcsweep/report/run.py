@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.report.gantt import Spans, busy_nodes, lanes
 from hpcsweep.report.run_curves import Curve, step_curve

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.state.executions import Floats
 
 # The steps of a curve; of one with more, that many moments at equal distances are kept.

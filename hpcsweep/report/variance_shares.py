@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.report.levels import Codes, Param
 from hpcsweep.state.executions import Floats
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.quantities import counted
 from hpcsweep.runs.find import DamageReport, lost_files
 from hpcsweep.store.ingest import fresh_index

@@ -6,11 +6,10 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged, RunMissing
 from hpcsweep.files import parse_json
 from hpcsweep.indexset import IndexSet

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.cluster.task_logs import task_logs
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.runfiles import RunFiles

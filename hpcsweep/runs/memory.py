@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hpcsweep.dataclass import dataclass
+from dataclasses import dataclass
+
 from hpcsweep.quantities import requested_memory, size_text
 from hpcsweep.records import Resources, Status
 

@@ -7,12 +7,12 @@ algorithm 2), asked for a whole batch at once: what is promoted follows from the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import MINIMIZE, Halving, Policies
 from hpcsweep.sweepdir.version import Version

@@ -6,10 +6,10 @@ import contextlib
 import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Search

@@ -8,8 +8,8 @@ from operator import index as exact_index
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import CaseTexts, ParamCase
 from hpcsweep.sources.keys import Kind
 from hpcsweep.sources.registry import ViewMethods, make_source

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SourceError
 from hpcsweep.sources.distributions import Distribution, check_ascending, number
 from hpcsweep.sources.keys import whole_number

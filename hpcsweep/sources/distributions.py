@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import IdentityError, InputError, SourceError
 from hpcsweep.sources.keys import checked_keys, fresh, whole_number
 from hpcsweep.sources.numeric.philox import K_BITS

@@ -14,8 +14,8 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.conditions.evaluation import MISSING, compile_condition
 from hpcsweep.conditions.syntax import AllOf, Condition, conjuncts, names_in, parse
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError, SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.sources.base import Factor
 from hpcsweep.sources.kept import Kept
 from hpcsweep.sources.positions import Positions

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged, SourceError
 from hpcsweep.files import create_file, open_regular, unreadable
+from hpcsweep.older_python import dataclass
 from hpcsweep.sources.keys import checked_keys
 from hpcsweep.sources.positions import Positions
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 from fractions import Fraction
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
+from hpcsweep.older_python import dataclass
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.compose import ProductSource
 from hpcsweep.sources.derived import DerivedSource

@@ -9,8 +9,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.keys import checked_keys, whole_number
 

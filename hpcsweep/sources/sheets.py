@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.quantities import counted
 from hpcsweep.sources.cells import CellRules, Line, Note, is_written_otherwise
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SourceError
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sources.distributions import Distribution

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SourceError
+from hpcsweep.older_python import dataclass
 from hpcsweep.quantities import counted
 from hpcsweep.sources.base import Factor, ParameterSource
 from hpcsweep.sources.kept import Kept

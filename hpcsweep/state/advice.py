@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.quantities import memory_text, size_text, time_limit_text
 from hpcsweep.records import Reason
 from hpcsweep.state.resource_use import OVERLAP, ResourceUse, covering

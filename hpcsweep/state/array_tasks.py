@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from hpcsweep.cluster.jobs import Element
 from hpcsweep.cluster.reasons import is_hold
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Part, Reason
 from hpcsweep.store import SweepIndex

@@ -5,9 +5,9 @@ It is in force from its submission to the first one after it that sends other ca
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.quantities import counted
 from hpcsweep.state.outlook import NONE, Outlook

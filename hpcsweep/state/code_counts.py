@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.quantities import counted
 from hpcsweep.state.outlook import Outlook, State
 

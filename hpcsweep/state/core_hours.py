@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.state.moments import epoch_s
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store import SweepIndex

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.records import Resources
 from hpcsweep.state.advice import advice_for
 from hpcsweep.state.executions import Executions, Floats, chosen, read_executions

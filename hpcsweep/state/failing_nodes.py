@@ -6,12 +6,12 @@ import json
 import re
 import time
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import and_
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.quantities import counted
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.store import SweepIndex

@@ -6,9 +6,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status, error_text
 from hpcsweep.store import SweepIndex

@@ -9,12 +9,11 @@ import codecs
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.dataclass import dataclass
 from hpcsweep.files import open_regular
 from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.runfiles import RunFiles

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest

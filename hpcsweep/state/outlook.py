@@ -8,11 +8,10 @@ count.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import CaseNeeds, Reason, Resources, Status
 from hpcsweep.state.array_tasks import ArrayTasks

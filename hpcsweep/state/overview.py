@@ -6,13 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.cluster import registry
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import names
 from hpcsweep.records import Status

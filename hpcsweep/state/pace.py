@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.records import Status
 from hpcsweep.state.cluster_memory import open_memory
 from hpcsweep.state.outlook import Outlook

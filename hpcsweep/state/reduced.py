@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.records import Reason, Status
 from hpcsweep.sweepdir.directory import MARKER, SweepDirectory
 from hpcsweep.sweepdir.locate import argument_for

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.quantities import memory_bytes, requested_memory, time_limit_seconds
 from hpcsweep.records import Reason, Resources, Status
 from hpcsweep.state.executions import REASONS, STATUSES, Executions, Floats

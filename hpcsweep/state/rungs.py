@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.files import names
 from hpcsweep.manifest.policies import Halving
 from hpcsweep.sweepdir.directory import SweepDirectory

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import heapq
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.files import read_end
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import journal_name, parse_line

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.reasons import meaning, passes
 from hpcsweep.cluster.states import Life
 from hpcsweep.cluster.states import meaning as state_meaning
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError
 from hpcsweep.files import end_of_text
 from hpcsweep.indexset import IndexSet

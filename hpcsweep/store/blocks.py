@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, null, select
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import StoreError
 from hpcsweep.store import schema, totals, upsert
 from hpcsweep.store.engine import Database

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, text
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
 from hpcsweep.store import schema

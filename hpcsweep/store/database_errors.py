@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import StoreError
 from hpcsweep.redact import redact
 

@@ -15,13 +15,13 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged, StoreError
 from hpcsweep.files import replace_with_copy
 from hpcsweep.journal import all_journals, read

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.records import Status
 from hpcsweep.store import schema
 

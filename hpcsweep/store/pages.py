@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -18,7 +19,6 @@ from sqlalchemy import (
     select,
 )
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.store import schema
 

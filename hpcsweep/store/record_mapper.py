@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
 
 from hpcsweep import ids, recordcheck
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged, JournalError
 from hpcsweep.files import names
 from hpcsweep.journal import JournalChunk, complete_lines, parse_line

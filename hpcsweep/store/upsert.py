@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import chain, repeat
 from operator import itemgetter
@@ -29,7 +29,6 @@ from sqlalchemy import (
     tuple_,
 )
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
 from hpcsweep.records import Status

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError
 from hpcsweep.files import json_bytes, make_directory, remove_files, write_new
 from hpcsweep.indexset import IndexSet

@@ -6,9 +6,10 @@ when its node fails, and waits longer for a gap in the queue.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hpcsweep.cluster.ceilings import TIME
 from hpcsweep.cluster.limits import Limits
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.quantities import time_limit_seconds, time_limit_text
 from hpcsweep.records import Resources

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from hpcsweep.cluster import registry
-from hpcsweep.dataclass import dataclass
 from hpcsweep.manifest import limit_keys
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.manifest.slurm_options import options_text

@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hpcsweep import __version__
@@ -21,7 +21,6 @@ from hpcsweep.cluster import process, registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import SingleJob
 from hpcsweep.cluster.limits import NOTHING
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterUnavailable, HpcsweepError
 from hpcsweep.files import make_directory, remove_tree, token
 from hpcsweep.quantities import counted

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import HpcsweepError, InputError
 from hpcsweep.manifest import source_spec
 from hpcsweep.manifest.frozen import sealed

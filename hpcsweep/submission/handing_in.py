@@ -13,13 +13,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.cluster.timelimit import warning_seconds
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError, ClusterUnavailable, PartRefused
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.journal import now

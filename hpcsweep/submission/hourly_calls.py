@@ -13,10 +13,10 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsweep.claims import acquire
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError, SweepError
 from hpcsweep.files import make_directory, names, open_file, read_regular, unwritable, write_all
 from hpcsweep.settings import state_home

@@ -7,10 +7,10 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import TargetError
 from hpcsweep.journal import outcome_json, outcome_of
 from hpcsweep.logbook.json_values import with_floats, with_words

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.limits import Limits
-from hpcsweep.dataclass import dataclass
 from hpcsweep.files import token
 from hpcsweep.indexset import IndexSet
 from hpcsweep.quantities import counted

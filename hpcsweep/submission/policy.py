@@ -9,10 +9,9 @@ more array tasks than the cluster has room for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from hpcsweep.cluster.limits import Limits
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.policies import Retry

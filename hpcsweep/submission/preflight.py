@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SweepError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.program import signal_name

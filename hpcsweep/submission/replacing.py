@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import Element
 from hpcsweep.cluster.states import meaning
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.manifest.frozen import FrozenManifest, TaskInterpreter
 from hpcsweep.quantities import counted

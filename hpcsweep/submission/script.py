@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpcsweep.allocation import task_resources
 from hpcsweep.cluster.scripts import ScriptForm
 from hpcsweep.cluster.timelimit import warning_seconds
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.quantities import time_limit_seconds
 from hpcsweep.sweepdir.directory import SweepPaths

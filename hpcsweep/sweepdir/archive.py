@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from hpcsweep import __version__
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.files import (
     inside,
@@ -33,6 +32,7 @@ from hpcsweep.files import (
     write_all,
     write_plain,
 )
+from hpcsweep.older_python import dataclass
 from hpcsweep.sweepdir.directory import INDEX_NAME, MARKER, SweepDirectory, SweepPaths
 from hpcsweep.sweepdir.kept_copies import kept_copy
 

@@ -9,7 +9,6 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Union, cast
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
     HEX16,
@@ -35,6 +34,7 @@ from hpcsweep.files import (
 )
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Resources
 from hpcsweep.sweepdir.plan import Plan, PlanDocument, read_fact, read_plan
 from hpcsweep.sweepdir.version import Version

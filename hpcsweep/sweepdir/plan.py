@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.field_checks import (
     HEX16,
@@ -29,6 +28,7 @@ from hpcsweep.field_checks import (
 )
 from hpcsweep.files import RESTORE, read_json
 from hpcsweep.indexset import IndexSet
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Part, Resources
 
 FORMAT = 1

@@ -6,11 +6,10 @@ A batch becomes rows (dicts) where someone asks for rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Self
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.store.column_kinds import values_at
 from hpcsweep.tables.columns import TableColumns, TableRow
 

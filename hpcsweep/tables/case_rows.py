@@ -6,12 +6,11 @@ They come in index order, or in that of some columns.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy import ColumnElement, and_
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.state.outlook import Outlook, State

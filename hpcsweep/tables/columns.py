@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from hpcsweep.conditions.names import unknown_name
-from hpcsweep.dataclass import dataclass
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import ColumnKinds, Keys, Kinds, learn, parse_documents
 from hpcsweep.tables.column_names import FIRST, LAST, ON_DEMAND, flatten

@@ -7,12 +7,11 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
 from hpcsweep.cluster.base import Cluster
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import read_json
 from hpcsweep.records import Status

@@ -6,9 +6,9 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.tables.points import Axes, Line, Points
 from hpcsweep.terminal_text import one_line
 

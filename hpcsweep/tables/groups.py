@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.records import Status
 from hpcsweep.tables.batches import TableBatch, TableRows, batches_of, rows_of
 from hpcsweep.tables.columns import TableColumns, TableRow

@@ -6,11 +6,10 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import ParamCase

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.tables.figure_style import (
     Canvas,

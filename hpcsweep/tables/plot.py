@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ExtraMissing, InputError
 from hpcsweep.files import atomic_output
 from hpcsweep.quantities import counted

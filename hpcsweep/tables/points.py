@@ -6,12 +6,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from statistics import fmean
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.quantities import counted
 from hpcsweep.records import Status

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import HpcsweepError, InputError
 from hpcsweep.store.column_kinds import INT64
 from hpcsweep.tables.arrow import arrow_batches, arrow_schema, import_pyarrow

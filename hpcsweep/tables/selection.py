@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import ColumnElement
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Status

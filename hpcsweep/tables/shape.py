@@ -5,7 +5,8 @@ It is apart from what makes it, which loads numpy.
 
 from __future__ import annotations
 
-from hpcsweep.dataclass import dataclass
+from dataclasses import dataclass
+
 from hpcsweep.errors import InputError
 
 # The statistics that there are, and those without a choice.

@@ -6,12 +6,12 @@ The values of these columns decide alone; the other columns are read later, in t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import merge
 from itertools import chain, islice
 from math import isnan
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.tables.batches import ROWS_AT_ONCE, TableBatch

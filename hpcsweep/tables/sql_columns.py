@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from math import inf, nan
 from typing import Any
 
@@ -22,7 +23,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import visitors
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.json_values import FLOAT
 from hpcsweep.records import Status

@@ -10,11 +10,11 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from hpcsweep import ids
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import HpcsweepError, IdentityError, InputError, SourceError
 from hpcsweep.manifest.mistakes import Mistakes, Where, described
 from hpcsweep.manifest.policies import COMPLETE, SETTLED, WHEN

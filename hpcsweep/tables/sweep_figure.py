@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.ids import slug
 from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from math import inf, isfinite, nextafter
 from typing import Any
@@ -30,7 +31,6 @@ from sqlalchemy import (
 )
 
 from hpcsweep.conditions import syntax as conditions
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError
 from hpcsweep.store import schema
 from hpcsweep.store.pages import is_one_of_ints, is_one_of_texts

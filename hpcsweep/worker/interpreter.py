@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.manifest.frozen import SetupLine, TaskInterpreter
+from hpcsweep.older_python import dataclass
 
 # The program that makes our package importable in another interpreter.
 BOOTSTRAP = Path(__file__).resolve().parents[1] / "bootstrap.py"

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +24,6 @@ import jinja2
 
 from hpcsweep import executable
 from hpcsweep.allocation import asks_for_gpus
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine
 from hpcsweep.records import EXIT_STOPPED

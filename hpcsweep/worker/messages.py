@@ -16,9 +16,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.files import FULL, write_all
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import Reason
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import field
 from typing import Any, NamedTuple, NoReturn
 
-from hpcsweep.dataclass import dataclass
+from hpcsweep.older_python import dataclass
 from hpcsweep.worker.cgroup import MemoryCgroup
 from hpcsweep.worker.child import (
     anonymous_file,

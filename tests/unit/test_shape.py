@@ -174,7 +174,7 @@ def newer_python(tree: Tree) -> Iterator[int]:
     for node in calls:
         keywords = {keyword.arg for keyword in node.keywords}
         if imported and _makes_dataclass(node) and keywords & {"kw_only", "slots"}:
-            yield node.lineno  # `hpcsweep.dataclass` knows them
+            yield node.lineno  # `older_python` has one that knows them
 
 
 def unlocated_sweeps(tree: Tree) -> Iterator[int]:
@@ -239,7 +239,7 @@ def test_tests_wait_instead_of_sleeping() -> None:
 
 
 def test_tasks_run_in_an_older_python() -> None:
-    own = ("dataclass.py", "worker/launcher.py")
+    own = ("older_python.py", "worker/launcher.py")
     assert _broken(newer_python, TASK_FILES, own) == []
 
 
@@ -300,7 +300,7 @@ def test_a_rule_sees_what_breaks_it(rule: Rule, text: str) -> None:
         (catch_alls, "try: f()\nexcept BaseException:\n    g()\n    raise"),
         (
             newer_python,
-            "from hpcsweep.dataclass import dataclass\n@dataclass(slots=True)\nclass A: ...",
+            "from hpcsweep.older_python import dataclass\n@dataclass(slots=True)\nclass A: ...",
         ),
         (silent, "def _f(): pass\nclass A:\n    'A.'\n    def __len__(self): pass"),
         (silent, "class A:\n    'A.'\n    def f(self): 'F.'\nclass B(A):\n    'B.'\n    f = A.f"),

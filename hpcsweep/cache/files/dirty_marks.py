@@ -15,7 +15,6 @@ from typing import Any
 
 from hpcsweep import claims
 from hpcsweep.cache.files.result_directory import ID, Entry, ResultDirectory
-from hpcsweep.dataclass import dataclass
 from hpcsweep.field_checks import OBJECT, TEXT, Field, mismatch, schema
 from hpcsweep.files import (
     DOCUMENT_MAX,
@@ -27,6 +26,7 @@ from hpcsweep.files import (
     write_plain,
 )
 from hpcsweep.liveness import is_alive, this_process
+from hpcsweep.older_python import dataclass
 
 LOG = logging.getLogger(__name__)
 _RESULT = Field(

@@ -16,8 +16,8 @@ from hpcsweep import claims
 from hpcsweep.cache.files.dirty_marks import DirtyMarks, producer_mark
 from hpcsweep.cache.files.result_directory import Entry, ResultDirectory, ResultKey
 from hpcsweep.claims import Claim, ClaimLost
-from hpcsweep.dataclass import dataclass
 from hpcsweep.liveness import HEARTBEAT
+from hpcsweep.older_python import dataclass
 
 LOG = logging.getLogger("hpcsweep")
 

@@ -22,7 +22,6 @@ from typing import Any
 
 from hpcsweep import ids
 from hpcsweep.claims import Claim, check_own
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import InputError, ResultMissing
 from hpcsweep.files import (
     DOCUMENT_MAX,
@@ -38,6 +37,7 @@ from hpcsweep.files import (
     write_plain,
 )
 from hpcsweep.liveness import SILENT_S
+from hpcsweep.older_python import dataclass
 
 LOG = logging.getLogger("hpcsweep")
 

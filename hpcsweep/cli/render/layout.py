@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.terminal_text import one_line, visible
 
 # Characters between two columns.

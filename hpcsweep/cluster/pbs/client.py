@@ -7,7 +7,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from hpcsweep.cluster import process
@@ -26,7 +26,6 @@ from hpcsweep.cluster.pbs.options import SCRIPTS, qsub_options
 from hpcsweep.cluster.pbs.refusals import NO_ROOM, is_unanswered, next_step
 from hpcsweep.cluster.process import Answer
 from hpcsweep.cluster.scripts import ScriptForm
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 
 # Jobs in one query.

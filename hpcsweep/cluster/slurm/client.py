@@ -7,7 +7,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, Self
 
 from hpcsweep.cluster import process
@@ -30,7 +30,6 @@ from hpcsweep.cluster.slurm.environment import clean_environment, own_job, point
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.cluster.slurm.site import Site, SiteAnswers
 from hpcsweep.cluster.slurm.submit_limits import QueuedTask
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 
 # Arrays in one query; at 16 digits each they stay far below the kernel's limit on an argument.

@@ -9,11 +9,10 @@ sacctmgr shows the other limits of accounts as those of the associations below, 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from hpcsweep.cluster.ceilings import ALL_CPUS, ALL_GPUS, ALL_MEMORY, NODES, RUNNING, TIME, Ceiling
-from hpcsweep.dataclass import dataclass
 from hpcsweep.quantities import memory_bytes, time_limit_seconds
 
 # `AccountingStorageEnforce` of a cluster that enforces limits, QOS and associations.

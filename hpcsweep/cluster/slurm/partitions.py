@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from hpcsweep.cluster.ceilings import (
     ALL_CPUS,
@@ -19,7 +20,6 @@ from hpcsweep.cluster.ceilings import (
     TIME,
     Ceiling,
 )
-from hpcsweep.dataclass import dataclass
 from hpcsweep.quantities import time_limit_seconds
 
 # Flags of a QOS whose jobs a limit of the partition does not bind.

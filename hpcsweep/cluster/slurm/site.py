@@ -6,7 +6,7 @@ What a query that failed would have told is not known, and said to be so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self, TypedDict
 
 from hpcsweep.cluster.ceilings import Ceiling, Impossible, loosest
@@ -15,7 +15,6 @@ from hpcsweep.cluster.slurm import job_limits, partitions, text
 from hpcsweep.cluster.slurm.job_limits import Association, JobLimits, QosLimits
 from hpcsweep.cluster.slurm.partitions import NodeKind, PartitionLimits
 from hpcsweep.cluster.slurm.submit_limits import QueuedTask, SubmitLimit, matching, tightest
-from hpcsweep.dataclass import dataclass
 from hpcsweep.sweepdir.parts import MAX_ARRAY_SIZE
 
 # Slurm's default seconds between TERM and KILL.

@@ -7,10 +7,10 @@ Slurm counts queued and running array tasks, and refuses an array above a limit 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from hpcsweep.cluster.slurm.job_limits import Association, JobLimits, QosLimits, levels
-from hpcsweep.dataclass import dataclass
 
 # The limits on queued and running jobs: on those of one user, and of a group.
 _MAX_SUBMIT = ("MaxSubmitJobsPerUser", "MaxSubmitJobs")

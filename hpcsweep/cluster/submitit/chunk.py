@@ -9,14 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
 from submitit import JobEnvironment
 from submitit.helpers import Checkpointable, DelayedSubmission
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.files import PRIVATE_FILE, try_lock
 from hpcsweep.records import EXIT_STOPPED
 

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from hpcsweep.cluster.slurm.environment import clean_environment
 from hpcsweep.cluster.slurm.site import KILL_WAIT_S
 from hpcsweep.cluster.slurm.text import SCRIPTS
 from hpcsweep.cluster.submitit import localjobs
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError, ClusterUnavailable, Damaged
 from hpcsweep.field_checks import TEXTS
 from hpcsweep.files import RESTORE, names, read_json

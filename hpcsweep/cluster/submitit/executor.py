@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from hpcsweep.cluster.submitit import localjobs
 from hpcsweep.cluster.submitit.chunk import Chunk
 from hpcsweep.cluster.submitit.client import IDS, kept_ids
 from hpcsweep.cluster.timelimit import warning_seconds
-from hpcsweep.dataclass import dataclass
 from hpcsweep.errors import ClusterError, HpcsweepError, InputError
 from hpcsweep.files import json_bytes, make_directory, remove_tree, write_new
 from hpcsweep.quantities import memory_bytes, time_limit_seconds

@@ -8,11 +8,11 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from hpcsweep import files
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import gpus, processes
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.daemon.job_environment import environment

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import gpus, hostlist
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job, JobRequest, gres_counts

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.daemon import associations, dependencies, preemption
 from hpcsweep.emulator.daemon.pool import Pool

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import hostlist, processes
 from hpcsweep.emulator.daemon.pool import distribute
 from hpcsweep.emulator.jobs import Job

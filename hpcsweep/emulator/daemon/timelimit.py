@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hpcsweep.dataclass import dataclass
+from dataclasses import dataclass
+
 from hpcsweep.emulator.config import EmulatorConfig
 from hpcsweep.emulator.jobs import Job
 

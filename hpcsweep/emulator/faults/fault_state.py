@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator.arrays import NO_TASK
 from hpcsweep.emulator.faults.chance import OF_JOBS, OF_SERVICES, Fault, FaultPlan
 

@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import config
 from hpcsweep.emulator.versions import SlurmVersion
 

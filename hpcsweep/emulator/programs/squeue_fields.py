@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import arrays, identity, times
 from hpcsweep.emulator.names import SHORT_STATES
 from hpcsweep.emulator.programs import options

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
-from hpcsweep.dataclass import dataclass
 from hpcsweep.emulator import arrays, gpus, patterns, times
 from hpcsweep.emulator.programs import job_request, options
 
