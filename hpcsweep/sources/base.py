@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import index as exact_index
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, overload
@@ -11,15 +11,10 @@ from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
 from hpcsweep.records import CaseTexts, ParamCase
-from hpcsweep.sources.keys import Kind
+from hpcsweep.sources.keys import ManifestMethods
 from hpcsweep.sources.registry import ViewMethods, make_source
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from typing_extensions import Self
-
-    from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.numeric.vectors import Array
     from hpcsweep.sources.positions import Positions
 
@@ -40,7 +35,7 @@ class Factor:
         return Factor(positions.count, self.names, lambda rank: self.params(positions.select(rank)))
 
 
-class ParameterSource(ViewMethods, ABC):
+class ParameterSource(ViewMethods, ManifestMethods):
     """An immutable, lazy sequence of cases.
 
     `source[i]` is pure and gives fresh params each time; cases from the end have negative
@@ -53,8 +48,6 @@ class ParameterSource(ViewMethods, ABC):
         (True, [1, 2, 5])
     """
 
-    # Its keys in a manifest, and its documentation.
-    KIND: ClassVar[Kind]
     # Whether making the source, or one of its cases, runs the user's code.
     runs_user_code: ClassVar[bool] = False
 
@@ -109,15 +102,6 @@ class ParameterSource(ViewMethods, ABC):
             [2, 3]
         """
         return [Factor(self.n_cases, self.names, self._params)]
-
-    @abstractmethod
-    def to_manifest_dict(self) -> dict[str, Any]:
-        """The source as plain JSON: every case, or the rule that makes them.
-
-        Examples:
-            >>> hs.manual([{"a": 1}]).to_manifest_dict()["cases"]
-            [{'a': 1}]
-        """
 
     @abstractmethod
     def _params(self, index: int) -> dict[str, Any]:
@@ -273,98 +257,6 @@ class ParameterSource(ViewMethods, ABC):
             if case.replicate == replicate and ids.canonical(case.params) == text:
                 yield case.index
 
-    # --- in a manifest ------------------------------------------------------------------------
-
-    @classmethod
-    def from_manifest_dict(
-        cls, value: Any, where: str = "source", directory: Path | None = None
-    ) -> Self:
-        """The source of a dict of `to_manifest_dict`. *Raises* like `source_from_manifest_dict`.
-
-        Examples:
-            >>> source = hs.grid(a=[1, 2])
-            >>> hs.GridSource.from_manifest_dict(source.to_manifest_dict()).n_cases
-            2
-        """
-        values = cls.KIND.checked(value, where)
-        return cls.from_keys(
-            **{
-                key.name: key.type.read(values[key.name], f"{where}.{key.name}", directory)
-                for key in cls.KIND.keys
-                if key.name in values
-            }
-        )
-
-    @classmethod
-    def from_keys(cls, **values: Any) -> Self:  # where they are the arguments
-        """Make the source from the keys of its manifest dict.
-
-        Examples:
-            >>> hs.ManualSource.from_keys(cases=[{"a": 1}, {"a": 2}]).n_cases
-            2
-        """
-        return cls(**values)
-
-    @classmethod
-    def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
-        """A manifest dict of this kind with paths relative to `root` made absolute.
-
-        Examples:
-            >>> from pathlib import Path
-            >>> hs.TableSource.resolve_paths({"file": "cases.csv"}, Path("/project"))
-            {'file': '/project/cases.csv'}
-        """
-        return value
-
-    # --- frozen -------------------------------------------------------------------------------
-
-    def freeze(self, lines: CaseLines) -> dict[str, Any]:  # for explicit cases
-        """The short manifest dict: explicit cases are moved to `lines`.
-
-        Examples:
-            >>> from hpcsweep.sources.caselines import CaseLines
-            >>> hs.manual([{"a": 1}]).freeze(CaseLines())["first"]
-            0
-        """
-        return self.to_manifest_dict()
-
-    def to_frozen_dict(self) -> dict[str, Any]:
-        """The short manifest dict: explicit cases are in the files of `write_frozen`.
-
-        Examples:
-            >>> hs.manual([{"a": 1}]).to_frozen_dict()["file"]
-            'cases.jsonl'
-        """
-        return self.frozen()[0]
-
-    def frozen(self) -> tuple[dict[str, Any], str | None]:
-        """The short manifest dict, and the SHA-256 of the file of explicit cases, if there is one.
-
-        Explicit cases are gone through once, none is kept.
-
-        Examples:
-            >>> described, digest = hs.manual([{"a": 1}]).frozen()
-            >>> described["total_cases"], len(digest)
-            (1, 64)
-        """
-        lines = _new_lines()
-        return self.freeze(lines), lines.sha256
-
-    def write_frozen(self, directory: Path) -> None:
-        """Write the files beside `to_frozen_dict()`, if there are any, durably.
-
-        *Raises* SweepError, also where they are there already.
-
-        Examples:
-            >>> hs.manual([{"a": 1}]).write_frozen(log.path)
-            >>> log["cases.jsonl"].read_text()
-            '{"a":1}\\n'
-        """
-        with _new_lines(directory) as lines:
-            self.freeze(lines)
-
-    # --- reading ------------------------------------------------------------------------------
-
     def __len__(self) -> int:
         return self.n_cases
 
@@ -473,12 +365,6 @@ class ParameterSource(ViewMethods, ABC):
         from hpcsweep.quantities import counted  # noqa: PLC0415  # no task needs it
 
         return f"<{type(self).__name__} of {counted(self.n_cases, 'case')}>"
-
-
-def _new_lines(directory: Path | None = None) -> CaseLines:
-    from hpcsweep.sources.caselines import CaseLines  # noqa: PLC0415  # no task freezes
-
-    return CaseLines(directory)
 
 
 def reindexed(case: ParamCase, index: int) -> ParamCase:

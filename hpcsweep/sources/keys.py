@@ -1,4 +1,4 @@
-"""Descriptions of the keys that a source has in a manifest, and the checks that sources share.
+"""A source in manifests: descriptions of its keys, the methods for both, and shared checks.
 
 Each source class describes its keys in `KIND`. The manifest reader, the JSON Schema, the tables of
 the documentation and the suggestions for a misspelt key all use this description.
@@ -6,12 +6,18 @@ the documentation and the suggestions for a misspelt key all use this descriptio
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Union
 
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from hpcsweep.sources.caselines import CaseLines
 
 # Arguments that hpcsweep passes to a target by name, so no parameter can have these names.
 RESERVED_NAMES = frozenset({"params", "log", "rng", "seed", "case", "checkpoint"})
@@ -105,6 +111,114 @@ class Kind(NamedTuple):
 
 
 # --- checks that sources share ----------------------------------------------------------------
+
+
+class ManifestMethods(ABC):
+    """The methods of `ParameterSource` that write it into manifests, and make it of them."""
+
+    # Its keys in a manifest, and its documentation.
+    KIND: ClassVar[Kind]
+
+    @abstractmethod
+    def to_manifest_dict(self) -> dict[str, Any]:
+        """The source as plain JSON: every case, or the rule that makes them.
+
+        Examples:
+            >>> hs.manual([{"a": 1}]).to_manifest_dict()["cases"]
+            [{'a': 1}]
+        """
+
+    @classmethod
+    def from_manifest_dict(
+        cls, value: Any, where: str = "source", directory: Path | None = None
+    ) -> Self:
+        """The source of a dict of `to_manifest_dict`. *Raises* like `source_from_manifest_dict`.
+
+        Examples:
+            >>> source = hs.grid(a=[1, 2])
+            >>> hs.GridSource.from_manifest_dict(source.to_manifest_dict()).n_cases
+            2
+        """
+        values = cls.KIND.checked(value, where)
+        return cls.from_keys(
+            **{
+                key.name: key.type.read(values[key.name], f"{where}.{key.name}", directory)
+                for key in cls.KIND.keys
+                if key.name in values
+            }
+        )
+
+    @classmethod
+    def from_keys(cls, **values: Any) -> Self:  # where they are the arguments
+        """Make the source from the keys of its manifest dict.
+
+        Examples:
+            >>> hs.ManualSource.from_keys(cases=[{"a": 1}, {"a": 2}]).n_cases
+            2
+        """
+        return cls(**values)
+
+    @classmethod
+    def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:  # noqa: ARG003
+        """A manifest dict of this kind with paths relative to `root` made absolute.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> hs.TableSource.resolve_paths({"file": "cases.csv"}, Path("/project"))
+            {'file': '/project/cases.csv'}
+        """
+        return value
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:  # noqa: ARG002  # for explicit cases
+        """The short manifest dict: explicit cases are moved to `lines`.
+
+        Examples:
+            >>> from hpcsweep.sources.caselines import CaseLines
+            >>> hs.manual([{"a": 1}]).freeze(CaseLines())["first"]
+            0
+        """
+        return self.to_manifest_dict()
+
+    def to_frozen_dict(self) -> dict[str, Any]:
+        """The short manifest dict: explicit cases are in the files of `write_frozen`.
+
+        Examples:
+            >>> hs.manual([{"a": 1}]).to_frozen_dict()["file"]
+            'cases.jsonl'
+        """
+        return self.frozen()[0]
+
+    def frozen(self) -> tuple[dict[str, Any], str | None]:
+        """The short manifest dict, and the SHA-256 of the file of explicit cases, if there is one.
+
+        Explicit cases are gone through once, none is kept.
+
+        Examples:
+            >>> described, digest = hs.manual([{"a": 1}]).frozen()
+            >>> described["total_cases"], len(digest)
+            (1, 64)
+        """
+        lines = _new_lines()
+        return self.freeze(lines), lines.sha256
+
+    def write_frozen(self, directory: Path) -> None:
+        """Write the files beside `to_frozen_dict()`, if there are any, durably.
+
+        *Raises* SweepError, also where they are there already.
+
+        Examples:
+            >>> hs.manual([{"a": 1}]).write_frozen(log.path)
+            >>> log["cases.jsonl"].read_text()
+            '{"a":1}\\n'
+        """
+        with _new_lines(directory) as lines:
+            self.freeze(lines)
+
+
+def _new_lines(directory: Path | None = None) -> CaseLines:
+    from hpcsweep.sources.caselines import CaseLines  # noqa: PLC0415  # no task freezes
+
+    return CaseLines(directory)
 
 
 def fresh(value: Any) -> Any:
