@@ -6,7 +6,7 @@ import json
 import keyword
 import re
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ _OUTPUT = (
     "Standard output and error go to stdout.txt and stderr.txt in {run_dir}. For more than one "
     "program write a script: [sh, script.sh, …]."
 )
+_NULL_CHARACTER = "a null character, which no argument of a program can have"
+_NO_NULL_CHARACTER = "Remove it; or give the command {params_json}, which has it escaped."
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
 _PLAIN = re.compile(r"[^\s:!.\[\]\"']+")
 
@@ -97,7 +99,7 @@ def used_names(raw: dict[str, Any]) -> frozenset[str] | None:
 def refuse_null_characters(raw: dict[str, Any], argv: Iterable[str], mistakes: Mistakes) -> None:
     """Add each value with a null character of a parameter that is an argument of a command.
 
-    The values of files are not read here.
+    The values of files are not read here: see `null_problem`.
     """
     names = placeholders(argv)
     waiting: list[tuple[Where, Any]] = [(("source",), raw.get("source"))]
@@ -110,9 +112,20 @@ def refuse_null_characters(raw: dict[str, Any], argv: Iterable[str], mistakes: M
         elif isinstance(value, str) and "\0" in value and names & {*path}:
             mistakes.add(
                 path,
-                "has a null character, which no argument of a program can have",
-                "Remove it; or give the command {params_json}, which has it escaped.",
+                f"has {_NULL_CHARACTER}",
+                _NO_NULL_CHARACTER,
             )
+
+
+def null_problem(nulls: Mapping[str, str], argv: Iterable[str]) -> tuple[str, str] | None:
+    """What and what next of `CaseLines.nulls`; None if no argument of a command has one."""
+    names = sorted(placeholders(argv) & nulls.keys())
+    if not names:
+        return None
+    return (
+        f"{shown(nulls[names[0]])}, a value of {names[0]}, has {_NULL_CHARACTER}",
+        _NO_NULL_CHARACTER,
+    )
 
 
 def has_placeholder(target: Target, placeholder: str) -> bool:

@@ -36,6 +36,7 @@ from hpcsweep.manifest.policies import Policies
 from hpcsweep.manifest.slurm_options import options_text
 from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import ParameterSource
+from hpcsweep.sources.caselines import CaseLines
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Replaces what a `source:` says of other sweeps by their cases; None after adding mistakes.
@@ -111,7 +112,7 @@ def resolve(
 
     try:
         manifest = replace(
-            _freeze(fields, root, target, spec.source),
+            _freeze(fields, root, target, spec.source, mistakes),
             setup=environment.setup,
             interpreter=environment.interpreter,
             resources=Resources(options=options),
@@ -121,6 +122,8 @@ def resolve(
             cache=cache,
             policies=policies.to_json(),
         )
+        if mistakes:
+            raise mistakes.error(path)
         manifest = sealed(manifest)
     except UnicodeEncodeError as error:  # from the command line, or in the name of a directory
         text = ascii(error.object[error.start : error.end])
@@ -189,8 +192,14 @@ def _freeze(
     root: Path,
     target: Target,
     source: ParameterSource,
+    mistakes: Mistakes,
 ) -> FrozenManifest:
-    described, cases_sha256 = source.frozen()
+    """The manifest, with what is said of its cases. Adds a mistake of cases of files."""
+    lines = CaseLines()
+    described = source.freeze(lines)
+    problem = target_spec.null_problem(lines.nulls, target.argv)
+    if problem is not None:
+        mistakes.add(("source",), *problem)
     return FrozenManifest(
         name=fields.name,
         root=str(root),
@@ -208,7 +217,7 @@ def _freeze(
         inputs=fields.inputs,
         fixed=fields.fixed,
         ok_if=fields.ok_if or "",
-        cases_sha256=cases_sha256,
+        cases_sha256=lines.sha256,
     )
 
 

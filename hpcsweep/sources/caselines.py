@@ -24,6 +24,8 @@ OFFSET_BYTES = 8
 
 # One for all lines: json.dumps makes one for each.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+# How JSON writes a null character; also a part of texts that have none.
+_NULL = rb"\u0000"
 
 
 class CaseLines:
@@ -37,6 +39,8 @@ class CaseLines:
     def __init__(self, directory: Path | None = None) -> None:
         # Where the files of a frozen manifest are written; None for a trial.
         self.directory = directory
+        # The first text with a null character of each parameter that has one.
+        self.nulls: dict[str, str] = {}
         self._digest = hashlib.sha256()
         self._count = 0
         # Bytes of all lines.
@@ -67,9 +71,16 @@ class CaseLines:
             if self.directory is not None:
                 self._write(self.directory, line)
             self._digest.update(line)
+            if _NULL in line:
+                self._note_nulls(line)
             self._count += 1
             self._end += len(line)
         return first
+
+    def _note_nulls(self, line: bytes) -> None:
+        for name, value in parse_line(line).params.items():
+            if isinstance(value, str) and "\0" in value:
+                self.nulls.setdefault(name, value)
 
     def _write(self, directory: Path, line: bytes) -> None:
         if self._files is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import HpcsweepError, InputError
 from hpcsweep.manifest import source_spec
-from hpcsweep.manifest.frozen import sealed
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.policies import COMPLETE, Policies
 from hpcsweep.settings import Settings
@@ -33,6 +32,7 @@ from hpcsweep.sweepdir.followers import (
     followers,
     forget_sent,
 )
+from hpcsweep.sweepdir.growing import with_cases
 from hpcsweep.tables.sweep_cases import SweepCases
 
 Notify = Callable[[str], None]
@@ -120,20 +120,19 @@ def send_followers(
 def _request(fact: FollowerFact, settings: Settings) -> SubmitRequest:
     """What to submit: the frozen version, with the cases that are known only now.
 
-    *Raises* ManifestError for cases that cannot be made.
+    *Raises* ManifestError for cases that cannot be made, SourceError as `with_cases`.
     """
     path = Path(fact["sweep"])
     version = SweepDirectory.open(path).version(fact["manifest"])
-    manifest, source = version.manifest, version.source
     if "source" in fact:
         mistakes = Mistakes(lambda place: ".".join(map(str, place)), lambda _: ())
-        root = Path(manifest.root)
+        root = Path(version.manifest.root)
         with SweepCases(settings, root) as cases:
             expanded = cases.expand(fact["source"], mistakes)
             spec = source_spec.build(expanded, mistakes, root) if not mistakes else None
         if spec is None or spec.source is None:
             raise mistakes.error(path)
-        described, digest = spec.source.frozen()
-        manifest = sealed(replace(manifest, source=described, cases_sha256=digest))
-        source = spec.source.repeat(manifest.replicates)
-    return SubmitRequest(manifest=manifest, source=source, path=path, throttle=fact["throttle"])
+        version = with_cases(version, spec.source)
+    return SubmitRequest(
+        manifest=version.manifest, source=version.source, path=path, throttle=fact["throttle"]
+    )

@@ -8,15 +8,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hpcsweep import ids
+from hpcsweep.errors import SourceError
 from hpcsweep.manifest.frozen import DIGEST_DIGITS, sealed
+from hpcsweep.manifest.target_spec import null_problem
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.caselines import CaseLine, format_line
+from hpcsweep.sources.caselines import CaseLine, CaseLines, format_line
 from hpcsweep.sources.filecases import LineCases, Segment
 from hpcsweep.sweepdir.version import Version
 
 if TYPE_CHECKING:
     from hpcsweep.sources.base import ParameterSource
-    from hpcsweep.sources.caselines import CaseLines
 
 
 class GrownCases(LineCases):
@@ -90,9 +91,16 @@ def distinct_cases(version: Version) -> ParameterSource:
 
 
 def with_cases(version: Version, source: ParameterSource) -> Version:
-    """The version with these cases, each as often as its manifest repeats it."""
-    described, digest = source.frozen()
-    manifest = sealed(replace(version.manifest, source=described, cases_sha256=digest))
+    """The version with these cases, each as often as its manifest repeats it.
+
+    *Raises* SourceError for cases that cannot be given to its command.
+    """
+    lines = CaseLines()
+    described = source.freeze(lines)
+    problem = null_problem(lines.nulls, version.manifest.target.argv)
+    if problem is not None:
+        raise SourceError(problem[0], where=version.manifest.name, next_step=problem[1])
+    manifest = sealed(replace(version.manifest, source=described, cases_sha256=lines.sha256))
     return Version.of(manifest, source.repeat(manifest.replicates))
 
 

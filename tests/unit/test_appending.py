@@ -68,6 +68,12 @@ def test_a_case_is_appended_once(growing: Growing) -> None:
     assert growing.append(first, []).fingerprint == again.fingerprint
 
 
+def test_no_case_is_appended_that_a_command_cannot_get(growing: Growing) -> None:
+    first = described(manual([{"x": "a"}]), target=Target(argv=("sim", "{x}")))
+    with pytest.raises(SourceError, match="a value of x, has a null character"):
+        growing.append(first, [{"x": "b"}, {"x": "\0"}])
+
+
 def test_options_are_those_that_are_described(growing: Growing) -> None:
     growing.append(described(manual([{"x": 1}])), [{"x": 2}])
     grown = growing.append(described(manual([{"x": 1}]), chunk=7, replicates=2), [{"x": 3}])

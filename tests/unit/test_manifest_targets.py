@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -314,6 +315,19 @@ def test_a_command_is_checked_although_a_value_of_the_source_is_wrong(
         "source.grid.ab",
         "source.grid.c",
     ]
+
+
+def test_cases_of_a_file_have_no_null_character_for_a_command(
+    mistakes: Callable[..., list[str]], load: Load, tmp_path: Path
+) -> None:
+    rows = [{"a": 1, "b": "\\u0000"}, {"a": 2, "b": "y\0z"}, {"a": 3, "b": "\0"}]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    text = "name: s\nsource: {table: rows.jsonl}\ncommand: ['true', COMMAND]\n"
+    (found,) = mistakes(text.replace("COMMAND", "'{a}', '--b={b}'"))
+    assert found.startswith(
+        r"m.yaml:2: source: 'y\x00z', a value of b, has a null character, which no argument"
+    )
+    load(text.replace("COMMAND", "'{params_json}'"))
 
 
 def test_an_argument_has_no_null_character(mistakes: Callable[..., list[str]], load: Load) -> None:
