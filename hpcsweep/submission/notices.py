@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import islice
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.quantities import duration, time_limit_seconds
 from hpcsweep.state.changed_inputs import InputCounts
 from hpcsweep.state.code_counts import CodeCounts
 from hpcsweep.state.outdated_remarks import check_command
@@ -20,12 +21,24 @@ INDICES_NAMED = 10
 def notices(done: Submitted, request: SubmitRequest) -> list[str]:
     """The notices after a submit."""
     texts = [
-        cancelled_notice(done) if done.plan is None else "",
+        cancelled_notice(done) if done.plan is None else short_time_notice(request),
         "" if request.replace else replaceable_notice(done.replaceable, request),
         other_code_notice(done.outlook, request) if request.rerun is None else "",
         changed_notice(done.outlook, request) if request.rerun is None else "",
     ]
     return [notice for notice in texts if notice]
+
+
+def short_time_notice(request: SubmitRequest) -> str:
+    """What `00:30` is for sbatch: seconds, where hours and minutes may be meant."""
+    text = request.manifest.resources.options.get("time", "")
+    seconds = time_limit_seconds(text)
+    if seconds is None or seconds >= 60 or text.count(":") != 1 or "-" in text:  # a minute
+        return ""
+    return (
+        f"the time limit {text} is {duration(seconds)}: sbatch reads it as minutes and seconds; "
+        f"{text}:00 is {duration(60 * seconds)}"
+    )
 
 
 def cancelled_notice(done: Submitted) -> str:

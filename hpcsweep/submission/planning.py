@@ -28,7 +28,12 @@ from hpcsweep.submission.limits import (
 )
 from hpcsweep.submission.missing_inputs import refuse_missing
 from hpcsweep.submission.next_batch import ask_next
-from hpcsweep.submission.notices import changed_notice, other_code_notice, replaceable_notice
+from hpcsweep.submission.notices import (
+    changed_notice,
+    other_code_notice,
+    replaceable_notice,
+    short_time_notice,
+)
 from hpcsweep.submission.plans import make_plan
 from hpcsweep.submission.replacing import replaceable
 from hpcsweep.submission.request import SubmitRequest
@@ -214,6 +219,7 @@ def planned(
         request, outlook = asked, outlook_for(asked, sweep, cluster, settings, code_digest)
     waiting = None if sweep is None else replaceable(sweep, request.manifest, outlook.tasks)
     notices = (
+        short_time_notice(request),
         replaceable_notice(waiting, request),
         other_code_notice(outlook, request),
         changed_notice(outlook, request),

@@ -17,6 +17,12 @@ from hpcsweep.worker.slot import CaseEnd, Slot
 
 # Bytes from the end of a command's standard error that are kept in its error.
 TAIL_MAX = 4000
+# A case that is complete is not run again, so one whose files are lost is not complete.
+_REMOVED = {
+    "type": "RunDirectoryError",
+    "message": "the program ended with 0, but its run directory is gone, and with it what it "
+    "printed and its metrics.json: let the program not remove, move or rename {run_dir}",
+}
 
 
 def execute(slot: Slot, request: Request) -> Steps[CaseEnd]:
@@ -35,6 +41,8 @@ def _with_metrics(ended: CaseEnd, path: Path) -> CaseEnd:
             reason=Reason.ERROR,
             error={"type": "MetricsError", "message": str(error)},
         )
+    if ended.reason is None and not (metrics or path.is_dir()):
+        return ended._replace(reason=Reason.ERROR, error=_REMOVED)
     if ended.error is not None and ended.reason is not None:
         tail = end_of_text(path / "stderr.txt", TAIL_MAX)
         if tail:

@@ -451,3 +451,13 @@ def test_without_run_directories_nothing_is_left(
     assert (end["metrics"], "run_dir" in end) == ({"d": 1}, False)
     assert list((tmp_path / "t").iterdir()) == []
     assert not (tmp_path / "s" / "runs").exists()
+
+
+@pytest.mark.parametrize("runs", ["all", "packed", "failed", "none"])
+def test_a_command_that_removes_its_run_directory_fails(tmp_path: Path, runs: str) -> None:
+    ends = shs(tmp_path, ['rm -r "$D"', 'mv "$D" "$D.x"; rm -r "$D.x"; exit 3', "true"], runs=runs)
+    removed, failed, well = ends.values()
+    assert removed["status"] == "failed", removed
+    assert "its run directory is gone" in removed["error"]["message"]
+    assert failed["reason"] == "exit_code"
+    assert well["status"] == "complete"
