@@ -92,17 +92,18 @@ def _spans(executions: Executions, running: IndexSet, now: float) -> tuple[Spans
     The clock of a node may be set back while a case runs: then its end follows from how long it ran
     on the monotonic clock.
     """
-    start, end, index = executions.start, executions.end.copy(), executions.index
+    start, end, index = executions.start, executions.end, executions.index
     is_open = np.isnan(end)
     is_last = np.append(index[1:] != index[:-1], np.ones(min(1, len(index)), dtype=bool))
     runs = is_open & is_last
     runs[runs] = [at in running for at in index[runs].tolist()]
-    end[runs] = np.maximum(now, start[runs])
-    backwards = end < start
-    wall = np.nan_to_num(executions.wall)
     unknown = is_open & ~runs
-    mended = backwards | unknown
-    end[mended] = (start + wall)[mended]
+    backwards = end < start
+    if is_open.any() or backwards.any():  # else no copy is needed
+        end = end.copy()
+        end[runs] = np.maximum(now, start[runs])
+        mended = backwards | unknown
+        end[mended] = start[mended] + np.nan_to_num(executions.wall[mended])
     problems = {"backwards": int(backwards.sum()), "without_end": int(unknown.sum())}
     return Spans(start=start, end=end, host=executions.host, task=executions.task), problems
 
@@ -125,13 +126,16 @@ def _waits(executions: Executions, spans: Spans, sent: Sent) -> Floats:
 def _waiting(spans: Spans, waits: Floats, sent: Sent) -> dict[str, Any] | None:
     """The count of cases that were sent and had not begun; None if no time is known."""
     known = ~np.isnan(waits)
-    starts, ends = spans.start[known] - np.maximum(waits[known], 0.0), spans.start[known]
+    ends = spans.start[known]
+    starts = ends - np.maximum(waits[known], 0.0)
     still = [(sent.times[n], count) for n, count in sent.waiting.items() if n in sent.times]
     if not len(starts) and not still:
         return None
-    open_since = np.repeat([time for time, _ in still], [count for _, count in still])
-    starts = np.append(starts, open_since)
-    return _curve(step_curve(starts, np.append(ends, np.full(len(open_since), np.inf))))
+    if still:
+        open_since = np.repeat([time for time, _ in still], [count for _, count in still])
+        starts = np.append(starts, open_since)
+        ends = np.append(ends, np.full(len(open_since), np.inf))
+    return _curve(step_curve(starts, ends))
 
 
 def _curve(curve: Curve) -> dict[str, Any]:

@@ -26,7 +26,8 @@ class Curve:
 def step_curve(starts: Floats, ends: Floats, steps: int = STEPS_MAX) -> Curve:
     """How many intervals are open at each time; `ends` are not before `starts`, and may be inf."""
     begins = np.sort(starts)
-    stops = np.sort(ends[np.isfinite(ends)])
+    stops = ends[np.isfinite(ends)]  # a copy
+    stops.sort()
     if not len(begins):
         return Curve(times=[], values=[], peak=0)
     # It rises at begins alone.
@@ -47,5 +48,6 @@ def step_curve(starts: Floats, ends: Floats, steps: int = STEPS_MAX) -> Curve:
 
 
 def _open_at(times: Floats, begins: Floats, stops: Floats) -> npt.NDArray[np.int64]:
-    begun = np.searchsorted(begins, times, side="right")
-    return np.asarray(begun - np.searchsorted(stops, times, side="right"), dtype=np.int64)
+    is_open: npt.NDArray[np.int64] = np.searchsorted(begins, times, side="right")
+    is_open -= np.searchsorted(stops, times, side="right")
+    return is_open

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 
+import numpy as np
+
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.errors import InputError
 from hpcsweep.indexset import IndexSet
@@ -73,7 +75,10 @@ class ReportSource:
     def _read(self) -> tuple[CaseTable, Executions]:
         reader = ExecutionReader(self.repeated_read)
         cases = read_cases(self.open_sweep, reader, self.within)
-        return cases, all_executions(reader, self.open_sweep.sweep_index)
+        executions = all_executions(reader, self.open_sweep.sweep_index)
+        if np.array_equal(executions.index, cases.indices):
+            executions = replace(executions, index=cases.indices)
+        return cases, executions
 
     @cached_property
     def repeated(self) -> IndexSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from hpcsweep.report.source import report_source
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state import core_hours
-from hpcsweep.state.executions import STATUSES
+from hpcsweep.state.executions import STATUSES, Executions
 from hpcsweep.tables.selection import Selection
 from tests.support.past_runs import SENT, PastRun, moment, write_past
 from tests.support.sweeps import MadeSweep
@@ -214,6 +215,34 @@ def test_of_several_attempts_the_last_one_runs(tmp_path: Path) -> None:
 def test_a_sweep_without_times_or_cases(tmp_path: Path) -> None:
     data = run_data(past(tmp_path, time=None))
     assert (data["executions"], data["gantt"], data["waiting"]) == (0, None, None)
+
+
+def test_many_executions_take_little_memory() -> None:
+    n = 200_000
+    zeros, starts = np.zeros(n), np.linspace(0.0, 1e5, n)
+    executions = Executions(
+        index=np.arange(n),
+        start=starts,
+        end=starts + 5,
+        wall=zeros + 5,
+        cpu=zeros,
+        peak=zeros,
+        host=np.zeros(n, np.int32),
+        task=np.zeros(n, np.int32),
+        status=np.zeros(n, np.int8),
+        reason=np.zeros(n, np.int8),
+        submission=np.ones(n, np.int32),
+        restart=np.zeros(n, np.int32),
+        hosts=["a"],
+    )
+    sent = run.Sent(times={1: 0.0}, waiting={})
+    tracemalloc.start()
+    try:
+        run.run_data(executions, IndexSet(), sent, [], 2e5)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 80 * n  # bytes: nine arrays of floats at once
 
 
 def test_many_attempts_become_a_row_for_each_node() -> None:
