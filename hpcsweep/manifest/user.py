@@ -112,7 +112,7 @@ def resolve(
 
     try:
         manifest = replace(
-            _freeze(fields, root, target, spec.source, mistakes),
+            _freeze(fields, path, target, spec.source, mistakes),
             setup=environment.setup,
             interpreter=environment.interpreter,
             resources=Resources(options=options),
@@ -122,8 +122,6 @@ def resolve(
             cache=cache,
             policies=policies.to_json(),
         )
-        if mistakes:
-            raise mistakes.error(path)
         manifest = sealed(manifest)
     except UnicodeEncodeError as error:  # from the command line, or in the name of a directory
         text = ascii(error.object[error.start : error.end])
@@ -189,20 +187,21 @@ def _policies(
 
 def _freeze(
     fields: model.UserManifest,
-    root: Path,
+    path: Path,
     target: Target,
     source: ParameterSource,
     mistakes: Mistakes,
 ) -> FrozenManifest:
-    """The manifest, with what is said of its cases. Adds a mistake of cases of files."""
+    """The manifest in `path`. *Raises* ManifestError for cases that a command cannot get."""
     lines = CaseLines()
     described = source.freeze(lines)
     problem = target_spec.null_problem(lines.nulls, target.argv)
     if problem is not None:
         mistakes.add(("source",), *problem)
+        raise mistakes.error(path)
     return FrozenManifest(
         name=fields.name,
-        root=str(root),
+        root=str(path.parent.resolve()),
         target=target,
         source=described,
         replicates=fields.replicates,
