@@ -70,10 +70,10 @@ def in_child(batches: Callable[[], Iterator[Counted]]) -> Iterator[Counted]:
         with os.fdopen(reading, "rb") as stream:
             yield from _received(stream)
     finally:
-        _end(pid)
+        end_child(pid)
 
 
-def _end(pid: int) -> None:
+def end_child(pid: int) -> None:
     """End a child, unless it has ended. Where SIGCHLD is ignored, the kernel has reaped it."""
     with suppress(ChildProcessError, ProcessLookupError):
         if os.waitpid(pid, os.WNOHANG) == (0, 0):

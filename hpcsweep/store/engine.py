@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,12 +60,19 @@ LIMITS = (
     " set_config('idle_in_transaction_session_timeout', '60s', true)"
 )
 
+# Of a merge: a commit need not wait for the disk. A server that crashes loses the last merges as a
+# whole, with the positions that they advanced, and never one before another: the next ingest reads
+# the same bytes of the journals again.
+UNSYNCED = ", set_config('synchronous_commit', 'off', true)"
+
 # Engines that are shared: a process that waits, or serves a page, opens the same index again and
 # again, and to compile its statements takes longer than to execute them.
 SHARED_MAX = 16
 
 # Execution option of a read-only connection: no lock before its first SELECT.
 _READING = {"hpcsweep_reading": True}
+# That of a merge.
+_MERGING = {"hpcsweep_merging": True}
 
 
 class Database:
@@ -96,6 +104,10 @@ class Database:
         self._file = None if keeps or not isinstance(location, Path) else location
         self._engine = _open(location, keeps=keeps)
         self._reader = self._engine.execution_options(**_READING)
+        self._merger = self._engine.execution_options(**_MERGING)
+        self._is_keeping = False
+        # The connection of the last merge, while it is kept.
+        self._kept: Connection | None = None
         # Close kept connections with their owner: Python 3.13 warns if one is garbage-collected.
         if keeps:
             weakref.finalize(self, _close, self._engine, os.getpid())
@@ -108,9 +120,24 @@ class Database:
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Commit a transaction; returns the result of `work`."""
-        if self._is_read_only:
-            raise StoreError("is only read here", where=self.where)
-        return self._run(self._engine, work)
+        return self._write(self._engine, work)
+
+    def merge(self, work: Callable[[Connection], T]) -> T:
+        """Like `write`, of what journals have: a crash of the server may lose it."""
+        return self._write(self._merger, work)
+
+    @contextlib.contextmanager
+    def kept_connection(self) -> Iterator[None]:
+        """Let the merges within use one connection: to PostgreSQL it takes as long as 500 rows.
+
+        Neither another thread nor a fork may use it meanwhile.
+        """
+        self._is_keeping = True
+        try:
+            yield
+        finally:
+            self._is_keeping = False
+            self._close_kept()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run a read-only transaction on one snapshot; returns the result of `work`."""
@@ -120,11 +147,16 @@ class Database:
         """What the query of a page returns, as Arrow arrays; None where `read` has to."""
         return arrow_page(self._file, query) if self._file else None
 
+    def _write(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        if self._is_read_only:
+            raise StoreError("is only read here", where=self.where)
+        return self._run(engine, work)
+
     def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
         deadline, longest = time.monotonic() + self._patience_s, FIRST_PAUSE_S
         while True:
             try:
-                with engine.begin() as connection:
+                with self._begun(engine) as connection:
                     return work(connection)
             except self._failures as error:
                 problem = self._problem(error)
@@ -138,6 +170,27 @@ class Database:
             _log.info("trying again in %.2f s: %s", pause, redact(str(problem)))
             time.sleep(pause)
             longest = min(2 * longest, LONGEST_PAUSE_S)
+
+    @contextlib.contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Connection]:
+        """A transaction, committed at the end."""
+        if not self._is_keeping or engine is not self._merger:
+            with engine.begin() as connection:
+                yield connection
+            return
+        if self._kept is None:
+            self._kept = engine.connect()
+        try:
+            with self._kept.begin():
+                yield self._kept
+        except BaseException:
+            self._close_kept()  # it may be broken
+            raise
+
+    def _close_kept(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def _problem(self, error: Exception) -> StoreError:
         if self._file is None or self._file.exists() or not self._file.parent.exists():
@@ -246,6 +299,7 @@ def _open_postgresql(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(LIMITS)
+        is_merge = connection.get_execution_options().get("hpcsweep_merging", False)
+        connection.exec_driver_sql(LIMITS + UNSYNCED if is_merge else LIMITS)
 
     return engine

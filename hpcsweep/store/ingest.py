@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from hpcsweep.quantities import counted
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
 from hpcsweep.sources.case_locator import CaseLocator
-from hpcsweep.store import SweepIndex, batch_columns, decoding, exact_json
+from hpcsweep.store import SweepIndex, batch_columns, decoding, exact_json, sharing
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
@@ -100,7 +100,34 @@ class Ingest:
 
     def _read(self, names: Sequence[str], positions: dict[str, int]) -> Ingested:
         total = Ingested()
-        batches = self._all_batches(names, positions, total)
+        is_postgresql = self._sweep_index.dialect == "postgresql"
+        if is_postgresql and self._is_first and decoding.pays(self._sweep.journal_root, names):
+            names = self._share(names, total)
+            positions = self._sweep_index.positions(names) if names else {}
+        self._merge(self._all_batches(names, positions, total))
+        return total
+
+    def _share(self, names: Sequence[str], total: Ingested) -> list[str]:
+        """Merge whole journals by several processes. Adds to `total`.
+
+        Returns those that a process left because it failed.
+        """
+        pieces = sharing.pieces(self._sweep.journal_root, names)
+
+        def work(numbers: Iterator[int]) -> Iterator[sharing.Done]:
+            with self._sweep_index.kept_connection():
+                for number in numbers:
+                    own = Ingested()
+                    self._merge(self._batches(pieces[number], {}, own))
+                    yield number, own.records, own.torn
+
+        for number, records, torn in sharing.share(len(pieces), work):
+            total.records += records
+            total.torn += torn
+            pieces[number] = []
+        return list(chain.from_iterable(pieces))
+
+    def _merge(self, batches: Iterator[RowBatch]) -> None:
         while ready := list(islice(batches, 1)):
             # PostgreSQL's transactions may be repeated, and `batches` cannot.
             is_sqlite = self._sweep_index.dialect == "sqlite"
@@ -111,7 +138,6 @@ class Ingest:
                     where=self._sweep_index.where,
                     next_step="Run the command again.",
                 )
-        return total
 
     def _all_batches(
         self, names: Sequence[str], positions: dict[str, int], total: Ingested

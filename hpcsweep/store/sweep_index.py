@@ -162,7 +162,11 @@ class SweepIndex(CaseReader):
                 del batch  # while the next one is made
             return True
 
-        return self._database.write(work)
+        return self._database.merge(work)
+
+    def kept_connection(self) -> contextlib.AbstractContextManager[None]:
+        """Let the merges within use one connection; see `Database`."""
+        return self._database.kept_connection()
 
     def clear(self) -> None:
         """Remove all rows of this sweep; the next ingest reads its journals from the start.

@@ -23,6 +23,7 @@ from hpcsweep.store.location import locate_database, parse_url
 from hpcsweep.store.upsert import RowBatch
 from tests.support.backends import KEY
 from tests.support.postgres import Place, PrivatePostgres, database, own_postgres, postgres
+from tests.support.rows import batch, case
 from tests.support.wait import wait_until
 
 __all__ = ["database", "own_postgres", "postgres"]
@@ -219,14 +220,32 @@ def test_limits_are_the_transactions_own(
     postgres: PrivatePostgres, database: Place, bouncer: bool
 ) -> None:
     way = postgres.through_bouncer(database) if bouncer else database
-    names = ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
+    limits = ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
+    names = (*limits, "synchronous_commit")
     query = f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}"
     database_of_ours = Database(parse_url(way.url, "test"))
     found = database_of_ours.write(lambda connection: connection.exec_driver_sql(query).one())
-    assert tuple(found) == ("1min", "1min", "5min")
+    assert tuple(found) == ("1min", "1min", "5min", "on")
+    # A merge does not wait for the disk.
+    found = database_of_ours.merge(lambda connection: connection.exec_driver_sql(query).one())
+    assert tuple(found) == ("1min", "1min", "5min", "off")
     # PgBouncer hands the same session to the next one.
     with psycopg.connect(way.url, autocommit=True) as connection:
-        assert connection.execute(query.encode()).fetchone() == ("0", "0", "0")
+        assert connection.execute(query.encode()).fetchone() == ("0", "0", "0", "on")
+
+
+@pytest.mark.postgres
+def test_a_crash_loses_the_last_merges_as_a_whole(own_postgres: PrivatePostgres) -> None:
+    sweep_index = SweepIndex(own_postgres.database().url, KEY)
+    sweep_index.create("s", MANIFEST)
+    for number in range(40):
+        journals = [(f"{number:03d}", 0, 9, 0)]
+        assert sweep_index.merge(batch(case(number), manifest=MANIFEST, journals=journals))
+    own_postgres.kill()
+    own_postgres.start()
+    left = len(sweep_index.positions())
+    assert sweep_index.positions() == {f"{number:03d}": 9 for number in range(left)}
+    assert [row["idx"] for row in sweep_index.rows()] == list(range(left))
 
 
 @pytest.mark.postgres

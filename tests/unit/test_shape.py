@@ -44,8 +44,8 @@ STARTS_PROCESSES = (
     *("far/ssh.py", "far/rsync.py"),
     # The table of a cache is filled by a program that may import the user's model.
     "cache/run_fill.py",
-    # A fork that makes the rows of a large first ingest.
-    "store/decoding.py",
+    # Forks that make the rows of a large first ingest, or merge them.
+    *("store/decoding.py", "store/sharing.py"),
 )
 # Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
 # inherits the rest.
