@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpcsweep.ids import shown
 from hpcsweep.records import Status
 from hpcsweep.tables.batches import TableBatch, TableRows, batches_of, rows_of
 from hpcsweep.tables.columns import TableColumns, TableRow
@@ -17,8 +18,10 @@ from hpcsweep.tables.points import left_out_text
 from hpcsweep.tables.statistics import statistics_of
 from hpcsweep.tables.value_marks import marks_of
 
-# Kinds of columns whose values are numbers; of a truth value the mean is its share.
-NUMBERS = frozenset({"int", "float", "bool"})
+# Kinds of columns whose values are numbers; of a truth value the mean is its share. Of the last
+# kind they may be: integers beyond 64 bits, or other values.
+NUMBERS = frozenset({"int", "float", "bool", "json"})
+_MAY_BE = "json"
 # What cases used, of which there are statistics beside those of metrics.
 USED = ("wall_seconds", "cpu_seconds", "max_rss_bytes")
 
@@ -63,6 +66,9 @@ class Grouped:
     rows: TableRows
     # What is left out or put together, for people.
     notes: list[str]
+    # The columns of cases that have no statistics, with a value that is no number; None if all
+    # values are null.
+    not_numbers: dict[str, Any]
 
 
 class _Groups:
@@ -105,18 +111,43 @@ class _Groups:
 class _Numbers:
     """The numbers of a column so far; NaN where a case has none."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
+        self._may_be = kind == _MAY_BE
+        # The first value that is no number.
+        self.other: Any = None
         self._values: list[npt.NDArray[np.float64]] = [np.empty(0)]
         self._present: list[npt.NDArray[np.bool_]] = [np.empty(0, dtype=bool)]
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether any value is a number."""
+        return any(present.any() for present in self._present)
+
+    @property
+    def have_statistics(self) -> bool:
+        """Whether the values are numbers, but for null."""
+        return not self._may_be or (self.other is None and self.has_numbers)
+
     def add(self, values: Sequence[Any]) -> None:
         """Append the values of some rows."""
+        if self._may_be:
+            values = [self._number(value) for value in values]
         self._present.append(np.array([value is not None for value in values], dtype=bool))
         try:
             self._values.append(np.array(values, dtype=np.float64))
         except (TypeError, ValueError):  # of another kind, learned since the columns were
             numbers = [value if isinstance(value, float) else None for value in values]
             self._values.append(np.array(numbers, dtype=np.float64))
+
+    def _number(self, value: Any) -> float | None:
+        try:
+            if isinstance(value, (int, float)):
+                return float(value)
+        except OverflowError:  # beyond all floats
+            pass
+        if self.other is None:
+            self.other = value
+        return None
 
     def statistics(
         self, group: npt.NDArray[np.int64], n_groups: int, stats: Sequence[str]
@@ -131,7 +162,7 @@ def grouped(
 ) -> Grouped:
     """Group the complete cases, and compute the columns `names` of `groups`."""
     origins = {name: groups.origins[name] for name in names if name in groups.origins}
-    numbers = {source: _Numbers() for source, _ in origins.values()}
+    numbers = {source: _Numbers(columns.kinds[source]) for source, _ in origins.values()}
     others = key_params(columns, groups.keys)
     state = _Groups(groups.keys, others)
     left_out: Counter[str] = Counter()
@@ -144,7 +175,9 @@ def grouped(
             values = batch.values[source]
             of_source.add([values[at] for at in complete])
     made: dict[str, Sequence[Any]] = dict(state.values)
-    for source, of_source in numbers.items():
+    not_numbers = {name: of.other for name, of in numbers.items() if not of.have_statistics}
+    for source in numbers.keys() - not_numbers:
+        of_source = numbers[source]
         stats = {name: stat for name, (of, stat) in origins.items() if of == source}
         computed = of_source.statistics(np.array(group, int), len(state.numbers), [*stats.values()])
         made |= {name: computed[stat] for name, stat in stats.items()}
@@ -153,8 +186,14 @@ def grouped(
         notes.append(f"means over cases that differ in {', '.join(sorted(state.pooled))}")
     if left_out:
         notes.append(f"not in the means: {left_out_text(left_out)}")
+    notes += [
+        f"no means of {name}: {shown(other)} is not a number"
+        for name, other in not_numbers.items()
+        if numbers[name].has_numbers
+    ]
     batch = TableBatch(count=len(state.numbers), values=made, nulls=state.nulls)
-    return Grouped(rows=rows_of(batch, names), notes=notes)
+    selected = [name for name in names if name in made]
+    return Grouped(rows=rows_of(batch, selected), notes=notes, not_numbers=not_numbers)
 
 
 def complete_rows(batch: TableBatch, left_out: Counter[str]) -> Iterator[int]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from hpcsweep.errors import InputError
+from hpcsweep.ids import shown
 from hpcsweep.tables.columns import TableColumns, TableRow, check_columns, named
 from hpcsweep.tables.groups import GroupColumns, group_columns, grouped, key_params
 from hpcsweep.tables.pivot import Pivot, pivoted
@@ -36,12 +39,37 @@ def reshaped(
         for note in result.notes:
             notify(note)
         rows = result.rows
+        wanted = [pivot.cell] if pivot else names
+        table = _with_statistics(table, groups.origins, result.not_numbers, wanted)
     if pivot is None:
         return named(table, names), iter(rows)
     made = pivoted(table, rows, pivot, others)
     for note in made.notes:
         notify(note)
     return named(made.columns, names), made.rows
+
+
+def _with_statistics(
+    table: TableColumns,
+    origins: Mapping[str, tuple[str, str]],
+    not_numbers: Mapping[str, Any],
+    wanted: Sequence[str],
+) -> TableColumns:
+    """The columns of groups without those of columns that turned out to have other values.
+
+    *Raises* InputError if one of them is wanted.
+    """
+    without = {name: source for name, (source, _) in origins.items() if source in not_numbers}
+    for name in wanted:
+        if name in without:
+            source = without[name]
+            raise InputError(
+                f"{source} has no means: {shown(not_numbers[source])} is not a number",
+                where=name,
+                next_step="Select cases whose values are numbers: --where, --cases.",
+            )
+    kinds = {name: kind for name, kind in table.kinds.items() if name not in without}
+    return replace(table, kinds=kinds, names=[name for name in table.names if name in kinds])
 
 
 def _group_columns(columns: TableColumns, shape: Shape) -> GroupColumns:

@@ -82,6 +82,34 @@ def test_means_over_replicates() -> None:
     ]
 
 
+def test_a_metric_with_other_values_than_numbers_has_no_means() -> None:
+    """It is named; integers beyond 64 bits are numbers, of which the index does not tell."""
+    metrics = ("energy", "big", "list", "huge")
+    kinds = {(name,): "json" for name in (*metrics, "empty")}
+    columns = all_columns(ColumnKinds(params={("x",): "int"}, metrics=kinds, carried={}))
+    values = [(1.5, 2**70, [1, 2], 10**400), ("n/a", 2**70, [3, 4], 1)]
+    rows = [
+        {"status": "complete", "replicate": n, "x": 1, **dict(zip(metrics, row, strict=True))}
+        for n, row in enumerate(values)
+    ]
+    names, made, said = shaped(rows, columns=columns, mean_over=("replicate",))
+    assert names == ["x", "big_mean", "big_sd", "big_n", *names[4:]]
+    assert names[4] == "wall_seconds_mean"
+    made = [{name: row[name] for name in names[:4]} for row in made]
+    assert made == [{"x": 1, "big_mean": float(2**70), "big_sd": 0.0, "big_n": 2}]
+    assert said[1] == "no means of energy: 'n/a' is not a number"
+    assert [note[:16] for note in said[1:]] == ["no means of ener", "no means of huge"]
+    for shape in ({}, {"pivot": "x,replicate:energy"}):
+        with pytest.raises(InputError, match="energy has no means: 'n/a' is not a number"):
+            shaped(
+                rows,
+                *([] if shape else ["energy_mean"]),
+                columns=columns,
+                group_by=("x", "replicate"),
+                **shape,
+            )
+
+
 def test_groups_by_some_columns_name_what_they_put_together() -> None:
     names, rows, said = shaped(
         ROWS, "dt", "energy_max", "energy_q1", group_by=("dt",), stats=("q1", "max")
