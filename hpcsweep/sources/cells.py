@@ -23,6 +23,15 @@ _BEYOND = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _BOOLEANS = dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(
     ("false", "False", "FALSE"), False
 )
+# Where a manifest says that a column is boolean, in any case. Without it they may be anything: T is
+# a nucleobase, and 1 a number.
+_BOOLEAN_WORDS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
+    ("false", "f", "no", "n", "0"), False
+)
+# Numbers for a person: 0,5 and 1,000 and 10% and $5.
+_LIKE_NUMBER = re.compile(
+    r"[-+\u2212]?[$\u20ac\u00a3]?[0-9]+([.,'\u00a0\u202f ][0-9]+)*\s?[%$\u20ac\u00a3]?", re.ASCII
+)
 # Missing values in any column; the spreadsheets' word is never meant as a text.
 _NOTHING = frozenset({"", "#N/A"})
 # Missing values beside numbers and booleans (R, pandas, C, SQL); beside texts NA may be Namibia.
@@ -40,12 +49,14 @@ _ONE_TYPE = (NOTHING, BOOLEAN, INTEGER, FLOAT, INTEGER | FLOAT)
 # The kinds of the types that a manifest names.
 TYPES = {"text": TEXT, "integer": INTEGER, "number": INTEGER | FLOAT, "boolean": BOOLEAN}
 
-# Lines in which numbers are looked for in a column whose first cells are texts.
+# Lines in which numbers are looked for in a column whose first cells are texts, and how many of its
+# texts are looked at.
 _SAMPLE_ROWS = 1000
+_SAMPLE_TEXTS = 8
 
 # A line of a file, for messages, and its cells.
 Line = tuple[str, Sequence[str]]
-# Takes a column and its first text with its place, where other cells of it are no texts.
+# Takes a column, and a sentence about what makes it one of texts that people may not expect.
 Note = Callable[[str, str], None]
 # The value of a cell, from its text and where it is. *Raises* SourceError.
 Parse = Callable[[str, str], Any]
@@ -72,11 +83,13 @@ class CellRules:
         """The kind of each column over all lines, which are not kept.
 
         `types`: of some columns by name, as in TYPES. A column that is one of texts for a few cells
-        alone is noted. *Raises* SourceError for a cell that is not of the type of its column.
+        alone, or of texts that look like something else, is noted. *Raises* SourceError for a cell
+        that is not of the type of its column.
         """
         kinds = [NOTHING] * len(names)
         inferred = [position for position, name in enumerate(names) if name not in types]
-        texts: dict[int, tuple[str, str]] = {}
+        # By column: the first texts, and where each is.
+        texts: dict[int, dict[str, str]] = {}
         checked = [
             (position, types[name])
             for position, name in enumerate(names)
@@ -87,18 +100,22 @@ class CellRules:
                 if kinds[position] < TEXT or number < _SAMPLE_ROWS:
                     kind = self._kind(row[position])
                     kinds[position] |= kind
-                    if kind == TEXT:
-                        texts.setdefault(position, (row[position], where))
+                    if kind and kinds[position] not in _ONE_TYPE:
+                        seen = texts.setdefault(position, {})
+                        if len(seen) < _SAMPLE_TEXTS:
+                            seen.setdefault(str(row[position]), where)
             for position, type_ in checked:
                 self._check_type(row[position], names[position], type_, where)
-        for position, (text, where) in texts.items():
-            if kinds[position] > TEXT:
-                note(names[position], f"{where}: {text!r:.60}")
+        for position, seen in texts.items():
+            sentence = _texts_note(names[position], seen, kinds[position])
+            if sentence:
+                note(names[position], sentence)
         given = (TYPES[types[name]] if name in types else NOTHING for name in names)
         return [of or (kind if kind in _ONE_TYPE else TEXT) for kind, of in zip(kinds, given)]
 
     def _check_type(self, text: str, name: str, type_: str, where: str) -> None:
-        if self._kind(text) | TYPES[type_] != TYPES[type_]:
+        is_word = type_ == "boolean" and text.lower() in _BOOLEAN_WORDS
+        if not is_word and self._kind(text) | TYPES[type_] != TYPES[type_]:
             raise _type_error(text, name, type_, where)
 
     def _kind(self, text: str) -> int:
@@ -166,10 +183,36 @@ class CellRules:
         return number
 
 
+def _texts_note(name: str, texts: Mapping[str, str], kinds: int) -> str:
+    """What to say of a column of texts that may have been meant otherwise; "" for nothing.
+
+    `texts`: the first ones with their places; `kinds` of all cells.
+    """
+    text, where = next(iter(texts.items()))
+    place = f"{where}: {text!r:.60}"
+    if kinds | BOOLEAN in (TEXT | BOOLEAN, INTEGER | BOOLEAN) and _are_boolean(texts):
+        return f"{place} in {name} is a text; for true and false write `types: {{{name}: boolean}}`"
+    # Digits alone begin with a zero: a label, such as 007.
+    looks_like = (_LIKE_NUMBER.fullmatch(other) and not other.isdigit() for other in texts)
+    if kinds & TEXT and all(looks_like):
+        return (
+            f"{place} in {name} is a text and no number: numbers have a point, or what `decimal` "
+            "says, and neither thousands separators nor signs such as %"
+        )
+    if kinds == TEXT:
+        return ""
+    return f"{place} makes {name} a column of texts; where it means no value, list it in `missing`"
+
+
+def _are_boolean(texts: Iterable[str]) -> bool:
+    return all(text.lower() in _BOOLEAN_WORDS for text in texts)
+
+
 def _boolean(text: str, where: str) -> bool:
-    if text not in _BOOLEANS:
+    value = _BOOLEAN_WORDS.get(text.lower())
+    if value is None:
         raise _changed_error(text, where)
-    return _BOOLEANS[text]
+    return value
 
 
 def _integer(text: str, where: str) -> int:

@@ -8,6 +8,7 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ Lines = Callable[[], Iterator[Line]]
 _AS_UTF_8 = "Save it as UTF-8; spreadsheets call that 'CSV UTF-8'."
 _NAME_IT = "Name it in the first line, or remove it."
 _ROW_NAMES = "R leaves it out with row.names = FALSE, pandas with index=False."
+# Byte order marks of joined files, and what web pages have between letters.
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u00ad"
 # What people put between cells.
 _SEPARATORS = (",", ";", "\t", "|")
 
@@ -55,8 +58,10 @@ def typed_rows(
     """
     rules = CellRules(form.decimal or ".", form.missing)
     reading = lines()
-    where, header = next(reading, (f"{path}:1", ()))
+    where, first = next(reading, (f"{path}:1", ()))
+    header = _named_columns(first)
     _check_header(header, where)
+    even = partial(_even, named=len(header), columns=len(first), hint=hint)
     for name in form.types:
         if name not in header:
             raise SourceError(
@@ -64,11 +69,11 @@ def typed_rows(
                 where=where,
                 next_step=f"Columns: {', '.join(header)}.",
             )
-    kinds = rules.column_kinds(_even(reading, len(header), hint), header, form.types, note)
+    kinds = rules.column_kinds(even(reading), header, form.types, note)
     columns = [(name, rules.parser(kind)) for name, kind in zip(header, kinds)]
     reading = lines()
     next(reading, None)
-    for where, row in _even(reading, len(header), hint):
+    for where, row in even(reading):
         values = {name: parse(text, where) for (name, parse), text in zip(columns, row)}
         written = {
             name: str(text)
@@ -78,18 +83,41 @@ def typed_rows(
         yield where, values, written
 
 
-def _even(lines: Iterator[Line], columns: int, hint: str) -> Iterator[Line]:
-    """The lines with a cell for each column. *Raises* SourceError for one that is not."""
+def _named_columns(first: Sequence[str]) -> Sequence[str]:
+    """The names in a header, without the empty ones at its end, which spreadsheets leave there."""
+    named = max((at for at, name in enumerate(first, 1) if name), default=0)
+    return first[:named]
+
+
+def _even(lines: Iterator[Line], *, named: int, columns: int, hint: str) -> Iterator[Line]:
+    """The lines with a cell for each of the `named` columns; empty cells behind them are left out.
+
+    `columns`: all of the header, named or not. *Raises* SourceError for more or fewer cells.
+    """
     for where, row in lines:
-        if len(row) != columns:
+        if len(row) > named and not any(row[named:]):
+            row = row[:named]  # noqa: PLW2901  # the same row
+        if len(row) != named:
+            if named < len(row) <= columns:
+                at = next(at for at in range(named, len(row)) if row[at])
+                raise _unnamed(at, where)
             raise SourceError(
-                f"{counted(len(row), 'cell')} under {counted(columns, 'column')}",
+                f"{counted(len(row), 'cell')} under {counted(named, 'column')}",
                 where=where,
-                next_step=hint
-                if len(row) > columns
-                else f"Write {columns} in each row; an empty one is a missing value.",
+                next_step=_more_cells(len(row), named, hint)
+                if len(row) > named
+                else f"Write {named} in each row; an empty one is a missing value.",
             )
         yield where, row
+
+
+def _more_cells(cells: int, named: int, hint: str) -> str:
+    """What to do about a row with more cells than the header."""
+    if named == 1:
+        return f"{hint} A title is no header: remove it from above the names of the columns."
+    if cells == named + 1:
+        return f"{hint} R writes row names, which have no column: row.names = FALSE."
+    return hint
 
 
 def _check_header(header: Sequence[str], where: str) -> None:
@@ -102,11 +130,7 @@ def _check_header(header: Sequence[str], where: str) -> None:
         )
     for position, name in enumerate(header):
         if not name:
-            raise SourceError(
-                f"column {position + 1} has no name: '' is not a parameter name",
-                where=where,
-                next_step=_NAME_IT if position else f"{_NAME_IT} {_ROW_NAMES}",
-            )
+            raise _unnamed(position, where)
         if name in header[:position]:
             raise SourceError(
                 f"two columns have the same name: {name!r}, the columns "
@@ -114,12 +138,21 @@ def _check_header(header: Sequence[str], where: str) -> None:
                 where=where,
                 next_step="Rename one.",
             )
-        if name != name.strip():
+        if name != name.strip().strip(_INVISIBLE):
             raise SourceError(
-                f"the name {ids.shown(name)} has a space beside it",
+                f"the name {ids.shown(name)} has a space beside it, or an invisible character",
                 where=where,
-                next_step="Remove it: a space belongs to the cell.",
+                next_step="Remove it: it belongs to the name.",
             )
+
+
+def _unnamed(position: int, where: str) -> SourceError:
+    """The error of a column without a name."""
+    return SourceError(
+        f"column {position + 1} has no name: '' is not a parameter name",
+        where=where,
+        next_step=_NAME_IT if position else f"{_NAME_IT} {_ROW_NAMES}",
+    )
 
 
 # --- CSV and TSV ----------------------------------------------------------------------------------
@@ -153,8 +186,9 @@ def _separated_lines(path: Path, delimiter: str, above: int) -> Iterator[Line]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             texts = islice(_texts(path, stream), above, None)
             rows = csv.reader(texts, strict=True, delimiter=delimiter)
-            header = next(rows, [])
-            where = f"{path}:{above + 1}"
+            # Lines without a value above the header are none, as below it.
+            header = next(filter(any, rows), [])
+            where = f"{path}:{above + max(rows.line_num, 1)}"
             _refuse_other_separator(header, delimiter, where)
             yield where, header
             read_to = above + rows.line_num

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +25,12 @@ def read_rows(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
             f"unknown format of a table: {path.suffix or 'no suffix'}",
             where=str(path),
             next_step=f"Known are {', '.join(_READERS)}; spreadsheets save a sheet as CSV.",
+        )
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise SourceError(
+            "is a pipe or a device, and a table is read twice",
+            where=str(path),
+            next_step="Write it to a file first.",
         )
     read, understood = _READERS[suffix]
     for key in ("delimiter", "decimal", "sheet", "missing", "types"):
@@ -102,8 +108,10 @@ def _parquet(path: Path, _form: SheetFormat, _note: Note) -> Iterator[FileRow]:
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
+            _refuse_equal_names(file.schema_arrow.names, path)
+            short = (pyarrow.float16(), pyarrow.float32())
             for field in file.schema_arrow:
-                if field.type in (pyarrow.float16(), pyarrow.float32()):
+                if _contains(field.type, short):
                     raise SourceError(
                         f"the column {field.name!r} has the type {field.type}, which changes "
                         "decimal numbers such as 0.1",
@@ -118,6 +126,24 @@ def _parquet(path: Path, _form: SheetFormat, _note: Note) -> Iterator[FileRow]:
                     index += 1
     except (OSError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
+
+
+def _refuse_equal_names(names: Sequence[str], path: Path) -> None:
+    """*Raises* SourceError: a row can have one value of a name."""
+    if len({*names}) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SourceError(
+            f"two columns have the same name: {ids.shown(twice)}",
+            where=str(path),
+            next_step="Rename one.",
+        )
+
+
+def _contains(type_: Any, wanted: Sequence[Any]) -> bool:
+    """Whether an Arrow type is one of these, or has one inside: a list, a struct."""
+    return type_ in wanted or any(
+        _contains(type_.field(at).type, wanted) for at in range(type_.num_fields)
+    )
 
 
 _OF_CELLS = ("missing", "types")

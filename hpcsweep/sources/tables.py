@@ -64,7 +64,7 @@ class TableSource(LineCases):
         self._key = self._roles.key
         # The types of the values in each column.
         self._types: dict[str, set[type]] = {}
-        # By column of texts, the first text among other cells that are none, with its place.
+        # By column of texts that may have been meant otherwise, a sentence that says so.
         self._odd_cells: dict[str, str] = {}
         # Unnamed; closed when this object is collected.
         self._lines: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
@@ -181,10 +181,7 @@ class TableSource(LineCases):
         return [f"{self._file.name}: {''.join(texts)}{key}", *self.cell_notes()]
 
     def cell_notes(self) -> list[str]:
-        return [
-            f"{place} makes {name} a column of texts; where it means no value, list it in `missing`"
-            for name, place in self._odd_cells.items()
-        ]
+        return list(self._odd_cells.values())
 
     def freeze(self, lines: CaseLines) -> dict[str, Any]:
         return self._frozen(lines.add(self._text(index) for index in range(self.n_cases)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def test_types_that_are_given(tmp_path: Path) -> None:
             {"types": {"s": "integer"}},
             "a.csv:3: '1_0' in the column 's' is not of the type int",
         ),
-        ({"types": {"x": "boolean"}}, "a.csv:2: '1' in the column 'x' is not of the type boolean"),
+        ({"types": {"x": "boolean"}}, "a.csv:3: '2' in the column 'x' is not of the type boolean"),
         ({"types": {"y": "text"}}, "`types` names 'y', which is not a column"),
         ({"types": {"x": "int"}}, "types.x: 'int' is not a type"),
         ({"types": ["x"]}, "is not a mapping of columns"),
@@ -222,7 +223,7 @@ def test_merged_cells_are_refused(tmp_path: Path) -> None:
     [
         ("x\n1\n.\n2.5\n", [":3: '.' makes x"]),
         ("x,t\nm,s\n1,2\n", [":2: 'm' makes x", ":2: 's' makes t"]),
-        ("x\nTRUE\nyes\n", [":3: 'yes' makes x"]),
+        ("x\nTRUE\nmaybe\n", [":3: 'maybe' makes x"]),
         ("x\n" + "a\n" * 2000 + "1\n", []),  # names, of which one looks like a number
         ("x\na\nb\n", []),
         ("x\n1\nNA\n", []),
@@ -241,6 +242,71 @@ def test_a_cell_that_makes_its_column_one_of_texts(
     ]
     assert source.column_notes()[1:] == source.cell_notes()
     assert table(path, types=dict.fromkeys(header.split(","), "text")).cell_notes() == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        (["T", "F"], ":2: 'T' in x is a text; for true and false write `types: {x: boolean}`"),
+        (["yes", "No"], ":2: 'yes' in x is a text; for true and false"),
+        (["TRUE", "yes"], ":3: 'yes' in x is a text; for true and false"),
+        (["TRUE", "0"], ":3: '0' in x is a text; for true and false"),
+        (["10%", "5.5 %"], ":2: '10%' in x is a text and no number"),
+        (["0.5", "1'000"], ':3: "1\'000" in x is a text and no number'),
+        (["500", "1,000"], ":3: '1,000' in x is a text and no number"),
+        (["\u22125", "-4"], ":2: '\u22125' in x is a text and no number"),
+        (["1", "T"], ":3: 'T' makes x a column of texts; where it means no value"),
+        (["TRUE", "0.5"], ":3: '0.5' makes x a column of texts"),
+        (["A", "T"], None),
+        (["007", "008"], None),
+        (["2024-01-31", "1.2.3-rc"], None),
+    ],
+)
+def test_texts_that_people_take_for_something_else_are_noted(
+    tmp_path: Path, cells: list[str], note: str | None
+) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_text("n,x\n" + "".join(f'{n},"{cell}"\n' for n, cell in enumerate(cells)))
+    notes = table(path).cell_notes()
+    assert len(notes) == (note is not None)
+    assert all(sentence.startswith(f"{path}{note}") for sentence in notes)
+
+
+def test_a_column_that_is_said_to_be_boolean_takes_the_words_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    words = ["T", "yes", "Y", "1", "TRUE", "F", "NO", "n", "0", "false", ""]
+    path.write_text("n,x\n" + "".join(f"{n},{word}\n" for n, word in enumerate(words)))
+    source = table(path, types={"x": "boolean"})
+    assert [case.params["x"] for case in source] == [True] * 5 + [False] * 5 + [None]
+    assert source.written(1) == {"x": "yes"}  # which a command gets
+    path.write_text("n,x\n1,T\n2,maybe\n")
+    refused(lambda: table(path, types={"x": "boolean"}), "'maybe' in the column 'x' is not of")
+
+
+def test_empty_cells_and_lines_around_a_table_are_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_bytes(b"\r\n,,,\r\nx,y,,\r\n1,2,,\r\n3,4\r\n5,6,,,,\r\n")
+    assert params(path) == [{"x": 1, "y": 2}, {"x": 3, "y": 4}, {"x": 5, "y": 6}]
+    path.write_text("x,y,,\n1,2,,note\n")
+    error = refused(lambda: table(path), "column 4 has no name")
+    assert error.where == f"{path}:2"
+    path.write_text("\nx,y\n1,2,3\n")
+    assert "row.names = FALSE" in refused(lambda: table(path), ":3", "3 cells under 2").next_step
+    path.write_text("My results\nx,y\n1,2\n")
+    assert "A title is no header" in refused(lambda: table(path), ":2", "2 cells").next_step
+
+
+@pytest.mark.parametrize("name", ["\ufeffx", "x\u200b"])
+def test_a_name_with_an_invisible_character_is_refused(tmp_path: Path, name: str) -> None:
+    """Files that were joined have a byte order mark inside."""
+    path = tmp_path / "cases.csv"
+    path.write_text(f"\ufeff{name},y\n1,2\n", encoding="utf-8")
+    refused(lambda: table(path), "or an invisible character")
+
+
+def test_a_pipe_is_no_table(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "cases.csv")
+    refused(lambda: table(tmp_path / "cases.csv"), "is a pipe or a device")
 
 
 def test_the_first_line_of_excel_names_the_separator(tmp_path: Path) -> None:

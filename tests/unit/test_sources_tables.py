@@ -269,6 +269,16 @@ def test_short_floats_of_parquet(tmp_path: Path, kind: pyarrow.DataType) -> None
     column = pyarrow.array([0.5], pyarrow.float64()).cast(pyarrow.float32()).cast(kind)
     parquet.write_table(pyarrow.table({"x": column}), path)
     refused(lambda: table(path), "'x'", "float64")
+    nested = pyarrow.array([{"of": [0.5]}], pyarrow.struct([("of", pyarrow.list_(kind))]))
+    parquet.write_table(pyarrow.table({"x": nested}), path)
+    refused(lambda: table(path), "'x'", "float64")
+
+
+def test_equal_names_of_parquet_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    columns = [pyarrow.array([1]), pyarrow.array([2])]
+    parquet.write_table(pyarrow.Table.from_arrays(columns, names=["x", "x"]), path)
+    refused(lambda: table(path), "two columns have the same name: 'x'")
 
 
 def test_the_first_of_several_equal_rows_is_named(tmp_path: Path) -> None:
