@@ -15,7 +15,7 @@ from hpcsweep.cli.render.rows import print_table
 from hpcsweep.errors import InputError
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
-from hpcsweep.store.column_kinds import ColumnKinds
+from hpcsweep.store.column_kinds import ColumnKinds, Kinds
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables.collect import collect
 from hpcsweep.tables.columns import TableColumns, TableRow, all_columns
@@ -85,7 +85,7 @@ def test_means_over_replicates() -> None:
 def test_a_metric_with_other_values_than_numbers_has_no_means() -> None:
     """It is named; integers beyond 64 bits are numbers, of which the index does not tell."""
     metrics = ("energy", "big", "list", "huge")
-    kinds = {(name,): "json" for name in (*metrics, "empty")}
+    kinds: Kinds = {(name,): "json" for name in (*metrics, "empty")}
     columns = all_columns(ColumnKinds(params={("x",): "int"}, metrics=kinds, carried={}))
     values = [(1.5, 2**70, [1, 2], 10**400), ("n/a", 2**70, [3, 4], 1)]
     rows = [
