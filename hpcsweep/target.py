@@ -35,6 +35,9 @@ _NO_USERS_CODE = tuple(
     for file in (os.__file__, __file__)
 )
 
+# Packages whose decorators make a command of a function.
+_COMMAND_LINES = ("click", "typer")
+
 # Arguments that a function may request besides its parameters.
 GIVEN = ("params", "log", "rng", "seed", "case", "checkpoint")
 
@@ -109,6 +112,11 @@ def _refuse_unusable(imported: Any, target: Target) -> None:
         what = "a coroutine; wrap it in a function that calls asyncio.run"
     elif inspect.isgeneratorfunction(imported):
         what = "a generator; return a dict of metrics instead"
+    elif type(imported).__module__.partition(".")[0] in _COMMAND_LINES:
+        what = (
+            "a command, which reads its arguments from a command line; name a function without "
+            'this decorator, or write `command: [python, file.py, "--x={x}"]`'
+        )
     elif getattr(imported, "__name__", "") == "<lambda>":
         what = "a lambda; give it a name with def, so that an error can say where it was"
     if what:

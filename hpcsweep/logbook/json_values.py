@@ -141,7 +141,8 @@ def _json_value(value: Any, where: str, replace: _Replace, levels: int) -> Any:
     plain = _plain_library_value(value, where)
     if plain is value:
         what = f"a {type(value).__name__} is not a JSON value: {value!r:.80}"
-        raise InputError(what, where=where)
+        hint = "Give its numbers, by `.tolist()`." if hasattr(value, "tolist") else ""
+        raise InputError(what, where=where, next_step=hint)
     return _json_value(plain, where, replace, levels - 1)
 
 
@@ -158,7 +159,15 @@ def _plain_library_value(value: Any, where: str) -> Any:
     if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
         plain = value.tolist()
         return value if isinstance(plain, numpy.generic) else plain  # keep a longdouble
+    if _is_array_of_one(value):
+        return value.item()
     return _to_float(value, where) if _is_exact(value) else value
+
+
+def _is_array_of_one(value: Any) -> bool:
+    """Whether a value is an array without dimensions, such as a loss of PyTorch or JAX."""
+    ndim = getattr(value, "ndim", None)
+    return type(ndim) is int and ndim == 0 and callable(getattr(value, "item", None))
 
 
 def _scalar(value: Any, where: str, replace: _Replace) -> Any:

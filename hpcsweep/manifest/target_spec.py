@@ -19,7 +19,11 @@ PLACEHOLDERS = ("run_dir", "seed", "case_id", "index", "params_json")
 
 # Elements that a shell would interpret, and programs that take them as arguments.
 _SHELL_OPERATORS = ("|", "|&", "||", "&&", "<", ">", ">>", "2>", "2>>", "&>", "2>&1", ">&2", "1>&2")
-_TAKE_OPERATORS = ("sh", "bash", "dash", "ksh", "zsh", "expr", "test", "[", "tr")
+_SHELLS = ("sh", "bash", "dash", "ksh", "zsh", "csh", "tcsh", "fish")
+_TAKE_OPERATORS = (*_SHELLS, "expr", "test", "[", "tr")
+# Elements that a shell would replace, and programs besides shells that know $NAME themselves.
+_REPLACED = re.compile(r"(?:~|\$[A-Z_][A-Z0-9_]*|\$\{[A-Z_][A-Z0-9_]*\})(?:/.*)?")
+_TAKE_VARIABLES = ("awk", "gawk", "mawk", "nawk", "envsubst", "perl", "tclsh")
 _OUTPUT = (
     "Standard output and error go to stdout.txt and stderr.txt in {run_dir}. For more than one "
     "program write a script: [sh, script.sh, …]."
@@ -208,11 +212,14 @@ def command(key: str, raw: Any, usable: Usable, mistakes: Mistakes) -> Target | 
         mistakes.add((key,), what, "Write a list: [program, argument, …].")
         return None
     is_valid = True
-    takes_operators = PurePosixPath(str(raw[0])).name in _TAKE_OPERATORS
+    programs = [PurePosixPath(str(element)).name for element in raw]
     for position, element in enumerate(raw):
         problem = _element_problem(element, is_program=position == 0)
-        if problem is None and not takes_operators:
+        if problem is None and programs[0] not in _TAKE_OPERATORS:
             problem = _operator_problem(element, str(raw[position - 1]))
+        # A shell may be behind a launcher: [srun, bash, -c, …].
+        if problem is None and not {*_SHELLS, *_TAKE_VARIABLES} & {*programs[:position]}:
+            problem = _replaced_problem(element, is_program=position == 0)
         if problem:
             mistakes.add((key, position), *problem)
             is_valid = False
@@ -239,6 +246,15 @@ def _operator_problem(element: str, before: str) -> tuple[str, str] | None:
         return None
     what = f"is {element}, which no shell interprets here: the program would get it as text"
     return what, _OUTPUT
+
+
+def _replaced_problem(element: str, *, is_program: bool) -> tuple[str, str] | None:
+    if is_program or not _REPLACED.fullmatch(element.replace("{{", "{").replace("}}", "}")):
+        return None
+    return (
+        f"is {shown(element)}, which no shell replaces here: the program would get it as text",
+        "Write what it stands for, or a script in which a shell replaces it: [sh, script.sh, …].",
+    )
 
 
 def _check_placeholders(element: str, place: Where, usable: Usable, mistakes: Mistakes) -> None:

@@ -71,21 +71,32 @@ def _check_reduce(manifest: FrozenManifest) -> None:
 
 def _check_program(manifest: FrozenManifest) -> None:
     program = manifest.target.argv[0]
-    if "{" in program:
-        return
     os.chdir(manifest.root)
+    first, *rest = program.split() or [program]
+    is_line = bool(rest) and shutil.which(first) is not None
+    if "{" in program and not is_line:
+        return
     if shutil.which(program) is None:
-        advice = f"check its path: relative ones start at {manifest.root}."
-        if program.startswith(("~", "$")):
-            advice = "write its whole path: no shell replaces ~ and variables."
         raise TargetError(
             f"there is no program {program!r} that can be run",
             where=manifest.target.text,
-            next_step=f"Build it, make it executable (chmod +x), or {advice}",
+            next_step=_program_advice(program, first if is_line else "", manifest.root),
         )
     why = executable.named_problem(manifest.target.argv)
     if why is not None:
         raise TargetError(why[0], where=manifest.target.text, next_step=why[1])
+
+
+def _program_advice(program: str, first: str, root: str) -> str:
+    """What to do about a program that is not there; `first` is one that begins its text, or ""."""
+    if first:
+        return f"No shell splits it: write each argument as an element, [{first}, …]."
+    if "/" not in program and os.access(program, os.X_OK):
+        return f"A file beside the manifest is named with its directory: ./{program}"
+    advice = f"check its path: relative ones start at {root}."
+    if program.startswith(("~", "$")):
+        advice = "write its whole path: no shell replaces ~ and variables."
+    return f"Build it, make it executable (chmod +x), or {advice}"
 
 
 def main(arguments: list[str], check: Check = check) -> int:

@@ -66,7 +66,7 @@ def _execute(root: str, command: Sequence[str], request: Request) -> None:
         os.chdir(root)
         os.execvpe(argv[0], argv, environment)
     except OSError as error:
-        _report(f"{error.filename or argv[0]}: {error.strerror}{_exec_problem(argv)}")
+        _report(f"{argv[0]}: {error.strerror}{_exec_problem(argv)}")
         missing = isinstance(error, FileNotFoundError)
         os._exit(EXIT_NOT_FOUND if missing else EXIT_CANNOT_EXECUTE)
     except ValueError as error:  # an argument contains a NUL

@@ -75,6 +75,9 @@ class FunctionCalls:
 
 def load_function(manifest: FrozenManifest) -> Function:
     """Import the target's function; that of a search may take `trial`. *Raises* as `load`."""
+    # What parses a command line, in the import or in the function, sees a program without
+    # arguments: the arguments of this process are ours.
+    sys.argv[:] = [manifest.target.file or manifest.target.module or ""]
     function = target.load(manifest)
     if "search" not in manifest.policies:
         return function
@@ -229,9 +232,16 @@ def _as_metrics(result: Any) -> Mapping[str, Any]:
     if not isinstance(result, Mapping):
         raise InputError(
             f"the target returned {type(result).__name__}, not a dict of metrics",
-            next_step="Return a dict by metric name, or nothing.",
+            next_step=f"Return a dict by metric name{_as_dict(result)}, or nothing.",
         )
     return result
+
+
+def _as_dict(result: Any) -> str:
+    """How a value of these types becomes a dict, after a comma."""
+    if hasattr(result, "__dataclass_fields__"):
+        return ", `dataclasses.asdict(…)`"
+    return ", `._asdict()`" if hasattr(result, "_asdict") else ""
 
 
 def _generator(seed: int) -> Any:

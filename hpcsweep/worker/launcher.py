@@ -233,11 +233,14 @@ class Launcher:
         line = "the setup line " if any(line.text == shown for line in self.setup) else ""
         inside = f" at {place}" if place else ""
         last = f": {completed.printed[-1].removeprefix('hpcsweep: ')}" if completed.printed else ""
+        in_jobs_only = (
+            ' One for jobs alone begins with `[ -z "${SLURM_JOB_ID:-}" ] ||`.' if line else ""
+        )
         fix = "fix it, or remove it from `setup:`." if line else "fix it, or name another one."
         return TargetError(
             f"{line}`{shown}` ended with exit code {code}{inside}{last}",
             where=where,
-            next_step=f"It would fail in every task: {fix}",
+            next_step=f"It would fail in every task: {fix}{in_jobs_only}",
         )
 
 

@@ -312,10 +312,16 @@ def test_variables_that_change_answers_are_removed(
         monkeypatch.setenv(name, "x")
     for name in ("SLURM_CONF", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "HOME", "LC_ALL"):
         monkeypatch.setenv(name, "kept")
+    for name in ("PMI_RANK", "PMIX_NAMESPACE", "OMPI_COMM_WORLD_RANK"):
+        monkeypatch.setenv(name, "of the shell of `srun --pty`")
+    for name in ("PMI_NO_FORK", "PMIX_MCA_gds", "OMPI_MCA_btl"):
+        monkeypatch.setenv(name, "kept")
     seen = clean_environment({"EXTRA": "1"}, frozenset({"partition"}))
     theirs = {name for name in seen if name.startswith(("SLURM", "SBATCH", "SQUEUE", "SACCT"))}
     assert theirs == {"SLURM_CONF", "SBATCH_ACCOUNT", "SLURM_BITSTR_LEN"}
     assert "SLURM_JWT" not in seen
+    mpi = {name for name in seen if name.startswith(("PMI", "OMPI"))}
+    assert mpi == {"PMI_NO_FORK", "PMIX_MCA_gds", "OMPI_MCA_btl"}
     assert (seen["EXTRA"], seen["HOME"], seen["SLURM_BITSTR_LEN"]) == ("1", "kept", "0")
 
 
@@ -408,3 +414,72 @@ def test_the_end_of_a_long_message_is_shown() -> None:
     assert said.startswith("… ")
     assert said.endswith("; the reason")
     assert len(said) < 510
+
+
+def test_defaults_of_a_user_that_do_not_reach_sbatch_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SLURM_CLUSTERS", raising=False)
+    for name in ("SBATCH_TIMELIMIT", "SBATCH_MEM_PER_CPU", "SBATCH_CLUSTERS", "SBATCH_WCKEY"):
+        monkeypatch.setenv(name, "2-0")
+    time, cluster = SLURM.check_options({"mem": "4G"}, 0)
+    assert time.startswith("SBATCH_TIMELIMIT=2-0 ")
+    assert "`time` below `slurm:`" in time
+    assert "set SLURM_CLUSTERS" in cluster
+    assert clean_environment({}, frozenset())["SBATCH_WCKEY"] == "2-0"
+
+
+PART = Part(number=0, first_chunk=0, chunks=2)
+
+
+def fronted(folder: Path, monkeypatch: pytest.MonkeyPatch, **programs: str) -> Path:
+    """Put scripts first on PATH; returns the file in which each notes its arguments."""
+    calls = folder / "calls"
+    for name, body in programs.items():
+        (folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{calls}\n{body}\n')
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return calls
+
+
+def test_an_array_that_a_wrapper_sent_twice_is_kept_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both would run all cases, and `cancel` would find one of them."""
+    one = array(part=PART)
+    queue = f"printf '1000|{one.job_name}\\n999|{one.job_name}\\n7|other\\n'"
+    calls = fronted(
+        tmp_path, monkeypatch, sbatch="echo 999; echo 1000", squeue=queue, scancel="", sacct=""
+    )
+    said: list[str] = []
+    assert SLURM.submit(one, said.append) == "999"
+    assert "999" in said[0]
+    assert "job 1000 was cancelled" in said[1]
+    assert calls.read_text().splitlines()[-1] == "scancel 1000"
+    assert SLURM.find_by_name(one.job_name, 0.0) == "999"
+    assert calls.read_text().splitlines()[-1] == "scancel 1000"
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    ["sbatch: unrecognized option '--parsable'", "error: unrecognized arguments: --parsable"],
+)
+def test_a_wrapper_that_does_not_know_parsable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: str
+) -> None:
+    body = f'[ "$1" != --parsable ] || {{ echo "{complaint}" >&2; exit 1; }}'
+    body += "; echo Submitted batch job 77"
+    calls = fronted(tmp_path, monkeypatch, sbatch=body)
+    assert SLURM.submit(array(part=PART), print) == "77"
+    assert len(calls.read_text().splitlines()) == 2
+
+
+def test_a_command_line_in_an_error_is_no_such_complaint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The array may have been accepted: it is never sent a second time."""
+    body = 'echo "failed: sbatch --parsable a.sh: invalid answer" >&2; exit 1'
+    calls = fronted(tmp_path, monkeypatch, sbatch=body, squeue="", sacct="")
+    with pytest.raises(ClusterUnavailable):
+        SLURM.submit(array(part=PART), print)
+    assert calls.read_text().count("sbatch --parsable") == 1

@@ -333,11 +333,17 @@ def test_every_array_string_that_squeue_showed_is_expanded() -> None:
 # --- names ---------------------------------------------------------------------------------------
 
 
-def test_a_job_by_its_name() -> None:
-    queue = "2417|other\n2418|s.0a1b2c3d.1.0\n"
-    assert text.jobs_by_name(queue) == {"other": "2417", "s.0a1b2c3d.1.0": "2418"}
-    rows = "2418_[0-9%3]|s.0a1b2c3d.1.0\n2418_3|s.0a1b2c3d.1.0\n2333|nl\nx=1|y\n2339|ok.sh\n"
-    assert text.jobs_by_name(rows) == {"s.0a1b2c3d.1.0": "2418", "nl": "2333", "ok.sh": "2339"}
+@pytest.mark.parametrize(
+    ("printed", "ids"),
+    [
+        ("2417|other\n2418|s.0a1b2c3d.1.0\n", ["2418"]),
+        ("2418_[0-9%3]|s.0a1b2c3d.1.0\n2418_3|s.0a1b2c3d.1.0\n2333|nl\nx=1|y\n", ["2418"]),
+        ("1000|s.0a1b2c3d.1.0\n999|s.0a1b2c3d.1.0\n", ["999", "1000"]),
+        ("2417|other\n|s.0a1b2c3d.1.0\n", []),
+    ],
+)
+def test_jobs_of_a_name(printed: str, ids: list[str]) -> None:
+    assert text.ids_by_name(printed, "s.0a1b2c3d.1.0") == ids
 
 
 # --- configuration and times ---------------------------------------------------------------------

@@ -258,6 +258,15 @@ def test_cpus_per_case_and_cpus_per_task_must_agree(mistakes: Callable[..., list
         ),
         ("command: [s, '{params_json}', '>', o]", "command[2]: is >, which no shell interprets"),
         ("command: [s, '{params_json}', '|', tee]", "command[2]: is |, which no shell interprets"),
+        ("command: [s, '{params_json}', $TMPDIR/x]", "command[2]: is '$TMPDIR/x', which no shell"),
+        (
+            "command: [s, '${{HOME}}', '{params_json}']",
+            "command[1]: is '${{HOME}}', which no shell",
+        ),
+        (
+            "command: [s, '{params_json}', ~/data.csv]",
+            "command[2]: is '~/data.csv', which no shell",
+        ),
         (
             "command: [sim, '{params_json}', '{{}']",
             "command[2]: the brace } in '{{}' has no partner.",
@@ -279,6 +288,9 @@ def test_targets_that_are_refused(
         "[tr, '|', '{params_json}']",
         "[/usr/bin/expr, '{params_json}', '>', '2']",
         "[sh, -c, 'echo $1 >o', x, '{params_json}', '&&']",
+        "[srun, -n, '2', bash, -c, $PROGRAM, '{params_json}']",
+        "[gawk, $NF, '{params_json}']",
+        "[s, $1, a$B, x=~/y, '{params_json}']",
     ],
 )
 def test_operators_of_a_shell_that_a_program_takes(load: Load, command: str) -> None:

@@ -53,3 +53,25 @@ def test_a_package_of_a_source_directory(tmp_path: Path) -> None:
     holds(message, "No module named 'simulator'", "src/simulator", "PYTHONPATH=$PWD/src")
     message = refusal(tmp_path, Target(module="other.core", function="run"))
     assert "src/" not in message
+
+
+def test_a_variable_of_jobs_is_no_error_of_every_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    write(tmp_path, t="import os\nN = int(os.environ['SLURM_CPUS_PER_TASK'])\ndef run(): pass\n")
+    message = refusal(tmp_path, Target(file="t.py", function="run"))
+    holds(message, "t.py:2: ", "Only jobs have the variable SLURM_CPUS_PER_TASK", "in the function")
+    assert "Every task" not in message
+
+
+def test_a_program_that_ends_when_it_is_imported(tmp_path: Path) -> None:
+    write(tmp_path, t="import sys\ndef run(): pass\nsys.exit(2)\n")
+    message = refusal(tmp_path, Target(file="t.py", function="run"))
+    holds(message, "SystemExit: 2", "Every task", '`if __name__ == "__main__":`')
+
+
+def test_a_notebook_or_a_file_without_a_suffix(tmp_path: Path) -> None:
+    (tmp_path / "t.ipynb").write_text("{}")
+    message = refusal(tmp_path, Target(module="t.ipynb", function="run"))
+    holds(message, "No module named 't'", "t.ipynb is there", "the name of a .py file")

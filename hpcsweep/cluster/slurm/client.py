@@ -26,7 +26,12 @@ from hpcsweep.cluster.slurm.answers import (
     report_waits,
     submission_error,
 )
-from hpcsweep.cluster.slurm.environment import clean_environment, own_job, pointed_at
+from hpcsweep.cluster.slurm.environment import (
+    clean_environment,
+    ignored_defaults,
+    own_job,
+    pointed_at,
+)
 from hpcsweep.cluster.slurm.refusals import Verdict
 from hpcsweep.cluster.slurm.site import Site, SiteAnswers
 from hpcsweep.cluster.slurm.submit_limits import QueuedTask
@@ -166,6 +171,10 @@ class Slurm(Defaults):
             raise ClusterUnavailable(f"scontrol: {answer.complaint}", next_step="Try again later.")
         return {}, f"scontrol: {answer.complaint}"
 
+    def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
+        """The user's own defaults for sbatch that do not reach it."""
+        return ignored_defaults(options)
+
     def command(self, array: Array) -> str:
         """The sbatch command."""
         return shlex.join(text.sbatch(array))
@@ -195,12 +204,13 @@ class Slurm(Defaults):
             return self._send(array, notify)
         except ClusterUnavailable as doubt:
             try:
-                job_id = self.find_by_name(array.job_name, begun)
+                ids = self._ids_by_name(array.job_name, begun)
             except ClusterUnavailable:
                 raise doubt from None
-            if job_id is not None:
-                notify(f"{doubt.what}; the array was found by its name: job {job_id}.")
-                return job_id
+            if ids:
+                notify(f"{doubt.what}; the array was found by its name: job {ids[0]}.")
+                self._cancel_copies(ids, notify)
+                return ids[0]
             if refusals.verdict(doubt.what) is Verdict.UNSPECIFIED:
                 raise refused(doubt.what) from None
             raise
@@ -220,14 +230,18 @@ class Slurm(Defaults):
         *Raises* ClusterUnavailable if it is unknown whether the array was accepted, ClusterError
         if it was refused.
         """
-        answer = self._run(argv, self.sbatch_timeout_s, frozenset(directives), report_waits(notify))
+        how = (self.sbatch_timeout_s, frozenset(directives), report_waits(notify))
+        answer = self._run(argv, *how)
+        if answer.returncode != 0 and refusals.lacks_parsable(answer.stderr + answer.stdout):
+            # Of a site's wrapper; what Slurm answers without the option is understood as well.
+            answer = self._run([word for word in argv if word != text.PARSABLE], *how)
         accepted = text.accepted(answer.stdout) if answer.returncode == 0 else None
         if accepted is None:
             raise submission_error(answer)
         if accepted.cluster and not self._asks(accepted.cluster):
             # A site's wrapper may print another name than the configuration has.
-            here = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
-            if here.get(name) != accepted.job_id:
+            here = text.ids_by_name(self._query(text.squeue_by_name([name])).stdout, name)
+            if accepted.job_id not in here:
                 self._withdraw(*accepted)
         return accepted.job_id
 
@@ -286,12 +300,28 @@ class Slurm(Defaults):
         return self._require_success(answer, "sacct")
 
     def find_by_name(self, name: str, since: float) -> str | None:
-        """The job id of an array by its unique name; None if queue and accounting lack it."""
-        ids = text.jobs_by_name(self._query(text.squeue_by_name([name])).stdout)
-        if name not in ids:
-            answer = self._query_accounting(text.sacct_by_name([name], text.local_time(since)))
-            ids = {} if answer is None else text.jobs_by_name(answer.stdout)
-        return ids.get(name)
+        """The job id of an array by its unique name; None if queue and accounting lack it.
+
+        A wrapper of sbatch that tried again may have sent it twice: later ones are cancelled.
+        """
+        ids = self._ids_by_name(name, since)
+        self._cancel_copies(ids)
+        return ids[0] if ids else None
+
+    def _ids_by_name(self, name: str, since: float) -> list[str]:
+        ids = text.ids_by_name(self._query(text.squeue_by_name([name])).stdout, name)
+        if ids:
+            return ids
+        answer = self._query_accounting(text.sacct_by_name([name], text.local_time(since)))
+        return [] if answer is None else text.ids_by_name(answer.stdout, name)
+
+    def _cancel_copies(
+        self, ids: Sequence[str], notify: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Cancel all but the first array of one name. *Raises* ClusterError."""
+        if copies := ids[1:]:
+            self.cancel(copies)
+            notify(f"sbatch had sent it more than once: job {', '.join(copies)} was cancelled.")
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel arrays or elements. *Safe to repeat*: one that has ended is no error."""

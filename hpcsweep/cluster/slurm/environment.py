@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from hpcsweep.cluster.jobs import OwnJob
@@ -11,7 +12,32 @@ from hpcsweep.cluster.jobs import OwnJob
 _MISLEADING = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SBATCH_")
 # A user's defaults for options that the manifest leaves open.
 _USER_DEFAULTS = frozenset(
-    {"SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION"}
+    {
+        "SBATCH_ACCOUNT",
+        "SBATCH_CONSTRAINT",
+        "SBATCH_PARTITION",
+        "SBATCH_QOS",
+        "SBATCH_RESERVATION",
+        "SBATCH_WCKEY",
+    }
+)
+# Defaults that a plan has to know, and so must be in the manifest, by their options (22.05).
+_IN_MANIFEST = {
+    "SBATCH_EXCLUSIVE": "exclusive",
+    "SBATCH_GPUS": "gpus",
+    "SBATCH_GPUS_PER_NODE": "gpus-per-node",
+    "SBATCH_GPUS_PER_TASK": "gpus-per-task",
+    "SBATCH_GRES": "gres",
+    "SBATCH_MEM_PER_CPU": "mem-per-cpu",
+    "SBATCH_MEM_PER_GPU": "mem-per-gpu",
+    "SBATCH_MEM_PER_NODE": "mem",
+    "SBATCH_TIMELIMIT": "time",
+}
+# What a launcher of MPI sets for one process, such as the shell of `srun --pty bash`: a job that is
+# submitted from there would take its own programs for ranks of a launcher that is gone.
+_OF_A_RANK = re.compile(
+    r"PMI_(?:RANK|SIZE|FD|PORT|JOBID|ID|SPAWNED)|PMI2_\w+|PMIX_(?!MCA_)\w+"
+    r"|OMPI_(?:COMM_WORLD|UNIVERSE|APP_CTX)_\w+|OMPI_FIRST_RANKS|OMPI_COMMAND|OMPI_ARGV"
 )
 # Variables that select the cluster. All other SLURM_ variables belong to a job in which hpcsweep
 # itself runs, and would leak into the jobs that it submits.
@@ -31,6 +57,8 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
     for name, value in os.environ.items():
         if name.startswith("SLURM_") and name not in _WHICH_CLUSTER and name != TOKEN:
             continue
+        if _OF_A_RANK.fullmatch(name):
+            continue
         if name.startswith(_MISLEADING):
             option = name.removeprefix("SBATCH_").lower()
             if name not in _USER_DEFAULTS or option in directives:
@@ -38,6 +66,28 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
         kept[name] = value
     # 0 shows a long sparse array in full, not its first 31 or 64 characters.
     return kept | {"SLURM_BITSTR_LEN": "0"} | dict(extra)
+
+
+def ignored_defaults(options: Mapping[str, str]) -> list[str]:
+    """Notes on a user's defaults for sbatch that do not reach it and that no option replaces."""
+    asked_for = {_resource(option) for option in options}
+    notes = [
+        f"{name}={os.environ[name]} of the environment is not used: write `{option}` below `slurm:`"
+        for name, option in _IN_MANIFEST.items()
+        if name in os.environ and _resource(option) not in asked_for
+    ]
+    cluster = os.environ.get("SBATCH_CLUSTERS")
+    if cluster and not os.environ.get("SLURM_CLUSTERS"):
+        notes.append(
+            f"SBATCH_CLUSTERS={cluster} of the environment is not used, as squeue and the other "
+            "programs do not know it: set SLURM_CLUSTERS, which all of them know"
+        )
+    return notes
+
+
+def _resource(option: str) -> str:
+    """What an option asks for: of some options sbatch takes one."""
+    return option.partition("-")[0].replace("gres", "gpus")
 
 
 def pointed_at(environment: Mapping[str, str]) -> str:

@@ -141,6 +141,12 @@ _PREFIX = re.compile(r"sbatch: (?:error: |fatal: )?")
 # error, `_FULL`, is that of EAGAIN, which without these retries might have another cause.
 _RETRIES = re.compile(r"\bretrying\b")
 _SAYS_FULL = "unable to accept job"
+# What a site's wrapper, with a parser of its own, says about an option that it does not know.
+_NO_PARSABLE = re.compile(
+    r"(?:unrecogni[sz]ed|unknown|invalid|illegal|no such) (?:option|argument)s?:?\s+"
+    r"['\"`]?--parsable\b",
+    re.IGNORECASE,
+)
 # A job_submit plugin that refuses without a code of its own; its message comes before.
 _UNSPECIFIED = "Unspecified error"
 
@@ -160,6 +166,11 @@ def verdict(stderr: str) -> Verdict:
     if _OWN.fullmatch(answer):  # an error of the emulated controller
         return Verdict.REFUSED
     return Verdict.UNSPECIFIED if answer == _UNSPECIFIED else Verdict.UNKNOWN
+
+
+def lacks_parsable(output: str) -> bool:
+    """Whether an sbatch does not know the option `--parsable`, and so has sent nothing."""
+    return _NO_PARSABLE.search(output) is not None
 
 
 def is_waiting(line: str) -> bool:
@@ -207,7 +218,10 @@ def next_step(stderr: str) -> str:
             "(SlurmctldParameters=enable_expedited_requeue)."
         )
     if _ARRAY in answers:
-        return "The cluster takes smaller arrays than it says (MaxArraySize): make `chunk:` larger."
+        return (
+            "The cluster takes smaller arrays than it says (MaxArraySize): make `chunk:` larger; "
+            "or write, where a site switched them off, `limits: {max_array_size: 0}`."
+        )
     return ""
 
 

@@ -25,6 +25,8 @@ _OVER, _DONE = "Job has already finished", ": No error"
 NO_ARRAY = "N/A"
 # The error of sacct if the site keeps no accounting.
 NO_ACCOUNTING = "accounting storage is disabled"
+# Makes sbatch answer with the job id alone.
+PARSABLE = "--parsable"
 
 
 def sbatch(array: Array) -> list[str]:
@@ -33,7 +35,7 @@ def sbatch(array: Array) -> list[str]:
     throttle = f"%{part.throttle}" if part.throttle else ""
     return [
         "sbatch",
-        "--parsable",
+        PARSABLE,
         f"--job-name={array.job_name}",
         *([f"--array=0-{part.chunks - 1}{throttle}"] if part.is_array else ()),
         f"--output={output_pattern(array.logs, part)}",
@@ -48,7 +50,7 @@ def sbatch_job(job: SingleJob) -> list[str]:
     """Submit a job that is no array."""
     return [
         "sbatch",
-        "--parsable",
+        PARSABLE,
         f"--job-name={job.name}",
         f"--output={job.output.replace('%', '%%')}",
         *([f"--dependency=afterany:{job.after}"] if job.after else ()),
@@ -163,15 +165,15 @@ def _moment(start: str) -> float | None:
         return None
 
 
-def jobs_by_name(stdout: str) -> dict[str, str]:
-    """Job id by job name, in the output of `squeue_by_name` and `sacct_by_name`."""
-    ids = {}
+def ids_by_name(stdout: str, name: str) -> list[str]:
+    """The ids of jobs of a name, oldest first, in answers to `squeue_by_name`, `sacct_by_name`."""
+    ids = set()
     for line in stdout.splitlines():
-        base, _, name = line.partition("|")
+        base, _, job_name = line.partition("|")
         number = base.partition("_")[0]
-        if number.isdigit() and name:
-            ids[name] = number
-    return ids
+        if number.isdigit() and job_name == name:
+            ids.add(int(number))
+    return [*map(str, sorted(ids))]
 
 
 _SACCT = ["sacct", "-X", "-n", "-P"]
