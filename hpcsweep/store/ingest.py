@@ -29,11 +29,12 @@ from hpcsweep.quantities import counted
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
 from hpcsweep.sources.case_locator import CaseLocator
-from hpcsweep.store import SweepIndex, batch_columns, decoding, exact_json, sharing
+from hpcsweep.store import SweepIndex, decoding, exact_json, sharing
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
-from hpcsweep.store.record_mapper import PendingBatch, RecordMapper
+from hpcsweep.store.pending_batch import PendingBatch
+from hpcsweep.store.record_mapper import RecordMapper
 from hpcsweep.store.record_rows import json_text, submission_row
 from hpcsweep.store.upsert import RowBatch
 from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
@@ -193,16 +194,19 @@ class Ingest:
                 manifest=self._newest.fingerprint,
                 is_first=self._is_first,
                 key=self._newest.source.key,
-            )
+            ),
+            destination=self._sweep_index.where,
+            numbers=self._numbers,
         )
 
     def _rows(self, pending: PendingBatch) -> RowBatch:
-        rows = pending.rows
+        rows, are_alike = pending.rows, True
         for fingerprint, seen in pending.seen.items():
             version = self._mapper.version(fingerprint)
             if self._newest.manifest.extends(version.manifest):
                 rows.places |= seen
                 continue
+            are_alike = False
             for index, case_id in seen.items():
                 place = self._locator.locate_index(fingerprint, version.source, index)
                 if place is not None:
@@ -210,7 +214,11 @@ class Ingest:
         if self._newest.source.carried_names:
             carried = {index: self._carried(index) for index in rows.places}
             rows.carried = {index: text for index, text in carried.items() if text is not None}
-        self._numbers = batch_columns.complete(rows, pending.best.values(), self._numbers)
+        rows.cases = pending.columns
+        if rows.is_first and are_alike:
+            rows.digests = pending.digests()
+        if pending.numbers is not None:
+            self._numbers = rows.numbers = pending.numbers
         return rows
 
     def _carried(self, index: int) -> str | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
 
@@ -15,36 +13,12 @@ from hpcsweep.files import names
 from hpcsweep.journal import JournalChunk, complete_lines, parse_line
 from hpcsweep.recordcheck import AlikeRecords, Record, TaskEndRecord, TaskRecord
 from hpcsweep.records import CaseTexts
-from hpcsweep.store.record_rows import (
-    CASE_COLUMNS,
-    CaseRow,
-    attempt_key,
-    attempt_values,
-    case_rows,
-    json_text,
-    start_row,
-    verdict_row,
-)
-from hpcsweep.store.upsert import RowBatch, is_same_identity, shared_id_error
+from hpcsweep.store.pending_batch import PendingBatch
+from hpcsweep.store.record_rows import case_columns, json_text, metrics_of, start_row, verdict_row
+from hpcsweep.store.upsert import RowBatch
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.sweepdir.version import Version
-
-CASE_ID, RANK, PARAMS = map(CASE_COLUMNS.index, ("case_id", "rank", "params"))
-
-
-@dataclass(kw_only=True, slots=True)
-class PendingBatch:
-    """A batch under construction; of all records about a case it keeps the best one."""
-
-    rows: RowBatch
-    # By case id: the values of CASE_COLUMNS.
-    best: dict[str, CaseRow] = field(default_factory=dict)
-    # Ids of cases with several attempts in this batch.
-    several: set[str] = field(default_factory=set)
-    # Case ids by manifest fingerprint and index.
-    seen: defaultdict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
-
 
 # Raised for a valid record that does not fit the sweep, or whose manifest is missing.
 _MISFIT = (JournalError, Damaged)
@@ -139,20 +113,19 @@ class RecordMapper:
         # Several indices may share a case: each gets its own row in `places`.
         pending.seen[version.fingerprint].update(zip(indices, case_ids, strict=True))
         if records.kind == "same":
+            pending.is_plain = False
             return
         seeds = ids.case_seeds(version.manifest.seed, case_ids, cases.replicates)
         _, submission, _, _ = columns["attempt"][0]
         task_id = self._task_ids[submission].get(columns["chunk"][0])
-        rows = case_rows(records, cases, seeds, task_id)
-        for row, files in zip(rows, columns.get("inputs", ()), strict=False):
+        metrics = metrics_of(records)
+        made = case_columns(records, cases, seeds, task_id, metrics)
+        for case_id, rank, files in zip(
+            case_ids, made["rank"], columns.get("inputs", ()), strict=False
+        ):
             if files:
-                pending.rows.inputs.append((row[CASE_ID], row[RANK], json_text(files)))
-        new = dict(zip(case_ids, rows, strict=True))
-        if len(new) == len(rows) and pending.best.keys().isdisjoint(new):
-            pending.best.update(new)
-            return
-        for row in rows:
-            self._add_row(pending, row, version.source.key)
+                pending.rows.inputs.append((case_id, rank, json_text(files)))
+        pending.add(indices, made, metrics, version.source.key)
 
     def _cases(
         self, version: Version, indices: Sequence[int], case_ids: Sequence[str]
@@ -175,23 +148,6 @@ class RecordMapper:
                         f"{version.fingerprint} makes it {expected}"
                     )
         return cases
-
-    def _add_row(self, pending: PendingBatch, row: CaseRow, key: frozenset[str] | None) -> None:
-        """Add a row of a case that the batch may have already."""
-        case_id = row[CASE_ID]
-        best = pending.best.setdefault(case_id, row)
-        if best is row:
-            return
-        params, others = row[PARAMS], best[PARAMS]
-        if not is_same_identity(params, others, key):
-            raise shared_id_error(case_id, params, others, self._destination)
-        if attempt_key(row) != attempt_key(best):
-            pending.several.add(case_id)
-            pending.rows.attempts.append(attempt_values(best))
-        if case_id in pending.several:
-            pending.rows.attempts.append(attempt_values(row))
-        if row[RANK] > best[RANK]:
-            pending.best[case_id] = row
 
     def _checked_plan(self, generation: int, submission: int, chunk: int) -> Plan | None:
         """The plan of a submission; None if it is missing: the results of its records still count.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import repeat
-from operator import itemgetter
 from typing import Any
 
 from hpcsweep.journal import attempt_of, rank_stem, start_rank
@@ -14,8 +12,7 @@ from hpcsweep.recordcheck import AlikeRecords, TaskEndRecord, TaskRecord
 from hpcsweep.records import CaseTexts, Status
 from hpcsweep.sweepdir.plan import Plan, PlanDocument
 
-# The order of `case_rows`: the columns of `cases` without the sweep and computed ones, and metrics
-# as they were decoded: the texts of many are made together.
+# What `case_columns` makes: the columns of `cases` without the sweep and computed ones.
 CASE_COLUMNS = (
     "case_id",
     "rank",
@@ -65,45 +62,46 @@ ATTEMPT_COLUMNS = (
     "host",
     "job_id",
 )
-# The values of ATTEMPT_COLUMNS from those of CASE_COLUMNS.
-attempt_values: Callable[[CaseRow], CaseRow] = itemgetter(*map(CASE_COLUMNS.index, ATTEMPT_COLUMNS))
-# Those of ATTEMPT_KEY.
-attempt_key: Callable[[CaseRow], CaseRow] = itemgetter(*map(CASE_COLUMNS.index, ATTEMPT_KEY))
 
 
-def case_rows(
-    records: AlikeRecords, cases: CaseTexts, seeds: Sequence[str], task_id: int | None
-) -> list[CaseRow]:
-    """The values of CASE_COLUMNS of cases, from the `begin` or `end` records of one attempt.
-
-    Tuples in the form that the database driver takes: millions of them are made.
-    """
-    columns = records.columns
+def metrics_of(records: AlikeRecords) -> Sequence[dict[str, Any]]:
+    """The metrics of cases, from their `begin` or `end` records."""
     nothing = (None,) * len(records.documents)
+    return [metrics or {} for metrics in records.columns.get("metrics", nothing)]
+
+
+def case_columns(
+    records: AlikeRecords,
+    cases: CaseTexts,
+    seeds: Sequence[str],
+    task_id: int | None,
+    metrics: Sequence[dict[str, Any]],
+) -> dict[str, Sequence[Any]]:
+    """The values of CASE_COLUMNS of cases, from the `begin` or `end` records of one attempt."""
+    columns, count = records.columns, len(records.documents)
+    nothing = (None,) * count
     generation, submission, restart, token = columns["attempt"][0]
     is_end = records.kind == "end"
-    statuses = columns["status"] if is_end else [Status.RUNNING.value] * len(nothing)
     errors = columns.get("error", nothing)
-    rows = zip(
-        cases.case_ids,
-        _ranks(records),
-        statuses,
-        columns.get("reason", nothing),
-        cases.params,
-        map(json_tags, cases.tags),
-        (metrics or {} for metrics in columns.get("metrics", nothing)),
-        (json_text(error) if error else None for error in errors),
-        seeds,
-        cases.replicates,
-        repeat(generation),
-        repeat(submission),
-        columns["chunk"],
-        repeat(restart),
-        repeat(token),
-        *(columns.get(name, nothing) for name in _COPIED),
-        repeat(task_id),
-    )
-    return list(rows)
+    made: dict[str, Sequence[Any]] = {
+        "case_id": cases.case_ids,
+        "rank": _ranks(records),
+        "status": columns["status"] if is_end else (Status.RUNNING.value,) * count,
+        "reason": columns.get("reason", nothing),
+        "params": cases.params,
+        "tags": list(map(json_tags, cases.tags)),
+        "metrics": json_texts(metrics),
+        "error": [json_text(error) if error else None for error in errors],
+        "seed": seeds,
+        "replicate": cases.replicates,
+        "generation": (generation,) * count,
+        "submission": (submission,) * count,
+        "chunk": columns["chunk"],
+        "restart": (restart,) * count,
+        "token": (token,) * count,
+        "task_id": (task_id,) * count,
+    }
+    return made | {name: columns.get(name, nothing) for name in _COPIED}
 
 
 def _ranks(records: AlikeRecords) -> list[str]:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from hpcsweep.store import SweepIndex, blocks
-from hpcsweep.store.record_rows import CASE_COLUMNS, attempt_values
+from hpcsweep.store.record_rows import ATTEMPT_COLUMNS
 from tests.support.backends import Backend, backend
 from tests.support.postgres import Place, database, postgres
 from tests.support.rows import MANIFEST, batch, better, case
@@ -69,7 +69,7 @@ def test_a_first_ingest_marks_what_its_rows_do_not_say(
 ) -> None:
     """Cases with several attempts, places without a row, and rows that were there."""
     retried = better(case(1), submission=2)
-    attempts = [attempt_values(itemgetter(*CASE_COLUMNS)(row)) for row in (case(1), retried)]
+    attempts = [itemgetter(*ATTEMPT_COLUMNS)(row) for row in (case(1), retried)]
     new = batch(retried, case(5), is_first=True, attempts=attempts)
     new.places[9] = case(30)["case_id"]
     sweep_index.merge(new)

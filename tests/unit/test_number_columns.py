@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from hpcsweep.logbook.json_values import FLOAT, float_of
 from hpcsweep.sources import grid
-from hpcsweep.store import SweepIndex, batch_columns, schema
+from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.number_columns import NumberColumns
+from hpcsweep.store.pending_batch import PendingBatch
 from hpcsweep.store.record_rows import CASE_COLUMNS
-from hpcsweep.store.upsert import RowBatch
+from hpcsweep.store.upsert import CaseColumns, RowBatch
 from hpcsweep.sweepdir.directory import INDEX_NAME
 from tests.support.rows import MANIFEST, batch, better, case
 from tests.support.sweeps import MadeSweep
@@ -61,13 +62,15 @@ def completed(
 ) -> tuple[RowBatch, NumberColumns]:
     """A batch as an ingest makes it, and the columns of numbers after it."""
     found = batch(*rows, **fields)
-    lines = [
-        tuple(json.loads(row[name]) if name == "metrics" else row[name] for name in CASE_COLUMNS)
-        for row in rows
-    ]
-    after = batch_columns.complete(found, lines, numbers)
-    assert after is not None
-    return found, after
+    pending = PendingBatch(rows=found, numbers=numbers)
+    for row in rows:
+        columns: CaseColumns = {name: [row[name]] for name in CASE_COLUMNS}
+        pending.add([int(row["case_id"], 16)], columns, [json.loads(row["metrics"])], None)
+    found.cases = pending.columns
+    found.digests = pending.digests()
+    assert pending.numbers is not None
+    found.numbers = pending.numbers
+    return found, pending.numbers
 
 
 def stored(sweep_index: SweepIndex) -> list[dict[str, Any]]:
