@@ -12,6 +12,7 @@ from sqlalchemy import CompoundSelect, Float, Integer
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 
+from hpcsweep.store import schema
 from hpcsweep.store.pages import ARROW_ROWS_MAX
 from hpcsweep.store.sqlite_opening import is_open, opening
 
@@ -74,16 +75,18 @@ def _statement(path: Path, manager: ModuleType, driver: ModuleType) -> Iterator[
 
 def _typed(values: pa.ChunkedArray, type_: TypeEngine[Any], pa: ModuleType) -> pa.Array:
     """A column as one array of its type. *Raises* ArrowException for other values."""
-    of = pa.string()
-    if isinstance(type_, Integer):
-        of = pa.int64()
+    of = [pa.string()]
+    if isinstance(type_, schema.Number):  # the driver makes floats of ints among floats
+        of = [pa.int64(), pa.float64()]
+    elif isinstance(type_, Integer):
+        of = [pa.int64()]
     elif isinstance(type_, Float):
-        of = pa.float64()
+        of = [pa.float64()]
     if values.null_count == len(values):  # the driver takes them for integers
-        return pa.nulls(len(values), of)
+        return pa.nulls(len(values), of[0])
     # To combine a single chunk copies it.
     array = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
-    if array.type != of:
+    if array.type not in of:
         raise pa.ArrowInvalid
     array.validate(full=True)  # UTF-8, which the driver takes as it is
     return array

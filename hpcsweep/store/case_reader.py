@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, CompoundSelect, Row, Select, and_
 
 from hpcsweep.indexset import IndexSet
-from hpcsweep.store import attempt_rows, schema, searches
+from hpcsweep.store import attempt_rows, number_columns, schema, searches
 from hpcsweep.store.engine import Database
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, PageSize, pages
 from hpcsweep.store.placed import IDX, indices_of, placed
@@ -22,6 +24,9 @@ _COLUMNS = (
     *(column for column in schema.columns(schema.cases) if column.name not in {"idx", "carried"}),
 )
 
+# Columns of `schema.NUMBERS`, by the column with their JSON text.
+NumbersOf = Mapping[str, Collection[str]]
+_NONE: NumbersOf = MappingProxyType({})
 
 T = TypeVar("T")
 # Makes the query of the rows that satisfy a condition.
@@ -99,18 +104,31 @@ class CaseReader:
             yield from as_dicts(page)
 
     def columns(
-        self, names: Sequence[str], *, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
+        self,
+        names: Sequence[str],
+        *,
+        within: IndexSet | None = None,
+        batch: int = ROWS_AT_ONCE,
+        numbers: NumbersOf = _NONE,
     ) -> Iterator[dict[str, tuple[Any, ...]]]:
-        """The values of `rows` in pages, column by column: `idx` and the columns `names`."""
-        keys = _with_index(names)
-        for page in self._pages(_columns(keys), None, within, batch):
+        """The values of `rows` in pages, column by column: `idx` and the columns `names`.
+
+        `numbers` adds columns that repeat numbers of a document. Its text is then only in the rows
+        of which one of them is null.
+        """
+        keys = _keys(names, numbers)
+        for page in self._pages(_columns(keys, numbers), None, within, batch):
             yield _transposed(keys, page)
 
     def arrow_columns(
-        self, names: Sequence[str], *, within: IndexSet | None = None
+        self,
+        names: Sequence[str],
+        *,
+        within: IndexSet | None = None,
+        numbers: NumbersOf = _NONE,
     ) -> Iterator[dict[str, Any]]:
         """The same as Arrow arrays, in larger pages, where the database has a driver for them."""
-        keys, size = _with_index(names), PageSize()
+        keys, size = _keys(names, numbers), PageSize()
 
         def read(query: CompoundSelect[Any]) -> _Page[dict[str, Any]] | None:
             arrays = self._database.read_arrow(query)
@@ -121,7 +139,7 @@ class CaseReader:
             size.fit(len(index), sum(array.nbytes for array in arrays.values()))
             return _Page(arrays, len(index), index[-1].as_py()) if len(index) else None
 
-        return self._read_pages(self._query_of(_columns(keys)), read, within, size)
+        return self._read_pages(self._query_of(_columns(keys, numbers)), read, within, size)
 
     def attempts(self, within: IndexSet) -> Iterator[IndexRow]:
         """The known attempts of these indices, in index order and that of attempts.
@@ -207,12 +225,15 @@ class CaseReader:
         return self._database.read(lambda connection: connection.execute(query).all())
 
 
-def _with_index(names: Sequence[str]) -> tuple[str, ...]:
-    return ("idx", *(name for name in names if name != "idx"))
+def _keys(names: Sequence[str], numbers: NumbersOf) -> list[str]:
+    return list(dict.fromkeys(("idx", *names, *chain.from_iterable(numbers.values()))))
 
 
-def _columns(names: Sequence[str]) -> list[ColumnElement[Any]]:
-    return [schema.column(name) for name in names]
+def _columns(keys: Sequence[str], numbers: NumbersOf) -> list[ColumnElement[Any]]:
+    return [
+        number_columns.text_of_gaps(key, numbers[key]) if key in numbers else schema.column(key)
+        for key in keys
+    ]
 
 
 def _transposed(names: Sequence[str], rows: Sequence[Row[Any]]) -> dict[str, tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, case, or_, select
 
 from hpcsweep.store import schema, upsert
 from hpcsweep.store.column_kinds import INT64, Keys, Kinds, values_at
@@ -42,6 +42,12 @@ def keep(connection: Connection, sweep: str, columns: NumberColumns) -> set[str]
         connection.execute(insert.on_conflict_do_nothing(), rows)
         found = known(connection, sweep)
     return {name for key, name in columns.items() if found.get(key) != name}
+
+
+def text_of_gaps(document: str, names: Iterable[str]) -> ColumnElement[str | None]:
+    """The JSON text of the rows of which one of these columns says nothing; else null."""
+    is_gap = or_(*(schema.column(name).is_(None) for name in names))
+    return case((is_gap, schema.column(document))).label(document)
 
 
 def extended(columns: NumberColumns, document: str, kinds: Kinds) -> NumberColumns:

@@ -52,7 +52,7 @@ NUMBERS = {
 _OF_SQLITE = {"of_sqlite": True}
 
 
-class _Number(UserDefinedType[float]):
+class Number(UserDefinedType[float]):
     """A number as it is given: a column with a type would make 1 of 1.0, or 1.0 of 1."""
 
     cache_ok = True
@@ -95,7 +95,7 @@ cases = Table(
     # changed manifest may have others.
     Column("carried", _TEXT),
     # Near the front: to find a column SQLite goes through all before it.
-    *(Column(name, _Number, info=_OF_SQLITE) for name in (*NUMBERS["params"], *NUMBERS["metrics"])),
+    *(Column(name, Number, info=_OF_SQLITE) for name in (*NUMBERS["params"], *NUMBERS["metrics"])),
     Column("rank", _WORD, nullable=False),
     Column("status", _WORD, nullable=False),
     Column("reason", _WORD),

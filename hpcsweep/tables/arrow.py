@@ -95,7 +95,8 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
 def typed_array(values: Any, kind: str, type_: pa.DataType) -> pa.Array:
     """Values of a batch, in a column of this kind, as an Arrow array. *Raises* as `arrow_array`."""
     if isinstance(values, import_pyarrow("Arrow").Array):
-        return values
+        # A page of a column of floats may have only ints, also those that float64 cannot represent.
+        return values if values.type == type_ else values.cast(type_, safe=kind != "float")
     return arrow_array(_typed(values, kind), type_)
 
 

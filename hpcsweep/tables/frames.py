@@ -80,8 +80,11 @@ class _ArrowColumn(_Column):
 
     def add(self, values: Any, nulls: Sequence[int]) -> None:
         """Add the values of a batch, which may be an Arrow array. *Raises* as `arrow_array`."""
-        kind = self._kind_of(values)
-        chunk = typed_array(values, kind, _arrow_type(kind))
+        if isinstance(values, import_pyarrow("to_dataframe").Array):
+            chunk = values
+        else:
+            kind = self._kind_of(values)
+            chunk = typed_array(values, kind, _arrow_type(kind))
         self._chunks.append(chunk)
         if chunk.null_count < len(chunk):
             self._is_empty = False
@@ -91,8 +94,8 @@ class _ArrowColumn(_Column):
 
     def _kind_of(self, values: Any) -> str:
         """The kind of the values of a batch: a column of floats may have only ints there."""
-        is_exact = isinstance(values, list | tuple) and set(map(type, values)) == {int}
-        return "int" if self._kind == "float" and is_exact else self._kind
+        is_exact = self._kind == "float" and set(map(type, values)) == {int}
+        return "int" if is_exact else self._kind
 
     def series(self, pandas: ModuleType) -> pd.Series[Any]:
         """All values."""
@@ -100,12 +103,7 @@ class _ArrowColumn(_Column):
             return _missing(len(self._values), _DTYPES.get(self._kind), pandas)
         if self._is_empty:
             return super().series(pandas)
-        # A column of floats is one of ints where it has only ints, as pandas makes it.
-        types = {str(chunk.type): chunk.type for chunk in self._chunks}
-        type_ = types.get("double", self._chunks[0].type)
-        chunks = import_pyarrow("to_dataframe").chunked_array(
-            [chunk.cast(type_, safe=False) for chunk in self._chunks]
-        )
+        chunks = self._in_one_type()
         if self._kind == "str":
             dtype: Any = "str"
         elif self._kind in _DTYPES and chunks.null_count:
@@ -113,8 +111,20 @@ class _ArrowColumn(_Column):
             chunks = pandas.api.types.pandas_dtype(dtype).__from_arrow__(chunks)
         else:
             dtype, chunks = None, _own(chunks)
-        series: pd.Series[Any] = pandas.Series(chunks, dtype=dtype)
+        series: pd.Series[Any] = pandas.Series(chunks, dtype=dtype, copy=False)
         return series
+
+    def _in_one_type(self) -> pa.ChunkedArray:
+        # A column of floats is one of ints where it has only ints, as pandas makes it.
+        types = {chunk.type for chunk in self._chunks}
+        has_floats = self._kind == "float" and len(types) > 1
+        type_ = _arrow_type("float" if has_floats else self._kind)
+        arrow = import_pyarrow("to_dataframe")
+        if len(types) > 1:
+            return arrow.chunked_array([chunk.cast(type_, safe=False) for chunk in self._chunks])
+        # All at once: a call takes 0.2 ms.
+        chunks = arrow.chunked_array(self._chunks)
+        return chunks if self._kind == "float" else chunks.cast(type_, safe=False)
 
 
 def _missing(count: int, dtype: str | None, pandas: ModuleType) -> pd.Series[Any]:
