@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeEngine
 
 from hpcsweep.store import schema
 from hpcsweep.store.pages import ARROW_ROWS_MAX
+from hpcsweep.store.same_values import ArrowPage
 from hpcsweep.store.sqlite_opening import is_open, opening
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 # Milliseconds to wait for a writer of the file. Python's SQLite waits longer.
 _PATIENCE_MS = 500
-
-# Values of successive rows by column.
-ArrowPage = dict[str, "pa.Array"]
 
 
 def arrow_page(path: Path, query: CompoundSelect[Any]) -> ArrowPage | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,6 +14,7 @@ from hpcsweep.store import attempt_rows, number_columns, schema, searches
 from hpcsweep.store.engine import Database
 from hpcsweep.store.pages import NAMES_AT_ONCE, ROWS_AT_ONCE, PageSize, pages
 from hpcsweep.store.placed import IDX, indices_of, placed
+from hpcsweep.store.same_values import SameValues
 
 IndexRow = dict[str, Any]
 
@@ -29,8 +30,8 @@ NumbersOf = Mapping[str, Collection[str]]
 _NONE: NumbersOf = MappingProxyType({})
 
 T = TypeVar("T")
-# Makes the query of the rows that satisfy a condition.
-_QueryOf = Callable[[ColumnElement[bool]], CompoundSelect[Any]]
+# Makes the query of a page with some columns.
+_QueryOf = Callable[[Sequence[ColumnElement[Any]]], CompoundSelect[Any]]
 
 
 class _Page(NamedTuple, Generic[T]):
@@ -129,17 +130,19 @@ class CaseReader:
     ) -> Iterator[dict[str, Any]]:
         """The same as Arrow arrays, in larger pages, where the database has a driver for them."""
         keys, size = _keys(names, numbers), PageSize()
+        columns = _columns(keys, numbers)
+        same = SameValues(dict(zip(keys, columns, strict=True)))
 
-        def read(query: CompoundSelect[Any]) -> _Page[dict[str, Any]] | None:
-            arrays = self._database.read_arrow(query)
+        def read(query_of: _QueryOf) -> _Page[dict[str, Any]] | None:
+            arrays = same.read(lambda some: self._database.read_arrow(query_of(some)))
             if arrays is None:
-                rows = self._all(query)
+                rows = self._all(query_of(columns))
                 return _Page(_transposed(keys, rows), len(rows), rows[-1][0]) if rows else None
             index = arrays["idx"]
             size.fit(len(index), sum(array.nbytes for array in arrays.values()))
             return _Page(arrays, len(index), index[-1].as_py()) if len(index) else None
 
-        return self._read_pages(self._query_of(_columns(keys, numbers)), read, within, size)
+        return self._read_pages(read, within, size)
 
     def attempts(self, within: IndexSet) -> Iterator[IndexRow]:
         """The known attempts of these indices, in index order and that of attempts.
@@ -178,35 +181,30 @@ class CaseReader:
     ) -> Iterator[Sequence[Row[Any]]]:
         """These columns of rows in index order, `idx` first; see `rows`."""
 
-        def read(query: CompoundSelect[Any]) -> _Page[Sequence[Row[Any]]] | None:
-            rows = self._all(query)
+        def read(query_of: _QueryOf) -> _Page[Sequence[Row[Any]]] | None:
+            rows = self._all(query_of(columns))
             return _Page(rows, len(rows), rows[-1][0]) if rows else None
 
-        query_of = self._query_of(columns, where, join)
-        return self._read_pages(query_of, read, within, PageSize(batch))
-
-    def _query_of(
-        self,
-        columns: Sequence[ColumnElement[Any]],
-        where: ColumnElement[bool] | None = None,
-        join: Callable[[Select[Any]], Select[Any]] = lambda query: query,
-    ) -> _QueryOf:
-        """Make the queries of pages, each of which has another condition."""
-
-        def query_of(part: ColumnElement[bool]) -> CompoundSelect[Any]:
-            conditions = [part] if where is None else [where, part]
-            return placed(self._sweep, columns, conditions, join).order_by(IDX)
-
-        return query_of
+        conditions = () if where is None else (where,)
+        return self._read_pages(read, within, PageSize(batch), conditions, join)
 
     def _read_pages(
         self,
-        query_of: _QueryOf,
-        read: Callable[[CompoundSelect[Any]], _Page[T] | None],
+        read: Callable[[_QueryOf], _Page[T] | None],
         within: IndexSet | None,
         size: PageSize,
+        where: Iterable[ColumnElement[bool]] = (),
+        join: Callable[[Select[Any]], Select[Any]] = lambda query: query,
     ) -> Iterator[T]:
-        """The pages that `read` makes of queries; it returns None without a row."""
+        """The pages that `read` makes of their queries; it returns None without a row."""
+
+        def query_of(part: ColumnElement[bool], limit: int | None = None) -> _QueryOf:
+            def query(columns: Sequence[ColumnElement[Any]]) -> CompoundSelect[Any]:
+                rows = placed(self._sweep, columns, [*where, part], join)
+                return rows.order_by(IDX).limit(limit)
+
+            return query
+
         if within is not None:
             parts = pages(within, self._database.dialect, size)
             yield from (page.rows for part in parts if (page := read(query_of(part))))
@@ -214,7 +212,7 @@ class CaseReader:
         last = -1
         while True:
             asked = size.rows
-            page = read(query_of(schema.cases.c.idx > last).limit(asked))
+            page = read(query_of(schema.cases.c.idx > last, asked))
             if page is not None:
                 yield page.rows
                 last = page.last

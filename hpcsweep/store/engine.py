@@ -20,10 +20,11 @@ from sqlalchemy.pool import NullPool
 
 from hpcsweep.errors import StoreError
 from hpcsweep.redact import redact
-from hpcsweep.store.arrow_pages import ArrowPage, arrow_page
+from hpcsweep.store.arrow_pages import arrow_page
 from hpcsweep.store.database_errors import database_error
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.location import public_location
+from hpcsweep.store.same_values import ArrowPage
 from hpcsweep.store.sqlite_opening import opening
 
 _log = logging.getLogger(__name__)

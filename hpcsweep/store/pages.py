@@ -25,7 +25,7 @@ from hpcsweep.store import schema
 # Rows per page: read in one transaction, and held in memory.
 ROWS_AT_ONCE = 5000
 # The same as Arrow arrays, where rows are small: the query of a page takes as long as 1,000 rows.
-ARROW_ROWS_MAX = 20_000
+ARROW_ROWS_MAX = 50_000
 # Bytes of such a page.
 ARROW_BYTES = 16 << 20
 # Variables per query; older builds of SQLite allow 999.

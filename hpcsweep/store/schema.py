@@ -58,6 +58,7 @@ class Number(UserDefinedType[float]):
     cache_ok = True
 
     def get_col_spec(self, **_: Any) -> str:
+        """What CREATE TABLE says of the type: nothing."""
         return ""
 
 

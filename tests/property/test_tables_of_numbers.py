@@ -66,6 +66,7 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(pairs({"a": 1}, {"a": 1.0}, {"a": -0.0}, {"a": 1}), KEYS, {3}, UUID(int=0))
 @example(pairs({"a": 2**53 + 1}, {"a": 1}, {"a": 0.5}), KEYS, (), UUID(int=1))
 @example(pairs({"a": 1, "b": 2}, {"a": 1, "b": NAN}, {"b": INF}), KEYS, (), UUID(int=2))
+@example(pairs({"a": 1}, {"a": 1}, {"a": 1.0}, {"a": 1.0}), KEYS, (), UUID(int=4))
 @example(pairs({"a": 1}, {"a": 1.5}, {"a": "x"}, {"a": True}), KEYS, (), UUID(int=3))
 def test_formats_do_not_depend_on_number_columns(
     location: Path,

@@ -105,7 +105,7 @@ def test_text_that_is_no_utf8_is_an_error(sweep_index: SweepIndex, path: Path) -
 def test_rows_of_a_page_fit_into_memory() -> None:
     size = pages.PageSize()
     for n_rows, n_bytes, rows in (
-        (5000, 5000 * 400, pages.ARROW_ROWS_MAX),
+        (5000, 5000 * 200, pages.ARROW_ROWS_MAX),
         (5000, 5000 * 1024, (16 << 20) // 1024),
         (5000, 5000 << 20, pages.ROWS_AT_ONCE),
         (0, 0, pages.ROWS_AT_ONCE),
