@@ -71,7 +71,7 @@ class CaseRows:
                 return None
             start = max(0, n_cases - limit) if order.descending else 0
             return self._all.slice(start, start + limit)
-        column = fields(self.columns, None).get(name)
+        column = fields(self.columns, None, self.sweep_index.number_columns()).get(name)
         ordered = column and orderable(column, self.columns.kinds[name], self.sweep_index.dialect)
         if not ordered:
             return None

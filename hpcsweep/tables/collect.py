@@ -131,7 +131,8 @@ class OpenSweep:
         limit = None if order.columns or request.attempts else order.limit
         rows = CaseRows(outlook=outlook, sweep_index=self.sweep_index, columns=table)
         within = None
-        if not (request.attempts or replace(request.selection, where=None)):
+        is_whole = not (request.attempts or replace(request.selection, where=None))
+        if is_whole and order.columns and order.limit is not None:
             where = request.selection.where
             within = rows.leading(order, selector.condition(where) if where else None)
         selected = selector.select(request.selection, limit, within)

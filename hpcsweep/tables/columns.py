@@ -10,6 +10,7 @@ from typing import Any
 from hpcsweep.conditions.names import unknown_name
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import ColumnKinds, Keys, Kinds, learn, parse_documents
+from hpcsweep.store.number_columns import NumberColumns
 from hpcsweep.tables.column_names import FIRST, LAST, ON_DEMAND, flatten
 from hpcsweep.tables.sql_columns import SqlColumn, stale_column
 
@@ -120,14 +121,21 @@ def columns_of(
     return all_columns(kinds)
 
 
-def fields(columns: TableColumns, code_digest: str | None) -> dict[str, SqlColumn]:
+def fields(
+    columns: TableColumns, code_digest: str | None, numbers: NumberColumns | None
+) -> dict[str, SqlColumn]:
     """The origin of each column, for a condition; `code_digest` is that of today's code.
 
+    `numbers` are the columns of the index that repeat numbers; None where it has none.
     `attempt` and `stale` are columns of a condition alone, unless a param or metric has the name.
     """
     by_name = {name: SqlColumn(name) for name in (*FIRST, *LAST)}
     by_name["index"] = SqlColumn("idx")
-    by_name |= {name: SqlColumn("params", keys) for keys, name in columns.params.items()}
-    by_name |= {name: SqlColumn("metrics", keys) for keys, name in columns.metrics.items()}
-    by_name |= {name: SqlColumn("carried", keys) for keys, name in columns.carried.items()}
+    members = {"params": columns.params, "metrics": columns.metrics, "carried": columns.carried}
+    numbers = numbers or {}
+    for column, names in members.items():
+        by_name |= {
+            name: SqlColumn(column, keys, numbers.get((column, keys)))
+            for keys, name in names.items()
+        }
     return {"attempt": SqlColumn("attempt"), "stale": stale_column(code_digest)} | by_name

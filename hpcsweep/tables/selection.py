@@ -225,7 +225,8 @@ class CaseSelector:
         if columns is None:
             new = params_made(self.outlook.version.source, never)
             columns = columns_of(self.sweep_index, new)
-        sql_columns = fields(columns, self.outlook.code_digest)
+        numbers = self.sweep_index.number_columns() if self.sweep_index else None
+        sql_columns = fields(columns, self.outlook.code_digest, numbers)
         if not self._keeps_order:
             del sql_columns["index"]  # of a row, it is the one of another manifest
         elif INPUTS_CHANGED in columns.on_demand:

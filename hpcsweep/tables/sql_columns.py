@@ -20,6 +20,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
 )
 from sqlalchemy.sql import visitors
 
@@ -38,6 +39,8 @@ class SqlColumn:
     column: str
     # Keys down to the value; empty for an SQL column.
     path: tuple[str, ...] = ()
+    # The column that repeats the value where it is a number, see `number_columns`.
+    number: str | None = None
     # What a truth value is computed from, instead of a column.
     truth: ColumnElement[bool] | None = dataclasses.field(default=None, compare=False)
 
@@ -86,6 +89,25 @@ def kind_and_value(field: SqlColumn, like: Any, dialect: str) -> tuple[ColumnEle
     """Whether a JSON value has the kind of `like`, and the value itself; of an object its text."""
     if dialect == "postgresql":
         return _kind_and_value_jsonb(field, like)
+    is_kind, value = _kind_and_value_json(field, like)
+    if field.number is None:
+        return is_kind, value
+    number = schema.column(field.number)
+    # In this order: SQLite decodes the JSON of no row whose number has a column.
+    if _is_number(like):
+        is_kind = or_(number.is_not(None), is_kind)
+    else:
+        is_kind = and_(number.is_(None), is_kind)
+    return is_kind, func.coalesce(number, value)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value of a condition is a number: truth values are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind_and_value_json(field: SqlColumn, like: Any) -> tuple[ColumnElement[bool], Any]:
+    """The same on SQLite, from the JSON alone."""
     column = schema.column(field.column)
     if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
         kind, value = (_member(column, field.path, what) for what in ("type", "value"))
@@ -98,8 +120,8 @@ def kind_and_value(field: SqlColumn, like: Any, dialect: str) -> tuple[ColumnEle
         case bool():
             return kind.in_(["true", "false"]), value
         case int() | float():
-            number = kind.in_(["integer", "real"])
-            return _or_infinite(field, number, kind, value, value)
+            finite = kind.in_(["integer", "real"])
+            return _or_infinite(field, finite, kind, value, value)
         case dict():
             return kind == "object", value
         case _:
@@ -153,7 +175,15 @@ def is_nan(field: SqlColumn, dialect: str) -> ColumnElement[bool]:
     if field.column != "metrics":  # no param is NaN
         return false()
     is_object, text = kind_and_value(field, {}, dialect)
-    return func.coalesce(and_(is_object, text == _object_text(nan)), false())
+    return is_true(and_(text == _object_text(nan), is_object))
+
+
+def is_true(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """A condition that is false instead of null.
+
+    By CASE: within coalesce(), SQLite would evaluate both sides of each `and` and `or`.
+    """
+    return case((condition, true()), else_=false())
 
 
 def _object_text(number: float) -> str:

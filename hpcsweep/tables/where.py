@@ -34,7 +34,7 @@ from hpcsweep.conditions import syntax as conditions
 from hpcsweep.errors import InputError
 from hpcsweep.store import schema
 from hpcsweep.store.pages import is_one_of_ints, is_one_of_texts
-from hpcsweep.tables.sql_columns import SqlColumn, is_nan, kind_and_value
+from hpcsweep.tables.sql_columns import SqlColumn, is_nan, is_true, kind_and_value
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -85,7 +85,7 @@ class _Compiler:
             case conditions.AnyOf(parts=parts):
                 return _joined(or_, [self.condition(part) for part in _folded(parts)])
             case conditions.Not(operand=operand):
-                return not_(func.coalesce(self.condition(operand), false()))
+                return not_(is_true(self.condition(operand)))
             case conditions.Comparison():
                 return self._compare(node)
             case conditions.OneOf():
@@ -178,7 +178,7 @@ class _Compiler:
         if op != "!=":
             return holds
         left_is, right_is = self._is_present(left), self._is_present(right)
-        return and_(left_is, right_is, not_(func.coalesce(holds, false())))
+        return and_(left_is, right_is, not_(is_true(holds)))
 
     def _is_present(self, term: conditions.Term) -> ColumnElement[bool]:
         """Whether a term has a value, which may be null."""
@@ -303,14 +303,13 @@ class _Compiler:
         The whole test extracts it for each infinity that it may be: as objects in JSON, these come
         as text, which SQLite orders after all numbers.
         """
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if self.dialect != "sqlite" or field.column != "metrics" or not is_number:
+        if self.dialect != "sqlite" or field.column != "metrics" or _kind(value) is not float:
             return true()
         _, extracted = kind_and_value(field, "", self.dialect)
         match op:
             case ">" | ">=":
                 possible: ColumnElement[bool] = extracted >= literal(value)
-            case "<" | "<=":
+            case "<" | "<=" if value < inf:
                 # SQLite evaluates it once for BETWEEN, and twice for `< … OR > …`.
                 possible = not_(extracted.between(nextafter(value, inf), OBJECT_START))
             case "==" if isfinite(value):
@@ -371,7 +370,7 @@ def _joined(
         return join(*parts)
     groups = [
         # Null and false mean the same here; a mere bracket SQLAlchemy would leave out.
-        func.coalesce(join(*parts[at : at + _JOINED_AT_ONCE]), false())
+        is_true(join(*parts[at : at + _JOINED_AT_ONCE]))
         for at in range(0, len(parts), _JOINED_AT_ONCE)
     ]
     return _joined(join, groups)
