@@ -107,7 +107,7 @@ class Database:
         self._reader = self._engine.execution_options(**_READING)
         self._merger = self._engine.execution_options(**_MERGING)
         self._is_keeping = False
-        # The connection of the last merge, while it is kept.
+        # The connection of the last transaction, while it is kept.
         self._kept: Connection | None = None
         # Close kept connections with their owner: Python 3.13 warns if one is garbage-collected.
         if keeps:
@@ -129,16 +129,26 @@ class Database:
 
     @contextlib.contextmanager
     def kept_connection(self) -> Iterator[None]:
-        """Let the merges within use one connection: to PostgreSQL it takes as long as 500 rows.
+        """Let the transactions within use one connection to PostgreSQL, not one each.
 
-        Neither another thread nor a fork may use it meanwhile.
+        For what is done at once: a server has few connections. To make one takes as long as to
+        copy 500 rows. No other thread may use this object meanwhile.
         """
+        if self._is_keeping or self.dialect != "postgresql":
+            yield
+            return
         self._is_keeping = True
         try:
             yield
         finally:
             self._is_keeping = False
-            self._close_kept()
+            self.close_connection()
+
+    def close_connection(self) -> None:
+        """Close a kept connection, as before a fork; the next transaction makes another one."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run a read-only transaction on one snapshot; returns the result of `work`."""
@@ -175,23 +185,19 @@ class Database:
     @contextlib.contextmanager
     def _begun(self, engine: Engine) -> Iterator[Connection]:
         """A transaction, committed at the end."""
-        if not self._is_keeping or engine is not self._merger:
+        if not self._is_keeping:
             with engine.begin() as connection:
                 yield connection
             return
         if self._kept is None:
-            self._kept = engine.connect()
+            self._kept = self._engine.connect()
+        self._kept.execution_options(hpcsweep_merging=engine is self._merger)
         try:
             with self._kept.begin():
                 yield self._kept
         except BaseException:
-            self._close_kept()  # it may be broken
+            self.close_connection()  # it may be broken
             raise
-
-    def _close_kept(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
 
     def _problem(self, error: Exception) -> StoreError:
         if self._file is None or self._file.exists() or not self._file.parent.exists():

@@ -82,6 +82,13 @@ class Ingest:
 
         *Raises* StoreError, JournalError.
         """
+        with self._sweep_index.kept_connection(), gc_paused():
+            done = self._run(journals)
+        counts = done.records, done.torn
+        _log.debug("%s: took in %d records, passed over %d lines", self._sweep.name, *counts)
+        return done
+
+    def _run(self, journals: Iterable[str] | None) -> Ingested:
         self._take_over_order()
         if journals is None:
             closed = self._sweep_index.closed_journals()
@@ -93,13 +100,6 @@ class Ingest:
         else:
             names = list(journals)
             positions = self._sweep_index.positions(names)
-        with gc_paused():
-            done = self._read(names, positions)
-        counts = done.records, done.torn
-        _log.debug("%s: took in %d records, passed over %d lines", self._sweep.name, *counts)
-        return done
-
-    def _read(self, names: Sequence[str], positions: dict[str, int]) -> Ingested:
         total = Ingested()
         is_postgresql = self._sweep_index.dialect == "postgresql"
         if is_postgresql and self._is_first and decoding.pays(self._sweep.journal_root, names):
@@ -116,12 +116,13 @@ class Ingest:
         pieces = sharing.pieces(self._sweep.journal_root, names)
 
         def work(numbers: Iterator[int]) -> Iterator[sharing.Done]:
-            with self._sweep_index.kept_connection():
-                for number in numbers:
-                    own = Ingested()
-                    self._merge(self._batches(pieces[number], {}, own))
-                    yield number, own.records, own.torn
+            for number in numbers:
+                own = Ingested()
+                self._merge(self._batches(pieces[number], {}, own))
+                yield number, own.records, own.torn
+            self._sweep_index.close_connection()  # a fork may wait for a free one
 
+        self._sweep_index.close_connection()  # a fork cannot use it
         for number, records, torn in sharing.share(len(pieces), work):
             total.records += records
             total.torn += torn
@@ -314,8 +315,9 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         sweep_index = SweepIndex(location, sweep.key)
         if rebuild:
             _clear(sweep, sweep_index)
-        _prepare(sweep, sweep_index)
-        Ingest(sweep, sweep_index).run()
+        with sweep_index.kept_connection():
+            _prepare(sweep, sweep_index)
+            Ingest(sweep, sweep_index).run()
         yield sweep_index
         return
     with contextlib.ExitStack() as stack:
@@ -453,7 +455,8 @@ def main(arguments: list[str]) -> int:
     # Shorter than the deadline, so that the error can still be reported.
     sweep_index = SweepIndex(location, sweep.key, patience_s=RETRY_SHARE * deadline_s)
     # Tasks create no schema (invariant 25): only a command recreates a missing index.
-    if sweep_index.exists():
-        name = journal.removeprefix("--journal=")
-        Ingest(sweep, sweep_index).run([name] if name else None)
+    with sweep_index.kept_connection():
+        if sweep_index.exists():
+            name = journal.removeprefix("--journal=")
+            Ingest(sweep, sweep_index).run([name] if name else None)
     return 0

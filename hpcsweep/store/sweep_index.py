@@ -60,9 +60,10 @@ class SweepIndex(CaseReader):
 
     * Any number of processes use it concurrently (with SQLite, on one host). Sweeps that share a
       database do not see each other.
-    * Every method is one transaction on its own connection. While PostgreSQL is unreachable, it is
-      retried for `patience_s` seconds. `rows`, and the reads of `reorder`, use one transaction per
-      page; of a row that changes meanwhile, `rows` returns the old or the new version, once.
+    * Every method is one transaction, on its own connection but within `kept_connection`. While
+      PostgreSQL is unreachable, it is retried for `patience_s` seconds. `rows`, and the reads of
+      `reorder`, use one transaction per page; of a row that changes meanwhile, `rows` returns the
+      old or the new version, once.
     * `merge` is idempotent and commutative: batches may repeat, in any order, from several
       processes; the result is that of one batch with everything. Of two records about a case, the
       one with the higher rank is the row; its attempt number counts all known attempts.
@@ -165,8 +166,12 @@ class SweepIndex(CaseReader):
         return self._database.merge(work)
 
     def kept_connection(self) -> contextlib.AbstractContextManager[None]:
-        """Let the merges within use one connection; see `Database`."""
+        """Let the transactions within use one connection; see `Database`."""
         return self._database.kept_connection()
+
+    def close_connection(self) -> None:
+        """Close a kept connection; see `Database`."""
+        self._database.close_connection()
 
     def clear(self) -> None:
         """Remove all rows of this sweep; the next ingest reads its journals from the start.

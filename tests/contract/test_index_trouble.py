@@ -260,6 +260,27 @@ def test_no_connection_outlives_its_transaction(postgres: PrivatePostgres, datab
     wait_until(lambda: postgres.sql(query) == [(0,)] or "connected", 60, "no connection")
 
 
+@pytest.mark.postgres
+def test_a_connection_is_kept_while_it_works(postgres: PrivatePostgres, database: Place) -> None:
+    sweep_index = SweepIndex(database.url, KEY)
+    sweep_index.create("s", MANIFEST)
+    query = f"SELECT pid FROM pg_stat_activity WHERE datname = '{database.name}'"  # noqa: S608
+    wait_until(lambda: postgres.sql(query) == [] or "connected", 60, "no connection")
+    with sweep_index.kept_connection(), sweep_index.kept_connection():
+        assert sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 0, 5, 0)]))
+        one = postgres.sql(query)
+        assert sweep_index.positions() == {"j": 5}
+        assert postgres.sql(query) == one
+        assert len(one) == 1
+        postgres.sql(f"SELECT pg_terminate_backend({one[0][0]})")
+        assert sweep_index.merge(RowBatch(manifest=MANIFEST, journals=[("j", 5, 9, 0)]))
+        other = postgres.sql(query)
+        assert len(set(other) - set(one)) == 1
+        sweep_index.close_connection()
+        assert sweep_index.positions() == {"j": 9}
+    wait_until(lambda: postgres.sql(query) == [] or "connected", 60, "no connection")
+
+
 def test_a_url_overrides_the_defaults() -> None:
     engine = SweepIndex("postgresql://h/x?connect_timeout=3", KEY)
     assert engine.where == "postgresql://h/x?connect_timeout=3"

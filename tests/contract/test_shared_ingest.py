@@ -5,11 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from hpcsweep import sources
+from hpcsweep.journal import all_journals
 from hpcsweep.store import SweepIndex
+from hpcsweep.store.ingest import Ingest
 from tests.contract.test_index_crowd import CASES_PER_CHUNK, ended, whole
 from tests.support.postgres import Place, PrivatePostgres, database, own_postgres, postgres
 from tests.support.sweeps import MadeSweep
@@ -93,3 +97,16 @@ def test_one_free_connection_is_enough(own_postgres: PrivatePostgres, tmp_path: 
     own_postgres.limit_connections(1)
     assert start(made, place).communicate()[1] == ""
     whole(made, place.url, tmp_path / "reference.sqlite3")
+
+
+@pytest.mark.postgres
+def test_an_ingest_of_a_task_connects_once(database: Place, tmp_path: Path) -> None:
+    made = made_sweep(tmp_path, database)
+    sweep_index = SweepIndex(database.url, made.directory.key)
+    connections: list[Any] = []
+    engine = sweep_index._database._engine  # noqa: SLF001  # counts connections
+    event.listen(engine, "connect", lambda *one: connections.append(one))
+    name = next(iter(all_journals(made.directory.journal_root)))
+    Ingest(made.directory, sweep_index).run([name])
+    assert len(connections) == 1
+    assert sweep_index.positions().keys() == {name}
