@@ -77,7 +77,8 @@ def pickled_function(function: Callable[..., Any], initializer: Initializer | No
         except InputError:
             pickles.dump(begins, "the initializer with its arguments")  # raises if it is to blame
             raise
-        wrapped |= {"function": both, "has_initializer": True}
+        digest = pickles.digest_of(pickles.dump(begins, "the initializer with its arguments"))
+        wrapped |= {"function": both, "initializer": digest}
     return pickles.dump(wrapped, "a function")
 
 

@@ -61,7 +61,9 @@ class Executor(BaseExecutor):
             max_workers: The most array tasks at once.
             cache: Compute a call of equal function, arguments and modules once. One that failed
                 is computed again.
-            initializer: What each process of a task calls before its first call.
+            initializer: What each process of a task calls before its first call; one of a script
+                before the first call of each function. The calls of a slot share a process then,
+                unless `isolation` is given.
             initargs: Its arguments.
             options: Keys of a manifest (`retry`, `setup`, `chunk`, `isolation`), and options of
                 sbatch (`time`, `mem`, `cpus_per_task`).
@@ -85,7 +87,8 @@ class Executor(BaseExecutor):
         self._calls = CallSweep(
             name or f"executor-{stamp}-{token()[:6]}",
             directory,
-            manifest_keys(options),
+            # The process that has called an initializer makes many calls.
+            ({} if initializer is None else {"isolation": "task"}) | manifest_keys(options),
             {"cluster": cluster, "profile": profile},
         )
         self._dispatcher = Dispatcher(self._calls, cache=cache, throttle=max_workers or 0)

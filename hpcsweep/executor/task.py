@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 # The file of a run with the answer, and the metric with its digest.
 ANSWER, ANSWER_DIGEST = "answer.pickle", "answer"
 CALLS = "calls"
-# The functions whose initializers this process has called, by their pickles: each pickle that is
-# loaded has global variables of its own.
+# The functions whose initializers this process has called, by their pickles; and the digests of
+# initializers of modules, which all functions share. What a script defines has global variables of
+# its own in each pickle that is loaded.
 _initialized: dict[bytes, Any] = {}
+_called: set[str] = set()
 
 
 class _Found(TypedDict):
@@ -32,8 +34,9 @@ class _Found(TypedDict):
 class Function(_Found, total=False):
     """The content of the pickle of a function."""
 
-    # Whether `function` is followed by another one and its arguments, which a process calls first.
-    has_initializer: bool
+    # With it, `function` is followed by another one and its arguments, which a process calls first;
+    # the digest of these two.
+    initializer: str
 
 
 class CallAnswer(TypedDict):
@@ -76,14 +79,25 @@ def _call(sweep: Path, params: dict[str, Any]) -> Any:
 
 def _function_of(wrapped: Function) -> Any:
     """The function, with what its initializer sets. *Raises* what that raises."""
-    data = wrapped["function"]
-    if not wrapped.get("has_initializer"):
+    data, digest = wrapped["function"], wrapped.get("initializer")
+    if digest is None:
         return pickles.load(data, "the function")
     if data not in _initialized:
         function, initializer, arguments = pickles.load(data, "the function")
-        initializer(*arguments)
+        if digest not in _called:
+            initializer(*arguments)
+            if _is_of_module(initializer):
+                _called.add(digest)
         _initialized[data] = function
     return _initialized[data]
+
+
+def _is_of_module(function: Any) -> bool:
+    """Whether a function is the one that its module has, and was not pickled by its code."""
+    found = sys.modules.get(getattr(function, "__module__", None) or "")
+    for name in getattr(function, "__qualname__", "").split("."):
+        found = getattr(found, name, None)
+    return found is function
 
 
 def _traceback_text(error: BaseException) -> str:

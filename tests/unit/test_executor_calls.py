@@ -6,6 +6,7 @@ import importlib
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,22 +73,54 @@ def test_an_executor_says_who_is_at_work(calls: CallSweep, monkeypatch: pytest.M
     other.release()
 
 
-def test_a_process_calls_an_initializer_once(tmp_path: Path) -> None:
-    calls = make_directory(tmp_path / CALLS)
-    tmp_path.chmod(0o700)
-    begun: Path = tmp_path / "begun"
+NOTING = """\
+from pathlib import Path
+from typing import Any
 
-    def note(path: str, text: str) -> None:
+def note(path, text):
+    with Path(path).open("a") as stream:
+        stream.write(text)
+"""
+
+
+def answers(sweep: Path, initializer: Initializer) -> list[int]:
+    """What two calls each of two functions give in this process."""
+    calls = make_directory(sweep / CALLS)
+    sweep.chmod(0o700)
+    found = []
+    for function, arguments in ((pow, (2, 5)), (max, (2, 5))):
+        call = pickled(function, arguments, {}, initializer)
+        params = {"code": digest_of(call.code), "arguments": digest_of(call.arguments)}
+        for name, data in zip(params.values(), (call.code, call.arguments), strict=True):
+            (calls / f"{name}.pickle").write_bytes(data)
+        call_of_case = task._call  # noqa: SLF001  # without a cluster and a run
+        found += [call_of_case(sweep, params) for _ in range(2)]
+    return found
+
+
+def test_a_process_calls_an_initializer_of_a_module_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noting.py").write_text(NOTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    note = importlib.import_module("noting").note
+    begun = tmp_path / "begun"
+    for text in ("x", "y"):
+        initializer = Initializer(function=note, arguments=(str(begun), text))
+        assert answers(tmp_path, initializer) == [32, 32, 5, 5]
+    assert begun.read_text() == "xy"
+
+
+def test_a_process_calls_an_initializer_of_a_script_once_for_each_function(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    def note(path: str) -> None:
         with Path(path).open("a") as stream:
-            stream.write(text)
+            stream.write("x")
 
-    call = pickled(pow, (2, 5), {}, Initializer(function=note, arguments=(str(begun), "x")))
-    params = {"code": digest_of(call.code), "arguments": digest_of(call.arguments)}
-    for name, data in zip(params.values(), (call.code, call.arguments), strict=True):
-        (calls / f"{name}.pickle").write_bytes(data)
-    call_of_case = task._call  # noqa: SLF001  # without a cluster and a run
-    assert [call_of_case(tmp_path, params) for _ in range(2)] == [32, 32]
-    assert begun.read_text() == "x"
+    initializer = Initializer(function=note, arguments=(str(begun),))
+    assert answers(tmp_path, initializer) == [32, 32, 5, 5]
+    assert begun.read_text() == "xx"
 
 
 def test_an_initializer_that_no_process_can_call_is_named(tmp_path: Path) -> None:
@@ -112,3 +145,11 @@ def test_what_programs_for_submitit_find_in_helpers() -> None:
     assert issubclass(submitit.core.utils.FailedJobError, CallFailed)
     for kind in (submitit.LocalExecutor, submitit.SlurmExecutor):
         assert issubclass(kind, submitit.AutoExecutor)
+
+
+@pytest.mark.parametrize(("given", "isolation"), [({}, "task"), ({"isolation": "case"}, "case")])
+def test_calls_with_an_initializer_share_a_process(
+    tmp_path: Path, given: dict[str, Any], isolation: str
+) -> None:
+    made = Executor("calls", root=tmp_path, cluster="emulated", initializer=print, **given)
+    assert made.sweep._described.manifest.isolation == isolation  # noqa: SLF001  # before a submit
