@@ -12,22 +12,11 @@ from typing import Any, NamedTuple
 
 from hpcsweep.manifest.frozen import Target
 from hpcsweep.manifest.mistakes import Mistakes, Where, described, shown
+from hpcsweep.manifest.shell_words import shell_problem
 from hpcsweep.yamltext import nearest
 
 # Placeholders of a command besides its parameters.
 PLACEHOLDERS = ("run_dir", "seed", "case_id", "index", "params_json")
-
-# Elements that a shell would interpret, and programs that take them as arguments.
-_SHELL_OPERATORS = ("|", "|&", "||", "&&", "<", ">", ">>", "2>", "2>>", "&>", "2>&1", ">&2", "1>&2")
-_SHELLS = ("sh", "bash", "dash", "ksh", "zsh", "csh", "tcsh", "fish")
-_TAKE_OPERATORS = (*_SHELLS, "expr", "test", "[", "tr")
-# Elements that a shell would replace, and programs besides shells that know $NAME themselves.
-_REPLACED = re.compile(r"(?:~|\$[A-Z_][A-Z0-9_]*|\$\{[A-Z_][A-Z0-9_]*\})(?:/.*)?")
-_TAKE_VARIABLES = ("awk", "gawk", "mawk", "nawk", "envsubst", "perl", "tclsh")
-_OUTPUT = (
-    "Standard output and error go to stdout.txt and stderr.txt in {run_dir}. For more than one "
-    "program write a script: [sh, script.sh, …]."
-)
 _NULL_CHARACTER = "a null character, which no argument of a program can have"
 _NO_NULL_CHARACTER = "Remove it; or give the command {params_json}, which has it escaped."
 _PIECE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|(?P<stray>[{}])")
@@ -212,14 +201,10 @@ def command(key: str, raw: Any, usable: Usable, mistakes: Mistakes) -> Target | 
         mistakes.add((key,), what, "Write a list: [program, argument, …].")
         return None
     is_valid = True
-    programs = [PurePosixPath(str(element)).name for element in raw]
     for position, element in enumerate(raw):
         problem = _element_problem(element, is_program=position == 0)
-        if problem is None and programs[0] not in _TAKE_OPERATORS:
-            problem = _operator_problem(element, str(raw[position - 1]))
-        # A shell may be behind a launcher: [srun, bash, -c, …].
-        if problem is None and not {*_SHELLS, *_TAKE_VARIABLES} & {*programs[:position]}:
-            problem = _replaced_problem(element, is_program=position == 0)
+        if problem is None:
+            problem = shell_problem(raw, position)
         if problem:
             mistakes.add((key, position), *problem)
             is_valid = False
@@ -238,23 +223,6 @@ def _element_problem(element: Any, *, is_program: bool) -> tuple[str, str] | Non
     if "\0" in element or (is_program and not element):
         return "cannot be an argument of a program", "Remove the null character, or the empty text."
     return None
-
-
-def _operator_problem(element: str, before: str) -> tuple[str, str] | None:
-    is_delimiter = element == "|" and before.startswith("-")  # cut -d '|'
-    if element not in _SHELL_OPERATORS or is_delimiter:
-        return None
-    what = f"is {element}, which no shell interprets here: the program would get it as text"
-    return what, _OUTPUT
-
-
-def _replaced_problem(element: str, *, is_program: bool) -> tuple[str, str] | None:
-    if is_program or not _REPLACED.fullmatch(element.replace("{{", "{").replace("}}", "}")):
-        return None
-    return (
-        f"is {shown(element)}, which no shell replaces here: the program would get it as text",
-        "Write what it stands for, or a script in which a shell replaces it: [sh, script.sh, …].",
-    )
 
 
 def _check_placeholders(element: str, place: Where, usable: Usable, mistakes: Mistakes) -> None:
