@@ -137,7 +137,9 @@ def _ticks(ordered: list[Any], *, logarithmic: bool) -> list[Any]:
     if not math.isfinite(high - low):
         return [ordered[0], ordered[-1]]
     locator = LogLocator(numticks=TICKS_MAX) if logarithmic else MaxNLocator(TICKS_MAX)
-    inside = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+    # A power of ten has a rounding error (matplotlib 3.8), a round number is what it says.
+    ticks = [float(f"{tick:.9g}") for tick in locator.tick_values(low, high)]
+    inside = [tick for tick in ticks if low <= tick <= high]
     return inside if len(inside) > 1 else [ordered[0], ordered[-1]]
 
 

@@ -240,6 +240,16 @@ def test_a_condition_may_have_thousands_of_values(sweep_index: SweepIndex) -> No
     assert list(found.values()) == [[13, 16], [3], [18, 19, 20], [3], [0, 1, 2, 4]]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["x == 'a\\0'", "'\\0' != host", "x < host or x in [1, 'NUL \\0']", "index == '\\0'"],
+)
+@pytest.mark.parametrize("dialect", ["postgresql", "sqlite"])
+def test_a_condition_on_a_null_character_is_a_sentence(text: str, dialect: str) -> None:
+    with pytest.raises(InputError, match="has a null character, which a database cannot look for"):
+        parse(text, FIELDS, dialect)
+
+
 def test_a_condition_with_too_many_comparisons_is_a_sentence() -> None:
     with pytest.raises(InputError, match=r"1001 comparisons; at most 1000[\s\S]*x in \[1, 2\]"):
         parse(" or ".join(f"x > {i}" for i in range(1001)), FIELDS, "sqlite")
