@@ -57,9 +57,9 @@ class FarDirectory:
                 f"its shell prints {self.chatter.splitlines()[0]!r} at each command, and rsync "
                 "needs one that prints nothing",
                 where=self.host,
-                next_step="Let the start-up file there print for people alone. Above that line: in "
-                "~/.bashrc `[[ $- == *i* ]] || return`, in ~/.cshrc `if (! $?prompt) exit`, in fish "
-                "`status is-interactive; or exit`. `ssh HOST true` must print nothing.",
+                next_step="Let the start-up file there print for people alone. Above that line: "
+                "in ~/.bashrc `[[ $- == *i* ]] || return`, in ~/.cshrc `if (! $?prompt) exit`, in "
+                "fish `status is-interactive; or exit`. `ssh HOST true` must print nothing.",
             )
         if not self.has_rsync:
             raise ClusterError(

@@ -21,6 +21,8 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable
 NO_CONNECTION = 255
 # Where a login may have another shell, scripts run in this one. Its start-up file is for prompts.
 SHELL = "exec bash --norc -s"
+# Says that a login is there. The first echo ends a line of the login's own.
+READY = "echo; echo ready; exec cat"
 CONNECT_S, CLOSE_S = 30, 10
 # No forwarding that ~/.ssh/config asks for: two connections cannot have the same port.
 _OPTIONS = {
@@ -159,9 +161,7 @@ class Connection:
     def _master(self, directory: Path) -> Iterator[None]:
         """The connection itself. Its session ends with its standard input, so with this process."""
         socket, errors = directory / "ssh", directory / "errors"
-        # The first echo ends a line of the login's own.
-        there = "echo; echo ready; exec cat"
-        argv = [*self.command(), "-M", "-S", str(socket), "--", self.host, there]
+        argv = [*self.command(), "-M", "-S", str(socket), "--", self.host, READY]
         pipe = subprocess.PIPE
         with errors.open("wb") as stream:
             process = _popen(argv, pipe, pipe, stream)

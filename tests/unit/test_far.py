@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from hpcsweep.far.directory import FarDirectory
 from hpcsweep.far.host import FarHost, far_host, split_remote
 from hpcsweep.far.project_files import CODE_MAX, files_to_send, project_root
 from hpcsweep.far.rsync import rsync
-from hpcsweep.far.ssh import REMEDIES, not_reached
+from hpcsweep.far.ssh import READY, REMEDIES, SHELL, not_reached
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,23 @@ def test_what_ssh_says_becomes_a_sentence(said: str, kind: type[ClusterError], w
     assert type(error) is kind
     assert what in error.what
     assert "far" in error.next_step
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "answer"),
+    [(SHELL, b'x="$(echo bash)"; echo "${x^^}"', b"BASH\n"), (READY, b"", b"\nready\n")],
+)
+def test_each_login_shell_understands_what_it_gets(
+    tmp_path: Path, command: str, said: bytes, answer: bytes
+) -> None:
+    there = [shell for shell in ("sh", "dash", "zsh", "tcsh", "fish") if shutil.which(shell)]
+    env = os.environ | {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    assert there
+    for shell in there:
+        done = subprocess.run(
+            [shell, "-c", command], input=said, capture_output=True, check=True, env=env
+        )
+        assert done.stdout == answer, shell
 
 
 @pytest.mark.parametrize("version", ["0.0.1", "99.0", None])
