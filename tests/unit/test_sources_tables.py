@@ -266,10 +266,11 @@ def test_values_of_parquet_without_identity(tmp_path: Path, value: Any) -> None:
 def test_short_floats_of_parquet(tmp_path: Path, kind: pyarrow.DataType) -> None:
     """As numpy's: nobody can tell whether 0.1 or 0.10000000149011612 is meant."""
     path = tmp_path / "a.parquet"
-    column = pyarrow.array([0.5], pyarrow.float64()).cast(pyarrow.float32()).cast(kind)
+    half = kind.to_pandas_dtype()(0.5)
+    column = pyarrow.array([half], kind)
     parquet.write_table(pyarrow.table({"x": column}), path)
     refused(lambda: table(path), "'x'", "float64")
-    nested = pyarrow.array([{"of": [0.5]}], pyarrow.struct([("of", pyarrow.list_(kind))]))
+    nested = pyarrow.array([{"of": [half]}], pyarrow.struct([("of", pyarrow.list_(kind))]))
     parquet.write_table(pyarrow.table({"x": nested}), path)
     refused(lambda: table(path), "'x'", "float64")
 
