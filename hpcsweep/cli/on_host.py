@@ -38,6 +38,7 @@ class OnHost(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command there, and exit as it did."""
         from hpcsweep.cli.output_options import is_standard_output
+        from hpcsweep.cli.render.console import COLUMNS, width
         from hpcsweep.far.commands import FarCommand, InterruptedThere, run_there
         from hpcsweep.far.host import far_host
         from hpcsweep.far.project_files import project_root
@@ -57,6 +58,7 @@ class OnHost(click.Command):
             project=project,
             directory=directory,
             outputs=outputs,
+            environment={COLUMNS: str(width())} if sys.stdout.isatty() else {},
         )
         host = far_host(self.host, project)
         try:

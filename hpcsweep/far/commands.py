@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import posixpath
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpcsweep.errors import ClusterUnavailable, InputError
@@ -25,7 +25,7 @@ cd -- {root} || exit 1
 {program}
 mkdir -p -- {directories} && cd -- {directory} || exit 1
 # No exec: of a program that a signal ends ssh says 255, as of a lost connection.
-"${{hpcsweep[@]}}" {arguments} </dev/null
+{environment}"${{hpcsweep[@]}}" {arguments} </dev/null
 exit
 """
 
@@ -45,6 +45,8 @@ class FarCommand:
     directory: Path
     # Files that it writes, relative to the working directory.
     outputs: tuple[Path, ...] = ()
+    # Variables that it has there besides those of a login.
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """*Raises* InputError for an output outside of the project."""
@@ -116,6 +118,9 @@ def _run(
         program=PROGRAM,
         directory=shlex.quote(directory),
         directories=shlex.join(sorted(parents)),
+        environment="".join(
+            f"{name}={shlex.quote(value)} " for name, value in command.environment.items()
+        ),
         arguments=shlex.join([command.name, *command.arguments]),
     )
     try:

@@ -303,6 +303,17 @@ def test_a_command_that_a_signal_ends_there_is_no_lost_connection(laptop: Laptop
     assert "Killed" in laptop.run("list", code=137).stderr
 
 
+def test_the_width_of_the_terminal_is_carried_over(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(laptop.project)
+    monkeypatch.setenv("PATH", laptop.sshd.env()["PATH"])
+    answer = f'case "$1" in --version) echo "hpcsweep {__version__}"; exit;; esac'
+    laptop.install(f'{answer}\necho "${{HPCSWEEP_COLUMNS-any}}"')
+    assert on_terminal(["--on", "far", "list"], width=47).text.split() == ["47"]
+    assert laptop.run("list").stdout == "any\n"
+
+
 def test_a_terminal_gets_no_control_sequence(
     laptop: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from hpcsweep.cli import main, streams
 from hpcsweep.cli.commands import COMMANDS
 from hpcsweep.cli.on_host import _outputs
 from hpcsweep.cli.output_options import destination
+from hpcsweep.cli.render import console
 from hpcsweep.sources import grid
 from tests.support.sweeps import MadeSweep
 
@@ -73,3 +74,13 @@ def test_bytes_go_to_a_pipe_and_not_to_a_terminal(
 
 def test_a_dash_is_known_on_another_host() -> None:
     assert _outputs("report", ("demo", "-o", "-")) == (Path("-"),)
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("47", 47), ("", console.ANY_WIDTH), ("0", console.ANY_WIDTH)]
+)
+def test_a_terminal_of_another_host_has_a_width(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
+) -> None:
+    monkeypatch.setenv(console.COLUMNS, columns)
+    assert console.width() == width

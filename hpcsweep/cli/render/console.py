@@ -21,11 +21,16 @@ from hpcsweep.terminal_text import visible
 ANY_WIDTH = 1_000_000
 # Terminals, by TERM, that show escape sequences as they are.
 PLAIN_TERMINALS = frozenset({"dumb", "unknown"})
+# `--on` sets it: what is a pipe on the other host ends in a terminal of so many columns.
+COLUMNS = "HPCSWEEP_COLUMNS"
 
 
 def width() -> int:
     """Characters of a line on standard output; unlimited when that is not a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else ANY_WIDTH
+    if sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    columns = os.environ.get(COLUMNS, "")
+    return int(columns) if columns.isdecimal() and int(columns) else ANY_WIDTH
 
 
 def print_line(*parts: str | layout.Styled) -> None:
