@@ -34,7 +34,7 @@ from hpcsweep.ids import canonical
 from hpcsweep.records import Status
 from hpcsweep.sources.base import within_key
 from hpcsweep.store import schema
-from hpcsweep.store.copying import copy_rows
+from hpcsweep.store.copying import copy_columns
 from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY, CASE_COLUMNS, CaseRow
 
 RowValues = dict[str, Any]
@@ -124,22 +124,6 @@ def insert_missing(
     return done.rowcount
 
 
-def insert_first(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[CaseRow]
-) -> int:
-    """Like `insert_missing`; on PostgreSQL at half the cost if all rows are new, as expected."""
-    if rows and connection.dialect.name == "postgresql":
-        try:
-            with connection.begin_nested():
-                by_id = itemgetter(names.index("case_id"))
-                copy_rows(connection, table.name, names, sorted(rows, key=by_id))
-        except connection.dialect.loaded_dbapi.IntegrityError:
-            pass  # a conflict with another process: nothing was inserted
-        else:
-            return len(rows)
-    return insert_missing(connection, table, names, rows)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownCases:
     """The ids of the cases of a batch that are not new, or have several attempts."""
@@ -203,8 +187,20 @@ def _insert(connection: Connection, columns: CaseColumns, *, is_first: bool) -> 
             for name, column in columns.items()
             if column[0] is not None or column.count(None) < len(column)
         }
-    insert = insert_first if is_first else insert_missing
-    return insert(connection, schema.cases, list(columns), _rows(columns))
+    elif is_first and _copy_new(connection, columns):
+        return len(columns["case_id"])
+    return insert_missing(connection, schema.cases, list(columns), _rows(columns))
+
+
+def _copy_new(connection: Connection, columns: CaseColumns) -> bool:
+    """Insert cases at half the cost if all are new, as a first ingest expects."""
+    by_id = {"case_id": columns["case_id"]} | columns
+    try:
+        with connection.begin_nested():
+            copy_columns(connection, schema.cases.name, by_id, is_ordered=True)
+    except connection.dialect.loaded_dbapi.IntegrityError:
+        return False  # a conflict with another process: nothing was inserted
+    return True
 
 
 def _rows(columns: CaseColumns) -> list[CaseRow]:
@@ -330,7 +326,8 @@ def _stage(
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS {own_schema}.{staged.name}")
     staged.create(connection, checkfirst=False)
     if connection.dialect.name == "postgresql":
-        copy_rows(connection, staged.name, names, rows)
+        columns = zip(*rows, strict=True)
+        copy_columns(connection, staged.name, dict(zip(names, columns, strict=True)))
     else:
         marks = ", ".join("?" * len(names))
         insert = f"INSERT INTO {staged.name} VALUES ({marks})"  # noqa: S608  # our own names

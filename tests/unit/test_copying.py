@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from hpcsweep.store.copying import copy_text
+from typing import Any
+
+from hpcsweep.store.copying import copy_lines
+
+
+def copy_text(rows: list[tuple[Any, ...]]) -> str:
+    return "".join(copy_lines(list(zip(*rows, strict=True))))
 
 
 def test_the_text_of_rows() -> None:
