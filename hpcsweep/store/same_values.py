@@ -60,7 +60,8 @@ class SameValues:
         for name, value in (self._values or {}).items():
             if name not in self._repeated or count > len(self._repeated[name]):
                 self._repeated[name] = pa.repeat(value, count)
-            page[name] = self._repeated[name].slice(0, count)
+            repeated = self._repeated[name]
+            page[name] = repeated if count == len(repeated) else repeated.slice(0, count)
         return {name: page[name] for name in self._columns}
 
     def _compare(self, page: ArrowPage) -> None:

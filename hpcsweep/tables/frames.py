@@ -122,9 +122,13 @@ class _ArrowColumn(_Column):
         arrow = import_pyarrow("to_dataframe")
         if len(types) > 1:
             return arrow.chunked_array([chunk.cast(type_, safe=False) for chunk in self._chunks])
-        # All at once: a call takes 0.2 ms.
-        chunks = arrow.chunked_array(self._chunks)
-        return chunks if self._kind == "float" else chunks.cast(type_, safe=False)
+        if types == {type_} or self._kind == "float":
+            return arrow.chunked_array(self._chunks)
+        # All at once, as a call takes 0.2 ms; and pages of a value that stays are one array.
+        own = {id(chunk): chunk for chunk in self._chunks}
+        cast = arrow.chunked_array(own.values()).cast(type_, safe=False)
+        by_id = dict(zip(own, cast.chunks, strict=True))
+        return arrow.chunked_array([by_id[id(chunk)] for chunk in self._chunks])
 
 
 def _missing(count: int, dtype: str | None, pandas: ModuleType) -> pd.Series[Any]:

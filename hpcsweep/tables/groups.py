@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -87,11 +88,10 @@ class _Groups:
 
     def add(self, batch: TableBatch, rows: Sequence[int]) -> list[int]:
         """The number of the group of each of these rows."""
-        marks = [marks_of(batch, name) for name in self.values]
+        marks = [_of_rows(marks_of(batch, name), rows) for name in self.values]
         nulls = {name: set(batch.nulls.get(name, ())) for name in self.values}
         numbers = []
-        for at in rows:
-            key = tuple(column[at] for column in marks)
+        for at, key in zip(rows, zip(*marks, strict=True) if marks else repeat(()), strict=False):
             known = len(self.numbers)
             number = self.numbers.setdefault(key, known)
             if number == known:
@@ -101,11 +101,16 @@ class _Groups:
                     values.append(batch.values[name][at])
             numbers.append(number)
         for name in self._firsts.keys() - self.pooled:
-            first, of_rows = self._firsts[name], marks_of(batch, name)
-            pairs = zip(numbers, rows, strict=True)
-            if any(first.setdefault(number, of_rows[at]) != of_rows[at] for number, at in pairs):
+            first, others = self._firsts[name], _of_rows(marks_of(batch, name), rows)
+            pairs = set(zip(numbers, others, strict=True))
+            if any(first.setdefault(number, other) != other for number, other in pairs):
                 self.pooled.add(name)
         return numbers
+
+
+def _of_rows(values: Sequence[Any], rows: Sequence[int]) -> Sequence[Any]:
+    """The values of some rows, or of all."""
+    return values if len(rows) == len(values) else [values[at] for at in rows]
 
 
 class _Numbers:
@@ -169,11 +174,11 @@ def grouped(
     group: list[int] = []
     needed = list(dict.fromkeys(("status", *groups.keys, *numbers, *others)))
     for batch in batches_of(replace(columns, names=needed), rows):
-        complete = list(complete_rows(batch, left_out))
+        complete = complete_rows(batch, left_out)
         group += state.add(batch, complete)
         for source, of_source in numbers.items():
             values = batch.values[source]
-            of_source.add([values[at] for at in complete])
+            of_source.add(_of_rows(values, complete))
     made: dict[str, Sequence[Any]] = dict(state.values)
     not_numbers = {name: of.other for name, of in numbers.items() if not of.have_statistics}
     for source in numbers.keys() - not_numbers:
@@ -196,13 +201,13 @@ def grouped(
     return Grouped(rows=rows_of(batch, selected), notes=notes, not_numbers=not_numbers)
 
 
-def complete_rows(batch: TableBatch, left_out: Counter[str]) -> Iterator[int]:
+def complete_rows(batch: TableBatch, left_out: Counter[str]) -> Sequence[int]:
     """The positions of complete cases; the others are counted by status."""
-    for at, status in enumerate(batch.values["status"]):
-        if status == Status.COMPLETE.value:
-            yield at
-        else:
-            left_out[status] += 1
+    complete, statuses = Status.COMPLETE.value, batch.values["status"]
+    if statuses.count(complete) == batch.count:
+        return range(batch.count)
+    left_out.update(status for status in statuses if status != complete)
+    return [at for at, status in enumerate(statuses) if status == complete]
 
 
 def key_params(columns: TableColumns, without: Iterable[str]) -> list[str]:

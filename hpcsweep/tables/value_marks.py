@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from math import isnan
 from typing import Any
 
 from hpcsweep.tables.batches import TableBatch
@@ -16,7 +17,9 @@ def marks_of(batch: TableBatch, name: str) -> Sequence[Any]:
     """What distinguishes the values of a column, as a dict does it: 1 is 1.0, and True is not 1."""
     values = batch.values[name]
     nulls = batch.nulls.get(name, ())
-    if not nulls and set(map(type, values)) <= _PLAIN:
+    types = set(map(type, values))
+    has_no_nan = types == {float} and not isnan(sum(values))
+    if not nulls and (types <= _PLAIN or has_no_nan):
         return values
     marks = list(map(_mark, values))
     for at in nulls:

@@ -1,0 +1,27 @@
+"""Marks of values are equal where the values identify the same case."""
+
+from __future__ import annotations
+
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from hpcsweep.tables.batches import TableBatch
+from hpcsweep.tables.value_marks import marks_of
+
+
+@pytest.mark.parametrize(
+    ("values", "same"),
+    [
+        ([0.5, 0.5, 1.5], [0, 0, 2]),
+        ([nan, float("nan"), 1.0], [0, 0, 2]),
+        ([inf, -inf, inf], [0, 1, 0]),
+        ([inf, -inf, nan, float("nan")], [0, 1, 2, 2]),
+        ([0.0, -0.0, 1, 1.0, True, None], [0, 0, 2, 2, 4, 5]),
+    ],
+)
+def test_marks_are_equal_where_values_are(values: list[Any], same: list[int]) -> None:
+    marks = marks_of(TableBatch(count=len(values), values={"x": values}), "x")
+    assert [list(marks).index(mark) for mark in marks] == same
+    assert len(set(marks)) == len(set(same))
