@@ -33,6 +33,10 @@ BLOCKS_AT_ONCE = 4
 TOTAL_MIN = 16
 
 
+# Digests of new cases, by their column: one for each block.
+Added = dict[str, list[Any]]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRows:
     """Cases with one attempt, to add to their blocks."""
@@ -71,20 +75,38 @@ def add(
     sweep: str,
     digests: Sequence[Digest],
     new: NewRows,
-) -> None:
+) -> Added | None:
     """Add cases to the digests of their blocks, each by all its indices.
 
-    They are new, or had only begun. Marks the block of an index without a case.
+    They are new, or had only begun. Marks the block of an index without a case. Returns the digests
+    of the cases; None if a block is marked.
     """
     of_blocks: dict[int, list[int]] = {}
     for index in sorted(new.places):
         of_blocks.setdefault(index // BLOCK, []).append(index)
     unknown = {index // BLOCK for index, place in new.places.items() if place is None}
     mark(connection, sweep, (block * BLOCK for block in unknown))
+    added: Added = {digest.column: [] for digest in digests}
     blocks = [block for block in of_blocks if block not in unknown]
     for start in range(0, len(blocks), NAMES_AT_ONCE):
         some = {block: of_blocks[block] for block in blocks[start : start + NAMES_AT_ONCE]}
-        _add_to(connection, sweep, digests, new, some)
+        for column, own in _add_to(connection, sweep, digests, new, some).items():
+            added[column] += own
+    is_whole = all(len(own) == len(of_blocks) for own in added.values())
+    return added if is_whole else None
+
+
+def add_to_totals(
+    connection: Connection, sweep: str, digests: Sequence[Digest], added: Added
+) -> None:
+    """Add what `add` returned to the totals."""
+
+    def change_of(digest: Digest) -> totals.Change:
+        own = added[digest.column]
+        return lambda kept: _json_text(digest.join(json.loads(kept), digest.unite(own)))
+
+    if any(added.values()):
+        totals.change(connection, sweep, {digest.column: change_of(digest) for digest in digests})
 
 
 def _add_to(
@@ -93,8 +115,12 @@ def _add_to(
     digests: Sequence[Digest],
     new: NewRows,
     of_blocks: Mapping[int, Sequence[int]],
-) -> None:
-    """Add new cases to the digests of these blocks, whose new indices are given in order."""
+) -> Added:
+    """Add new cases to the digests of these blocks, whose new indices are given in order.
+
+    Returns the digests of the cases, but for those of a block that another merge has marked.
+    """
+    added: Added = {digest.column: [] for digest in digests}
     table = schema.blocks
     empty = {
         digest.column: _json_text(digest.make((), [()] * len(digest.names))) for digest in digests
@@ -112,10 +138,13 @@ def _add_to(
             own = new.digests.get(digest.column, {}).get(block)
             if text and own is None:
                 own = _of_new(digest, new, of_blocks[block])
+            if text:
+                added[digest.column].append(own)
             row[digest.column] = text and _json_text(digest.join(json.loads(text), own))
         rows.append(row)
     of_block = and_(table.c.sweep == sweep, table.c.block == bindparam("at"))
     connection.execute(table.update().where(of_block), rows)
+    return added
 
 
 def _of_new(digest: Digest, new: NewRows, indices: Sequence[int]) -> Any:
@@ -161,25 +190,36 @@ def read(database: Database, sweep: str, digest: Digest) -> list[Any]:
     kept = schema.blocks.c[digest.column]
     of_sweep = schema.blocks.c.sweep == sweep
     query = select(schema.blocks.c.block, kept).where(of_sweep).order_by(schema.blocks.c.block)
-    marked = database.read(lambda connection: list(connection.scalars(query.where(kept.is_(None)))))
+    names = select(schema.blocks.c.block, kept.is_(None)).where(of_sweep)
+    known = database.read(lambda connection: connection.execute(names).all())
+    marked = sorted(block for block, is_marked in known if is_marked)
+
+    def read_all(connection: Connection) -> list[Any]:
+        rows = connection.execute(query).all()
+        made = [_make(connection, sweep, digest, block)[0] for block, text in rows if text is None]
+        return [*_all_of(text for _, text in rows if text), *made]
+
+    def keep_total(connection: Connection) -> list[Any] | None:
+        rows = connection.execute(query).all()
+        if any(text is None for _, text in rows):
+            return None
+        total = digest.unite(_all_of(text for _, text in rows))
+        totals.keep(connection, sweep, digest.column, _json_text(total))
+        return [total]
+
     with suppress(StoreError):
         for start in range(0, len(marked), BLOCKS_AT_ONCE):
             some = marked[start : start + BLOCKS_AT_ONCE]
             if not database.write(partial(_keep, sweep=sweep, digest=digest, blocks=some)):
                 break
+    if len(known) >= TOTAL_MIN and (united := totals.try_make(database, sweep, keep_total)):
+        return united
+    return database.read(read_all)
 
-    def read_all(connection: Connection) -> tuple[list[Any], bool]:
-        rows = connection.execute(query).all()
-        made = [_make(connection, sweep, digest, block)[0] for block, text in rows if text is None]
-        return [*json.loads(f"[{','.join(text for _, text in rows if text)}]"), *made], not made
 
-    def make_total(connection: Connection) -> str | None:
-        digests, are_kept = read_all(connection)
-        return _json_text(digest.unite(digests)) if are_kept else None
-
-    digests, are_kept = database.read(read_all)
-    if are_kept and len(digests) >= TOTAL_MIN:
-        totals.try_keep(database, sweep, digest.column, make_total)
+def _all_of(texts: Iterable[str]) -> list[Any]:
+    """Decode digests together: one by one takes longer."""
+    digests: list[Any] = json.loads(f"[{','.join(texts)}]")
     return digests
 
 

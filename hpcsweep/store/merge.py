@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from hpcsweep.store import blocks, number_columns, places, totals, upsert
-from hpcsweep.store.blocks import NewRows
+from hpcsweep.store import blocks, number_columns, places, task_groups, totals, upsert
+from hpcsweep.store.blocks import Added, NewRows
 from hpcsweep.store.case_groups import OUTCOMES
 from hpcsweep.store.column_kinds import KINDS
 from hpcsweep.store.upsert import RowBatch
@@ -26,11 +26,12 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
     places.merge_places(connection, sweep, batch, first, known.moved)
     upsert.merge_inputs(connection, sweep, batch)
     ids = known.ended | known.others
+    added: Added | None = None
     if batch.is_first or connection.dialect.name == "sqlite":
         blocks.mark(connection, sweep, (), known.others)
         new = {index: case_id for index, case_id in batch.places.items() if case_id not in ids}
         new |= places.places_of(connection, sweep, known.ended)
-        blocks.add(connection, sweep, DIGESTS, _new_cases(batch, new, are_all=not ids))
+        added = blocks.add(connection, sweep, DIGESTS, _new_cases(batch, new, are_all=not ids))
     else:
         blocks.mark(connection, sweep, batch.places, ids)
     started, judged = ("host", "job_id", "time"), ("status", "reason")
@@ -38,10 +39,13 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
     upsert.merge_tasks(connection, sweep, batch.verdicts, "verdict_rank", judged)
     upsert.advance(connection, sweep, batch)
     # Last: on PostgreSQL, merges wait here for the first one after a look.
-    changed = [digest.column for digest in DIGESTS] if batch.places or ids else []
-    changed += ["tasks"] if batch.starts or batch.verdicts else []
-    if changed:
-        totals.reset(connection, sweep, changed)
+    if added is not None and not known.others:
+        blocks.add_to_totals(connection, sweep, DIGESTS, added)
+    elif batch.places or ids:
+        totals.reset(connection, sweep, [digest.column for digest in DIGESTS])
+    tasks = {(row["submission"], row["chunk"]) for row in (*batch.starts, *batch.verdicts)}
+    if tasks:
+        task_groups.move(connection, sweep, tasks)
 
 
 def _new_cases(batch: RowBatch, new: Mapping[int, str], *, are_all: bool) -> NewRows:

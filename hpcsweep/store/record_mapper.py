@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import cast
 
 from hpcsweep import ids, recordcheck
@@ -35,8 +37,6 @@ class RecordMapper:
         # What makes the cases of a version, by its fingerprint.
         self._texts: dict[str, Callable[[Sequence[int]], CaseTexts]] = {}
         self._plans: dict[int, Plan | None] = {}
-        # By submission and chunk.
-        self._task_ids: dict[int, dict[int, int]] = {}
         # Successive records are of one start of an array task.
         self._plan_of = lru_cache(maxsize=16)(self._checked_plan)
 
@@ -117,7 +117,7 @@ class RecordMapper:
             return
         seeds = ids.case_seeds(version.manifest.seed, case_ids, cases.replicates)
         _, submission, _, _ = columns["attempt"][0]
-        task_id = self._task_ids[submission].get(columns["chunk"][0])
+        task_id = task_id_of(self._plans[submission], columns["chunk"][0])
         metrics = metrics_of(records)
         made = case_columns(records, cases, seeds, task_id, metrics)
         for case_id, rank, files in zip(
@@ -159,11 +159,6 @@ class RecordMapper:
             with contextlib.suppress(Damaged):
                 plan = self._sweep.plan(submission)[0]
             self._plans[submission] = plan
-            self._task_ids[submission] = {
-                chunk: part.element(chunk)
-                for part in (plan.parts if plan else ())
-                for chunk in range(part.first_chunk, part.first_chunk + part.chunks)
-            }
         plan = self._plans[submission]
         if plan is not None and chunk >= plan.chunks:
             raise JournalError(
@@ -195,6 +190,15 @@ class RecordMapper:
         except _MISFIT as error:
             return str(error)
         return ""
+
+
+def task_id_of(plan: Plan | None, chunk: int) -> int | None:
+    """Slurm's SLURM_ARRAY_TASK_ID of a chunk; None if it is in no part."""
+    parts = plan.parts if plan else ()
+    place = bisect_right(parts, chunk, key=attrgetter("first_chunk")) - 1
+    if place < 0 or chunk >= parts[place].first_chunk + parts[place].chunks:
+        return None
+    return parts[place].element(chunk)
 
 
 def skipped_lines(sweep: SweepDirectory, journals: Iterable[str]) -> Iterator[str]:

@@ -1,14 +1,15 @@
 """What is known of a whole sweep, so that a look at one that rests reads one row.
 
-A merge resets what it changes, in its transaction; the next command that needs it makes it again
-from `blocks` or `tasks`, and keeps it where that takes longer than to read it here.
+A merge changes it with its rows, in its transaction, where it can: on SQLite, which has one writer
+at a time, as long as the text is short. Else the merge resets it; the next command that needs it
+makes it again from `blocks` or `tasks`, and keeps it where that takes longer than to read it here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, null, or_, select
 
@@ -18,6 +19,12 @@ from hpcsweep.store.engine import Database
 
 # Characters of a total: to write more after each merge would take longer than to make it.
 TEXT_MAX = 1 << 20
+# And of one that each merge changes: some milliseconds.
+CHANGED_MAX = 1 << 15
+
+Made = TypeVar("Made")
+# Makes a total of the one that was kept.
+Change = Callable[[str], str]
 
 
 def kept(database: Database, sweep: str, column: str) -> str | None:
@@ -32,19 +39,18 @@ def read(connection: Connection, sweep: str, column: str) -> str | None:
     return text
 
 
-def try_keep(
-    database: Database, sweep: str, column: str, make: Callable[[Connection], str | None]
-) -> None:
-    """Make a total while no merge is under way, and keep it; None for nothing. Never fails."""
+def try_make(
+    database: Database, sweep: str, make: Callable[[Connection], Made | None]
+) -> Made | None:
+    """What `make` returns, which keeps a total; None while a merge is under way, or if it fails."""
 
-    def work(connection: Connection) -> None:
-        if lock(connection, sweep):
-            text = make(connection)
-            if text is not None:
-                keep(connection, sweep, column, text)
+    def work(connection: Connection) -> Made | None:
+        return make(connection) if lock(connection, sweep) else None
 
-    with suppress(StoreError):
-        database.write(work)
+    try:
+        return database.write(work)
+    except StoreError:
+        return None
 
 
 def keep(connection: Connection, sweep: str, column: str, text: str) -> None:
@@ -57,6 +63,24 @@ def keep(connection: Connection, sweep: str, column: str, text: str) -> None:
         index_elements=[schema.totals.c.sweep], set_={column: insert.excluded[column]}
     )
     connection.execute(statement, {"text": text})
+
+
+def change(connection: Connection, sweep: str, changes: Mapping[str, Change]) -> None:
+    """Change the totals that are kept, by column; reset those that a merge does not change."""
+    if connection.dialect.name != "sqlite":
+        reset(connection, sweep, changes)
+        return
+    table = schema.totals
+    of_sweep = table.c.sweep == sweep
+    query = select(*(table.c[column] for column in changes)).where(of_sweep)
+    row = connection.execute(query).one_or_none()
+    if row is None or not any(row):
+        return
+    values = {
+        column: make(text) if text and len(text) <= CHANGED_MAX else null()
+        for (column, make), text in zip(changes.items(), row, strict=True)
+    }
+    connection.execute(table.update().where(of_sweep).values(values))
 
 
 def reset(connection: Connection, sweep: str, columns: Collection[str]) -> None:

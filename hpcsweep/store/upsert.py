@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from itertools import chain
 from operator import itemgetter
@@ -157,7 +158,7 @@ def merge_cases(
     columns = {"sweep": (sweep,) * len(case_ids)} | of_place | batch.cases
     inserted = _insert(connection, columns, is_first=batch.is_first)
     if inserted < len(case_ids):
-        staged = _staged(schema.cases, list(columns))
+        staged = _staged(schema.cases, tuple(columns))
         if connection.dialect.name == "sqlite":
             _stage(connection, schema.cases, list(columns), _rows(columns))
         # Concurrent merges of the same cases have ended: what is read now stays until the commit.
@@ -305,8 +306,12 @@ def advance(connection: Connection, sweep: str, batch: RowBatch) -> None:
         connection.execute(statement, [{"journal": path, "end": end} for path, end in ends])
 
 
-def _staged(table: Table, names: Sequence[str]) -> Table:
-    """The transaction's temporary table for the rows to merge."""
+@lru_cache(maxsize=16)
+def _staged(table: Table, names: tuple[str, ...]) -> Table:
+    """The transaction's temporary table for the rows to merge.
+
+    One for all transactions: SQLAlchemy compiles the statements of a new one again, for 4 ms.
+    """
     return Table(
         f"staged_{table.name}",
         MetaData(),
@@ -320,7 +325,7 @@ def _stage(
     connection: Connection, table: Table, names: Sequence[str], rows: Sequence[CaseRow]
 ) -> Table:
     """Insert the rows into `_staged`."""
-    staged = _staged(table, names)
+    staged = _staged(table, tuple(names))
     # A transaction may stage rows of one table twice.
     own_schema = "pg_temp" if connection.dialect.name == "postgresql" else "temp"
     connection.exec_driver_sql(f"DROP TABLE IF EXISTS {own_schema}.{staged.name}")

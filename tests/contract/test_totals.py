@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from hpcsweep.store import SweepIndex, blocks, closed_journals, task_groups
+from hpcsweep.store import SweepIndex, blocks, closed_journals, task_groups, totals
 from tests.support.backends import Backend, backend
 from tests.support.postgres import Place, database, postgres
 from tests.support.rows import MANIFEST, batch, better, case
+from tests.support.statements import statements
 
-__all__ = ["backend", "database", "postgres"]
+__all__ = ["backend", "database", "postgres", "statements"]
 
 NAMES = ["0.0.a.jsonl", "1.0.b.jsonl"]
 
@@ -56,19 +60,67 @@ def test_a_sweep_at_rest_is_read_from_one_row(sweep_index: SweepIndex, backend: 
     )
 
 
-def test_a_merge_resets_what_it_changes(sweep_index: SweepIndex, backend: Backend) -> None:
+KEPT = "SELECT outcomes IS NOT NULL, kinds IS NOT NULL, tasks IS NOT NULL FROM totals"
+
+
+def kept(backend: Backend) -> list[tuple[bool, ...]]:
+    return [tuple(map(bool, row)) for row in backend.raw(KEPT)]
+
+
+def test_a_merge_resets_what_it_does_not_change(sweep_index: SweepIndex, backend: Backend) -> None:
+    is_changed = backend.kind == "sqlite"
     sweep_index.merge(batch(case(1), starts=[start(0)]))
     before = known(sweep_index)
-    kept = "SELECT outcomes IS NOT NULL, kinds IS NOT NULL, tasks IS NOT NULL FROM totals"
-    assert [tuple(map(bool, row)) for row in backend.raw(kept)] == [(True, True, True)]
+    assert kept(backend) == [(True, True, True)]
     sweep_index.merge(batch(verdicts=[start(0, ends=True)]))
-    assert [tuple(map(bool, row)) for row in backend.raw(kept)] == [(True, True, False)]
-    sweep_index.merge(batch(better(case(1), status="failed", metrics='{"a":1}')))
-    assert [tuple(map(bool, row)) for row in backend.raw(kept)] == [(False, False, False)]
+    assert kept(backend) == [(True, True, is_changed)]
+    sweep_index.merge(batch(better(case(1), submission=2, status="failed", metrics='{"a":1}')))
+    assert kept(backend) == [(False, False, is_changed)]  # a case with several attempts
     after = known(sweep_index)
     assert [one != other for one, other in zip(before, after, strict=True)] == [True] * 3
     assert sweep_index.reorder(MANIFEST, "0" * 16, lambda _: None)
     assert sweep_index.case_groups() == []
+
+
+def test_a_running_sweep_is_read_from_one_row(
+    tmp_path: Path, statements: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Merges change it with their rows, to what the blocks and the tasks say."""
+    monkeypatch.setattr(blocks, "BLOCK", 4)
+    backend = Backend("sqlite", tmp_path / "index.sqlite3")
+    made_again = Backend("sqlite", tmp_path / "copy.sqlite3")
+    sweep_index = backend.sweep_index("k")
+    sweep_index.create("s", MANIFEST)
+    sweep_index.merge(batch(case(99), starts=[start(99)]))
+    known(sweep_index)
+    for number in random.Random(1).sample(range(24), 24):  # the same each time
+        begun = case(number, started="2026-11-20T12:00:00.000+00:00")
+        end = begun | {"rank": f"{begun['rank'][:-10]}3.{number:08x}", "wall_seconds": 1.0 + number}
+        end |= {"status": ("complete", "failed")[number % 3 == 2], "metrics": '{"a":1.5}'}
+        for one in (
+            batch(begun, starts=[start(number)]),
+            batch(end, case(100 + number), verdicts=[start(number, ends=True)]),
+            batch(starts=[start(number - number % 2) | {"start_rank": "000001.a"}]),
+        ):
+            sweep_index.merge(one)
+            statements.clear()
+            looked = known(sweep_index)
+            read = [text for text in statements if "FROM" in text and "FROM totals" not in text]
+            assert read == []
+            shutil.copyfile(backend.location, made_again.location)
+            made_again.raw("DELETE FROM totals")
+            assert known(made_again.sweep_index("k")) == looked
+
+
+def test_a_long_total_is_reset(
+    sweep_index: SweepIndex, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To change it takes as long as to make it again, and some merges come before the next look."""
+    monkeypatch.setattr(totals, "CHANGED_MAX", 10)
+    sweep_index.merge(batch(case(1), starts=[start(0)]))
+    known(sweep_index)
+    sweep_index.merge(batch(case(3), starts=[start(1)]))
+    assert kept(backend) == [(False, False, False)]
 
 
 @pytest.mark.postgres

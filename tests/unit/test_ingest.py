@@ -24,7 +24,7 @@ from hpcsweep.journal import all_journals
 from hpcsweep.sources import grid, randint, random, uniform
 from hpcsweep.store import SweepIndex, ingest
 from hpcsweep.store.ingest import Ingest, fresh_index
-from hpcsweep.store.record_mapper import skipped_lines
+from hpcsweep.store.record_mapper import skipped_lines, task_id_of
 from hpcsweep.store.upsert import RowBatch
 from hpcsweep.sweepdir.directory import INDEX_NAME
 from tests.support.journals import write_journal
@@ -635,3 +635,16 @@ def test_a_journal_that_disappears(made: MadeSweep) -> None:
     before = brought_up_to_date(made)
     shutil.rmtree(made.directory.journal_root / "0001" / "0")
     assert brought_up_to_date(made) == before
+
+
+@pytest.mark.parametrize(
+    ("max_array_size", "ids"),
+    [(1001, [0, 1, 2, 3, 4]), (3, [0, 1, 0, 1, 0]), (0, [0, 0, 0, 0, 0])],
+)
+def test_a_chunk_has_the_array_task_id_of_its_part(
+    tmp_path: Path, max_array_size: int, ids: list[int]
+) -> None:
+    made = MadeSweep(tmp_path, grid(x=[0, 1, 2, 3, 4]))
+    plan = made.plan(chunk_size=1, max_array_size=max_array_size)
+    assert [task_id_of(plan, chunk) for chunk in range(5)] == ids
+    assert [task_id_of(plan, -1), task_id_of(plan, 5), task_id_of(None, 0)] == [None] * 3
