@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,9 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import ClusterRecord, Plan
 
 Chunk = tuple[int, int]  # (submission, chunk)
+# Sets of chunks, by submission; and these by a text about them.
+ChunkSets = dict[int, IndexSet]
+ChunksBy = dict[str, ChunkSets]
 # Ranges of array task ids in one name.
 RANGES_NAMED = 200
 NONE = IndexSet()
@@ -33,7 +37,7 @@ class SentPart:
     # The cluster that its submission recorded.
     cluster: ClusterRecord
     # Chunks without a reported end.
-    open_chunks: tuple[int, ...]
+    open_chunks: IndexSet
     # Time of our cancel of single array tasks, by chunk.
     cancel_times: Mapping[int, float] = field(default_factory=dict)
 
@@ -47,10 +51,30 @@ class SentPart:
         """Slurm's name of a chunk's array task."""
         return self.job_id or "", self.part.element(chunk)
 
+    def chunks_of(self, elements: IndexSet) -> IndexSet:
+        """The open chunks of array tasks, by their ids."""
+        if not self.part.is_array:
+            return self.open_chunks if 0 in elements else NONE
+        return self.open_chunks & _shifted(elements, self.part.first_chunk)
+
     @property
-    def tasks(self) -> tuple[int, ...]:
+    def open_elements(self) -> IndexSet:
+        """The ids of the open array tasks."""
+        if not self.part.is_array:
+            return IndexSet.all(1)
+        return _shifted(self.open_chunks, -self.part.first_chunk)
+
+    def cancelled_chunks(self, after: float = float("-inf")) -> IndexSet:
+        """The open chunks whose array tasks we cancelled after a time, seconds of the epoch."""
+        if self.cancelled is not None:
+            return self.open_chunks if self.cancelled > after else NONE
+        times = self.cancel_times.items()
+        return self.open_chunks & IndexSet.of(sorted(chunk for chunk, at in times if at > after))
+
+    @property
+    def tasks(self) -> IndexSet:
         """A chunk for each open array task; of a job of whole nodes one for all of them."""
-        return self.open_chunks[:1] if self.part.nodes else self.open_chunks
+        return self.open_chunks.slice(0, 1) if self.part.nodes else self.open_chunks
 
     def names_of(self, chunks: Iterable[int]) -> list[str]:
         """Slurm's names of chunks' array tasks: `123_[0-4,7]`, or `123` of a job that is no array.
@@ -81,10 +105,10 @@ class ArrayTasks:
     started: Mapping[int, IndexSet] = field(default_factory=dict)
     # Chunks with a verdict, by submission and reason.
     ended: Mapping[tuple[int, Reason], IndexSet] = field(default_factory=dict)
-    # By chunk: Slurm's state of a task in the last answer of the queue, and the reason it waits
-    # for.
-    alive: dict[Chunk, str] = field(default_factory=dict)
-    waiting: dict[Chunk, str] = field(default_factory=dict)
+    # Open chunks by Slurm's state of their tasks in the last answer of the queue, and by the reason
+    # that these wait for.
+    in_state: ChunksBy = field(default_factory=dict)
+    waiting_for: ChunksBy = field(default_factory=dict)
     # When the queue expected the next of them to start, seconds of the epoch; None if it did not.
     next_start: float | None = None
     # Job ids of the arrays in the last successful poll of the queue, and in the last poll that
@@ -106,58 +130,79 @@ class ArrayTasks:
         return chunk in self.started.get(submission, NONE)
 
     @property
-    def open_chunks(self) -> Iterator[tuple[Plan, int]]:
+    def open_chunks(self) -> Iterator[tuple[Plan, IndexSet]]:
         """Chunks that the cluster holds, or may hold."""
         return _chunks(self.parts)
 
     @property
-    def cancelled_chunks(self) -> Iterator[tuple[Plan, int]]:
+    def cancelled_chunks(self) -> Iterator[tuple[Plan, IndexSet]]:
         """The open chunks whose array tasks we cancelled."""
-        for sent in self.parts:
-            for chunk in sent.open_chunks:
-                if sent.cancelled_at(chunk) is not None:
-                    yield sent.plan, chunk
+        return ((sent.plan, sent.cancelled_chunks()) for sent in self.parts)
 
     @property
-    def unknown_chunks(self) -> Iterator[tuple[Plan, int]]:
+    def unknown_chunks(self) -> Iterator[tuple[Plan, IndexSet]]:
         """The open chunks about which no poll succeeded since they were submitted."""
         missed = self.missed - self.answered
         return _chunks(s for s in self.parts if s.job_id is None or s.job_id in missed)
 
     @property
-    def held_chunks(self) -> Iterator[tuple[Plan, int]]:
+    def held_chunks(self) -> Iterator[tuple[Plan, IndexSet]]:
         """The open chunks that the queue does not start until they are released."""
-        for plan, chunk in self.open_chunks:
-            if is_hold(self.waiting.get((plan.submission, chunk), "")):
-                yield plan, chunk
+        for plan, chunks in self.open_chunks:
+            for reason, sets in self.waiting_for.items():
+                if is_hold(reason):
+                    yield plan, chunks & sets.get(plan.submission, NONE)
 
-    def waits(self) -> Iterator[str]:
-        """What each open chunk's task waits for, as far as it does."""
+    def alive(self, submission: int) -> IndexSet:
+        """The chunks of a submission whose tasks were in the last answer of the queue."""
+        return IndexSet.union(sets.get(submission, NONE) for sets in self.in_state.values())
+
+    def waits(self) -> Counter[str]:
+        """How many open array tasks wait for what, by the queue's reason."""
+        counts: Counter[str] = Counter()
         for sent in self.parts:
-            for chunk in sent.tasks:
-                reason = self.waiting.get((sent.plan.submission, chunk))
-                if reason is not None:
-                    yield reason
+            _count(counts, _split(sent.tasks, sent.plan.submission, self.waiting_for))
+        return counts
 
-    def states(self) -> Iterator[str]:
-        """The state of each open chunk's task: Slurm's state, or one of these.
+    def states(self) -> Counter[str]:
+        """How many open array tasks are in each state: Slurm's state, or one of these.
 
         `gone` from the queue, without a verdict yet; `sent` or `cancelled` since the last answer;
         `unanswered` if it is not known whether sbatch succeeded.
         """
+        counts: Counter[str] = Counter()
         for sent in self.parts:
+            if sent.job_id is None:
+                counts["unanswered"] += sent.tasks.count
+                continue
+            cancelled = sent.tasks & sent.cancelled_chunks(self.polled_at or 0.0)
+            rest = sent.tasks - cancelled
+            known = _split(rest, sent.plan.submission, self.in_state)
             absent = "gone" if sent.job_id in self.answered else "sent"
-            for chunk in sent.tasks:
-                if sent.job_id is None:
-                    yield "unanswered"
-                elif (sent.cancelled_at(chunk) or 0.0) > (self.polled_at or 0.0):
-                    yield "cancelled"
-                else:
-                    yield self.alive.get((sent.plan.submission, chunk), absent)
+            others = {"cancelled": cancelled, absent: rest - IndexSet.union(known.values())}
+            _count(counts, known | others)
+        return counts
 
 
-def _chunks(parts: Iterable[SentPart]) -> Iterator[tuple[Plan, int]]:
-    return ((sent.plan, chunk) for sent in parts for chunk in sent.open_chunks)
+def _split(chunks: IndexSet, submission: int, sets: ChunksBy) -> dict[str, IndexSet]:
+    """Those of a submission's chunks that are in some set, by what it is about."""
+    return {text: chunks & of.get(submission, NONE) for text, of in sets.items()}
+
+
+def _count(counts: Counter[str], chunks: Mapping[str, IndexSet]) -> None:
+    """Count chunks by their text, in the order of the first chunk of each."""
+    known = [(own.ranges[0], text, own.count) for text, own in chunks.items() if own]
+    for _, text, count in sorted(known):
+        counts[text] += count
+
+
+def _chunks(parts: Iterable[SentPart]) -> Iterator[tuple[Plan, IndexSet]]:
+    return ((sent.plan, sent.open_chunks) for sent in parts)
+
+
+def _shifted(indices: IndexSet, by: int) -> IndexSet:
+    """All indices plus a number; those below 0 are left out."""
+    return IndexSet((max(0, start + by), max(0, stop + by)) for start, stop in indices.ranges)
 
 
 def array_tasks(sweep: SweepDirectory, sweep_index: SweepIndex) -> ArrayTasks:
@@ -189,7 +234,7 @@ def _open_parts(sweep: SweepDirectory, closed: Mapping[int, IndexSet]) -> Iterat
         facts = sweep.part_facts(number)
         for part in plan.parts:
             chunks = IndexSet([(part.first_chunk, part.first_chunk + part.chunks)])
-            still = tuple(chunks - closed.get(number, NONE))
+            still = chunks - closed.get(number, NONE)
             part_facts = facts.get(part.number, {})
             # Without an intent it was never submitted: its submit was killed before.
             if not still or "void" in part_facts or "intent" not in part_facts:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
 from hpcsweep.cluster.jobs import Element
-from hpcsweep.errors import SweepError
+from hpcsweep.errors import InputError, SweepError
 from hpcsweep.field_checks import (
     NUMBER,
     NUMBERS,
     PAIRS,
     TEXT,
     TEXTS,
+    Field,
     by_name,
     mismatch,
     one_of,
@@ -36,9 +37,10 @@ from hpcsweep.files import (
     try_lock,
     unwritable,
 )
+from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason
 from hpcsweep.settings import state_home
-from hpcsweep.state.array_tasks import SentPart
+from hpcsweep.state.array_tasks import NONE, ChunksBy, SentPart
 from hpcsweep.sweepdir.directory import SweepDirectory
 
 FILE = "cluster.json"
@@ -63,12 +65,14 @@ class ClusterMemory(TypedDict, total=False):
     # failed. The absence of arrays submitted later means nothing.
     heard: list[str]
     missed: list[str]
-    # By element: its state in the queue, and the reason it waits for.
-    alive: dict[str, str]
-    waiting: dict[str, str]
+    # By state in the queue, and by the reason to wait: array task ids as `0-9,12`, by the job id
+    # of the array.
+    alive: dict[str, dict[str, str]]
+    waiting: dict[str, dict[str, str]]
     # When the queue expects the next of them to start; missing if it expects none.
     next_start: float
-    # Time since which the queue lacks it; times of the first and the last answer without it.
+    # By element: time since which the queue lacks it; times of the first and the last answer
+    # without it.
     absent: dict[str, float]
     scans: dict[str, list[float]]
     # The accounting's final reason; the queue's reason for its end; time of its first terminal
@@ -85,9 +89,21 @@ class ClusterMemory(TypedDict, total=False):
     closing: dict[str, list[str]]
 
 
-_ByElement = Literal["alive", "waiting", "absent", "scans", "over", "hints", "words"]
+_ByElement = Literal["absent", "scans", "over", "hints", "words"]
 _BY_ELEMENT: tuple[_ByElement, ...] = get_args(_ByElement)
+_InQueue = Literal["alive", "waiting"]
+_IN_QUEUE: tuple[_InQueue, ...] = get_args(_InQueue)
 _REASON = one_of(Reason)
+
+
+def _are_ids(values: Sequence[Any]) -> bool:
+    try:
+        return all(isinstance(value, str) and bool(IndexSet.parse(value)) for value in values)
+    except InputError:
+        return False
+
+
+_IDS = Field("a set of array task ids", _are_ids)
 _MEMORY = schema(
     {},
     {
@@ -97,8 +113,8 @@ _MEMORY = schema(
         "last": TEXT,
         "problem": TEXT,
         "names": by_name(TEXT),
-        "alive": by_name(TEXT),
-        "waiting": by_name(TEXT),
+        "alive": by_name(by_name(_IDS)),
+        "waiting": by_name(by_name(_IDS)),
         "absent": by_name(NUMBER),
         "scans": by_name(NUMBERS),
         "over": by_name(_REASON),
@@ -161,9 +177,51 @@ def element_key(element: Element) -> str:
     return f"{element[0]}_{element[1]}"
 
 
+def by_text(elements: Iterable[tuple[Element, str]]) -> dict[str, dict[str, str]]:
+    """Elements in the form of `alive` and `waiting`, by a text about each."""
+    ids: dict[str, dict[str, list[int]]] = {}
+    for (job_id, task), text in elements:
+        ids.setdefault(text, {}).setdefault(job_id, []).append(task)
+    return {
+        text: {job_id: str(IndexSet.of(sorted(tasks))) for job_id, tasks in of.items()}
+        for text, of in ids.items()
+    }
+
+
+def chunks_in_queue(memory: ClusterMemory, kind: _InQueue, parts: Iterable[SentPart]) -> ChunksBy:
+    """The open chunks of what the memory has by state or by reason."""
+    found: ChunksBy = {}
+    for text, jobs in (memory.get(kind) or {}).items():
+        for sent in parts:
+            if sent.job_id in jobs:
+                sets, number = found.setdefault(text, {}), sent.plan.submission
+                chunks = sent.chunks_of(IndexSet.parse(jobs[sent.job_id]))
+                sets[number] = sets.get(number, NONE) | chunks
+    return found
+
+
 def forget_closed(memory: ClusterMemory, parts: list[SentPart]) -> None:
     """Remove what is known of closed tasks, so that the file stays small."""
-    still = {element_key(sent.element(chunk)) for sent in parts for chunk in sent.open_chunks}
+    still = {sent.job_id: sent.open_elements for sent in parts if sent.job_id}
     for kind in _BY_ELEMENT:
         entries: dict[str, Any] = memory.get(kind, {})
-        memory[kind] = {key: value for key, value in entries.items() if key in still}
+        memory[kind] = {key: value for key, value in entries.items() if _is_in(key, still)}
+    for about in _IN_QUEUE:
+        memory[about] = {
+            text: rest
+            for text, jobs in (memory.get(about) or {}).items()
+            if (rest := {job: str(ids) for job, ids in _open_ids(jobs, still) if ids})
+        }
+
+
+def _is_in(key: str, still: Mapping[str, IndexSet]) -> bool:
+    """Whether the key of an element is that of an open task."""
+    job_id, _, task = key.rpartition("_")
+    return task.isdecimal() and int(task) in still.get(job_id, NONE)
+
+
+def _open_ids(
+    jobs: Mapping[str, str], still: Mapping[str, IndexSet]
+) -> Iterator[tuple[str, IndexSet]]:
+    for job_id, ids in jobs.items():
+        yield job_id, IndexSet.parse(ids) & still.get(job_id, NONE)

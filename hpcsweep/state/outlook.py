@@ -288,13 +288,10 @@ class _Partition:
         self._held = self.indices(tasks.held_chunks)
         self.in_flight = self.indices(tasks.open_chunks)
 
-    def indices(self, chunks: Iterable[tuple[Plan, int]]) -> IndexSet:
+    def indices(self, chunks: Iterable[tuple[Plan, IndexSet]]) -> IndexSet:
         """The indices of chunks, in the order of this manifest."""
-        of_plans: dict[int, tuple[Plan, list[int]]] = {}
-        for plan, chunk in chunks:
-            of_plans.setdefault(plan.submission, (plan, []))[1].append(chunk)
         by_manifest: dict[str, list[IndexSet]] = {}
-        for plan, numbers in of_plans.values():
+        for plan, numbers in chunks:
             by_manifest.setdefault(plan.manifest, []).append(plan.indices_of(numbers))
         return IndexSet.union(
             self._in_order(fingerprint, IndexSet.union(sets))
@@ -375,7 +372,7 @@ class _Partition:
             if not rest:
                 return
             plan, _ = self._sweep.plan(number)
-            over = self.indices((plan, chunk) for chunk in self._ended[number, reason])
+            over = self.indices([(plan, self._ended[number, reason])])
             yield replace(
                 about, indices=rest & over, status=reason.status, reason=reason, submission=number
             )
@@ -427,9 +424,13 @@ class _Partition:
             begun = IndexSet.union(
                 indices for group, indices in case_groups if group.submission >= number
             )
-            idle = [chunk for chunk in ended if self.indices([(plan, chunk)]).isdisjoint(begun)]
-            idle = _without_busy_nodes(plan, idle)
-            _count_once_more(counts, self.indices((plan, chunk) for chunk in idle))
+            idle = [
+                chunk
+                for chunk in ended
+                if self.indices([(plan, IndexSet.of([chunk]))]).isdisjoint(begun)
+            ]
+            rest = IndexSet.of(_without_busy_nodes(plan, idle))
+            _count_once_more(counts, self.indices([(plan, rest)]))
         return counts
 
     def _in_order(self, fingerprint: str, indices: IndexSet) -> IndexSet:

@@ -25,6 +25,8 @@ from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.state.cluster_memory import (
     FILE,
     ClusterMemory,
+    by_text,
+    chunks_in_queue,
     element_key,
     forget_closed,
     open_memory,
@@ -146,8 +148,8 @@ def _apply_queue(
     memory: ClusterMemory, parts: list[SentPart], queue: dict[Element, Queued], now: float
 ) -> None:
     absent, over = memory["absent"], memory["over"]
-    alive: dict[str, str] = {}
-    waiting: dict[str, str] = {}
+    alive: list[tuple[Element, str]] = []
+    waiting: list[tuple[Element, str]] = []
     starts: list[float] = []
     seen_absent: dict[str, list[float]] = memory.setdefault("scans", {})
     hints: dict[str, str] = memory.setdefault("hints", {})
@@ -157,9 +159,9 @@ def _apply_queue(
             key, queued = element_key(element), queue.get(element)
             life, status, reason = meaning(queued.state if queued else "")
             if queued is not None and life is not Life.OVER:
-                alive[key] = queued.state
+                alive.append((element, queued.state))
                 if status is Status.PENDING and queued.reason not in NONE:
-                    waiting[key] = queued.reason
+                    waiting.append((element, queued.reason))
                 if status is Status.PENDING and queued.start is not None and queued.start > now:
                     starts.append(queued.start)
                 for by_element in (absent, over, seen_absent, hints):
@@ -171,7 +173,7 @@ def _apply_queue(
             # source of the reason. It is not a terminal word yet.
             if reason and reason is not Reason.LOST:
                 hints[key] = reason.value
-    memory["alive"], memory["waiting"] = alive, waiting
+    memory["alive"], memory["waiting"] = by_text(alive), by_text(waiting)
     memory.pop("next_start", None)
     if starts:
         memory["next_start"] = min(starts)
@@ -201,8 +203,10 @@ def _verdicts(
     """The chunks whose tasks are certainly over, with reasons. Counts as a scan of the journals."""
     verdicts: dict[Chunk, Reason] = {}
     words: dict[str, float] = memory.setdefault("words", {})
+    # Without this, each look would go through all tasks that wait in the queue.
+    jobs = {key.rpartition("_")[0] for key in (*memory.get("absent", {}), *words)}
     for sent in parts:
-        for chunk in sent.open_chunks:
+        for chunk in sent.open_chunks if sent.job_id in jobs else ():
             key = element_key(sent.element(chunk))
             reason = _terminal_word(memory, sent.cancelled_at(chunk), key, grace_s)
             if reason is None:
@@ -223,8 +227,7 @@ def _certain_from(
     times = [
         words.get(element_key(sent.element(chunk)), next_s)
         for sent in parts
-        for chunk in sent.open_chunks
-        if sent.cancelled_at(chunk) is not None
+        for chunk in sent.cancelled_chunks()
     ]
     return max(times) + grace_s if times else None
 
@@ -252,13 +255,8 @@ def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:
     tasks.missed = frozenset(memory.get("missed", ()))
     tasks.next_start = memory.get("next_start")
     tasks.progress = memory.get("progress") or []
-    alive, waiting = memory.get("alive", {}), memory.get("waiting", {})
-    for by_chunk, by_key in ((tasks.alive, alive), (tasks.waiting, waiting)):
-        for sent in tasks.parts:
-            for chunk in sent.open_chunks:
-                key = element_key(sent.element(chunk))
-                if key in by_key:
-                    by_chunk[sent.plan.submission, chunk] = by_key[key]
+    tasks.in_state = chunks_in_queue(memory, "alive", tasks.parts)
+    tasks.waiting_for = chunks_in_queue(memory, "waiting", tasks.parts)
     # A failed poll about other arrays is not a problem of these.
     if any(sent.job_id in tasks.missed for sent in tasks.parts):
         tasks.problem = memory.get("problem")

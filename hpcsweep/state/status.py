@@ -44,7 +44,8 @@ POLL_S = (0.3, 30.0, 1.0)
 class Checks(Enum):
     """What a status looks at besides the index, and on disk of complete cases."""
 
-    # Neither heartbeats of running cases nor what cases failed for, until nothing more will happen.
+    # Neither heartbeats of running cases, nor what cases failed for, nor core-hours, until nothing
+    # more will happen.
     COUNTS = auto()
     NOTHING = auto()
     # Whether inputs have changed, in a sweep of at most `LOOKED_AT_MAX` cases.
@@ -113,10 +114,10 @@ def _status(
             followers=_followers(sweep),
             search=_search(sweep, sweep_index, outlook, policies) if within is None else None,
         )
-        if within is None:
-            hours = core_hours(sweep_index, outlook, asked_for=asked)
-            summary = replace(summary, core_hours=hours)
         if checks is not Checks.COUNTS or summary.is_settled:
+            if within is None:
+                hours = core_hours(sweep_index, outlook, asked_for=asked)
+                summary = replace(summary, core_hours=hours)
             running = running_cases(sweep, sweep_index, outlook.indices(State.RUNNING))
             failures = _failures(sweep_index, outlook)
             summary = replace(summary, running=running, failures=failures)

@@ -136,9 +136,8 @@ def job_id_of_next(
 
 def _arrays(done: Submitted, waiting: list[SentPart]) -> Iterator[tuple[int, int]]:
     """(submission, part) of each array in the queue."""
-    alive = done.outlook.tasks.alive
     for sent in waiting:
-        if any((sent.plan.submission, chunk) in alive for chunk in sent.open_chunks):
+        if sent.open_chunks & done.outlook.tasks.alive(sent.plan.submission):
             yield sent.plan.submission, sent.part.number
     for plan in done.plans:
         for part in plan.parts:

@@ -11,10 +11,11 @@ from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import Element
 from hpcsweep.cluster.states import meaning
 from hpcsweep.errors import ClusterUnavailable
+from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest.frozen import FrozenManifest, TaskInterpreter
 from hpcsweep.quantities import counted
 from hpcsweep.records import Reason, Status
-from hpcsweep.state.array_tasks import ArrayTasks, Chunk, SentPart, array_tasks
+from hpcsweep.state.array_tasks import NONE, ArrayTasks, Chunk, SentPart, array_tasks
 from hpcsweep.state.verdicts import journal_verdicts
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
@@ -32,7 +33,7 @@ class Replaceable:
     """Queued array tasks that another version of the manifest sent with other options."""
 
     # With their chunks.
-    parts: tuple[tuple[SentPart, tuple[int, ...]], ...]
+    parts: tuple[tuple[SentPart, IndexSet], ...]
     # In words: "time 01:00:00 -> 00:10:00".
     changes: tuple[str, ...]
 
@@ -63,17 +64,16 @@ def replaceable(
     return Replaceable(parts=tuple(parts), changes=tuple(changes)) if parts else None
 
 
-def waiting_chunks(tasks: ArrayTasks) -> Iterator[tuple[SentPart, tuple[int, ...]]]:
+def waiting_chunks(tasks: ArrayTasks) -> Iterator[tuple[SentPart, IndexSet]]:
     """The parts with tasks that may still be queued, and the chunks of those tasks."""
     for sent in tasks.parts:
         if sent.job_id is None or sent.cancelled is not None:
             continue
         number = sent.plan.submission
-        chunks = tuple(
-            chunk
-            for chunk in sent.open_chunks
-            if not tasks.has_started(number, chunk) and _waits(tasks.alive.get((number, chunk)))
+        busy = (
+            sets.get(number, NONE) for state, sets in tasks.in_state.items() if not _waits(state)
         )
+        chunks = sent.open_chunks - tasks.started.get(number, NONE) - IndexSet.union(busy)
         if chunks:
             yield sent, chunks
 
@@ -143,7 +143,7 @@ def cancel_waiting(
 
 
 def _settled(
-    parts: list[tuple[SentPart, tuple[int, ...]]], cluster: Cluster, job_ids: list[str]
+    parts: list[tuple[SentPart, IndexSet]], cluster: Cluster, job_ids: list[str]
 ) -> dict[Element, str]:
     """The states of the arrays' elements as soon as none of the chunks' tasks is queued."""
     end = time.monotonic() + SETTLE_S

@@ -17,7 +17,7 @@ from hpcsweep.errors import ClusterUnavailable
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state import cluster_memory, scheduler
-from hpcsweep.state.array_tasks import ArrayTasks
+from hpcsweep.state.array_tasks import ArrayTasks, Chunk, ChunksBy
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.tables.collect import collect
@@ -75,6 +75,16 @@ class Scripted:
 
 
 TIME = "2026-01-01T00:00:00.000+00:00"
+
+
+def by_chunk(sets: ChunksBy) -> dict[Chunk, str]:
+    """Texts about chunks, by submission and chunk."""
+    return {
+        (submission, chunk): text
+        for text, of in sets.items()
+        for submission, chunks in of.items()
+        for chunk in chunks
+    }
 
 
 class World:

@@ -173,7 +173,12 @@ def test_array_tasks_are_named_in_pieces(tmp_path: Path) -> None:
     plan = made.plan(chunk_size=1, max_array_size=4001)
     record = made.directory.plan(1)[1]["cluster"]
     sent = SentPart(
-        plan=plan, part=plan.parts[0], job_id="7", cancelled=None, cluster=record, open_chunks=()
+        plan=plan,
+        part=plan.parts[0],
+        job_id="7",
+        cancelled=None,
+        cluster=record,
+        open_chunks=IndexSet.all(3000),
     )
     assert sent.names_of([]) == []
     assert sent.names_of([0, 1, 2, 5]) == ["7_[0-2,5]"]

@@ -51,7 +51,7 @@ def sent(made: MadeSweep, *, closes: bool = True) -> SentPart:
         job_id="10",
         cancelled=None,
         cluster=document["cluster"],
-        open_chunks=(0, 1),
+        open_chunks=IndexSet.all(2),
     )
 
 
@@ -62,7 +62,7 @@ def submitted(
     tasks = ArrayTasks(
         parts=list(parts),
         answered=frozenset({"10"}),
-        alive={(1, chunk): "RUNNING" for chunk in range(alive)},
+        in_state={"RUNNING": {1: IndexSet.all(alive)}},
     )
     outlook = replace(Outlook.of_nothing(made.directory.newest()), tasks=tasks)
     return Submitted(

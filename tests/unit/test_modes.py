@@ -26,7 +26,7 @@ from hpcsweep.worker.timelimit import TimeLimit
 from tests.support import manifests
 from tests.support.journals import write_journal
 from tests.support.manifests import GOOD, Load
-from tests.support.scripted import TIME, Scripted, World
+from tests.support.scripted import TIME, Scripted, World, by_chunk
 from tests.support.sweeps import MadeSweep
 
 load, write = manifests.load, manifests.write
@@ -199,8 +199,8 @@ def stalled(world: World) -> dict[int, str]:
 def test_all_chunks_of_a_job_live_as_long_as_the_job(world: World) -> None:
     world.begin(1, 1)
     view = world.poll()
-    assert view.alive == {(1, chunk): "RUNNING" for chunk in range(4)}
-    assert list(view.states()) == ["RUNNING"]
+    assert by_chunk(view.in_state) == {(1, chunk): "RUNNING" for chunk in range(4)}
+    assert view.states() == {"RUNNING": 1}
     assert world.verdict_after(5) == {}
     world.vanish(0)
     assert world.verdict_after(5) == dict.fromkeys(range(4), "lost")
@@ -210,7 +210,7 @@ def test_all_chunks_of_a_job_live_as_long_as_the_job(world: World) -> None:
 def test_a_job_that_waits_waits_once(world: World) -> None:
     world.cluster = Scripted(queue={0: "PENDING"}, reasons={0: "Resources"})
     view = world.poll()
-    assert (list(view.states()), list(view.waits())) == (["PENDING"], ["Resources"])
+    assert (view.states(), view.waits()) == ({"PENDING": 1}, {"Resources": 1})
 
 
 @pytest.mark.parametrize(("reason", "others"), [("timeout", "timeout"), ("quota", "quota")])

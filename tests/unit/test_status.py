@@ -22,7 +22,7 @@ from hpcsweep.records import Status
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, randint, random
 from hpcsweep.state import status as module
-from hpcsweep.state.status import status, wait
+from hpcsweep.state.status import Checks, status, wait
 from hpcsweep.state.summary import Summary
 from tests.support.sweeps import MadeSweep
 
@@ -171,6 +171,18 @@ def test_held_tasks_keep_no_complete_sweep_waiting(
     held = replace(complete, tasks=tasks, waiting=waiting)
     assert held.is_settled == is_settled
     assert not replace(held, n_cases=13).is_settled
+
+
+def test_a_wait_reads_core_hours_at_its_end_alone(tmp_path: Path) -> None:
+    """They need every row of up to twenty thousand cases."""
+    made = MadeSweep(tmp_path, grid(x=[0, 1]), python="def run(x): return {'y': x}\n")
+    made.plan(chunk_size=1)
+    made.handed_in()
+    for task in range(2):
+        made.run(task)
+        counted = status(made.directory, None, SETTINGS, checks=Checks.COUNTS)
+        assert (counted.core_hours is not None) == counted.is_settled == (task == 1)
+        assert status(made.directory, None, SETTINGS).core_hours is not None
 
 
 def test_two_indices_of_one_case_count_twice(tmp_path: Path) -> None:

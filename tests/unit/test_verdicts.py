@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.errors import SweepError
+from hpcsweep.indexset import IndexSet
 from hpcsweep.state import cluster_memory, lost_tasks
+from hpcsweep.state.array_tasks import SentPart
+from hpcsweep.state.outlook import outlook_of
+from hpcsweep.state.summary import summarise
 from hpcsweep.store.ingest import fresh_index
-from tests.support.scripted import INTERVAL_S, Scripted, World
+from tests.support.scripted import INTERVAL_S, Scripted, World, by_chunk
 
 
 @pytest.fixture
@@ -26,14 +30,14 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def test_states_have_the_names_of_slurm(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "COMPLETING"}
     view = world.poll()
-    assert view.alive == {(1, 0): "RUNNING", (1, 1): "COMPLETING"}
+    assert by_chunk(view.in_state) == {(1, 0): "RUNNING", (1, 1): "COMPLETING"}
     assert (view.polled_at, view.problem) == (world.now, None)
 
 
 def test_an_unknown_state_is_alive(world: World) -> None:
     world.cluster.queue = {0: "TELEPORTING", 1: ""}
     assert world.verdict_after(5) == {}
-    assert world.poll().alive == {(1, 0): "TELEPORTING", (1, 1): ""}
+    assert by_chunk(world.poll().in_state) == {(1, 0): "TELEPORTING", (1, 1): ""}
 
 
 def test_a_failed_query_changes_nothing(world: World) -> None:
@@ -42,7 +46,7 @@ def test_a_failed_query_changes_nothing(world: World) -> None:
     world.cluster.down = True
     for number in range(1, 10):
         view = world.poll(INTERVAL_S)
-        assert view.alive == first.alive
+        assert by_chunk(view.in_state) == by_chunk(first.in_state)
         # The age of what is known stays that of the last answer.
         assert view.polled_at == first.polled_at == world.now - number * INTERVAL_S
         assert "Unable to contact" in (view.problem or "")
@@ -54,14 +58,14 @@ def test_a_failed_query_changes_nothing(world: World) -> None:
 def test_without_a_cluster_the_known_state_stays(world: World) -> None:
     first = world.poll()
     view = world.poll(10 * INTERVAL_S, cluster=None)
-    assert (view.alive, view.polled_at) == (first.alive, first.polled_at)
-    assert {chunk for _, chunk in view.open_chunks} == {0, 1}
+    assert (by_chunk(view.in_state), view.polled_at) == (by_chunk(first.in_state), first.polled_at)
+    assert [list(chunks) for _, chunks in view.open_chunks] == [[0, 1]]
 
 
 def test_a_case_is_unknown_before_the_first_answer(world: World) -> None:
     world.cluster.down = True
     view = world.poll()
-    assert (view.polled_at, view.alive) == (None, {})
+    assert (view.polled_at, by_chunk(view.in_state)) == (None, {})
     assert view.problem
     assert {status for status, _ in world.cases().values()} == {"unknown"}
 
@@ -322,8 +326,8 @@ def test_a_start_after_the_verdict_opens_the_task_again(world: World) -> None:
     world.begin(1, 2, restart=1, token="c" * 16)
     world.cluster.queue[1] = "RUNNING"
     view = world.poll(INTERVAL_S)
-    assert {chunk for _, chunk in view.open_chunks} == {0, 1}
-    assert view.alive[1, 1] == "RUNNING"
+    assert [list(chunks) for _, chunks in view.open_chunks] == [[0, 1]]
+    assert by_chunk(view.in_state)[1, 1] == "RUNNING"
     assert world.cases()[2] == ("running", None)
 
 
@@ -350,7 +354,7 @@ def test_several_processes_share_the_interval(world: World) -> None:
     again.cluster = Scripted(queue=world.cluster.queue)
     view = again.poll(INTERVAL_S / 2)
     assert again.cluster.asked == []
-    assert view.alive == world.poll().alive != {}
+    assert by_chunk(view.in_state) == by_chunk(world.poll().in_state) != {}
 
 
 def test_during_a_poll_other_processes_see_the_last_known_state(world: World) -> None:
@@ -366,7 +370,7 @@ def test_during_a_poll_other_processes_see_the_last_known_state(world: World) ->
         assert holder.stdout.readline() == "locked\n"
         asked = list(world.cluster.asked)
         view = world.poll(10 * INTERVAL_S)
-        assert (view.alive, world.cluster.asked) == (first.alive, asked)
+        assert (by_chunk(view.in_state), world.cluster.asked) == (by_chunk(first.in_state), asked)
         assert holder.stdin
         holder.stdin.close()
 
@@ -384,14 +388,14 @@ def test_a_cluster_of_another_name_is_not_polled(world: World) -> None:
     world.cluster.name = "other"
     view = world.poll()
     assert world.cluster.asked == ["config"]
-    assert (view.alive, view.polled_at) == ({}, None)
+    assert (by_chunk(view.in_state), view.polled_at) == ({}, None)
     assert view.problem == "this is the cluster other, the tasks are on test"
     assert world.verdict_after(6) == {}
 
 
 def test_a_cluster_of_another_kind_is_not_polled(world: World) -> None:
     world.cluster.kind = "emulated"
-    assert world.poll().alive == {}
+    assert by_chunk(world.poll().in_state) == {}
     assert world.cluster.asked == []
 
 
@@ -407,12 +411,11 @@ def test_parts_without_a_job_are_not_polled(world: World) -> None:
     world.made.plan(chunk_size=4)
     world.made.fact("intent", 3, job_name="n", time=0.0)  # no answer yet: held all the same
     view = world.poll()
-    assert sorted((plan.submission, chunk) for plan, chunk in view.open_chunks) == [
-        (1, 0),
-        (1, 1),
-        (3, 0),
+    assert [(plan.submission, list(chunks)) for plan, chunks in view.open_chunks] == [
+        (1, [0, 1]),
+        (3, [0]),
     ]
-    assert view.alive.keys() == {(1, 0), (1, 1)}
+    assert by_chunk(view.in_state).keys() == {(1, 0), (1, 1)}
     world.made.fact("void", 3, why="refused", time=0.0)
     assert {plan.submission for plan, _ in world.poll().open_chunks} == {1}
 
@@ -429,11 +432,11 @@ def handed_in(world: World, job_id: str = "101") -> None:
 def test_a_task_submitted_after_the_poll_is_not_gone(world: World) -> None:
     world.poll()
     handed_in(world)
-    assert list(world.poll(1.0).states()) == ["PENDING", "PENDING", "sent", "sent"]
+    assert world.poll(1.0).states() == {"PENDING": 2, "sent": 2}
     # Nor after the next one, which is to the accounting and says nothing of the queue.
     world.vanish(1)
     world.poll(INTERVAL_S)
-    assert list(world.poll(1.0).states()) == ["PENDING", "gone", "gone", "gone"]
+    assert world.poll(1.0).states() == {"PENDING": 1, "gone": 3}
 
 
 def test_a_query_to_the_accounting_does_not_count_as_a_queue_poll(world: World) -> None:
@@ -443,7 +446,7 @@ def test_a_query_to_the_accounting_does_not_count_as_a_queue_poll(world: World) 
     handed_in(world)
     world.poll(INTERVAL_S)
     assert world.cluster.asked[-1] == "sacct"
-    assert list(world.poll(1.0).states()) == ["PENDING", "gone", "sent", "sent"]
+    assert world.poll(1.0).states() == {"PENDING": 1, "gone": 1, "sent": 2}
 
 
 def test_a_poll_that_failed_before_the_submission_does_not_concern_it(world: World) -> None:
@@ -454,7 +457,7 @@ def test_a_poll_that_failed_before_the_submission_does_not_concern_it(world: Wor
     handed_in(world)
     view = world.poll(1.0)
     assert (view.problem, list(view.unknown_chunks)) == (None, [])
-    assert list(view.states()) == ["sent", "sent"]
+    assert view.states() == {"sent": 2}
 
 
 def test_no_poll_succeeded_since_the_submission(world: World) -> None:
@@ -473,7 +476,7 @@ def test_a_part_without_an_answer_is_not_reported_as_sent(world: World) -> None:
     world.made.plan(chunk_size=4)
     world.made.fact("intent", 2, job_name="n", time=0.0)
     view = world.poll(1.0)
-    assert list(view.states()) == ["PENDING", "PENDING", "unanswered"]
+    assert view.states() == {"PENDING": 2, "unanswered": 1}
     assert {plan.submission for plan, _ in view.unknown_chunks} == {2}
 
 
@@ -481,7 +484,7 @@ def test_a_task_cancelled_after_the_poll_does_not_run(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "RUNNING"}
     world.poll()
     world.made.fact("cancel", time=world.now + 1)
-    assert list(world.poll(2.0).states()) == ["cancelled", "cancelled"]
+    assert world.poll(2.0).states() == {"cancelled": 2}
 
 
 # --- what tasks wait for -------------------------------------------------------------------------
@@ -490,9 +493,9 @@ def test_a_task_cancelled_after_the_poll_does_not_run(world: World) -> None:
 def test_the_queues_reason_is_that_of_tasks_that_wait(world: World) -> None:
     world.cluster.queue = {0: "RUNNING", 1: "PENDING"}
     world.cluster.reasons = {0: "JobHeldUser", 1: "Priority"}
-    assert world.poll().waiting == {(1, 1): "Priority"}
+    assert by_chunk(world.poll().waiting_for) == {(1, 1): "Priority"}
     world.cluster.reasons[1] = "None"
-    assert world.poll(INTERVAL_S).waiting == {}
+    assert by_chunk(world.poll(INTERVAL_S).waiting_for) == {}
 
 
 # --- the memory ----------------------------------------------------------------------------------
@@ -502,7 +505,7 @@ def test_the_queues_reason_is_that_of_tasks_that_wait(world: World) -> None:
 def test_a_damaged_memory_is_forgotten(world: World, content: bytes) -> None:
     world.poll()
     (world.made.path / cluster_memory.FILE).write_bytes(content)
-    assert world.poll(INTERVAL_S).alive == {(1, 0): "PENDING", (1, 1): "PENDING"}
+    assert by_chunk(world.poll(INTERVAL_S).in_state) == {(1, 0): "PENDING", (1, 1): "PENDING"}
 
 
 def test_the_memory_holds_open_tasks_only(world: World) -> None:
@@ -511,8 +514,36 @@ def test_the_memory_holds_open_tasks_only(world: World) -> None:
     world.poll(INTERVAL_S)
     world.made.run(0)
     world.poll(INTERVAL_S)
-    for kind in ("absent", "scans", "alive", "over", "hints", "words"):
+    for kind in ("absent", "scans", "over", "hints", "words"):
         assert set(world.memory.get(kind, {})) <= {"100_1"}, kind
+    assert world.memory["alive"] == {}
+
+
+def test_the_memory_forgets_a_task_that_ended_since_the_poll(world: World) -> None:
+    world.cluster.reasons = {0: "Priority", 1: "Priority"}
+    world.poll()
+    assert world.memory["waiting"] == {"Priority": {"100": "0-1"}}
+    world.made.run(0)
+    world.poll(1.0)
+    assert (world.memory["alive"], world.memory["waiting"]) == (
+        {"PENDING": {"100": "1"}},
+        {"Priority": {"100": "1"}},
+    )
+
+
+def test_a_look_between_two_polls_goes_through_no_task_of_the_queue(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.poll()
+    monkeypatch.delattr(SentPart, "element")
+    monkeypatch.setattr(
+        IndexSet, "__iter__", lambda indices: iter(()) if not indices else pytest.fail(str(indices))
+    )
+    tasks = world.poll(1.0)
+    assert tasks.states() == {"PENDING": 2}
+    with fresh_index(world.made.directory) as sweep_index:
+        outlook = outlook_of(world.made.directory, sweep_index, tasks)
+    assert summarise(world.made.directory, outlook, {}).tasks == {"PENDING": 2}
 
 
 def test_a_sweep_that_cannot_be_written_is_an_error(world: World) -> None:
