@@ -66,6 +66,7 @@ def poll(
             memory["last"] = ""
         asking = _parts_on(cluster, tasks.parts, memory, now, due=due)
         if due and asking:
+            sweep_index.close_connection()  # the answer may take a minute
             _poll_once(memory, asking, cluster, now)
         grace_s = min(settings.grace_s, hurry)
         verdicts = _verdicts(memory, asking, grace_s, now)

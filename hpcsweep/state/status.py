@@ -93,7 +93,7 @@ def _status(
     checks: Checks,
 ) -> Summary:
     """See `status`."""
-    with fresh_index(sweep) as sweep_index:
+    with fresh_index(sweep) as sweep_index, sweep_index.kept_connection():
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks)
         policies = Policies.from_json(outlook.version.manifest.policies)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Pool, event
 
 from hpcsweep import sources
 from hpcsweep.journal import all_journals
+from hpcsweep.settings import Settings
+from hpcsweep.state.status import status
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.ingest import Ingest
 from tests.contract.test_index_crowd import CASES_PER_CHUNK, ended, whole
@@ -97,6 +99,28 @@ def test_one_free_connection_is_enough(own_postgres: PrivatePostgres, tmp_path: 
     own_postgres.limit_connections(1)
     assert start(made, place).communicate()[1] == ""
     whole(made, place.url, tmp_path / "reference.sqlite3")
+
+
+@pytest.mark.postgres
+def test_a_look_connects_twice(
+    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For its ingest, and for all that it reads."""
+    monkeypatch.setenv("INDEX_OF_LOOKS", database.url)
+    made = MadeSweep(tmp_path, sources.grid(x=[0, 1]), store="INDEX_OF_LOOKS")
+    made.plan()
+    status(made.directory, None, Settings())
+    connections: list[Any] = []
+
+    def note(*one: Any) -> None:
+        connections.append(one)
+
+    event.listen(Pool, "connect", note)
+    try:
+        assert status(made.directory, None, Settings()).n_cases == 2
+    finally:
+        event.remove(Pool, "connect", note)
+    assert len(connections) == 2
 
 
 @pytest.mark.postgres
