@@ -74,6 +74,14 @@ _SHORT = {
     "x": "exclude",
     "W": "wait",
 }
+# Options that take none of these values, and the words for a truth value of YAML 1.1.
+_SWITCHES = frozenset(
+    {
+        *("contiguous", "exclusive", "hold", "overcommit", "oversubscribe"),
+        *("reboot", "spread-job", "use-min-nodes"),
+    }
+)
+_TRUTH = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 # Values with which sbatch prints a list and submits nothing.
 _QUESTIONS = frozenset({("gres", "help"), ("gres", "list"), ("hint", "help"), ("mem-bind", "help")})
 # Both cases of each letter: a JSON Schema has no flag for that.
@@ -171,6 +179,8 @@ def value_problem(name: str, value: Any) -> tuple[str, str] | None:
     text = str(value)
     if (name, text.lower()) in _QUESTIONS:
         return f"is {text}: sbatch prints a list and submits nothing", "Call sbatch by hand for it."
+    if name in _SWITCHES and text.lower() in _TRUTH:
+        return f"is the text {shown(text)}, which sbatch refuses", f"Write {_TRUTH[text.lower()]}."
     if form.fullmatch(text):
         return None
     return (

@@ -53,6 +53,8 @@ __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
         ("time: 1.5", "slurm.time: is the number 1.5, not a time."),
         ("time: true", "slurm.time: is true, not a time."),
         ("time: -5", "slurm.time: is the text '-5', not a time."),
+        ("exclusive: yes", "slurm.exclusive: is the text 'yes', which sbatch refuses. Write true."),
+        ("hold: Off", "slurm.hold: is the text 'Off', which sbatch refuses. Write false."),
         ("mem: 1.5G", "slurm.mem: is the text '1.5G', not an amount of memory."),
         ("mem: 500B", "slurm.mem: is the text '500B', not an amount of memory."),
         ("cpus-per-task: 0", "slurm.cpus-per-task: is the text '0', not a count of CPUs."),

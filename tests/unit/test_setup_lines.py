@@ -107,6 +107,18 @@ def test_login_shell_behaviour_is_no_failure(root: Path, line: str) -> None:
     assert outcome(root, line, "false") == ["failed", "m.yaml:2", "1", ""]
 
 
+def test_a_login_shell_that_wants_posix(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function cannot be called `exit` then, and every submit was refused."""
+    monkeypatch.setenv("POSIXLY_CORRECT", "1")
+    script = root / "posix"
+    script.write_text(f"{setup_script('source ./last.sh')}exec env\n")
+    ran = subprocess.run(
+        ["/bin/bash", str(script)], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert {"A=1", "POSIXLY_CORRECT=1"} <= {*ran.stdout.splitlines()}
+    assert outcome(root, "source ./last.sh", "false") == ["failed", "m.yaml:2", "1", ""]
+
+
 @pytest.mark.parametrize("name", GUILTY)
 def test_a_failure_in_a_file_names_its_line(root: Path, name: str) -> None:
     _, code, place = GUILTY[name]
