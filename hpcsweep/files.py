@@ -446,9 +446,26 @@ def remove_tree(path: Path) -> None:
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    for entry in os.scandir(path):
-        remove_tree(Path(entry.path))
+    _empty(str(path), None)
     path.rmdir()
+
+
+def _empty(name: str, parent: int | None) -> None:
+    """Empty a directory by its descriptor: its path may be longer than the kernel takes."""
+    # Go's module cache, for one, has directories without write permission.
+    with contextlib.suppress(PermissionError):
+        os.chmod(name, PRIVATE_DIRECTORY, dir_fd=parent)
+    directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        for entry in os.scandir(directory):
+            if entry.is_dir(follow_symlinks=False):
+                _empty(entry.name, directory)
+                os.rmdir(entry.name, dir_fd=directory)
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry.name, dir_fd=directory)
+    finally:
+        os.close(directory)
 
 
 def remove_files(directory: Path) -> None:

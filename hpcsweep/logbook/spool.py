@@ -93,8 +93,13 @@ class Spool:
         self._remove()
 
     def _remove(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             remove_tree(Path(self.directory))
+        except FileNotFoundError:
+            pass
+        except OSError:
+            # Such as one that is not ours to remove: it is not in the way of the next case.
+            os.rename(self.directory, f"{self.directory}.{token()}")  # noqa: PTH104  # as above
 
     # --- what a case left ------------------------------------------------------------------------
 
