@@ -76,4 +76,7 @@ def unpack_run(run: PackedFiles, target: Path) -> None:
     except Damaged:
         remove_tree(aside)
         raise
+    except InputError as error:  # a program may give a file any name
+        remove_tree(aside)
+        raise Damaged(error.what, next_step="`tar -xf` restores it from the pack.") from error
     aside.rename(target)

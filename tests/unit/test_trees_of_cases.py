@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 
 from hpcsweep.files import remove_tree
+from hpcsweep.runs.find import DamageReport
+from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import manual
 from tests.support.sweeps import MadeSweep
 
@@ -53,3 +55,20 @@ def test_directories_without_write_permission_are_removed() -> None:
             finally:
                 os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_name_that_cannot_be_unpacked_costs_its_own_case(tmp_path: Path) -> None:
+    cases = manual([{"x": 1}, {"x": 2}])
+    program = (
+        "import os, sys; name = 'a' if sys.argv[1] == '2' else 'a\\n'; "
+        "open(os.path.join(os.environ['HPCSWEEP_RUN_DIR'], name), 'w')"
+    )
+    made = MadeSweep(tmp_path, cases, argv=[sys.executable, "-c", program, "{x}"])
+    made.plan(runs="packed")
+    made.run()
+    report = DamageReport()
+    (unpacked,) = unpack(made.directory, report)
+    assert (unpacked / "a").is_file()
+    assert report.lost["damaged"] == 1
+    assert "unprintable" in report.named[0]
+    assert [path for path in unpacked.parent.iterdir() if ".unpacking" in path.name] == []
