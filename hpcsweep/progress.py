@@ -6,23 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Column
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from hpcsweep.html_table import bar_html
 from hpcsweep.records import Status
 from hpcsweep.state.summary import Summary
 from hpcsweep.terminal_text import visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import ProgressColumn
 
 # Smallest and largest width of the bar, in characters.
 BAR_WIDTHS = (10, 40)
@@ -33,6 +26,9 @@ def progress_bar(
     console: Console | None = None, *, show: bool = True
 ) -> Iterator[Callable[[Summary], None]]:
     """Yield a function that takes each summary and shows on standard error what changed."""
+    # 20 ms, which a program that never waits is spared.
+    from rich.console import Console  # noqa: PLC0415
+
     console = console or Console(stderr=True, highlight=False)
     if not show:
         yield lambda _: None
@@ -41,6 +37,9 @@ def progress_bar(
     elif not console.is_terminal:
         yield print_changes()
     else:
+        from rich.progress import Progress  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
         with Progress(console=console) as bar:
             task = bar.add_task("", total=None)
             seen: set[str] = set()
@@ -78,6 +77,14 @@ def _done(summary: Summary) -> int:
 
 def _columns(text: str, done: str, width: int) -> tuple[ProgressColumn, ...]:
     """Columns for the counts, wrapped but never cut, and for a bar if there is room for one."""
+    from rich.progress import (  # noqa: PLC0415  # as in `progress_bar`
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.table import Column  # noqa: PLC0415
+
     elapsed = TimeElapsedColumn(table_column=Column(no_wrap=True))
     room = width - len(f"{done} {text} 00:00:00 ")
     if room < min(BAR_WIDTHS):

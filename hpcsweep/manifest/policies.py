@@ -87,6 +87,20 @@ class Notify:
 DIRECTIONS = MINIMIZE, MAXIMIZE = ("minimize", "maximize")
 
 
+# Samplers of a search by name: those whose proposals follow from the results alone, so that a study
+# can be rebuilt from these.
+SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
+# Those of Optuna that keep a state of their own in the storage of a study: they would begin anew
+# with each batch.
+WITH_STATE = {
+    "cmaes": "CmaEsSampler",
+    "grid": "GridSampler",
+    "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "qmc": "QMCSampler",
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Halving:
     """Successive halving: few of the configurations that a search tries get a larger budget.

@@ -12,22 +12,10 @@ from hpcsweep.manifest import halving_keys, target_spec
 from hpcsweep.manifest.halving_keys import HalvingValue
 from hpcsweep.manifest.key_values import Count, one_of, refuse
 from hpcsweep.manifest.mistakes import Mistakes, described
-from hpcsweep.manifest.policies import DIRECTIONS, MINIMIZE, Search
+from hpcsweep.manifest.policies import DIRECTIONS, MINIMIZE, SAMPLERS, WITH_STATE, Search
 from hpcsweep.manifest.source_forms import SPACE
 from hpcsweep.sources.base import ParameterSource
 
-# Samplers by name: those whose proposals follow from the results alone, so that a study can be
-# rebuilt from these.
-SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
-# Those of Optuna that keep a state of their own in the storage of a study: they would begin anew
-# with each batch.
-WITH_STATE = {
-    "cmaes": "CmaEsSampler",
-    "grid": "GridSampler",
-    "nsgaii": "NSGAIISampler",
-    "nsgaiii": "NSGAIIISampler",
-    "qmc": "QMCSampler",
-}
 # What Optuna has a distribution for; of the others it cannot propose a value.
 SEARCHED = ("Uniform", "LogUniform", "QUniform", "RandInt", "LogUniformInt", "Choice")
 _CONSTANT = "Constant"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from hpcsweep.errors import InputError, SweepError
 from hpcsweep.files import fsync_path, json_bytes, read_json, replace_durably, unwritable
-from hpcsweep.manifest.key_values import NAME
 from hpcsweep.project.idle import Notify, idle_sweep
 from hpcsweep.project.shared_rows import shared_index
 from hpcsweep.settings import Settings
@@ -48,6 +47,9 @@ def rename(
 
 def check_name(name: str) -> None:
     """*Raises* InputError for what cannot be the name of a sweep."""
+    # Below it is pydantic: 80 ms, which reading results need not wait for.
+    from hpcsweep.manifest.key_values import NAME  # noqa: PLC0415
+
     if not NAME.fullmatch(name):
         raise InputError(
             f"{name!r} cannot name a directory and jobs",

@@ -12,8 +12,7 @@ from typing import Any
 
 from hpcsweep.errors import HpcsweepError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest
-from hpcsweep.manifest.policies import Search
-from hpcsweep.manifest.search_keys import SAMPLERS, WITH_STATE
+from hpcsweep.manifest.policies import SAMPLERS, WITH_STATE, Search
 from hpcsweep.search.distributions import constants, optuna_distributions
 from hpcsweep.search.halving import Configuration, configurations, promotions
 from hpcsweep.tables.extras import import_extra

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from hpcsweep.cluster import registry
-from hpcsweep.manifest import limit_keys
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.manifest.slurm_options import options_text
 from hpcsweep.quantities import counted
@@ -64,6 +63,9 @@ def _requested(
     if sweep is not None and sweep.submissions():
         manifest = sweep.newest().manifest
         return manifest.resources, Policies.from_json(manifest.policies).limits
+    # pydantic and the keys of manifests: 80 ms, which reading results need not wait for.
+    from hpcsweep.manifest import limit_keys  # noqa: PLC0415
+
     return Resources(options=options_text(profile.get("slurm", {}))), limit_keys.of_profile(profile)
 
 

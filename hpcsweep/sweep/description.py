@@ -16,8 +16,6 @@ from hpcsweep.html_table import facts_html
 from hpcsweep.manifest.from_python import document_of
 from hpcsweep.manifest.frozen import named
 from hpcsweep.manifest.generated_files import write_generated
-from hpcsweep.manifest.mistakes import Mistakes
-from hpcsweep.manifest.user import resolve
 from hpcsweep.manifest.validated import Validated, validated
 from hpcsweep.notify import Notify, logged, print_notice
 from hpcsweep.sources import ParameterSource
@@ -32,6 +30,7 @@ from hpcsweep.tables.sweep_cases import SweepCases
 from hpcsweep.worker.local import index_of
 
 if TYPE_CHECKING:
+    from hpcsweep.manifest.mistakes import Mistakes
     from hpcsweep.tables.sweep_cases import Read
 
 
@@ -91,6 +90,9 @@ class SweepDescription(SweepBase):
         else:
             path = Path(root) / "-"
             document = document_of(name, source, keys, Path(root))
+        # pydantic and the keys of manifests: 100 ms, which whoever reads results is spared.
+        from hpcsweep.manifest.user import resolve  # noqa: PLC0415
+
         self._generated = document.generated
         self._read: Read = partial(resolve, document, path, values, profile_keys, plugins)
         self._root = path.parent

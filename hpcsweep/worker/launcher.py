@@ -16,18 +16,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
-
-import jinja2
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpcsweep import executable
 from hpcsweep.allocation import asks_for_gpus
 from hpcsweep.errors import InputError, TargetError
 from hpcsweep.manifest.frozen import FrozenManifest, SetupLine
+from hpcsweep.older_python import dataclass
 from hpcsweep.records import EXIT_STOPPED
 from hpcsweep.worker.interpreter import Interpreter, Step, setup_steps
+
+if TYPE_CHECKING:
+    import jinja2
 
 # Seconds for the setup lines and the program behind them; an import from a cold network file system
 # may take minutes.
@@ -265,6 +266,8 @@ def template_directory() -> Path:
 
 def template_environment() -> jinja2.Environment:
     """The Jinja2 environment of the templates, with filters for shell text."""
+    import jinja2  # noqa: PLC0415  # 12 ms, which whoever reads results need not wait for
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(template_directory()),
         undefined=jinja2.StrictUndefined,

@@ -57,6 +57,16 @@ def test_an_ingest_does_not_load_the_dialect_of_postgresql() -> None:
     assert "sqlalchemy.dialects.postgresql" not in loaded
 
 
+def test_the_python_door_loads_no_library_that_only_submissions_need() -> None:
+    script = "import sys, hpcsweep; hpcsweep.Sweep; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "hpcsweep.sweep.results" in loaded
+    assert loaded & {"click", "jinja2", "numpy", "pydantic", "rich", "submitit"} == set()
+
+
 def test_a_table_of_cases_does_not_load_numpy() -> None:
     script = "import sys, hpcsweep.sweep, hpcsweep.tables.several; print(*sys.modules)"
     done = subprocess.run(

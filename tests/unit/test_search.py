@@ -22,7 +22,7 @@ from hpcsweep.foreign.optuna_studies import rule_of
 from hpcsweep.indexset import IndexSet
 from hpcsweep.manifest import search_keys
 from hpcsweep.manifest.frozen import Target
-from hpcsweep.manifest.policies import Search
+from hpcsweep.manifest.policies import SAMPLERS, Search
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.search.distributions import optuna_distributions
 from hpcsweep.search.export import space_of
@@ -118,7 +118,7 @@ def test_an_option_twice_is_one_category() -> None:
 # --- what is asked ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sampler", [*search_keys.SAMPLERS, "mine.py:make"])
+@pytest.mark.parametrize("sampler", [*SAMPLERS, "mine.py:make"])
 def test_what_is_asked_follows_from_the_results(write: Write, sampler: str) -> None:
     path = write(MANIFEST)
     text = "import optuna\ndef make(seed): return optuna.samplers.TPESampler(seed=seed)\n"
