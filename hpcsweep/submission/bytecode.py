@@ -1,4 +1,4 @@
-"""Whether hpcsweep starts from bytecode, or compiles its modules again at each start."""
+"""Whether commands start from bytecode, or compile modules again at each start."""
 
 from __future__ import annotations
 
@@ -8,29 +8,43 @@ import shlex
 import sys
 from pathlib import Path
 
-import hpcsweep
-
-PACKAGE = Path(hpcsweep.__file__).parent
+# What commands load: of their start without bytecode, two thirds are SQLAlchemy.
+PACKAGES = ("hpcsweep", "sqlalchemy", "click", "pydantic", "rich", "yaml", "jinja2")
 # Of a file of bytecode: magic number, flags (0 for one that names time and size of its source).
 _HEADER, _FLAGS = 16, bytes(4)
 
 
-def compiled_at_each_start(package: Path = PACKAGE) -> str:
-    """Why modules are compiled at each start, and what to do; empty if they are not."""
-    sources = sorted(package.rglob("*.py"))
-    kept = {source: Path(importlib.util.cache_from_source(str(source))) for source in sources}
-    missing = [source for source in sources if not _is_current(kept[source], source)]
+def compiled_at_each_start(*packages: Path) -> str:
+    """Why modules are compiled at each start, and what to do; empty if they are not.
+
+    By default those of hpcsweep and of the libraries that its commands load.
+    """
+    n_sources, missing = 0, {}
+    for package in packages or command_packages():
+        sources = sorted(package.rglob("*.py"))
+        n_sources += len(sources)
+        kept = {Path(importlib.util.cache_from_source(str(one))): one for one in sources}
+        without = [bytecode for bytecode, one in kept.items() if not _is_current(bytecode, one)]
+        if without:
+            missing[package] = without
     why = "PYTHONDONTWRITEBYTECODE is set" if sys.dont_write_bytecode else ""
-    if not why and not all(_is_writable(kept[source]) for source in missing):
+    if not why and not all(_is_writable(one) for without in missing.values() for one in without):
         why = "it cannot be written"
     if not missing or not why:  # the next start writes it
         return ""
-    command = shlex.join([sys.executable, "-m", "compileall", "-q", str(package)])
+    command = shlex.join([sys.executable, "-m", "compileall", "-q", *map(str, missing)])
+    n_missing = sum(map(len, missing.values()))
     return (
-        f"of {len(missing)} of {len(sources)} modules there is no current bytecode, and {why}: "
+        f"of {n_missing} of {n_sources} modules there is no current bytecode, and {why}: "
         "each command compiles them again, for up to half a second. "
         f"Run `{command}` as a user who may write there."
     )
+
+
+def command_packages() -> list[Path]:
+    """The directories of hpcsweep and of the libraries that its commands load."""
+    found = map(importlib.util.find_spec, PACKAGES)
+    return [Path(spec.origin).parent for spec in found if spec is not None and spec.origin]
 
 
 def _is_current(bytecode: Path, source: Path) -> bool:

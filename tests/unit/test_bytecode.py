@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hpcsweep.submission import bytecode
 from hpcsweep.submission.bytecode import compiled_at_each_start
 
 
@@ -39,6 +41,29 @@ def test_the_command_that_it_names_helps(package: Path, monkeypatch: pytest.Monk
     assert compiled_at_each_start(package) == ""
     (package / "one.py").write_text("x = 11\n")
     assert compiled_at_each_start(package).startswith("of 1 of 3 modules")
+
+
+def test_libraries_without_bytecode_are_named_too(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "__init__.py").write_text("x = 1\n")
+    py_compile.compile(str(package / "one.py"))
+    text = compiled_at_each_start(package, library)
+    assert text.startswith("of 3 of 4 modules")
+    assert shlex.split(text.split("`")[1])[-2:] == [str(package), str(library)]
+    py_compile.compile(str(library / "__init__.py"))
+    assert shlex.split(compiled_at_each_start(package, library).split("`")[1])[-1] == str(package)
+
+
+def test_the_libraries_that_commands_load_are_looked_at() -> None:
+    assert {path.name for path in bytecode.command_packages()} >= {
+        "hpcsweep",
+        "sqlalchemy",
+        "click",
+    }
 
 
 def test_a_directory_that_cannot_be_written(package: Path) -> None:
