@@ -32,6 +32,9 @@ def begin() -> None:
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> None:
+    if issubclass(kind, KeyboardInterrupt):  # while modules load: seconds on a busy file system
+        sys.stderr.write("Aborted!\n")  # as click says later
+        return
     if isinstance(error, OSError):  # e.g. too many open files while a module is read
         what = f"{error.filename or 'Python'}: {error.strerror or error}"
         sys.stderr.write(f"hpcsweep: {ascii(what)[1:-1]}\n")

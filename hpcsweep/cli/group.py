@@ -87,6 +87,10 @@ class Cli(click.Group):
             sys.stdout.flush()
         except (HpcsweepError, OSError) as error:
             ctx.exit(_report(error))
+        except UnicodeEncodeError as error:
+            if sys.getfilesystemencoding() == "utf-8":
+                raise
+            ctx.exit(_report(_unwritable_name(error)))
         except EOFError as error:  # click would print "Aborted!"
             damaged = shadowed_modules.explain_shadowing(error)
             if damaged is None:
@@ -119,6 +123,16 @@ def _instead_of(name: str) -> str:
         return commands.INSTEAD[name]
     near = get_close_matches(name, commands.COMMANDS, cutoff=MISTYPED)
     return f"Did you mean {' or '.join(near)}?" if near else ""
+
+
+def _unwritable_name(error: UnicodeEncodeError) -> SweepError:
+    """The error of a file whose name the locale cannot write."""
+    return SweepError(
+        f"the encoding of this locale, {error.encoding}, has not all characters of the name "
+        f"{error.object!a:.200}",
+        where="LC_ALL",
+        next_step="Set LC_ALL=C.UTF-8, or another locale with UTF-8; unset PYTHONUTF8 if it is 0.",
+    )
 
 
 def _report(error: HpcsweepError | OSError) -> int:

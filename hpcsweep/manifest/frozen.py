@@ -38,6 +38,9 @@ FORMAT = 1
 DIGEST_DIGITS = 32
 FILE_NAME = "sweep.json"
 _RESTORE = "Restore the directory, or remove it and submit the manifest again."
+_WRITE_AGAIN = (
+    "Restore the file, or run `hpcsweep submit` with the same manifest, which writes it again."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -363,7 +366,12 @@ def read(directory: Path) -> FrozenManifest:
     *Raises* SweepError.
     """
     path = directory / FILE_NAME
-    document = files.read_json(path)
+    try:
+        document = files.read_json(path)
+    except Damaged as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            error.next_step = _WRITE_AGAIN
+        raise
     if not isinstance(document, dict):
         raise Damaged("is damaged: no JSON object", where=str(path), next_step=_RESTORE)
     manifest = from_json(document, str(path))
@@ -426,7 +434,12 @@ def write(
     made = made or UndoLog()
     parent = made.directory(sweep_dir / "manifests")
     directory = parent / manifest.fingerprint
-    if directory.name not in files.names(parent):
+    with contextlib.suppress(OSError):  # a site that purges old files leaves directories
+        directory.rmdir()
+    if directory.name in files.names(parent):
+        if FILE_NAME not in files.names(directory):
+            files.write_new(directory / FILE_NAME, files.json_bytes(to_json(manifest)))
+    else:
         # Another process may freeze the same manifest concurrently.
         with contextlib.suppress(FileExistsError), made.whole(directory) as temporary:
             source.write_frozen(temporary)

@@ -281,6 +281,7 @@ class _Partition:
         self._sweep = sweep
         self._version = version
         self._plans = plans
+        self._numbers = {plan.submission for plan in plans}
         # Cache of `_resubmitted`, by generation.
         self._later: dict[int, IndexSet] = {}
         self._ended = tasks.ended
@@ -298,6 +299,10 @@ class _Partition:
             for fingerprint, sets in by_manifest.items()
         )
 
+    def _known(self, submission: int | None) -> int | None:
+        """The number of a submission; None if its files were removed."""
+        return submission if submission in self._numbers else None
+
     def groups(
         self, case_groups: list[tuple[CaseGroup, IndexSet]], code_digest: str | None
     ) -> Iterator[Group]:
@@ -314,7 +319,7 @@ class _Partition:
                 reason=Reason(case_group.reason) if case_group.reason else None,
                 attempt=case_group.attempt,
                 tries=case_group.tries,
-                submission=case_group.submission,
+                submission=self._known(case_group.submission),
                 code_digest=case_group.code_digest,
                 wall_seconds=case_group.wall_seconds,
                 max_rss_bytes=case_group.max_rss_bytes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from hpcsweep.cluster.reasons import passes, passing_meaning
 from hpcsweep.quantities import counted, duration, hours_text, size_text
@@ -130,6 +131,8 @@ def lost_files(count: int) -> str:
 
 def next_step(summary: Summary) -> str:
     """What to do when nothing is under way, and cases are missing."""
+    if Path(summary.path).is_file():
+        return "It is an archive: `tar xf` makes a sweep directory of it, which can go on."
     if summary.counts.get(Status.FAILED, 0):
         argument = argument_for(summary.name, summary.path)
         return (

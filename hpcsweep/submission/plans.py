@@ -25,7 +25,7 @@ def make_plan(
     numbers = sweep.submissions() if sweep else []
     previous = sweep.plan(numbers[-1])[0].layout if sweep and numbers else None
     chunks = -(-batch.indices.count // batch.chunk_size)
-    number = (numbers[-1] if numbers else 0) + 1
+    number = (sweep.last_number() if sweep else 0) + 1
     if max(number, batch.generation) > RANKED_MAX:
         raise SweepError(
             f"has {RANKED_MAX} submissions, and can have no more",

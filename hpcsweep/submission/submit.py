@@ -12,7 +12,7 @@ from hpcsweep.errors import ClusterError, InputError
 from hpcsweep.files import json_bytes, names, remove_tree, token
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
-from hpcsweep.manifest.frozen import FrozenManifest
+from hpcsweep.manifest.frozen import FILE_NAME, FrozenManifest
 from hpcsweep.quantities import counted
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
@@ -40,6 +40,7 @@ from hpcsweep.submission.sweep_lock import created_sweep
 from hpcsweep.sweepdir import nodes, notices
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.plan import Plan
+from hpcsweep.sweepdir.version import Version
 
 
 def submit(
@@ -66,6 +67,7 @@ def submit(
     manifest = request.manifest
     created = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)
     with created as (sweep, lock, made):
+        _restore_manifest(sweep, request.version)
         request = with_appended(with_trials(request), sweep)
         if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
@@ -92,6 +94,13 @@ def submit(
             doubt=doubt,
         )
         return replace(_submit_missing(request, submitter), difference=changed)
+
+
+def _restore_manifest(sweep: SweepDirectory, version: Version) -> None:
+    """Write the newest version again if a site has purged it, and it is this one."""
+    is_newest = bool(sweep.submissions()) and sweep.newest_manifest() == version.fingerprint
+    if is_newest and not (sweep.manifest_dir(version.fingerprint) / FILE_NAME).exists():
+        sweep.freeze(version)
 
 
 def prepare(

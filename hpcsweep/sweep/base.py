@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
+from hpcsweep.errors import SweepError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.settings import Settings
 from hpcsweep.sweepdir import locate
@@ -45,6 +46,12 @@ class SweepBase:
     @property
     def _directory(self) -> SweepDirectory:
         if self._submitted is None:
+            if not self.is_submitted and not self.path.exists():
+                raise SweepError(
+                    "nothing was submitted yet",
+                    where=str(self.path),
+                    next_step="Call `submit()` first.",
+                )
             self._submitted = SweepDirectory.open(self.path)
         return self._submitted
 

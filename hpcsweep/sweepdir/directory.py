@@ -347,6 +347,14 @@ class SweepDirectory(SweepPaths):
         numbers = filter(_NUMBER.fullmatch, names(self.submission_root))
         return sorted(map(int, numbers))
 
+    def last_number(self) -> int:
+        """The highest number that a submission has had; 0 without one.
+
+        Its journals are there also where its own files were removed.
+        """
+        used = [*names(self.submission_root), *names(self.journal_root)]
+        return max(map(int, filter(_NUMBER.fullmatch, used)), default=0)
+
     def plan(self, submission: int) -> tuple[Plan, PlanDocument]:
         """The plan of a submission, and the document that contains it. Read once."""
         path = self.submission_dir(submission) / "plan.json"

@@ -51,6 +51,8 @@ def named_cases(cases: str | Iterable[int | str], n_cases: int) -> NamedCases:
     ids: list[str] = []
     for name in _names(cases):
         if not isinstance(name, str):
+            if isinstance(name, bool) or not hasattr(name, "__index__") or name < 0:
+                raise _problem(f"{name!r} is no index", n_cases)
             numbers.append(name)
         elif (bounds := _range(name, n_cases)) is not None:
             ranges.append(bounds)

@@ -106,23 +106,16 @@ def draw(
 
 def _drawn_on(figure: Any, data: Points, axes: Axes) -> Canvas:
     """Draw the data on a figure. *Raises* InputError."""
-    try:
-        logarithmic = logarithmic_scales(data, axes)
-        canvas = Canvas(
-            figure=figure,
-            plane=figure.add_subplot(),
-            data=data,
-            axes=axes,
-            logarithmic=logarithmic,
-            scale=colour_scale(data, axes, logarithmic),
-        )
-        KINDS[axes.kind](canvas)
-    except OverflowError as error:  # of a mean or a deviation
-        raise InputError(
-            f"{axes.numbers} has values whose mean or deviation is beyond floats",
-            where="--y",
-            next_step="Leave them out with --where, or take --kind scatter.",
-        ) from error
+    logarithmic = logarithmic_scales(data, axes)
+    canvas = Canvas(
+        figure=figure,
+        plane=figure.add_subplot(),
+        data=data,
+        axes=axes,
+        logarithmic=logarithmic,
+        scale=colour_scale(data, axes, logarithmic),
+    )
+    KINDS[axes.kind](canvas)
     return canvas
 
 

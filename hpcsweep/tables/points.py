@@ -18,6 +18,9 @@ from hpcsweep.records import Status
 # An axis whose values are positive and span at least this ratio gets a logarithmic scale; on a
 # linear one most points would overlap.
 DECADES = 1000.0
+# Magnitudes that are drawn: matplotlib adds margins to them, and computes powers of ten around
+# them, which have to be floats, too.
+LEAST, MOST = 1e-300, 1e300
 # The column that tells repetitions of a case apart; it is no param.
 REPLICATE = "replicate"
 # What a band may show.
@@ -229,8 +232,11 @@ def _exclusion_reason(row: Mapping[str, Any], axes: Axes) -> str:
         where = "--y" if axes.y else "--x"
         raise InputError(f"{axes.numbers} is not a number: {number!r:.60}", where=where)
     for name in axes.columns:
-        if isinstance(row[name], int | float) and not is_finite(row[name]):
-            return f"whose {name} is not a finite number"
+        if isinstance(row[name], int | float):
+            if not is_finite(row[name]):
+                return f"whose {name} is not a finite number"
+            if row[name] and not LEAST <= abs(row[name]) <= MOST:
+                return f"whose {name} is beyond {LEAST:g} or {MOST:g}"
     return ""
 
 

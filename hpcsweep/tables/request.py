@@ -12,7 +12,7 @@ from hpcsweep.tables.shape import Shape
 from hpcsweep.tables.sorting import RowOrder
 
 # Indices, ranges and case ids as `--cases` takes them, or a list of indices and case ids.
-Cases = str | Iterable[int | str] | None
+Cases = str | int | Iterable[int | str] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +103,13 @@ def selection_of(
     cases: Cases, where: str | None, status: Sequence[str] | None, last: int | None
 ) -> Selection:
     """The selection that these arguments make. *Raises* InputError."""
-    some = cases if isinstance(cases, str | None) else list(cases)
+    some: str | list[int | str] | None
+    if isinstance(cases, str | None):
+        some = cases
+    else:
+        some = [cases] if isinstance(cases, int) else list(cases)
+    if isinstance(status, str):  # as `--status` takes them
+        status = [word.strip() for word in status.split(",")]
     statuses = () if status is None else words(status)
     if status is not None and not statuses:
         raise InputError(

@@ -174,7 +174,7 @@ class CaseSelector:
         numbers = self.sweep.submissions() if self.sweep else []
         if self.sweep is None or number not in numbers:
             raise InputError(
-                f"there is no submission {number}",
+                f"there is no submission {number!r}",
                 where="--last",
                 next_step=f"The last one is {numbers[-1]}."
                 if numbers

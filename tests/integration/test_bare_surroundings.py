@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from hpcsweep.sources import grid
 from tests.support.clusters import HPCSWEEP, Cluster, EmulatedCluster, cluster, emulated
 from tests.support.here import Here, here, holds
+from tests.support.sweeps import MadeSweep
 
 __all__ = ["cluster", "emulated", "here"]
 
@@ -146,3 +151,25 @@ def test_few_descriptors(here: Here, files: int) -> None:
     )
     assert "Traceback" not in done.stderr
     assert done.returncode == 0 or "Too many open files" in done.stderr, done.stderr
+
+
+def test_an_interrupt_while_modules_load_leaves_no_traceback() -> None:
+    """On a busy file system that takes seconds."""
+    line = "from hpcsweep import program; program.begin(); raise KeyboardInterrupt"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "Aborted!\n")
+
+
+def test_a_locale_that_cannot_write_a_name(tmp_path: Path) -> None:
+    (tmp_path / "ü").mkdir()
+    made = MadeSweep(tmp_path / "ü", grid(x=[1]))
+    made.plan()
+    made.run()
+    plan = made.directory.submission_dir(1) / "plan.json"
+    plan.write_text(plan.read_text().replace("{", '{"code_files": ["target.py"], ', 1))
+    env = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    argv = [HPCSWEEP, "collect", str(made.path)]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    holds(done.stderr, "LC_ALL: the encoding of this locale", "\\xfc", "Set LC_ALL=C.UTF-8")
+    assert "Traceback" not in done.stderr

@@ -129,6 +129,9 @@ def test_an_archive_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ):
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code in (5, 6, 7), (arguments, done.output)
+    advice = cli("status", "s.tar").stdout
+    assert "It is an archive: `tar xf` makes a sweep directory of it" in advice
+    assert "retry" not in advice
     message = cli("rm", "s.tar", "--yes", code=5).stderr
     assert "s.tar: is an archive, which can only be read" in message
     assert Path("s.tar").read_bytes() == content

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -179,6 +180,21 @@ def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     again = frozen.write(tmp_path / "b", manifest, frozen.open_source(directory, manifest))
     assert files.names(again.parent) == [manifest.fingerprint]
     assert files.names(directory.parent) == [manifest.fingerprint]
+
+
+@pytest.mark.parametrize("purged", [("*",), ("sweep.json",), (".",)])
+def test_what_a_site_purged_is_written_again(tmp_path: Path, purged: tuple[str, ...]) -> None:
+    """It leaves directories, and what was read lately: the cases, or nothing."""
+    manifest, source = explicit(tmp_path)
+    directory = frozen.write(tmp_path, manifest, source)
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    for path in directory.glob(*purged) if purged != (".",) else [directory]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(SweepError) as caught:
+        frozen.read(directory)
+    assert "`hpcsweep submit` with the same manifest, which writes it again" in str(caught.value)
+    frozen.write(tmp_path, manifest, source)
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
 def test_a_changed_manifest_lies_beside_the_old_one(tmp_path: Path) -> None:

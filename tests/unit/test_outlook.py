@@ -82,3 +82,20 @@ def test_an_outlook_does_not_visit_each_case(tmp_path: Path) -> None:
     assert found.indices(State.QUEUED) == IndexSet.all(3 * 10**11)
     assert found.indices(State.UNSUBMITTED).ranges == ((3 * 10**11, 10**12),)
     assert len(found.groups) == 2
+
+
+def test_a_submission_whose_files_were_removed_is_unknown(tmp_path: Path) -> None:
+    """The index and the journals have its outcomes; its number is not given again."""
+    made = MadeSweep(tmp_path, grid(x=[0, 1]))
+    made.plan()
+    made.run()
+    shutil.rmtree(made.directory.submission_dir(1))
+    assert made.directory.last_number() == 1
+    made.plan()
+    made.path.joinpath("submissions/0001").rename(made.path / "submissions/0002")
+    plan = made.path / "submissions/0002/plan.json"
+    plan.write_text(plan.read_text().replace('"submission": 1', '"submission": 2'))
+    with fresh_index(made.directory) as sweep_index:
+        tasks = array_tasks(made.directory, sweep_index)
+        groups = outlook_of(made.directory, sweep_index, tasks).groups
+    assert {group.submission for group in groups if group.status is Status.COMPLETE} == {None}

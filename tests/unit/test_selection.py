@@ -17,7 +17,7 @@ from hpcsweep.sources import grid, manual
 from hpcsweep.sources.base import ParameterSource
 from hpcsweep.sweepdir.version import Version
 from hpcsweep.tables import matching
-from hpcsweep.tables.named_cases import LOOKED_UP_MAX
+from hpcsweep.tables.named_cases import LOOKED_UP_MAX, named_cases
 from hpcsweep.tables.request import selection_of
 from hpcsweep.tables.selection import Selection, selected_cases
 from tests.support.sweeps import MadeSweep
@@ -149,6 +149,16 @@ def test_case_ids(made: MadeSweep) -> None:
     assert str(select(version(made), made.path, cases=[ids[6], 2, 0])) == "0,2,6"
     new = Version.of(made.manifest, made.source)
     assert str(select(new, made.path / "none", cases=f"{ids[6]},{ids[0][:9]}")) == "0,6"
+
+
+def test_python_takes_what_the_command_line_takes() -> None:
+    """Also an index alone, and statuses in one text."""
+    assert selection_of(3, None, None, None).cases == [3]
+    assert selection_of(None, None, "complete, failed", None).status == ("complete", "failed")
+    for value in (-1, True, 1.0):
+        refused = pytest.raises(InputError, match=f"{value!r} is no index")
+        with refused:
+            named_cases([value], 4)  # type: ignore[list-item]
 
 
 def test_an_empty_list_is_not_all_cases() -> None:

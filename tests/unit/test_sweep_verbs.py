@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import hpcsweep as hs
-from hpcsweep.errors import InputError, TargetError
+from hpcsweep.errors import InputError, SweepError, TargetError
 from hpcsweep.sources import grid
 from tests.support.sweeps import MadeSweep
 
@@ -38,6 +38,12 @@ def test_a_canary_of_an_argument_goes_first(described: hs.Sweep) -> None:
     assert [one.plan.canary for one in described.plan(canary=0, notify=None).submissions] == [False]
     with pytest.raises(InputError, match="a canary of 9 cases is none of 4"):
         described.plan(canary=9)
+
+
+def test_before_a_submit_there_is_nothing_to_read(described: hs.Sweep) -> None:
+    with pytest.raises(SweepError, match="nothing was submitted yet") as caught:
+        described.status()
+    assert caught.value.next_step == "Call `submit()` first."
 
 
 def test_a_plan_is_of_selected_cases(described: hs.Sweep) -> None:
