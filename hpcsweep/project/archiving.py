@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hpcsweep.errors import SweepError
-from hpcsweep.files import atomic_output, fsync_path, is_temporary, names, open_regular
-from hpcsweep.project.copying import LEFT_OUT
+from hpcsweep.files import (
+    atomic_output,
+    fsync_path,
+    is_temporary,
+    names,
+    open_regular,
+    unreadable,
+)
+from hpcsweep.project.copying import COMPILED, LEFT_OUT
 from hpcsweep.project.idle import Notify, resting_sweep
 from hpcsweep.settings import Settings
 from hpcsweep.state.overview import overview_of
@@ -72,6 +79,7 @@ class _Writer:
         reduce = reduce_of(sweep)
         parts = [sweep, *([] if reduce is None else [reduce])]
         left_out = {part.path / name for part in parts for name in LEFT_OUT}
+        left_out |= set(sweep.code_root.glob(COMPILED))
         for path in _below(sweep.path, left_out):
             self._add(path.relative_to(sweep.path), path)
         torn = [self._add_index(sweep, part) for part in parts]
@@ -105,7 +113,11 @@ class _Writer:
         if not info.isreg():
             self._tar.addfile(info)
             return
-        with open_regular(path) as stream:
+        try:
+            stream = open_regular(path)
+        except OSError as error:  # of `share: group`, what a program wrote with another umask
+            raise unreadable(path, error) from error
+        with stream:
             self._tar.addfile(info, stream)
         self.files.append((name.as_posix(), *self._place(info)))
 

@@ -33,6 +33,8 @@ from hpcsweep.sweepdir.directory import CLAIMS, INDEX_NAME, MARKER, SweepDirecto
 from hpcsweep.sweepdir.removed import removed_path
 
 # What a copy makes again: the lock, the index, what the cluster last said; and what it gets last.
+# Python writes it with the umask of a task, so another user may not be able to read it.
+COMPILED = "**/__pycache__"
 LEFT_OUT = (CLAIMS, INDEX_NAME, f"{INDEX_NAME}-journal", FILE, ".cluster.lock", MARKER)
 
 
@@ -83,6 +85,7 @@ def _copy_to_host(sweep: SweepDirectory, host: str, directory: str) -> str:
     if rsync(*look, accepts=MISSING, next_step=by_hand) == 0:
         raise _exists(target)
     left_out = [f"--exclude=/{part / name}" for part in _parts(sweep) for name in LEFT_OUT]
+    left_out.append(f"--exclude=/{sweep.code_root.name}/{COMPILED}")
     rsync("--archive", "--partial", *left_out, "--", f"{sweep.path}/", f"{target}/")
     with tempfile.TemporaryDirectory(prefix="hpcsweep-") as temporary:
         for part in _parts(sweep):
@@ -100,6 +103,8 @@ def _parts(sweep: SweepDirectory) -> list[Path]:
 
 
 def _left_out(sweep: SweepDirectory, directory: str, entries: list[str]) -> set[str]:
+    if Path(directory).is_relative_to(sweep.code_root):
+        return {Path(COMPILED).name}
     is_part = Path(directory) in [sweep.path / part for part in _parts(sweep)]
     return set(LEFT_OUT).intersection(entries) if is_part else set()
 

@@ -120,12 +120,20 @@ def _entries(root: Path, settings: Settings | None) -> Iterator[Overview]:
             argument = argument_for(removed, str(root / removed))
             note = f"`hpcsweep rm {argument}` finishes it"
             yield replace(entry, name=removed, kind=EntryKind.REMOVED, note=note)
-        elif (path / MARKER).is_file():
+        elif _may_be_sweep(path):
             yield overview_of(path, settings)
         elif name.endswith(LOCAL_SUFFIX):
             yield replace(entry, kind=EntryKind.LOCAL)
         else:
             yield entry
+
+
+def _may_be_sweep(path: Path) -> bool:
+    """Whether a directory is a sweep, or may not be read: of that `overview_of` says why."""
+    try:
+        return (path / MARKER).is_file()
+    except OSError:
+        return True
 
 
 def _archived(path: Path) -> Overview:

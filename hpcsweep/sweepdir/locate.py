@@ -6,6 +6,7 @@ Before, they were in `outputs` below the current directory: a sweep that is ther
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from collections.abc import Callable, Iterator
@@ -116,8 +117,16 @@ def _candidates(text: str, given: str, near: Path) -> Iterator[Path]:
 
 
 def sweep_names(outputs: Path) -> list[str]:
-    """The names of the sweeps in a directory of outputs. *Raises* SweepError."""
-    return [name for name in names(outputs) if _is_sweep(outputs / name)]
+    """The names of the sweeps in a directory of outputs, but for those that may not be read.
+
+    *Raises* SweepError.
+    """
+    found = []
+    for name in names(outputs):
+        with contextlib.suppress(SweepError):  # another user's
+            if _is_sweep(outputs / name):
+                found.append(name)
+    return found
 
 
 def _only_sweep(project: Path, given: str) -> Path | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpcsweep.errors import InputError, JournalError, SweepError
+from hpcsweep.files import open_output_to_group
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.recordcheck import RunningFields
@@ -402,7 +403,10 @@ def _run(arguments: list[str]) -> int:
     else:
         start = Start.from_environment(os.environ)
     os.environ[IN_TASK] = os.path.abspath(sweep)  # noqa: PTH100
-    task = Task(SweepDirectory.open(Path(sweep)), int(submission), int(part), start)
+    directory = SweepDirectory.open(Path(sweep))
+    if directory.share == "group":
+        open_output_to_group()
+    task = Task(directory, int(submission), int(part), start)
     if rest:
         _, where, exit_code = rest
         return task.fail_setup(where, int(exit_code))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hpcsweep.store import ingest
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.disk_usage import bytes_on_disk
+from hpcsweep.sweepdir.locate import sweep_names
 from tests.support.sweeps import MadeSweep
 
 PYTHON = "def run(x):\n    return {'y': 1 / (2 - x)}\n"
@@ -95,6 +97,26 @@ def test_what_is_damaged_or_no_sweep_is_shown_as_such(ran: MadeSweep) -> None:
     (plan,) = (ran.path / "submissions").glob("*/plan.json")
     plan.write_text("{}")
     assert listed(str(ran.root))["s"]["kind"] == "damaged"
+
+
+def test_a_sweep_that_may_not_be_read_hides_no_other(
+    ran: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several users of one directory, some share their sweeps."""
+    SweepDirectory.create(ran.root / "theirs", "theirs")
+    is_file = Path.is_file
+
+    def refusing(path: Path) -> bool:
+        if path.parent.name == "theirs":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refusing)
+    found = listed(str(ran.root))
+    assert found["s"]["cases"] == 4
+    assert found["theirs"]["kind"] == "damaged"
+    assert "cannot be read: Permission denied" in found["theirs"]["note"]
+    assert sweep_names(ran.root) == ["s"]
 
 
 def test_a_table_for_people(ran: MadeSweep, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,7 @@ from hpcsweep.cli import main
 from hpcsweep.errors import SweepBusy, SweepError
 from hpcsweep.far.rsync import MISSING
 from hpcsweep.files import token
+from hpcsweep.project import archiving
 from hpcsweep.project.cleaning import clean
 from hpcsweep.project.copying import copy
 from hpcsweep.project.remove import remove
@@ -243,6 +246,32 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RSYNC_RSH", str(ssh))
     monkeypatch.setenv("OTHER_HOST", str(root))
     return root
+
+
+def test_compiled_copies_of_kept_code_stay_behind(ended: MadeSweep, tmp_path: Path) -> None:
+    """Python makes them by the umask of a task, so a colleague may not be able to read them."""
+    cache = ended.directory.code_dir("0" * 16) / "pack" / "__pycache__"
+    cache.mkdir(parents=True)
+    (cache / "x.cpython-311.pyc").write_bytes(b"compiled")
+    (cache.parent / "x.py").write_text("")
+    copy(ended.directory, str(tmp_path / "new"), SETTINGS)
+    kept = (tmp_path / "new" / ended.path.name / "code").rglob("*")
+    assert sorted(path.name for path in kept) == ["0" * 16, "pack", "x.py"]
+    cli("archive", str(ended.path), "-o", "x.tar")
+    with tarfile.open("x.tar") as tar:
+        assert not [name for name in tar.getnames() if "__pycache__" in name]
+
+
+def test_a_file_that_an_archive_may_not_read_is_named(
+    ended: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(path: Path) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(archiving, "open_regular", refusing)
+    message = cli("archive", str(ended.path), "-o", "x.tar", code=5).stderr
+    assert f"{ended.path}/journal/" in message
+    assert "cannot be read: Permission denied" in message
 
 
 def test_a_copy_by_hand_submits_and_cancels_nothing(ended: MadeSweep, tmp_path: Path) -> None:
