@@ -76,7 +76,9 @@ def refuse_unless_idle(sweep: SweepDirectory, settings: Settings) -> None:
 
     What a cluster that cannot be asked had last counts as running. *Writes* as `status`.
     """
-    why = _sent_later(sweep)
+    _refuse_with_followers(sweep)
+    when = is_sent_when(sweep.path)
+    why = "" if when is None else f"it is sent when {when}"
     if not why and sweep.submissions():
         cluster = registry.open_recorded(sweep, settings)
         summary = status(sweep, cluster, settings)
@@ -98,9 +100,13 @@ def refuse_unless_idle(sweep: SweepDirectory, settings: Settings) -> None:
         )
 
 
-def _sent_later(sweep: SweepDirectory) -> str:
-    when = is_sent_when(sweep.path)
-    if when is not None:
-        return f"it is sent when {when}"
-    later = [Path(fact["sweep"]).name for fact in followers(sweep.path)]
-    return f"{', '.join(later)} is sent after it: cancel that first" if later else ""
+def _refuse_with_followers(sweep: SweepDirectory) -> None:
+    """*Raises* SweepBusy if other sweeps are sent after this one: they have its path."""
+    later = [Path(fact["sweep"]) for fact in followers(sweep.path)]
+    if later:
+        argument = argument_for(later[0].name, str(later[0]))
+        raise SweepBusy(
+            f"{', '.join(path.name for path in later)} is sent after it",
+            where=str(sweep.path),
+            next_step=f"Wait until it is sent; or `hpcsweep cancel {argument}` gives that up.",
+        )

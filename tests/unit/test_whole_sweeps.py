@@ -134,8 +134,9 @@ def test_a_sweep_that_is_still_to_be_sent_is_refused(ended: MadeSweep) -> None:
     (ended.path / "followers").mkdir()
     fact = {"time": 1.0, "sweep": str(other.path), "manifest": "0" * 16, "throttle": 0}
     (ended.path / "followers" / f"{other.key}.json").write_text(json.dumps(fact))
-    with pytest.raises(SweepBusy, match="other is sent after it"):
+    with pytest.raises(SweepBusy, match="other is sent after it") as caught:
         remove(ended.directory, SETTINGS)
+    assert "`hpcsweep cancel other` gives that up" in caught.value.next_step
 
 
 def test_the_reduce_of_a_sweep_is_no_whole_sweep(ended: MadeSweep) -> None:
