@@ -66,15 +66,6 @@ def open_to_group(directory: Path) -> None:
     _open_to_group.add(f"{directory}/")
 
 
-def open_output_to_group() -> None:
-    """Let the group read the files of standard output and error: Slurm made them by the umask."""
-    for descriptor in (1, 2):
-        with contextlib.suppress(OSError):
-            mode = os.fstat(descriptor).st_mode
-            if stat.S_ISREG(mode):
-                os.fchmod(descriptor, stat.S_IMODE(mode) | GROUP_FILE)
-
-
 def _is_open(path: str | Path) -> bool:
     return bool(_open_to_group) and f"{path}/".startswith(tuple(_open_to_group))
 

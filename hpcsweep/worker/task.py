@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpcsweep.errors import InputError, JournalError, SweepError
-from hpcsweep.files import open_output_to_group
+from hpcsweep.files import GROUP_FILE
 from hpcsweep.journal import now
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.recordcheck import RunningFields
@@ -392,6 +393,15 @@ def exit_code_of(run: Callable[[], int]) -> int:
         kill_orphans()
 
 
+def _open_output_to_group() -> None:
+    """Let the group read Slurm's output of this task: Slurm creates the file by the umask."""
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(mode):
+                os.fchmod(descriptor, stat.S_IMODE(mode) | GROUP_FILE)
+
+
 def _run(arguments: list[str]) -> int:
     sweep, submission, part, *rest = arguments
     if rest[:1] == ["--start"]:
@@ -405,7 +415,7 @@ def _run(arguments: list[str]) -> int:
     os.environ[IN_TASK] = os.path.abspath(sweep)  # noqa: PTH100
     directory = SweepDirectory.open(Path(sweep))
     if directory.share == "group":
-        open_output_to_group()
+        _open_output_to_group()
     task = Task(directory, int(submission), int(part), start)
     if rest:
         _, where, exit_code = rest
