@@ -1,11 +1,13 @@
-"""Make the batches of a large first ingest in a child process, while this one inserts them.
+"""Make the batches of a large first ingest by children, too, while this process inserts them.
 
-The child reads journals and touches no database. It is a fork: it has the manifest as the parent
-has, and sends rows and nothing else. Whatever ends it early, the parent goes on by itself.
+The children read journals and touch no database, of which SQLite has one writer at a time. Each is
+a fork: it has the manifest as the parent has, and sends rows and nothing else. While no batch has
+come, the parent makes one itself. What a child leaves that is ended early has to be read again.
 """
 
 from __future__ import annotations
 
+import fcntl
 import marshal
 import os
 import signal
@@ -13,23 +15,33 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from queue import Queue
+from select import select
+from typing import Any
 
+from hpcsweep.store.pieces import PieceQueue, processes
 from hpcsweep.store.upsert import RowBatch
 
 # Bytes of journals that are decoded as fast as a child is made and its rows are sent: some 10,000
 # cases.
 BYTES_MIN = 8 << 20
+# Batches that a child may be ahead of its parent; each takes some megabytes.
+AHEAD_MAX = 4
+# Bytes of a child's pipe: what anyone may ask of Linux for one.
+_PIPE_BYTES = 1 << 20
 
 _NAMES = tuple(one.name for one in fields(RowBatch) if one.name != "cases")
 _HEAD = struct.Struct("<Q")
 # The first version without references: to look for equal texts takes longer than to copy them.
 _MARSHAL_VERSION = 2
 
-# A batch, and the counts of records and of skipped lines up to its end.
+# A batch, and the counts of its records and of the skipped lines between them.
 Counted = tuple[RowBatch, int, int]
+# Makes the batches of a piece.
+_Decode = Callable[[int], Iterator[Counted]]
 
 
 def pays(root: Path, names: Sequence[str]) -> bool:
@@ -50,27 +62,88 @@ def pays(root: Path, names: Sequence[str]) -> bool:
     return False
 
 
-def in_child(batches: Callable[[], Iterator[Counted]]) -> Iterator[Counted]:
-    """The batches that a child makes, all or the first ones: it sends no error.
+def with_children(count: int, decode: _Decode) -> Iterator[Counted]:
+    """The batches of `count` pieces, but for those that a child left.
 
-    *Safe to repeat*; ending it early ends the child.
+    Those of a piece come in order. *Raises* what `decode` raises here; ending it early ends the
+    children.
     """
-    reading, writing = os.pipe()
+    queue = PieceQueue(count)
+    children: list[_Child] = []
     try:
-        pid = os.fork()
-    except OSError:  # a limit on processes
-        os.close(reading)
-        os.close(writing)
-        return
-    if pid == 0:
-        os.close(reading)
-        _be_child(batches, writing)
-    os.close(writing)
-    try:
-        with os.fdopen(reading, "rb") as stream:
-            yield from _received(stream)
+        for _ in range(processes(count) - 1):
+            with suppress(OSError):  # a limit on processes
+                children.append(_Child.fork(queue, decode))
+        is_left = True
+        while children or is_left:
+            ready = select(children, (), (), 0 if is_left else None)[0]
+            for child in ready:
+                counted = child.receive()
+                if counted is None:
+                    children.remove(child)
+                    child.end()
+                else:
+                    yield counted
+                del counted
+            if is_left and not ready:
+                piece = queue.take()
+                is_left = piece is not None
+                yield from () if piece is None else decode(piece)
     finally:
-        end_child(pid)
+        queue.close()
+        for child in children:
+            child.end()
+
+
+@dataclass(frozen=True, eq=False)
+class _Child:
+    """A child that makes batches, and what comes from it."""
+
+    pid: int
+    stream: FileIO
+
+    @classmethod
+    def fork(cls, queue: PieceQueue, decode: _Decode) -> _Child:
+        """Start one. *Raises* OSError."""
+        reading, writing = os.pipe()
+        with suppress(OSError):  # the pipes of this user are large already
+            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
+        if pid == 0:
+            os.close(reading)
+            _be_child(queue, decode, writing)
+        os.close(writing)
+        return cls(pid, FileIO(reading))
+
+    def fileno(self) -> int:
+        """For select(2)."""
+        return self.stream.fileno()
+
+    def receive(self) -> Counted | None:
+        """The next batch; None if the child has ended, or was ended inside of one."""
+        head = self._read(_HEAD.size)
+        data = head and self._read(_HEAD.unpack(head)[0])
+        return _loaded(data) if data else None
+
+    def _read(self, size: int) -> bytearray | None:
+        data = bytearray(size)
+        view, at = memoryview(data), 0
+        while at < size:
+            count = self.stream.readinto(view[at:])
+            if not count:
+                return None
+            at += count
+        return data
+
+    def end(self) -> None:
+        """End it, unless it has ended."""
+        self.stream.close()
+        end_child(self.pid)
 
 
 def end_child(pid: int) -> None:
@@ -81,27 +154,32 @@ def end_child(pid: int) -> None:
             os.waitpid(pid, 0)
 
 
-def _be_child(batches: Callable[[], Iterator[Counted]], writing: int) -> None:
-    """Send batches; never returns. An error is met again by the parent, at the same record."""
+def _be_child(queue: PieceQueue, decode: _Decode, writing: int) -> None:
+    """Send batches; never returns. Whoever reads an unsent piece again meets its error."""
+    ready: Queue[bytes | None] = Queue(AHEAD_MAX)
+    sending = threading.Thread(target=_send, args=(ready, writing), daemon=True)
     try:
-        with os.fdopen(writing, "wb") as stream:
-            for batch, *counts in batches():
-                data = _dumped(batch, *counts)
-                stream.write(_HEAD.pack(len(data)))
-                stream.write(data)
-                stream.flush()
+        sending.start()
+        while (piece := queue.take()) is not None:
+            for batch, *counts in decode(piece):
+                ready.put(_dumped(batch, *counts))
+        ready.put(None)
+        sending.join()
     finally:
         os._exit(0)
 
 
-def _received(stream: BinaryIO) -> Iterator[Counted]:
-    while len(head := stream.read(_HEAD.size)) == _HEAD.size:
-        (size,) = _HEAD.unpack(head)
-        data = stream.read(size)
-        if len(data) < size:  # it was killed
-            return
-        yield _loaded(data)
-        del data
+def _send(ready: Queue[bytes | None], writing: int) -> None:
+    """Write batches to the pipe up to None, while the next ones are made."""
+    try:
+        with os.fdopen(writing, "wb") as stream:
+            while (data := ready.get()) is not None:
+                stream.write(_HEAD.pack(len(data)))
+                stream.write(data)
+                stream.flush()
+                del data
+    except OSError:  # the parent has gone
+        os._exit(0)
 
 
 def _dumped(batch: RowBatch, *counts: int) -> bytes:
@@ -111,7 +189,7 @@ def _dumped(batch: RowBatch, *counts: int) -> bytes:
     return marshal.dumps((len(batch.case_ids), columns, values, counts), _MARSHAL_VERSION)
 
 
-def _loaded(data: bytes) -> Counted:
+def _loaded(data: bytes | bytearray) -> Counted:
     """What `_dumped` made bytes of."""
     count, columns, values, counts = marshal.loads(data)  # noqa: S302  # of our own child, by a pipe
     batch = RowBatch(**dict(zip(_NAMES, values, strict=True)))

@@ -34,6 +34,7 @@ from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
 from hpcsweep.store.location import locate_database
 from hpcsweep.store.pending_batch import PendingBatch
+from hpcsweep.store.pieces import divide
 from hpcsweep.store.record_mapper import RecordMapper
 from hpcsweep.store.record_rows import json_text, submission_row
 from hpcsweep.store.upsert import RowBatch
@@ -113,7 +114,7 @@ class Ingest:
 
         Returns those that a process left because it failed.
         """
-        pieces = sharing.pieces(self._sweep.journal_root, names)
+        pieces = divide(self._sweep.journal_root, names)
 
         def work(numbers: Iterator[int]) -> Iterator[sharing.Done]:
             for number in numbers:
@@ -144,19 +145,23 @@ class Ingest:
     def _all_batches(
         self, names: Sequence[str], positions: dict[str, int], total: Ingested
     ) -> Iterator[RowBatch]:
-        """The new rows of these journals, by a child if there are many. Adds to `total`."""
-
-        def decoded() -> Iterator[decoding.Counted]:
-            own = Ingested()
-            for batch in self._batches(names, positions, own):
-                yield batch, own.records, own.torn
-
+        """The new rows of these journals, by children too if they are many. Adds to `total`."""
         if self._is_first and decoding.pays(self._sweep.journal_root, names):
-            for batch, total.records, total.torn in decoding.in_child(decoded):
+            pieces = divide(self._sweep.journal_root, names)
+
+            def decode(piece: int) -> Iterator[decoding.Counted]:
+                own = Ingested()
+                for batch in self._batches(pieces[piece], {}, own):
+                    yield batch, own.records, own.torn
+                    own.records = own.torn = 0
+
+            for batch, records, torn in decoding.with_children(len(pieces), decode):
+                total.records += records
+                total.torn += torn
                 positions |= {path: end for path, _, end, _ in batch.journals}
                 yield batch
                 del batch
-        # After a child that sent everything, nothing is left.
+        # If children sent everything, nothing is left.
         yield from self._batches(names, positions, total)
 
     def _batches(

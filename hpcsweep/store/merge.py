@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -20,8 +21,8 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
     # In this order, the lowest index of a case comes last and stays.
     first = {case_id: index for index, case_id in sorted(batch.places.items(), reverse=True)}
     if batch.numbers:
-        for name in number_columns.keep(connection, sweep, batch.numbers):
-            batch.cases.pop(name, None)
+        names = number_columns.keep(connection, sweep, batch.numbers)
+        batch = replace(batch, cases=number_columns.renamed(batch.cases, names))
     known = upsert.merge_cases(connection, sweep, batch, first, where)
     places.merge_places(connection, sweep, batch, first, known.moved)
     upsert.merge_inputs(connection, sweep, batch)

@@ -29,19 +29,33 @@ def known(connection: Connection, sweep: str) -> NumberColumns:
     }
 
 
-def keep(connection: Connection, sweep: str, columns: NumberColumns) -> set[str]:
-    """Keep columns of new keys. Returns those that have another key: another process was faster."""
+def keep(connection: Connection, sweep: str, columns: NumberColumns) -> dict[str, str]:
+    """Keep columns of new keys. Returns, by the name of each, the one that it has.
+
+    Another process may have been faster, and have given a name to another key.
+    """
     found = known(connection, sweep)
-    new = {key: name for key, name in columns.items() if key not in found}
+    after = found
+    for document, keys in sorted(columns.keys() - found.keys(), key=columns.__getitem__):
+        after = extended(after, document, {keys: "float"})
+    new = after.keys() - found.keys()
     if new:
         rows = [
-            {"sweep": sweep, "document": document, "path": json.dumps(keys), "name": name}
-            for (document, keys), name in new.items()
+            {"sweep": sweep, "document": of[0], "path": json.dumps(of[1]), "name": after[of]}
+            for of in sorted(new)
         ]
-        insert = upsert.insert_into(connection, schema.numbers)
-        connection.execute(insert.on_conflict_do_nothing(), rows)
-        found = known(connection, sweep)
-    return {name for key, name in columns.items() if found.get(key) != name}
+        connection.execute(schema.numbers.insert(), rows)
+    return {name: after[key] for key, name in columns.items() if key in after}
+
+
+def renamed(cases: upsert.CaseColumns, names: Mapping[str, str]) -> upsert.CaseColumns:
+    """The columns of cases, those of numbers by other names; without a name one is left out."""
+    numbers = {name for of_document in schema.NUMBERS.values() for name in of_document}
+    return {
+        names.get(name, name): column
+        for name, column in cases.items()
+        if name not in numbers or name in names
+    }
 
 
 def text_of_gaps(document: str, names: Iterable[str]) -> ColumnElement[str | None]:

@@ -33,7 +33,7 @@ from hpcsweep.sweepdir.directory import SweepDirectory
 path, location, how = sys.argv[1:]
 os.sched_getaffinity = lambda _: {0, 1, 2}
 decoding.pays = lambda root, names: bool(names)
-decoding.in_child = lambda _: iter(())
+decoding.with_children = lambda *_: iter(())
 sharing.PIECE_BYTES = 1
 me, merged, merge = os.getpid(), [], sweep_index.merge
 disturbance = Path(path) / "disturbed"

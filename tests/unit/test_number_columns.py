@@ -138,7 +138,7 @@ def test_a_better_record_without_a_number_clears_its_column(sweep_index: SweepIn
 
 
 def test_two_processes_that_choose_columns_at_once(sweep_index: SweepIndex) -> None:
-    """The columns of the first one stay; the other's are dropped, not mistaken."""
+    """Those of the first one stay, and the other's numbers go there."""
     one, _ = completed([case(1, params="{}", metrics='{"energy":1.5}')], {})
     other, _ = completed([case(2, params="{}", metrics='{"area":2.5,"energy":3.5}')], {})
     assert (one.numbers, other.numbers) == (
@@ -147,8 +147,23 @@ def test_two_processes_that_choose_columns_at_once(sweep_index: SweepIndex) -> N
     )
     assert sweep_index.merge(one)
     assert sweep_index.merge(other)
-    assert sweep_index.number_columns() == {("metrics", ("energy",)): "m1"}
-    assert [(row["m1"], row["m2"]) for row in stored(sweep_index)] == [(1.5, None), (None, None)]
+    assert sweep_index.merge(other)
+    assert sweep_index.number_columns() == {
+        ("metrics", ("energy",)): "m1",
+        ("metrics", ("area",)): "m2",
+    }
+    assert [(row["m1"], row["m2"]) for row in stored(sweep_index)] == [(1.5, None), (3.5, 2.5)]
+    check(sweep_index)
+
+
+def test_two_processes_that_choose_too_many_columns(sweep_index: SweepIndex) -> None:
+    """Where none is free, a key has none; no other key's numbers go there."""
+    for first in (0, 4):
+        metrics = {f"k{number}": number for number in range(first, first + 8)}
+        made, _ = completed([case(first, params="{}", metrics=json.dumps(metrics))], {})
+        assert sweep_index.merge(made)
+    assert set(sweep_index.number_columns() or ()) == {("metrics", (f"k{n}",)) for n in range(8)}
+    check(sweep_index)
 
 
 def test_the_first_eight_keys_have_columns(sweep_index: SweepIndex) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcsweep.store import sharing
+from hpcsweep.store import pieces
 from tests.support.wait import wait_until
 
 # Does six pieces by two processes, and prints what was done. Its own process: a fork wants one
@@ -95,10 +95,10 @@ def test_no_fork_outlives_its_parent(tmp_path: Path, how: str, code: int) -> Non
 
 
 def test_journals_are_divided_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "PIECE_BYTES", 10)
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 10)
     for name, size in (("a", 6), ("b", 6), ("c", 25), ("d", 1), ("f", 1)):
         (tmp_path / name).write_bytes(bytes(size))
     names = ["a", "b", "c", "d", "gone", "f"]
-    assert sharing.pieces(tmp_path, names) == [["a", "b"], ["c"], ["d", "gone", "f"]]
-    monkeypatch.setattr(sharing, "PIECES_MAX", 2)
-    assert sharing.pieces(tmp_path, names) == [["a", "b", "c"], ["d", "gone", "f"]]
+    assert pieces.divide(tmp_path, names) == [["a", "b"], ["c"], ["d", "gone", "f"]]
+    monkeypatch.setattr(pieces, "PIECES_MAX", 2)
+    assert pieces.divide(tmp_path, names) == [["a", "b", "c"], ["d", "gone", "f"]]
