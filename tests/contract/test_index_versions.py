@@ -51,9 +51,12 @@ def shape(backend: Backend) -> list[Any]:
     with closing(sqlite3.connect(str(backend.location))) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         for (table,) in sorted(tables):
-            found += [table, *connection.execute(f"PRAGMA table_info({table})")]
+            # Without positions: SQLite puts a new column behind all others.
+            of_table = connection.execute(f"PRAGMA table_info({table})")
+            found += [table, *sorted(row[1:] for row in of_table)]
             for row in sorted(connection.execute(f"PRAGMA index_list({table})")):
-                found += [row[1:], *connection.execute(f"PRAGMA index_info({row[1]})")]
+                of_index = connection.execute(f"PRAGMA index_info({row[1]})")
+                found += [row[1:], *(name for _, _, name in of_index)]
     return found
 
 

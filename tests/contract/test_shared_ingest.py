@@ -27,14 +27,14 @@ CHUNKS = 12
 PROGRAM = """\
 import os, signal, sys
 from pathlib import Path
-from hpcsweep.store import SweepIndex, decoding, sharing, sweep_index
+from hpcsweep.store import SweepIndex, decoding, pieces, sweep_index
 from hpcsweep.store.ingest import Ingest
 from hpcsweep.sweepdir.directory import SweepDirectory
 path, location, how = sys.argv[1:]
 os.sched_getaffinity = lambda _: {0, 1, 2}
 decoding.pays = lambda root, names: bool(names)
 decoding.with_children = lambda *_: iter(())
-sharing.PIECE_BYTES = 1
+pieces.PIECE_BYTES = 1
 me, merged, merge = os.getpid(), [], sweep_index.merge
 disturbance = Path(path) / "disturbed"
 def disturbed(connection, *batch):
