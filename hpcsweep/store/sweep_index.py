@@ -180,10 +180,13 @@ class SweepIndex(CaseReader):
         them is ingested again by its next command.
         """
 
+        # A command that reads the index meanwhile knows which column has the numbers of which key.
+        kept = schema.meta, schema.sweeps, schema.numbers
+
         def forget(connection: Connection) -> None:
             connection.execute(self._manifest_query().with_for_update())
             for table in reversed(schema.metadata.sorted_tables):
-                if table is not schema.meta and table is not schema.sweeps:
+                if table not in kept:
                     connection.execute(table.delete().where(table.c.sweep == self._sweep))
 
         try:

@@ -193,3 +193,13 @@ def test_an_ingest_fills_them(tmp_path: Path) -> None:
     with closing(sqlite3.connect(made.path / INDEX_NAME)) as connection:
         found = connection.execute("SELECT p1, m1, m2 FROM cases ORDER BY idx").fetchall()
     assert repr(found) == "[(0, -0.0, 0), (1.5, -0.0, 1.5)]"
+
+
+def test_a_rebuild_gives_no_column_to_another_key(sweep_index: SweepIndex) -> None:
+    """A command that began to read before it would take its numbers for those of the old key."""
+    made, _ = completed([case(1, params="{}", metrics='{"energy":1.5}')], {})
+    sweep_index.merge(made)
+    sweep_index.clear()
+    made, _ = completed([case(1, params="{}", metrics='{"area":2.5,"energy":1.5}')], {})
+    sweep_index.merge(made)
+    assert [(row["m1"], row["m2"]) for row in stored(sweep_index)] == [(1.5, 2.5)]
