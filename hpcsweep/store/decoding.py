@@ -202,9 +202,7 @@ def _loaded(data: bytes | bytearray) -> Counted:
 def _abridged(column: Sequence[Any]) -> Sequence[Any]:
     """A column, or its value alone if all are the same."""
     first = column[0]
-    is_constant = (
-        first == column[-1]
-        and column.count(first) == len(column)
-        and len(set(map(type, column))) == 1  # 1 equals 1.0
-    )
+    is_constant = first == column[-1] and column.count(first) == len(column)
+    if is_constant and isinstance(first, int | float):  # 1 equals 1.0 and True, and 0.0 equals -0.0
+        is_constant = len(set(map(repr, column))) == 1
     return column[:1] if is_constant else column

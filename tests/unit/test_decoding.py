@@ -157,7 +157,13 @@ def test_a_child_is_made_where_it_pays(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_batch_goes_through_the_pipe_unchanged() -> None:
-    columns = {"case_id": "abc", "m1": (1, True, 1.0), "host": (None,) * 3, "chunk": (2.5,) * 3}
+    columns = {
+        "case_id": "abc",
+        "m1": (1, True, 1.0),
+        "m2": (0.0, -0.0, 0.0),
+        "host": (None,) * 3,
+        "chunk": (2.5,) * 3,
+    }
     batch = RowBatch(manifest="f" * 16, places={3: "a"}, journals=[("j", 0, 9, 1)])
     batch.numbers = {("metrics", ("y", "z")): "m1"}
     for count in (3, 1, 0):
