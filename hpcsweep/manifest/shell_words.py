@@ -10,10 +10,14 @@ from typing import Any
 from hpcsweep.manifest.mistakes import shown
 
 # Operators alone, or with the name of a file, as in `2>/dev/null`. An element with > may be a
-# condition or a tag, too: `>5`, `>=x`, `<p>`.
+# condition or a tag, too: `>5`, `>1e-3`, `>5GeV`, `>10%`, `>{x}K`, `>=x`, `<p>`.
 _OPERATORS = ("|", "|&", "||", "&&", "&", ";", "<", ">", ">>", "2>", "2>>", "&>")
 _DUPLICATED = ("2>&1", ">&2", "1>&2")
-_REDIRECTION = re.compile(r"([12&]?>>?|<)(?![\d.]+$)[\w./~{][^<>=]*")
+_UNIT = r"(?:%|[^\W\d_]+(?:/[^\W\d_]+)?\d?)?"
+_AMOUNT = rf"(?:\d+\.|(?:\d+|\d*\.\d+)(?:[eE][+-]?\d+)?{_UNIT}|\{{(?!run_dir\}})[^{{}}]+\}}{_UNIT})"
+_REDIRECTION = re.compile(rf"([12&]?>>?|<)(?!{_AMOUNT}$)[\w./~{{][^<>=]*")
+# What is behind an option without a value of its own may be its value: column -s '|', --cut '>x'.
+_OPTION = re.compile(r"--?[^\W\d][^=]*|--?\{[^=]*")
 # Programs that take operators as arguments: they give these to a shell, look for a text, or
 # compare.
 _SHELLS = ("sh", "bash", "dash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish")
@@ -21,39 +25,71 @@ _TAKE_OPERATORS = (
     *(*_SHELLS, "parallel", "ssh", "watch", "expr", "test", "[", "find", "tr", "cut", "sort"),
     *("grep", "egrep", "fgrep", "zgrep", "rg", "awk", "gawk", "mawk", "nawk", "sed"),
 )
-# Programs whose arguments are, or end with, another program and its arguments.
-_START_OTHERS = (
-    *("apptainer", "conda", "docker", "env", "mamba", "micromamba", "mpiexec", "mpirun", "nice"),
-    *("nohup", "numactl", "pixi", "podman", "singularity", "srun", "stdbuf", "taskset", "time"),
-    *("timeout", "uv", "xargs"),
-)
-# What a shell would replace, and programs besides shells that know $NAME themselves.
-_REPLACED = re.compile(r"(?:~|\$[A-Z_][A-Z0-9_]*|\$\{[A-Z_][A-Z0-9_]*\})(?:/.*)?")
+# Programs that start another one, and how many words, besides options, lead to it: `srun prog`,
+# `uv run prog`, `apptainer exec IMAGE prog`.
+_LAUNCHERS = {
+    **dict.fromkeys(("env", "mpiexec", "mpirun", "nice", "nohup", "numactl", "srun", "stdbuf"), 1),
+    **dict.fromkeys(("taskset", "time", "timeout", "xargs"), 1),
+    **dict.fromkeys(("conda", "mamba", "micromamba", "pixi", "uv"), 2),
+    **dict.fromkeys(("apptainer", "docker", "podman", "singularity"), 3),
+}
+# Options, and words that are no program: `timeout 10`, `taskset 0x3`, `env A=1`, `timeout {limit}`.
+_NO_PROGRAM = re.compile(r"-|\d|\{|\w+=")
+# Options whose value may be the next word: not `-n4`, `-0` and `--ntasks=4`.
+_WITHOUT_VALUE = re.compile(r"-[a-zA-Z]|--?[a-zA-Z][a-zA-Z_-]+")
+# What a shell would replace, and programs besides shells that know $NAME themselves. A lone ~ is
+# part of a formula: `y ~ x`.
+_REPLACED = re.compile(r"(?:~(?=/)|\$[A-Z_][A-Z0-9_]*|\$\{[A-Z_][A-Z0-9_]*\})(?:/.*)?")
 _TAKE_VARIABLES = ("awk", "gawk", "mawk", "nawk", "envsubst", "perl", "tclsh", "parallel", "ssh")
 _OUTPUT = (
     "Standard output and error go to stdout.txt and stderr.txt in {run_dir}. For more than one "
     "program write a script: [sh, script.sh, …]."
 )
+_REPLACE_IT = (
+    "Write what it stands for, or a script in which a shell replaces it: [sh, script.sh, …]."
+)
+_AS_TEXT = "To give it to the program as it is: [sh, -c, 'exec \"$@\"', _, program, argument, …]."
 
 
 def shell_problem(argv: Sequence[Any], position: int) -> tuple[str, str] | None:
     """What is wrong with an element, a text, and what to do; None if its program takes it."""
-    element, before = argv[position], [PurePosixPath(str(one)).name for one in argv[:position]]
-    starters = before if before and before[0] in _START_OTHERS else before[:1]
-    if _is_operator(element, str(argv[position - 1])) and not {*_TAKE_OPERATORS} & {*starters}:
+    element, before = argv[position], [str(one) for one in argv[:position]]
+    if before and _is_operator(element, before[-1]) and not _programs(before) & {*_TAKE_OPERATORS}:
         what = f"is {element}, which no shell interprets here: the program would get it as text"
-        return what, _OUTPUT
+        return what, f"{_OUTPUT} {_AS_TEXT}"
     # A shell may be behind a launcher: [srun, bash, -c, …].
-    takes_variables = not before or {*_SHELLS, *_TAKE_VARIABLES} & {*before}
+    names = {PurePosixPath(word).name for word in before}
+    takes_variables = not before or names & {*_SHELLS, *_TAKE_VARIABLES}
     if takes_variables or not _REPLACED.fullmatch(element.replace("{{", "{").replace("}}", "}")):
         return None
     return (
         f"is {shown(element)}, which no shell replaces here: the program would get it as text",
-        "Write what it stands for, or a script in which a shell replaces it: [sh, script.sh, …].",
+        f"{_REPLACE_IT} {_AS_TEXT}",
     )
 
 
 def _is_operator(element: str, before: str) -> bool:
-    if element in ("|", "&", ";") and before.startswith("-"):  # column -s '|'
+    if _OPTION.fullmatch(before):
         return False
     return element in (*_OPERATORS, *_DUPLICATED) or bool(_REDIRECTION.fullmatch(element))
+
+
+def _programs(words: Sequence[str]) -> set[str]:
+    """The names of what may be the program: the first word and, behind launchers, a few more.
+
+    A word behind an option of a launcher may be its value, or the program; the next may be it, too.
+    """
+    names = set[str]()
+    ahead = 1
+    for previous, word in zip(("", *words), words, strict=False):
+        if names and _NO_PROGRAM.match(word):
+            continue
+        name = PurePosixPath(word).name
+        names.add(name)
+        if name in _LAUNCHERS:
+            ahead = _LAUNCHERS[name]
+        elif not _WITHOUT_VALUE.fullmatch(previous):
+            ahead -= 1
+        if not ahead:
+            break
+    return names
