@@ -255,7 +255,7 @@ def test_an_array_that_a_site_sent_to_another_cluster_is_taken_back(
     def run(argv: list[str], *_: object) -> process.Answer:
         asked.append([Path(argv[0]).name, *argv[1:]])
         out = {"sbatch": printed, "scontrol": "ClusterName = own\nMaxArraySize = 1001"}
-        out["squeue"] = f"{known}|{part.job_name}\n"
+        out["squeue"] = f"{known}|PENDING|{part.job_name}\n"
         return process.Answer(0, out.get(asked[-1][0], ""), "")
 
     monkeypatch.setattr(process, "run", run)
@@ -447,7 +447,8 @@ def test_an_array_that_a_wrapper_sent_twice_is_kept_once(
 ) -> None:
     """Both would run all cases, and `cancel` would find one of them."""
     one = array(part=PART)
-    queue = f"printf '1000|{one.job_name}\\n999|{one.job_name}\\n7|other\\n'"
+    name = one.job_name
+    queue = f"printf '1000|PENDING|{name}\\n999|RUNNING|{name}\\n7|PENDING|other\\n'"
     calls = fronted(
         tmp_path, monkeypatch, sbatch="echo 999; echo 1000", squeue=queue, scancel="", sacct=""
     )
@@ -458,6 +459,35 @@ def test_an_array_that_a_wrapper_sent_twice_is_kept_once(
     assert calls.read_text().splitlines()[-1] == "scancel 1000"
     assert SLURM.find_by_name(one.job_name, 0.0) == "999"
     assert calls.read_text().splitlines()[-1] == "scancel 1000"
+
+
+@pytest.mark.parametrize("program", ["squeue", "sacct"])
+@pytest.mark.parametrize(
+    ("states", "kept", "is_cancelled"),
+    [
+        (("CANCELLED", "RUNNING"), "1000", False),
+        (("RUNNING", "CANCELLED"), "999", False),
+        (("FAILED", "CANCELLED"), "1000", False),
+        (("RUNNING", "RUNNING"), "999", True),
+    ],
+)
+def test_an_array_that_is_over_is_not_kept_for_one_that_runs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+    states: tuple[str, str],
+    kept: str,
+    *,
+    is_cancelled: bool,
+) -> None:
+    """The one that ran was cancelled, and its cases ended with it."""
+    first, second = states
+    answer = f"printf '999|{first}|s.1\\n1000|{second}|s.1\\n'"
+    programs = {"squeue": "", "sacct": "", "scancel": "", program: answer}
+    calls = fronted(tmp_path, monkeypatch, **programs)
+    assert SLURM.find_by_name("s.1", 0.0) == kept
+    assert ("scancel 1000" in calls.read_text().splitlines()) is is_cancelled
+    assert "scancel 999" not in calls.read_text()
 
 
 @pytest.mark.parametrize(

@@ -334,16 +334,42 @@ def test_every_array_string_that_squeue_showed_is_expanded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "ids"),
+    ("printed", "states"),
     [
-        ("2417|other\n2418|s.0a1b2c3d.1.0\n", ["2418"]),
-        ("2418_[0-9%3]|s.0a1b2c3d.1.0\n2418_3|s.0a1b2c3d.1.0\n2333|nl\nx=1|y\n", ["2418"]),
-        ("1000|s.0a1b2c3d.1.0\n999|s.0a1b2c3d.1.0\n", ["999", "1000"]),
-        ("2417|other\n|s.0a1b2c3d.1.0\n", []),
+        ("2417|RUNNING|other\n2418|PENDING|s.1\n", {"2418": {"PENDING"}}),
+        (
+            "2418_[0-9%3]|PENDING|s.1\n2418_3|CANCELLED by 0|s.1\n2333|nl\nx=1|y\n",
+            {"2418": {"PENDING", "CANCELLED by 0"}},
+        ),
+        ("1000|RUNNING|s.1\n999|FAILED|s.1\n", {"999": {"FAILED"}, "1000": {"RUNNING"}}),
+        ("2417|RUNNING|other\n|RUNNING|s.1\n", {}),
     ],
 )
-def test_jobs_of_a_name(printed: str, ids: list[str]) -> None:
-    assert text.ids_by_name(printed, "s.0a1b2c3d.1.0") == ids
+def test_jobs_of_a_name(printed: str, states: dict[str, set[str]]) -> None:
+    assert text.states_by_name(printed, "s.1") == states
+    assert [*text.states_by_name(printed, "s.1")] == [*states]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ("RUNNING", "PENDING", ["1", "2"]),
+        ("CANCELLED", "RUNNING", ["2"]),
+        ("CANCELLED by 0", "PENDING", ["2"]),
+        ("RUNNING", "FAILED", ["1"]),
+        ("COMPLETED,PENDING", "RUNNING", ["1", "2"]),
+        ("COMPLETED,FAILED", "NODE_FAIL", ["2"]),
+        ("COMPLETING,CANCELLED", "RUNNING", ["2", "1"]),  # it may be requeued: is cancelled
+        ("COMPLETING,RUNNING", "RUNNING", ["1", "2"]),
+        ("COMPLETING", "CANCELLED", ["1"]),
+        ("A NEW ONE", "RUNNING", ["1", "2"]),
+    ],
+)
+def test_of_two_arrays_of_a_name_the_one_that_lives_is_kept(
+    first: str, second: str, kept: list[str]
+) -> None:
+    states = {"1": set(first.split(",")), "2": set(second.split(","))}
+    assert text.one_and_copies(states) == kept
 
 
 # --- configuration and times ---------------------------------------------------------------------

@@ -240,7 +240,7 @@ class Slurm(Defaults):
             raise submission_error(answer)
         if accepted.cluster and not self._asks(accepted.cluster):
             # A site's wrapper may print another name than the configuration has.
-            here = text.ids_by_name(self._query(text.squeue_by_name([name])).stdout, name)
+            here = text.states_by_name(self._query(text.squeue_by_name([name])).stdout, name)
             if accepted.job_id not in here:
                 self._withdraw(*accepted)
         return accepted.job_id
@@ -302,18 +302,20 @@ class Slurm(Defaults):
     def find_by_name(self, name: str, since: float) -> str | None:
         """The job id of an array by its unique name; None if queue and accounting lack it.
 
-        A wrapper of sbatch that tried again may have sent it twice: later ones are cancelled.
+        A wrapper of sbatch that tried again may have sent it twice: copies are cancelled.
         """
         ids = self._ids_by_name(name, since)
         self._cancel_copies(ids)
         return ids[0] if ids else None
 
     def _ids_by_name(self, name: str, since: float) -> list[str]:
-        ids = text.ids_by_name(self._query(text.squeue_by_name([name])).stdout, name)
-        if ids:
-            return ids
-        answer = self._query_accounting(text.sacct_by_name([name], text.local_time(since)))
-        return [] if answer is None else text.ids_by_name(answer.stdout, name)
+        """The array to keep of those of one name, and its copies; none if there is no array."""
+        states = text.states_by_name(self._query(text.squeue_by_name([name])).stdout, name)
+        if not states:
+            argv = text.sacct_by_name([name], text.local_time(since))
+            answer = self._query_accounting(argv)
+            states = {} if answer is None else text.states_by_name(answer.stdout, name)
+        return text.one_and_copies(states)
 
     def _cancel_copies(
         self, ids: Sequence[str], notify: Callable[[str], None] = lambda _: None

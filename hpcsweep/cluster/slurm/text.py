@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from hpcsweep.cluster.jobs import AccountingRow, Array, Element, Queued, SingleJob
 from hpcsweep.cluster.scripts import ScriptForm
+from hpcsweep.cluster.states import Life, meaning
 from hpcsweep.errors import ClusterUnavailable, InputError
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.records import ALONE, NODE, Part
@@ -141,8 +142,8 @@ def squeue(job_ids: Iterable[str]) -> list[str]:
 
 
 def squeue_by_name(names: Iterable[str]) -> list[str]:
-    """Query which of these job names the controller knows."""
-    return ["squeue", "-h", "-t", "all", "-o", "%F|%j", "--name", ",".join(names)]
+    """Query which of these job names the controller knows, and the states of their jobs."""
+    return ["squeue", "-h", "-t", "all", "-o", "%F|%T|%j", "--name", ",".join(names)]
 
 
 def elements(stdout: str) -> dict[Element, Queued]:
@@ -165,15 +166,38 @@ def _moment(start: str) -> float | None:
         return None
 
 
-def ids_by_name(stdout: str, name: str) -> list[str]:
-    """The ids of jobs of a name, oldest first, in answers to `squeue_by_name`, `sacct_by_name`."""
-    ids = set()
+def states_by_name(stdout: str, name: str) -> dict[str, set[str]]:
+    """The states of jobs of a name by id, oldest first.
+
+    `stdout` is the answer to `squeue_by_name` or to `sacct_by_name`.
+    """
+    states: dict[int, set[str]] = {}
     for line in stdout.splitlines():
-        base, _, job_name = line.partition("|")
+        base, state, job_name = (*line.split("|", 2), "", "")[:3]
         number = base.partition("_")[0]
         if number.isdigit() and job_name == name:
-            ids.add(int(number))
-    return [*map(str, sorted(ids))]
+            states.setdefault(int(number), set()).add(state)
+    return {str(number): states[number] for number in sorted(states)}
+
+
+def one_and_copies(states: Mapping[str, set[str]]) -> list[str]:
+    """The array to keep of those of one name, and then its copies that are not over.
+
+    The first that is not over is kept, one that is ending only if there is no other. Slurm shows
+    arrays that were cancelled or failed for MinJobAge, and accounting has them for long; if all
+    are over, the last is kept.
+    """
+    lives = {job_id: {_life(state) for state in of} for job_id, of in states.items()}
+    alive = [job_id for job_id, of in lives.items() if of != {Life.OVER}]
+    return sorted(alive, key=lambda job_id: lives[job_id] <= _ENDING) or [*states][-1:]
+
+
+# COMPLETING is the state of a task that was cancelled or has ended, while it is cleaned up.
+_ENDING = {Life.OVER, "COMPLETING"}
+
+
+def _life(state: str) -> Life | str:
+    return state if state in _ENDING else meaning(state)[0]
 
 
 _SACCT = ["sacct", "-X", "-n", "-P"]
@@ -186,8 +210,8 @@ def sacct(job_ids: Iterable[str]) -> list[str]:
 
 
 def sacct_by_name(names: Iterable[str], since: str) -> list[str]:
-    """Query which of these job names accounting knows, from a local time on."""
-    return [*_SACCT, "-o", "JobID,JobName", "--name", ",".join(names), "-S", since]
+    """Query which of these job names accounting knows from a local time on, and their states."""
+    return [*_SACCT, "-o", "JobID,State,JobName", "--name", ",".join(names), "-S", since]
 
 
 def accounting(stdout: str) -> list[AccountingRow]:
