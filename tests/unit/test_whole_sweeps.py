@@ -29,7 +29,7 @@ from hpcsweep.sources import grid
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.sweep_lock import awaited_sweep, created_sweep, locked_sweep
 from hpcsweep.sweepdir.directory import SweepDirectory
-from hpcsweep.sweepdir.hand_copy import original
+from hpcsweep.sweepdir.hand_copy import is_one_directory, original
 from hpcsweep.sweepdir.removed import removed_path
 from tests.support.sweeps import MadeSweep
 
@@ -298,6 +298,49 @@ def test_a_copy_by_hand_submits_and_cancels_nothing(ended: MadeSweep, tmp_path: 
     assert original(SweepDirectory.open(tmp_path / "new" / "by hand")) is None
     shutil.rmtree(sweep.path)
     assert original(copied) is None
+
+
+def test_a_sweep_that_moved_from_where_nothing_can_be_written_goes_on(
+    ended: MadeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old file system is read-only after a migration, or its directory is for its owner."""
+    sweep = ended.directory
+    plan = sweep.submission_dir(1) / "plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"directory": str(sweep.path)}))
+    moved = SweepDirectory.open(shutil.copytree(sweep.path, tmp_path / "moved"))
+    owner, access, status = os.geteuid(), os.access, os.statvfs(sweep.path)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != sweep.path and access(path, mode))
+    assert original(moved) is None
+    with awaited_sweep(moved):
+        pass
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert original(moved) == sweep.path  # another user works there
+    flags = status.f_flag | os.ST_RDONLY
+    read_only = os.statvfs_result((*status[:8], flags, status.f_namemax))
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    assert original(moved) is None
+
+
+@pytest.mark.parametrize(
+    ("inode", "device", "marker_inode", "ctime", "is_one"),
+    [
+        (7, 1, 8, 100.25, True),
+        (7, 2, 8, 100.0, True),  # another mount, whose times have no fractions
+        (7, 2, 8, 101.25, False),  # inodes of a new file system may be equal
+        (7, 2, 9, 100.25, False),
+        (6, 1, 9, 101.25, False),
+    ],
+)
+def test_one_directory_by_two_paths(
+    inode: int, device: int, marker_inode: int, ctime: float, is_one: bool
+) -> None:
+    def status(inode: int, device: int, ctime: float) -> os.stat_result:
+        times = (int(ctime), int(ctime), int(ctime), 0.0, 0.0, ctime)
+        return os.stat_result((0o700, inode, device, 2, 0, 0, 0, *times))
+
+    here = (status(7, 1, 5.0), status(8, 1, 100.25))
+    there = (status(inode, device, 6.0), status(marker_inode, device, ctime))
+    assert is_one_directory(here, there) is is_one
 
 
 def test_a_copy_to_another_host(ended: MadeSweep, host: Path) -> None:
