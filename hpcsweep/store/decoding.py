@@ -19,7 +19,7 @@ from dataclasses import dataclass, fields
 from io import FileIO
 from pathlib import Path
 from queue import Queue
-from select import select
+from selectors import EVENT_READ, PollSelector
 from typing import Any
 
 from hpcsweep.store.pieces import PieceQueue, processes
@@ -45,7 +45,7 @@ _Decode = Callable[[int], Iterator[Counted]]
 
 
 def pays(root: Path, names: Sequence[str]) -> bool:
-    """Whether journals are so many that a child is faster, and this process may have one.
+    """Whether journals are so many that children help, and this process may have some.
 
     A process with threads may not fork: locks that they hold would stay locked in the child.
     """
@@ -68,20 +68,41 @@ def with_children(count: int, decode: _Decode) -> Iterator[Counted]:
     Those of a piece come in order. *Raises* what `decode` raises here; ending it early ends the
     children.
     """
-    queue = PieceQueue(count)
+    try:
+        queue = PieceQueue(count)
+    except OSError:  # a limit on open files
+        return
     children: list[_Child] = []
     try:
-        for _ in range(processes(count) - 1):
+        # One also for a single piece: its batches are inserted while the next ones are made.
+        for _ in range(max(1, processes(count) - 1)):
             with suppress(OSError):  # a limit on processes
-                children.append(_Child.fork(queue, decode))
-        is_left = True
+                children.append(_Child.fork(queue, decode, children))
+        yield from _shared(children, queue, decode, is_left=count > len(children))
+    finally:
+        queue.close()
+        for child in children:
+            child.end()
+
+
+def _shared(
+    children: list[_Child], queue: PieceQueue, decode: _Decode, *, is_left: bool
+) -> Iterator[Counted]:
+    """The batches of children, and of the pieces that this process takes while none has come.
+
+    `is_left`: whether there may be a piece for it.
+    """
+    with PollSelector() as selector:  # select(2) has a limit on descriptors
+        for child in children:
+            selector.register(child, EVENT_READ, child)
         while children or is_left:
-            ready = select(children, (), (), 0 if is_left else None)[0]
-            for child in ready:
-                counted = child.receive()
+            ready = selector.select(0 if is_left else None)
+            for key, _ in ready:
+                counted = key.data.receive()
                 if counted is None:
-                    children.remove(child)
-                    child.end()
+                    selector.unregister(key.fileobj)
+                    children.remove(key.data)
+                    key.data.end()
                 else:
                     yield counted
                 del counted
@@ -89,10 +110,6 @@ def with_children(count: int, decode: _Decode) -> Iterator[Counted]:
                 piece = queue.take()
                 is_left = piece is not None
                 yield from () if piece is None else decode(piece)
-    finally:
-        queue.close()
-        for child in children:
-            child.end()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +120,8 @@ class _Child:
     stream: FileIO
 
     @classmethod
-    def fork(cls, queue: PieceQueue, decode: _Decode) -> _Child:
-        """Start one. *Raises* OSError."""
+    def fork(cls, queue: PieceQueue, decode: _Decode, others: Sequence[_Child]) -> _Child:
+        """Start one, which lets go of what comes from the others. *Raises* OSError."""
         reading, writing = os.pipe()
         with suppress(OSError):  # the pipes of this user are large already
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -115,8 +132,13 @@ class _Child:
             os.close(writing)
             raise
         if pid == 0:
-            os.close(reading)
-            _be_child(queue, decode, writing)
+            try:
+                os.close(reading)
+                for other in others:
+                    other.stream.close()
+                _be_child(queue, decode, writing)
+            finally:
+                os._exit(0)
         os.close(writing)
         return cls(pid, FileIO(reading))
 
@@ -155,22 +177,20 @@ def end_child(pid: int) -> None:
 
 
 def _be_child(queue: PieceQueue, decode: _Decode, writing: int) -> None:
-    """Send batches; never returns. Whoever reads an unsent piece again meets its error."""
+    """Send batches. Whoever reads an unsent piece again meets its error."""
     ready: Queue[bytes | None] = Queue(AHEAD_MAX)
     sending = threading.Thread(target=_send, args=(ready, writing), daemon=True)
-    try:
-        sending.start()
-        while (piece := queue.take()) is not None:
-            for batch, *counts in decode(piece):
-                ready.put(_dumped(batch, *counts))
-        ready.put(None)
-        sending.join()
-    finally:
-        os._exit(0)
+    sending.start()
+    while (piece := queue.take()) is not None:
+        for batch, *counts in decode(piece):
+            ready.put(_dumped(batch, *counts))
+    ready.put(None)
+    sending.join()
 
 
 def _send(ready: Queue[bytes | None], writing: int) -> None:
     """Write batches to the pipe up to None, while the next ones are made."""
+    is_over = False
     try:
         with os.fdopen(writing, "wb") as stream:
             while (data := ready.get()) is not None:
@@ -178,8 +198,10 @@ def _send(ready: Queue[bytes | None], writing: int) -> None:
                 stream.write(data)
                 stream.flush()
                 del data
-    except OSError:  # the parent has gone
-        os._exit(0)
+        is_over = True
+    finally:
+        if not is_over:  # the parent has gone, or this child has no memory
+            os._exit(0)
 
 
 def _dumped(batch: RowBatch, *counts: int) -> bytes:

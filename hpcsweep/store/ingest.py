@@ -151,6 +151,7 @@ class Ingest:
 
             def decode(piece: int) -> Iterator[decoding.Counted]:
                 own = Ingested()
+                # From the start: nothing was ingested, or a process that failed is not trusted.
                 for batch in self._batches(pieces[piece], {}, own):
                     yield batch, own.records, own.torn
                     own.records = own.torn = 0

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, select
 
 from hpcsweep.store import schema, upsert
 from hpcsweep.store.column_kinds import INT64, Keys, Kinds, values_at
 
+_INFINITIES = frozenset((inf, -inf))
 # The column of `cases` by the column with the JSON text and the keys down to the number.
 NumberColumns = dict[tuple[str, Keys], str]
 
@@ -46,6 +48,15 @@ def keep(connection: Connection, sweep: str, columns: NumberColumns) -> dict[str
         ]
         connection.execute(schema.numbers.insert(), rows)
     return {name: after[key] for key, name in columns.items() if key in after}
+
+
+def free(connection: Connection, sweep: str) -> None:
+    """Give up the columns of a document that has no more, before all rows are made again."""
+    table, found = schema.numbers, known(connection, sweep)
+    for document, names in schema.NUMBERS.items():
+        if len(names) == sum(of == document for of, _ in found):
+            of_document = and_(table.c.sweep == sweep, table.c.document == document)
+            connection.execute(table.delete().where(of_document))
 
 
 def renamed(cases: upsert.CaseColumns, names: Mapping[str, str]) -> upsert.CaseColumns:
@@ -90,6 +101,8 @@ def split(
     for (document, keys), name in columns.items():
         values, _ = values_at(documents[document], keys)
         numbers = values if set(map(type, values)) <= {float, type(None)} else _numbers(values)
+        if document == "params":  # an infinity is the text of an object there
+            numbers = [None if value in _INFINITIES else value for value in numbers]
         if numbers.count(None) < len(numbers):
             made[name] = numbers
     return made

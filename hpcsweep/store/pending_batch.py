@@ -45,7 +45,8 @@ class PendingBatch:
     _several: set[str] = field(default_factory=set)
     # Whether each index had one record with a result: then `digests` are known.
     is_plain: bool = True
-    # The values of cases by column.
+    # The index and the values of cases, by column.
+    _indices: list[int] = field(default_factory=list)
     _columns: dict[str, list[Any]] = field(default_factory=dict)
     # The kinds of values in each document, by block.
     _kinds: dict[int, dict[str, Kinds]] = field(default_factory=dict)
@@ -68,9 +69,10 @@ class PendingBatch:
         rows = [{name: column[at] for name, column in columns.items()} for at in repeated]
         if repeated:
             columns = {name: _without(column, repeated) for name, column in columns.items()}
+        self._indices += _without(indices, repeated)
         self._extend(columns)
-        for row in rows:
-            self._settle(row, key)
+        for at, row in zip(repeated, rows, strict=True):
+            self._settle(indices[at], row, key)
 
     @property
     def columns(self) -> CaseColumns:
@@ -133,7 +135,7 @@ class PendingBatch:
         for name in own.keys() - columns.keys():
             own[name] += [None] * len(case_ids)
 
-    def _settle(self, row: _Row, key: frozenset[str] | None) -> None:
+    def _settle(self, index: int, row: _Row, key: frozenset[str] | None) -> None:
         """Add the row of a case that the batch has already."""
         case_id, columns = row["case_id"], self._columns
         place = self._places[case_id]
@@ -149,7 +151,7 @@ class PendingBatch:
         wins = row["rank"] > best["rank"]
         loser = best if wins else row
         has_nothing = loser["status"] == Status.RUNNING.value and loser["metrics"] == "{}"
-        if not has_nothing or params != others:
+        if not has_nothing or params != others or index != self._indices[place]:
             self.is_plain = False
         if wins:
             for name, column in columns.items():

@@ -1,4 +1,4 @@
-"""A first ingest by two processes: the same rows and errors, whichever of them is killed."""
+"""A first ingest with children: the same rows and errors, whichever of them is killed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.unit.test_ingest import Dump, dump, journals
 # Ingests with a child, and prints what it counted. Its own process: a fork wants one without
 # threads.
 PROGRAM = """\
-import os, signal, sys
+import os, resource, signal, sys
 from pathlib import Path
 from hpcsweep.errors import HpcsweepError
 from hpcsweep.store import SweepIndex, decoding, ingest, pieces
 from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
 path, how = Path(sys.argv[1]), sys.argv[2]
-pieces.PIECE_BYTES = 1
+pieces.PIECE_BYTES = 1 if how != "one piece" else 1 << 20
 os.sched_getaffinity = lambda _: {0, 1}
 decoding.pays = lambda *_: True
 with_children, me = decoding.with_children, os.getpid()
@@ -62,6 +62,9 @@ def disturbed(decode):
 decoding.with_children = lambda count, decode: with_children(count, disturbed(decode))
 if how == "reaped":  # as a parent may leave it to its programs: the kernel waits for children
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+if how == "many files":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3000, 3000))
+    others = [os.dup(0) for _ in range(1100)]
 if how == "no fork":
     def refused():
         taken.touch()
@@ -114,7 +117,9 @@ def rows(made: MadeSweep) -> Dump:
         return dump(made.path / INDEX_NAME)
 
 
-@pytest.mark.parametrize("how", ["", "reaped", "child", "error", "no fork"])
+@pytest.mark.parametrize(
+    "how", ["", "reaped", "child", "error", "no fork", "one piece", "many files"]
+)
 def test_children_make_the_same_rows(made: MadeSweep, how: str) -> None:
     expected, counts = alone(made)
     done = run(made, how)

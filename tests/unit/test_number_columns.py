@@ -203,3 +203,27 @@ def test_a_rebuild_gives_no_column_to_another_key(sweep_index: SweepIndex) -> No
     made, _ = completed([case(1, params="{}", metrics='{"area":2.5,"energy":1.5}')], {})
     sweep_index.merge(made)
     assert [(row["m1"], row["m2"]) for row in stored(sweep_index)] == [(1.5, 2.5)]
+
+
+def test_a_rebuild_frees_columns_if_none_is_left(sweep_index: SweepIndex) -> None:
+    metrics = {f"k{number}": number for number in range(8)}
+    made, _ = completed([case(1, params="{}", metrics=json.dumps(metrics))], {})
+    sweep_index.merge(made)
+    sweep_index.clear()
+    assert sweep_index.number_columns() == {}
+
+
+def test_an_infinite_param_is_an_object(sweep_index: SweepIndex) -> None:
+    rows = [case(1, params=json.dumps({"x": {FLOAT: "inf"}})), case(2, params='{"x":1.5}')]
+    made, _ = completed(rows, {})
+    sweep_index.merge(made)
+    assert [row["p1"] for row in stored(sweep_index)] == [None, 1.5]
+
+
+def test_a_case_that_ends_at_another_index_is_in_no_digest() -> None:
+    pending = PendingBatch(rows=RowBatch(manifest=MANIFEST, is_first=True), numbers={})
+    begun = case(1)
+    for index, row in ((5, begun), (9000, better(begun, metrics='{"e":1.5}'))):
+        columns: CaseColumns = {name: [row[name]] for name in CASE_COLUMNS}
+        pending.add([index], columns, [json.loads(row["metrics"])], None)
+    assert pending.digests() == {}
