@@ -11,6 +11,7 @@ Standard library only: the worker reads it. A changed manifest is a new director
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, field, replace
@@ -388,22 +389,38 @@ def read(directory: Path) -> FrozenManifest:
     return manifest
 
 
+def missing_files(directory: Path, manifest: FrozenManifest) -> set[str]:
+    """The names of the files of a version that are not in its directory."""
+    from hpcsweep.sources.caselines import CASES_FILE, OFFSETS_FILE  # noqa: PLC0415  # as in write
+    from hpcsweep.sources.kept import kept_files  # noqa: PLC0415
+
+    expected = {FILE_NAME, *kept_files(manifest.source)}
+    if manifest.cases_sha256 is not None:
+        expected |= {CASES_FILE, OFFSETS_FILE}
+    return expected.difference(files.names(directory))
+
+
 def check_cases(directory: Path, manifest: FrozenManifest) -> None:
-    """Read the files of explicit cases, if there are any, and compare their digests.
+    """Read the files of explicit cases and of conditions, if there are any; compare their digests.
 
     Those of the earlier versions that this one continues, too: its tasks read them.
     *Raises* SweepError when one is missing or was changed.
     """
+    from hpcsweep.sources.kept import kept_files, read_bits  # noqa: PLC0415  # as in write
+
+    for name in kept_files(manifest.source):
+        read_bits(directory, name)
     if manifest.cases_sha256 is None:
         return
-    _check_digest(directory, manifest.cases_sha256)
+    _check_lines(directory, manifest.cases_sha256)
     for earlier, _, digest in manifest.source.get("segments", ()):
-        _check_digest(directory.parent / earlier, digest)
+        _check_lines(directory.parent / earlier, digest)
 
 
-def _check_digest(directory: Path, expected: str) -> None:
-    """Compare the digest of the cases in a directory with its first digits."""
+def _check_lines(directory: Path, expected: str) -> None:
+    """Compare the digest of the cases in a directory with its first digits; check the offsets."""
     from hpcsweep.sources.caselines import CASES_FILE  # noqa: PLC0415  # no task checks the file
+    from hpcsweep.sources.linefiles import LineFiles  # noqa: PLC0415
 
     path = directory / CASES_FILE
     try:
@@ -415,6 +432,7 @@ def _check_digest(directory: Path, expected: str) -> None:
         ) from error
     if not digest.startswith(expected):
         raise Damaged("was changed", where=str(path), next_step=_RESTORE)
+    LineFiles(directory, 0, 0, 1).check_sizes()
 
 
 def write(
@@ -425,7 +443,7 @@ def write(
 ) -> Path:
     """Write `manifests/<fingerprint>/`, complete and durable, and read it back. Returns its path.
 
-    `made` records what this call created.
+    `made` records what this call created; not what it wrote again after a site purged it.
     *Raises* SweepError, also if an earlier copy was damaged. *Writes* a temporary sibling, whose
     name begins with a dot, and renames it. *Safe to repeat*, also concurrently.
     """
@@ -436,17 +454,43 @@ def write(
     directory = parent / manifest.fingerprint
     with contextlib.suppress(OSError):  # a site that purges old files leaves directories
         directory.rmdir()
-    if directory.name in files.names(parent):
-        if FILE_NAME not in files.names(directory):
-            files.write_new(directory / FILE_NAME, files.json_bytes(to_json(manifest)))
-    else:
+    if directory.name not in files.names(parent):
         # Another process may freeze the same manifest concurrently.
         with contextlib.suppress(FileExistsError), made.whole(directory) as temporary:
-            source.write_frozen(temporary)
-            files.write_new(temporary / FILE_NAME, files.json_bytes(to_json(manifest)))
+            _write_files(temporary, manifest, source)
+    elif missing := missing_files(directory, manifest):
+        _write_missing(directory, manifest, source, missing)
     read(directory)
     check_cases(directory, manifest)
     return directory
+
+
+def _write_files(directory: Path, manifest: FrozenManifest, source: ParameterSource) -> None:
+    source.write_frozen(directory)
+    files.write_new(directory / FILE_NAME, files.json_bytes(to_json(manifest)))
+
+
+def _write_missing(
+    directory: Path, manifest: FrozenManifest, source: ParameterSource, missing: set[str]
+) -> None:
+    """Write the files of a version that a site has purged: all in a sibling, then those missing.
+
+    A kill leaves the sibling, and a version that lacks files still. *Raises* SweepError.
+    """
+    temporary = directory.with_name(f".{directory.name}.{files.token()}")
+    try:
+        files.mkdir(temporary)
+        _write_files(temporary, manifest, source)
+        check_cases(temporary, manifest)
+        # The record is the last: what it names is there.
+        for name in sorted(missing, key=FILE_NAME.__eq__):
+            with contextlib.suppress(FileExistsError):  # another process writes them, too
+                os.link(temporary / name, directory / name)
+        files.fsync_path(directory)
+    except OSError as error:
+        raise files.unwritable(directory, error) from error
+    finally:
+        files.remove_tree(temporary)
 
 
 def open_source(directory: Path, manifest: FrozenManifest) -> ParameterSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class Kept:
         """*Raises* SourceError, SweepError."""
         keys = checked_keys(value, ("factors", "size"), ("bits", "file"), where)
         size = keys["size"]
-        bits = _read(directory, keys["file"], where) if "file" in keys else b""
+        bits = _file_bits(directory, keys["file"], where) if "file" in keys else b""
         with suppress(ValueError, TypeError):
             bits = bits or bytes.fromhex(keys["bits"])
         if type(size) is not int or len(bits) != -(-size // 8):
@@ -77,13 +78,31 @@ def _file_name(bits: bytes) -> str:
     return f"kept-{hashlib.sha256(bits).hexdigest()[:16]}.bits"
 
 
-def _read(directory: Path, name: Any, where: str) -> bytes:
+def kept_files(frozen: Any) -> Iterator[str]:
+    """The names of the files that a frozen manifest's source has for its conditions."""
+    if isinstance(frozen, dict):
+        if frozen.get("type") == "WhereSource":
+            yield from (one["file"] for one in frozen.get("kept", ()) if "file" in one)
+        frozen = frozen.values()
+    elif not isinstance(frozen, list):
+        return
+    for value in frozen:
+        if isinstance(value, (dict, list)):
+            yield from kept_files(value)
+
+
+def _file_bits(directory: Path, name: Any, where: str) -> bytes:
     if not (isinstance(name, str) and _FILE_NAME.fullmatch(name)):
         raise SourceError(
             f"{ids.shown(name)} is not a file of a frozen manifest",
             where=where,
             next_step=_REFREEZE,
         )
+    return read_bits(directory, name)
+
+
+def read_bits(directory: Path, name: str) -> bytes:
+    """The content of a file of `kept_files`. *Raises* SweepError, Damaged."""
     path = directory / name
     try:
         with open_regular(path) as stream:

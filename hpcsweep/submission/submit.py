@@ -12,7 +12,7 @@ from hpcsweep.errors import ClusterError, InputError
 from hpcsweep.files import json_bytes, names, remove_tree, token
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
-from hpcsweep.manifest.frozen import FILE_NAME, FrozenManifest
+from hpcsweep.manifest.frozen import FrozenManifest, missing_files
 from hpcsweep.quantities import counted
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary
@@ -97,9 +97,9 @@ def submit(
 
 
 def _restore_manifest(sweep: SweepDirectory, version: Version) -> None:
-    """Write the newest version again if a site has purged it, and it is this one."""
+    """Write what a site has purged of the newest version again, if it is this one."""
     is_newest = bool(sweep.submissions()) and sweep.newest_manifest() == version.fingerprint
-    if is_newest and not (sweep.manifest_dir(version.fingerprint) / FILE_NAME).exists():
+    if is_newest and missing_files(sweep.manifest_dir(version.fingerprint), version.manifest):
         sweep.freeze(version)
 
 

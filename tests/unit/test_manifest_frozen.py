@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -29,7 +30,12 @@ from hpcsweep.manifest.frozen import (
 )
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.records import CaseNeeds, Resources
-from hpcsweep.sources import ParameterSource, grid
+from hpcsweep.sources import ParameterSource, grid, manual
+from hpcsweep.sources.kept import INLINE_MAX
+from hpcsweep.submission import submit
+from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.version import Version
+from tests.support.sweeps import MadeSweep
 
 FUNCTION = Target(file="osc.py", function="simulate")
 
@@ -182,19 +188,65 @@ def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     assert files.names(directory.parent) == [manifest.fingerprint]
 
 
-@pytest.mark.parametrize("purged", [("*",), ("sweep.json",), (".",)])
-def test_what_a_site_purged_is_written_again(tmp_path: Path, purged: tuple[str, ...]) -> None:
-    """It leaves directories, and what was read lately: the cases, or nothing."""
-    manifest, source = explicit(tmp_path)
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_what_a_site_purged_is_written_again(tmp_path: Path, count: int) -> None:
+    """Any of the files: those that were read lately are left, and directories."""
+    cases = [{"x": i, "y": i * i % 7} for i in range(INLINE_MAX + 1)]
+    source = manual(cases).where("x > y")
+    described, digest = source.frozen()
+    manifest = make(source=described, cases_sha256=digest, replicates=1)
     directory = frozen.write(tmp_path, manifest, source)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
-    for path in directory.glob(*purged) if purged != (".",) else [directory]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert len(before) == 4
+    for purged in itertools.combinations(before, count):
+        for name in purged:
+            (directory / name).unlink()
+        assert frozen.missing_files(directory, manifest) == set(purged)
+        left = {name: (directory / name).stat() for name in set(before).difference(purged)}
+        frozen.write(tmp_path, manifest, source)
+        assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+        assert {name: (directory / name).stat() for name in left} == left
+        assert files.names(directory.parent) == [directory.name]
+    shutil.rmtree(directory)
     with pytest.raises(SweepError) as caught:
         frozen.read(directory)
     assert "`hpcsweep submit` with the same manifest, which writes it again" in str(caught.value)
     frozen.write(tmp_path, manifest, source)
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+class Killed(BaseException):
+    """In place of a kill."""
+
+
+@pytest.mark.parametrize("links", [0, 1, 2])
+def test_a_kill_while_purged_files_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int
+) -> None:
+    manifest, source = explicit(tmp_path)
+    directory = frozen.write(tmp_path, manifest, source)
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+    for name in before:
+        (directory / name).unlink()
+    (directory / "other").touch()  # of the site: not an empty directory
+    made: list[str] = []
+    real = os.link
+
+    def link(old: Path, new: Path) -> None:
+        if new.parent == directory:
+            if len(made) == links:
+                raise Killed
+            made.append(new.name)
+        real(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", link)
+        patch.setattr(files, "remove_tree", lambda _: None)  # what is killed removes nothing
+        with pytest.raises(Killed):
+            frozen.write(tmp_path, manifest, source)
+    assert frozen.missing_files(directory, manifest) == set(sorted(before)[links:])
+    frozen.write(tmp_path, manifest, source)
+    assert {name: (directory / name).read_bytes() for name in before} == before
 
 
 def test_a_changed_manifest_lies_beside_the_old_one(tmp_path: Path) -> None:
@@ -290,11 +342,25 @@ def test_changed_cases_are_refused(tmp_path: Path) -> None:
         frozen.check_cases(directory, manifest)
 
 
+@pytest.mark.parametrize("offsets", [b"", b"\0" * 16, b"\0" * 20, None])
+def test_offsets_of_other_cases_are_refused(tmp_path: Path, offsets: bytes | None) -> None:
+    manifest, source = explicit(tmp_path)
+    path = frozen.write(tmp_path, manifest, source) / "cases.idx"
+    path.unlink() if offsets is None else path.write_bytes(offsets)
+    with pytest.raises(SweepError):
+        frozen.check_cases(path.parent, manifest)
+
+
 def test_a_source_of_other_cases_is_refused(tmp_path: Path) -> None:
     manifest, _ = explicit(tmp_path)
     _, other = explicit(tmp_path, "[{a: 3}]")
     with pytest.raises(SweepError):
         frozen.write(tmp_path, manifest, other)
+    directory = tmp_path / "manifests" / manifest.fingerprint
+    (directory / "cases.jsonl").unlink()
+    with pytest.raises(SweepError):
+        frozen.write(tmp_path, manifest, other)
+    assert files.names(directory) == ["cases.idx", "sweep.json"]
 
 
 def test_frozen_records_do_not_change() -> None:
@@ -315,3 +381,16 @@ def test_reading_loads_the_standard_library_alone(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["{'a': 2, 'b': 'x'} 16", "[]"]
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "cases.jsonl", "cases.idx"])
+def test_a_submit_asks_for_each_file_of_the_newest_version(tmp_path: Path, name: str) -> None:
+    source = manual([{"x": 1}, {"x": 2}])
+    made = MadeSweep(tmp_path, source, cases_sha256=source.frozen()[1])
+    made.plan()
+    directory = made.directory.manifest_dir(made.manifest.fingerprint)
+    (directory / name).unlink()
+    sweep = SweepDirectory.open(made.path)
+    submit._restore_manifest(sweep, Version.of(made.manifest, source))  # noqa: SLF001
+    assert files.names(directory) == ["cases.idx", "cases.jsonl", "sweep.json"]
+    assert list(sweep.newest().source) == list(source)
