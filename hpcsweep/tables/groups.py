@@ -192,13 +192,20 @@ def grouped(
     if left_out:
         notes.append(f"not in the means: {left_out_text(left_out)}")
     notes += [
-        f"no means of {name}: {shown(other)} is not a number"
+        f"no means of {name}: {no_number(other)}"
         for name, other in not_numbers.items()
         if numbers[name].has_numbers
     ]
     batch = TableBatch(count=len(state.numbers), values=made, nulls=state.nulls)
     selected = [name for name in names if name in made]
     return Grouped(rows=rows_of(batch, selected), notes=notes, not_numbers=not_numbers)
+
+
+def no_number(value: Any) -> str:
+    """What is wrong with a value without statistics."""
+    # Every other int has its float.
+    problem = "is beyond floats" if isinstance(value, int) else "is not a number"
+    return f"{shown(value)} {problem}"
 
 
 def complete_rows(batch: TableBatch, left_out: Counter[str]) -> Sequence[int]:

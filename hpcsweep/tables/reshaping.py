@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from hpcsweep.errors import InputError
-from hpcsweep.ids import shown
 from hpcsweep.tables.columns import TableColumns, TableRow, check_columns, named
-from hpcsweep.tables.groups import GroupColumns, group_columns, grouped, key_params
+from hpcsweep.tables.groups import GroupColumns, group_columns, grouped, key_params, no_number
 from hpcsweep.tables.pivot import Pivot, pivoted
 from hpcsweep.tables.shape import DEFAULT, Shape
 
@@ -64,7 +63,7 @@ def _with_statistics(
         if name in without:
             source = without[name]
             raise InputError(
-                f"{source} has no means: {shown(not_numbers[source])} is not a number",
+                f"{source} has no means: {no_number(not_numbers[source])}",
                 where=name,
                 next_step="Select cases whose values are numbers: --where, --cases.",
             )
