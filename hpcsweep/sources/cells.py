@@ -28,9 +28,13 @@ _BOOLEANS = dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(
 _BOOLEAN_WORDS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(
     ("false", "f", "no", "n", "0"), False
 )
-# Numbers for a person: 0,5 and 1,000 and 10% and $5.
+# Numbers for a person: 0,5 and 1,000 and 10% and $5. Versions, dates and addresses have more
+# separators, and not between groups of three digits.
 _LIKE_NUMBER = re.compile(
-    r"[-+\u2212]?[$\u20ac\u00a3]?[0-9]+([.,'\u00a0\u202f ][0-9]+)*\s?[%$\u20ac\u00a3]?", re.ASCII
+    r"[-+\u2212]?[$\u20ac\u00a3]?"
+    r"(?:[0-9]{1,3}(?:([.,'\u00a0\u202f ])[0-9]{3}(?:\1[0-9]{3})*(?:[.,][0-9]+)?)"
+    r"|[0-9]+(?:[.,'\u00a0\u202f ][0-9]+)?)\s?[%$\u20ac\u00a3]?",
+    re.ASCII,
 )
 # Missing values in any column; the spreadsheets' word is never meant as a text.
 _NOTHING = frozenset({"", "#N/A"})
@@ -197,7 +201,8 @@ def _texts_note(name: str, texts: Mapping[str, str], kinds: int) -> str:
     if kinds & TEXT and all(looks_like):
         return (
             f"{place} in {name} is a text and no number: numbers have a point, or what `decimal` "
-            "says, and neither thousands separators nor signs such as %"
+            "says, and neither thousands separators nor signs such as %; if it is one of texts, "
+            f"write `types: {{{name}: text}}`"
         )
     if kinds == TEXT:
         return ""

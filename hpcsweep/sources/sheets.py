@@ -25,6 +25,7 @@ FileRow = tuple[str, dict[str, Any], dict[str, str]]
 Lines = Callable[[], Iterator[Line]]
 _AS_UTF_8 = "Save it as UTF-8; spreadsheets call that 'CSV UTF-8'."
 _NAME_IT = "Name it in the first line, or remove it."
+_TITLE = "A title is no header: remove it from above the names of the columns."
 _ROW_NAMES = "R leaves it out with row.names = FALSE, pandas with index=False."
 # Byte order marks of joined files, and what web pages have between letters.
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060\u00ad"
@@ -85,7 +86,7 @@ def typed_rows(
 
 def _named_columns(first: Sequence[str]) -> Sequence[str]:
     """The names in a header, without the empty ones at its end, which spreadsheets leave there."""
-    named = max((at for at, name in enumerate(first, 1) if name), default=0)
+    named = max((at for at, name in enumerate(first, 1) if name.strip()), default=0)
     return first[:named]
 
 
@@ -94,28 +95,28 @@ def _even(lines: Iterator[Line], *, named: int, columns: int, hint: str) -> Iter
 
     `columns`: all of the header, named or not. *Raises* SourceError for more or fewer cells.
     """
-    for where, row in lines:
-        if len(row) > named and not any(row[named:]):
+    for number, (where, row) in enumerate(lines):
+        if len(row) > named and not any(map(str.strip, row[named:])):
             row = row[:named]  # noqa: PLW2901  # the same row
         if len(row) != named:
             if named < len(row) <= columns:
-                at = next(at for at in range(named, len(row)) if row[at])
-                raise _unnamed(at, where)
+                at = next(at for at in range(named, len(row)) if row[at].strip())
+                raise _unnamed(at, where, _TITLE if named == 1 else "")
             raise SourceError(
                 f"{counted(len(row), 'cell')} under {counted(named, 'column')}",
                 where=where,
-                next_step=_more_cells(len(row), named, hint)
+                next_step=_more_cells(len(row), named, hint, is_first=number == 0)
                 if len(row) > named
                 else f"Write {named} in each row; an empty one is a missing value.",
             )
         yield where, row
 
 
-def _more_cells(cells: int, named: int, hint: str) -> str:
+def _more_cells(cells: int, named: int, hint: str, *, is_first: bool) -> str:
     """What to do about a row with more cells than the header."""
     if named == 1:
-        return f"{hint} A title is no header: remove it from above the names of the columns."
-    if cells == named + 1:
+        return f"{hint} {_TITLE}"
+    if cells == named + 1 and is_first:  # R names every row
         return f"{hint} R writes row names, which have no column: row.names = FALSE."
     return hint
 
@@ -146,12 +147,12 @@ def _check_header(header: Sequence[str], where: str) -> None:
             )
 
 
-def _unnamed(position: int, where: str) -> SourceError:
+def _unnamed(position: int, where: str, advice: str = "") -> SourceError:
     """The error of a column without a name."""
     return SourceError(
         f"column {position + 1} has no name: '' is not a parameter name",
         where=where,
-        next_step=_NAME_IT if position else f"{_NAME_IT} {_ROW_NAMES}",
+        next_step=f"{_NAME_IT} {advice if position else _ROW_NAMES}".rstrip(),
     )
 
 
@@ -187,7 +188,7 @@ def _separated_lines(path: Path, delimiter: str, above: int) -> Iterator[Line]:
             texts = islice(_texts(path, stream), above, None)
             rows = csv.reader(texts, strict=True, delimiter=delimiter)
             # Lines without a value above the header are none, as below it.
-            header = next(filter(any, rows), [])
+            header = next((row for row in rows if any(map(str.strip, row))), [])
             where = f"{path}:{above + max(rows.line_num, 1)}"
             _refuse_other_separator(header, delimiter, where)
             yield where, header

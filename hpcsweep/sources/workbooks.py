@@ -83,7 +83,7 @@ def _copy_sheet(path: Path, name: str | None, copy: IO[str]) -> None:
         for number, row in enumerate(values, 1):
             _refuse_uncomputed(next(formulas), row, f"{where}, cell ", number)
             if not columns:
-                if all(value is None for value in row):
+                if all(value is None or not str(value).strip() for value in row):
                     continue  # above the header
                 columns = max(at for at, value in enumerate(row, 1) if value is not None)
                 _refuse_merged(path, title, number, columns)

@@ -255,6 +255,9 @@ def test_a_cell_that_makes_its_column_one_of_texts(
         (["0.5", "1'000"], ':3: "1\'000" in x is a text and no number'),
         (["500", "1,000"], ":3: '1,000' in x is a text and no number"),
         (["\u22125", "-4"], ":2: '\u22125' in x is a text and no number"),
+        (["1.234.567,5", "2,5"], ":2: '1.234.567,5' in x is a text and no number"),
+        (["1.2.3", "1.10.0"], None),
+        (["01.02.2024", "192.168.0.1"], None),
         (["1", "T"], ":3: 'T' makes x a column of texts; where it means no value"),
         (["TRUE", "0.5"], ":3: '0.5' makes x a column of texts"),
         (["A", "T"], None),
@@ -270,6 +273,9 @@ def test_texts_that_people_take_for_something_else_are_noted(
     notes = table(path).cell_notes()
     assert len(notes) == (note is not None)
     assert all(sentence.startswith(f"{path}{note}") for sentence in notes)
+    is_number = "no number" in str(note)
+    assert all(("`types: {x: text}`" in sentence) == is_number for sentence in notes)
+    assert not table(path, types={"x": "text"}).cell_notes()
 
 
 def test_a_column_that_is_said_to_be_boolean_takes_the_words_for_it(tmp_path: Path) -> None:
@@ -294,6 +300,19 @@ def test_empty_cells_and_lines_around_a_table_are_no_part_of_it(tmp_path: Path) 
     assert "row.names = FALSE" in refused(lambda: table(path), ":3", "3 cells under 2").next_step
     path.write_text("My results\nx,y\n1,2\n")
     assert "A title is no header" in refused(lambda: table(path), ":2", "2 cells").next_step
+    path.write_text("My results,,\n,,\nx,y,z\n1,2,3\n")  # as spreadsheets save it
+    assert "A title is no header" in refused(lambda: table(path), ":3", "column 2").next_step
+
+
+def test_blanks_around_a_table_are_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    path.write_text(" \n , \n\t\nx,y, \n1,2, \n3,4\n5,6, ,\n")
+    assert params(path) == [{"x": 1, "y": 2}, {"x": 3, "y": 4}, {"x": 5, "y": 6}]
+    book = workbook(tmp_path / "a.xlsx", ("a", [[" "], ["x", "y", " "], [1, 2, " "]]))
+    assert params(book) == [{"x": 1, "y": 2}]
+    path.write_text("x,y\n1,2\n3,4,5\n")  # names of rows are in all rows
+    error = refused(lambda: table(path), ":3", "3 cells under 2")
+    assert error.next_step == "Quote cells that hold a comma."
 
 
 @pytest.mark.parametrize("name", ["\ufeffx", "x\u200b"])
