@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hpcsweep.field_checks import TEXT, integer, mismatch, schema
 from hpcsweep.files import DOCUMENT_MAX, make_directory, parse_json, read_regular, remove_tree
-from hpcsweep.journal import attempt_json, attempt_rank, outcome_json
+from hpcsweep.journal import VERSION, attempt_json, attempt_rank, outcome_json
 from hpcsweep.logbook.json_values import json_document
 from hpcsweep.logbook.storage import DirectoryStorage, create, put
 from hpcsweep.logbook.yamlwrite import params_yaml
@@ -23,6 +23,8 @@ RENAMES_MAX = 100
 METRICS = "artifacts/metrics.json"
 # Fields that `begin` writes besides those of `Run.metadata`.
 _OF_BEGIN = {"status", "start_time"}
+# Fields that metadata and an `end` record have in common.
+_COMMON = ("manifest", "attempt", "chunk", "index", "case_id", "host")
 # Fields that the metadata of every attempt has.
 _RANKED = schema({"generation": integer(0, RANKED_MAX), "status": TEXT, "attempt": ATTEMPT})
 
@@ -176,6 +178,14 @@ def try_rename(source: Path, target: Path) -> bool:
 def _outranks(own: Attempt, status: Status, other: dict[str, Any]) -> bool:
     theirs = attempt_rank(other["attempt"], other["status"] == Status.COMPLETE.value)
     return attempt_rank(attempt_json(own), status is Status.COMPLETE) > theirs
+
+
+def end_fields(
+    metadata: dict[str, Any], outcome: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """What the files of a finished run say of its `end` record; nothing is checked yet."""
+    common = {name: metadata.get(name) for name in _COMMON}
+    return outcome | common | {"metrics": metrics, "kind": "end", "v": VERSION}
 
 
 def read_metadata_and_metrics(path: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, literal_column
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, literal_column, select, union
 
+from hpcsweep.records import Status
 from hpcsweep.store import schema
 from hpcsweep.store.placed import IDX, placed
 from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY
 
 # Of columns of `attempts`; they are null for a case with one attempt.
 _PREFIX = "each_"
+_FINAL = tuple(status.value for status in Status if status.is_final)
 
 
 def query(sweep: str, within: ColumnElement[bool]) -> CompoundSelect[Any]:
@@ -35,6 +37,17 @@ def _with_attempts(query: Select[Any]) -> Select[Any]:
     cases, attempts = schema.cases.c, schema.attempts.c
     of_case = and_(attempts.sweep == cases.sweep, attempts.case_id == cases.case_id)
     return query.outerjoin(schema.attempts, of_case)
+
+
+def ended(sweep: str, cases: Sequence[str]) -> CompoundSelect[Any]:
+    """The keys of the attempts at these cases of which an end is known."""
+    of_tables = (
+        select(*(table.c[name] for name in ATTEMPT_KEY)).where(
+            table.c.sweep == sweep, table.c.case_id.in_(cases), table.c.status.in_(_FINAL)
+        )
+        for table in (schema.cases, schema.attempts)
+    )
+    return union(*of_tables)
 
 
 def numbered(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -94,6 +94,14 @@ class CaseReader:
                 indices.setdefault(case_id, []).append(index)
         return indices
 
+    def ended_attempts(self, case_ids: Sequence[str]) -> set[tuple[Any, ...]]:
+        """The attempts at these cases of which an end is known, each as its `ATTEMPT_KEY`."""
+        ended: set[tuple[Any, ...]] = set()
+        for start in range(0, len(case_ids), NAMES_AT_ONCE):
+            some = case_ids[start : start + NAMES_AT_ONCE]
+            ended.update(map(tuple, self._all(attempt_rows.ended(self._sweep, some))))
+        return ended
+
     def rows(
         self, *, where: Any = None, within: IndexSet | None = None, batch: int = ROWS_AT_ONCE
     ) -> Iterator[IndexRow]:

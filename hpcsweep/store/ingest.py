@@ -40,6 +40,7 @@ from hpcsweep.store.record_rows import json_text, submission_row
 from hpcsweep.store.upsert import RowBatch
 from hpcsweep.sweepdir.directory import INDEX_NAME, SweepDirectory
 from hpcsweep.sweepdir.hand_copy import original
+from hpcsweep.sweepdir.locate import argument_for
 
 _log = logging.getLogger(__name__)
 
@@ -338,6 +339,16 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         yield sweep_index
 
 
+@contextlib.contextmanager
+def index_of_journals(sweep: SweepDirectory) -> Iterator[SweepIndex]:
+    """A private index of what the journals have now. *Raises* StoreError, JournalError."""
+    with contextlib.ExitStack() as stack:
+        sweep_index = SweepIndex(_private_copy(stack, None), sweep.key)
+        _prepare(sweep, sweep_index)
+        Ingest(sweep, sweep_index).run()
+        yield sweep_index
+
+
 def lost_journals(sweep: SweepDirectory, sweep_index: SweepIndex) -> list[str]:
     """The journals that the index has read further than they are now: gone, or shorter.
 
@@ -361,14 +372,16 @@ def _clear(sweep: SweepDirectory, sweep_index: SweepIndex) -> None:
             raise
     if lost:
         # A file can be moved away; of a database another one takes the place.
+        argument = argument_for(sweep.name, sweep.shown_path)
         aside = "move it away" if sweep_index.dialect == "sqlite" else "name another `store`"
         raise StoreError(
             f"{counted(len(lost), 'journal is', 'journals are')} gone or shorter than when the "
             f"index read them, such as {lost[0]}: a rebuild would lose outcomes",
             where=str(sweep.journal_root),
             next_step="Restore the journals from a backup. Without one keep the index: commands go "
-            "on reading it, and `hpcsweep archive` saves it. For what the journals still have, "
-            f"{aside} first: the index is {sweep_index.where}",
+            "on reading it, and `hpcsweep archive` saves it. For what the journals and the run "
+            f"directories still have, {aside}, then run `hpcsweep ingest {argument} --salvage`: "
+            f"the index is {sweep_index.where}",
         )
     sweep_index.clear()
 

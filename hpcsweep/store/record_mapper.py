@@ -178,13 +178,13 @@ class RecordMapper:
             path, at = self._sweep.journal_root / name, 0
             for number, (line, size) in enumerate(complete_lines(path), 1):
                 record = parse_line(line[:-1])
-                why = record if isinstance(record, str) else self._misfit(record)
+                why = record if isinstance(record, str) else self.misfit(record)
                 if why and line != b"\n":
                     yield f"{path}, line {number} at byte {at}: {why}"
                 at += size
 
-    def _misfit(self, record: Record) -> str:
-        """Why a record does not fit the sweep; empty if it does."""
+    def misfit(self, record: Record) -> str:
+        """Why a valid record does not fit the sweep; empty if it does."""
         try:
             self._add(PendingBatch(rows=RowBatch(manifest="")), recordcheck.alone(record))
         except _MISFIT as error:

@@ -13,6 +13,7 @@ from hpcsweep.runs.check import FileCheck, check_all_files
 from hpcsweep.runs.files import CaseFile, case_files
 from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import CaseLogs, case_logs
+from hpcsweep.runs.salvage import journal_kept_runs
 from hpcsweep.runs.unpack import unpack
 from hpcsweep.state.log_following import LogPiece, follow_log
 from hpcsweep.state.status import Checks, status
@@ -205,11 +206,12 @@ class ReadingVerbs(SweepDescription):
         selection = selection_of(cases, where, status, last)
         return list(unpack(self._directory, DamageReport(), self._selected(selection)))
 
-    def ingest(self, *, rebuild: bool = False) -> int:
+    def ingest(self, *, rebuild: bool = False, salvage: bool = False) -> int:
         """Bring the index up to date with the journals, as every other verb does, too.
 
         Args:
             rebuild: Whether the index is forgotten and all journals are read again.
+            salvage: Whether outcomes that only run directories and packs have are journaled first.
 
         Returns:
             Count of the cases in the index.
@@ -221,5 +223,8 @@ class ReadingVerbs(SweepDescription):
             >>> sweep.ingest(rebuild=True)
             3
         """
-        with fresh_index(self._directory.writable(), rebuild=rebuild) as sweep_index:
+        directory = self._directory.writable()
+        if salvage:
+            journal_kept_runs(directory)
+        with fresh_index(directory, rebuild=rebuild) as sweep_index:
             return sum(sweep_index.counts().values())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hpcsweep.errors import SweepError
 from hpcsweep.files import names
-from hpcsweep.journal import VERSION, attempt_of, journals_of_chunk
+from hpcsweep.journal import attempt_of, journals_of_chunk
 from hpcsweep.logbook import run_directory as rundir
 from hpcsweep.logbook.run_directory import Run
 from hpcsweep.recordcheck import record_problem
@@ -24,9 +24,6 @@ from hpcsweep.worker.start import Assignment
 
 if TYPE_CHECKING:
     from hpcsweep.logbook.packs import PackedFiles
-
-# Fields that metadata and an `end` record have in common.
-_COMMON = ("manifest", "attempt", "chunk", "index", "case_id", "host")
 
 
 class LeftoverRun(NamedTuple):
@@ -170,10 +167,7 @@ def _is_complete(leftover: LeftoverRun, run: Run) -> bool:
     elif metadata.get("case_id") != run.case.case_id:
         wrong = "it is of another case"
     else:
-        common = {name: metadata.get(name) for name in _COMMON}
-        wrong = record_problem(
-            outcome | common | {"metrics": leftover.metrics, "kind": "end", "v": VERSION}
-        )
+        wrong = record_problem(rundir.end_fields(metadata, outcome, leftover.metrics))
     if wrong:
         report_damage(leftover.where, f"its metadata are damaged: {wrong}")
     return not wrong

@@ -6,6 +6,8 @@ signals, pipes, locales) starts one.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -809,6 +811,22 @@ def test_journals_that_a_site_removed(here: Here, sweep: Path) -> None:
     holds(here.refuses(DATABASE, "ingest", "s", "--rebuild"), "gone or shorter", "archive")
     assert here.cli("collect", "s", "--format", "csv").stdout == rows
     holds(here.cli("doctor", "s", code=1).stdout, "journals", "gone or shorter", "archive")
+
+
+def test_run_directories_have_what_the_journals_had(here: Here, sweep: Path) -> None:
+    def table() -> list[dict[str, str]]:
+        text = here.cli("collect", "s", "--format", "csv", code=0).stdout
+        # The id of Slurm's job is in the journal alone.
+        return [row | {"job_id": ""} for row in csv.DictReader(io.StringIO(text))]
+
+    before = table()
+    shutil.rmtree(sweep / "journal")
+    (sweep / "store.sqlite3").unlink()
+    holds(here.cli("ingest", "s", "--salvage", code=0).output, "salvaged", "0 could not be used")
+    assert table() == before
+    here.cli("ingest", "s", "--rebuild", code=0)
+    assert table() == before
+    holds(here.cli("status", "s", code=0).stdout, "complete  2")
 
 
 def test_an_index_of_a_newer_program(here: Here, sweep: Path) -> None:

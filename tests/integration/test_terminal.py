@@ -277,6 +277,7 @@ COMMANDS: list[tuple[list[str], int, bool]] = [
     (["cancel", "s"], 0, False),
     (["db", "status", f"no {EVIL}"], 8, True),
     (["ingest", "s"], 0, False),
+    (["ingest", "s", "--salvage"], 0, False),
     (["efficiency", "s"], 0, False),
     (["efficiency", f"no {EVIL}"], 5, True),
     (["import", "csv", f"no {EVIL}.csv"], 3, True),
