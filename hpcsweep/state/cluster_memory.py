@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, cast, get_args
 
 from hpcsweep.cluster.jobs import Element
 from hpcsweep.errors import InputError, SweepError
@@ -63,12 +63,12 @@ class ClusterMemory(TypedDict, total=False):
     names: dict[str, str]
     # The job ids of the arrays in the last successful poll of the queue, and in the last poll that
     # failed. The absence of arrays submitted later means nothing.
-    heard: list[str]
+    polled: list[str]
     missed: list[str]
     # By state in the queue, and by the reason to wait: array task ids as `0-9,12`, by the job id
     # of the array.
-    alive: dict[str, dict[str, str]]
-    waiting: dict[str, dict[str, str]]
+    in_queue: dict[str, dict[str, str]]
+    waits: dict[str, dict[str, str]]
     # When the queue expects the next of them to start; missing if it expects none.
     next_start: float
     # By element: time since which the queue lacks it; times of the first and the last answer
@@ -91,8 +91,10 @@ class ClusterMemory(TypedDict, total=False):
 
 _ByElement = Literal["absent", "scans", "over", "hints", "words"]
 _BY_ELEMENT: tuple[_ByElement, ...] = get_args(_ByElement)
-_InQueue = Literal["alive", "waiting"]
+_InQueue = Literal["in_queue", "waits"]
 _IN_QUEUE: tuple[_InQueue, ...] = get_args(_InQueue)
+# What programs before 2026-11-30 have in place of these two and `polled`.
+_OLDER = ("alive", "waiting", "heard")
 _REASON = one_of(Reason)
 
 
@@ -113,14 +115,14 @@ _MEMORY = schema(
         "last": TEXT,
         "problem": TEXT,
         "names": by_name(TEXT),
-        "alive": by_name(by_name(_IDS)),
-        "waiting": by_name(by_name(_IDS)),
+        "in_queue": by_name(by_name(_IDS)),
+        "waits": by_name(by_name(_IDS)),
         "absent": by_name(NUMBER),
         "scans": by_name(NUMBERS),
         "over": by_name(_REASON),
         "hints": by_name(_REASON),
         "words": by_name(NUMBER),
-        "heard": TEXTS,
+        "polled": TEXTS,
         "missed": TEXTS,
         "progress": PAIRS,
         "closing_tried": NUMBER,
@@ -164,12 +166,21 @@ def open_memory(sweep: SweepDirectory) -> Iterator[ClusterMemory | None]:
 
 
 def read_memory(path: Path) -> ClusterMemory:
-    """The memory in a file; empty if the file is missing or damaged."""
+    """The memory in a file; empty if the file is missing or damaged.
+
+    After an older program has written it, what the queue said is unknown until its next answer,
+    since that program does not change what it has under other names.
+    """
     try:
-        memory: ClusterMemory = parse_json(read_regular(path, DOCUMENT_MAX))
+        document: dict[str, Any] = parse_json(read_regular(path, DOCUMENT_MAX))
     except (OSError, ValueError):
         return {}
-    return {} if mismatch(memory, _MEMORY) else memory
+    if mismatch(document, _MEMORY):
+        return {}
+    if any(name in document for name in _OLDER):
+        for name in (*_OLDER, *_IN_QUEUE, "polled"):
+            document.pop(name, None)
+    return cast("ClusterMemory", document)
 
 
 def element_key(element: Element) -> str:
@@ -178,7 +189,7 @@ def element_key(element: Element) -> str:
 
 
 def by_text(elements: Iterable[tuple[Element, str]]) -> dict[str, dict[str, str]]:
-    """Elements in the form of `alive` and `waiting`, by a text about each."""
+    """Elements in the form of `in_queue` and `waits`, by a text about each."""
     ids: dict[str, dict[str, list[int]]] = {}
     for (job_id, task), text in elements:
         ids.setdefault(text, {}).setdefault(job_id, []).append(task)

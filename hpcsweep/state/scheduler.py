@@ -135,7 +135,7 @@ def _poll_once(memory: ClusterMemory, parts: list[SentPart], cluster: Cluster, n
         else:
             memory["last"] = "squeue"
             _apply_queue(memory, parts, cluster.poll_queue(job_ids), now)
-            memory["heard"] = job_ids
+            memory["polled"] = job_ids
     except ClusterError as error:
         _log.info("%s did not answer: %s", memory["last"], error.what)
         _note_problem(memory, error.what, parts)
@@ -174,7 +174,7 @@ def _apply_queue(
             # source of the reason. It is not a terminal word yet.
             if reason and reason is not Reason.LOST:
                 hints[key] = reason.value
-    memory["alive"], memory["waiting"] = by_text(alive), by_text(waiting)
+    memory["in_queue"], memory["waits"] = by_text(alive), by_text(waiting)
     memory.pop("next_start", None)
     if starts:
         memory["next_start"] = min(starts)
@@ -252,12 +252,12 @@ def _terminal_word(
 def _with_memory(tasks: ArrayTasks, memory: ClusterMemory) -> ArrayTasks:
     """Add the cluster's answers to the tasks."""
     tasks.polled_at = memory.get("asked")
-    tasks.answered = frozenset(memory.get("heard", ()))
+    tasks.answered = frozenset(memory.get("polled", ()))
     tasks.missed = frozenset(memory.get("missed", ()))
     tasks.next_start = memory.get("next_start")
     tasks.progress = memory.get("progress") or []
-    tasks.in_state = chunks_in_queue(memory, "alive", tasks.parts)
-    tasks.waiting_for = chunks_in_queue(memory, "waiting", tasks.parts)
+    tasks.in_state = chunks_in_queue(memory, "in_queue", tasks.parts)
+    tasks.waiting_for = chunks_in_queue(memory, "waits", tasks.parts)
     # A failed poll about other arrays is not a problem of these.
     if any(sent.job_id in tasks.missed for sent in tasks.parts):
         tasks.problem = memory.get("problem")

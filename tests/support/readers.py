@@ -68,7 +68,7 @@ HEARD = {
     "tried": 1.0,
     "asked": 2.0,
     "last": "squeue",
-    "alive": {"RUNNING": {"100": "0"}},
+    "in_queue": {"RUNNING": {"100": "0"}},
     "absent": {"100_0": 3.0},
     "scans": {"100_0": [1.0, 2.0]},
     "over": {},

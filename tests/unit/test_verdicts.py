@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -516,19 +517,43 @@ def test_the_memory_holds_open_tasks_only(world: World) -> None:
     world.poll(INTERVAL_S)
     for kind in ("absent", "scans", "over", "hints", "words"):
         assert set(world.memory.get(kind, {})) <= {"100_1"}, kind
-    assert world.memory["alive"] == {}
+    assert world.memory["in_queue"] == {}
 
 
 def test_the_memory_forgets_a_task_that_ended_since_the_poll(world: World) -> None:
     world.cluster.reasons = {0: "Priority", 1: "Priority"}
     world.poll()
-    assert world.memory["waiting"] == {"Priority": {"100": "0-1"}}
+    assert world.memory["waits"] == {"Priority": {"100": "0-1"}}
     world.made.run(0)
     world.poll(1.0)
-    assert (world.memory["alive"], world.memory["waiting"]) == (
+    assert (world.memory["in_queue"], world.memory["waits"]) == (
         {"PENDING": {"100": "1"}},
         {"Priority": {"100": "1"}},
     )
+
+
+def test_an_older_program_at_work_on_the_same_memory(world: World) -> None:
+    """It has the queue by element; the rest of the memory is common."""
+    world.cluster.reasons = {0: "Priority"}
+    world.poll()
+    world.vanish(1)
+    world.poll(INTERVAL_S)
+    path, before = world.made.path / cluster_memory.FILE, dict(world.memory)
+    shared = ("tried", "asked", "last", "names", "absent", "scans")
+    written = {"alive": {"100_0": "PENDING"}, "waiting": {"100_0": "Priority"}, "heard": ["100"]}
+    alone = {name: before[name] for name in shared} | written
+    for memory in (before | written, alone):
+        path.write_text(json.dumps(memory))
+        assert world.poll(0.0).states() == {"sent": 2}  # unknown, as before an answer; never gone
+        assert {name: world.memory[name] for name in shared} == {
+            name: before[name] for name in shared
+        }
+        assert not set(written) & set(world.memory)  # nor for the older one
+        path.write_text(json.dumps(memory))
+    for _ in ("sacct", "squeue"):
+        tasks = world.poll(INTERVAL_S)
+    assert by_chunk(tasks.in_state) == {(1, 0): "PENDING"}
+    assert set(world.memory["absent"]) == {"100_1"}
 
 
 def test_a_look_between_two_polls_goes_through_no_task_of_the_queue(
