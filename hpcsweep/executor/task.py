@@ -37,6 +37,8 @@ class Function(_Found, total=False):
     # With it, `function` is followed by another one and its arguments, which a process calls first;
     # the digest of these two.
     initializer: str
+    # In calls that were sent before 2026-11-30, in place of it: once for each function.
+    has_initializer: bool
 
 
 class CallAnswer(TypedDict):
@@ -80,13 +82,13 @@ def _call(sweep: Path, params: dict[str, Any]) -> Any:
 def _function_of(wrapped: Function) -> Any:
     """The function, with what its initializer sets. *Raises* what that raises."""
     data, digest = wrapped["function"], wrapped.get("initializer")
-    if digest is None:
+    if digest is None and not wrapped.get("has_initializer"):
         return pickles.load(data, "the function")
     if data not in _initialized:
         function, initializer, arguments = pickles.load(data, "the function")
         if digest not in _called:
             initializer(*arguments)
-            if _is_of_module(initializer):
+            if digest is not None and _is_of_module(initializer):
                 _called.add(digest)
         _initialized[data] = function
     return _initialized[data]

@@ -22,6 +22,11 @@ _GROUP_OF = {name: group for group in _GROUPS for name in group}
 _GPU = re.compile(r"(gres[/:])?gpu\b")
 
 
+def same_request(name: str) -> tuple[str, ...]:
+    """The options that request the same thing as one, with itself."""
+    return _GROUP_OF.get(name, (name,))
+
+
 def put_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two layers of options: `above` wins, also over options that it excludes."""
     result = dict(below)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
@@ -103,11 +104,7 @@ def selection_of(
     cases: Cases, where: str | None, status: Sequence[str] | None, last: int | None
 ) -> Selection:
     """The selection that these arguments make. *Raises* InputError."""
-    some: str | list[int | str] | None
-    if isinstance(cases, str | None):
-        some = cases
-    else:
-        some = [cases] if isinstance(cases, int) else list(cases)
+    some = cases if isinstance(cases, str | None) else _listed(cases)
     if isinstance(status, str):  # as `--status` takes them
         status = [word.strip() for word in status.split(",")]
     statuses = () if status is None else words(status)
@@ -118,6 +115,16 @@ def selection_of(
             next_step="None, the default, is every status.",
         )
     return Selection(cases=some, where=where, status=statuses, last=last)
+
+
+def _listed(cases: int | Iterable[int | str]) -> list[int | str]:
+    """The cases as a list; what is neither an index nor iterable is refused where it is read."""
+    if isinstance(cases, bool):
+        return [cases]
+    try:
+        return [operator.index(cases)]  # type: ignore[arg-type]  # an integer of numpy, too
+    except TypeError:  # as for an array of numpy, although it has `__index__`
+        return list(cases) if isinstance(cases, Iterable) else [cases]
 
 
 def words(given: Sequence[str]) -> tuple[str, ...]:

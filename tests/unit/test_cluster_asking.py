@@ -429,6 +429,27 @@ def test_defaults_of_a_user_that_do_not_reach_sbatch_are_named(
     assert clean_environment({}, frozenset())["SBATCH_WCKEY"] == "2-0"
 
 
+@pytest.mark.parametrize(
+    ("variable", "option", "is_replaced"),
+    [
+        ("SBATCH_TIMELIMIT", "time", True),
+        ("SBATCH_TIMELIMIT", "time-min", False),
+        ("SBATCH_MEM_PER_CPU", "mem-per-gpu", True),
+        ("SBATCH_MEM_PER_CPU", "mem-bind", False),
+        ("SBATCH_GRES", "gpus-per-socket", True),
+        ("SBATCH_GPUS", "gres", True),
+        ("SBATCH_GRES", "gres-flags", False),
+        ("SBATCH_EXCLUSIVE", "exclusive", True),
+        ("SBATCH_EXCLUSIVE", "oversubscribe", True),
+    ],
+)
+def test_a_default_is_replaced_by_what_asks_for_the_same(
+    monkeypatch: pytest.MonkeyPatch, variable: str, option: str, *, is_replaced: bool
+) -> None:
+    monkeypatch.setenv(variable, "2")
+    assert (SLURM.check_options({option: "1"}, 0) == []) is is_replaced
+
+
 PART = Part(number=0, first_chunk=0, chunks=2)
 
 

@@ -123,6 +123,25 @@ def test_a_process_calls_an_initializer_of_a_script_once_for_each_function(tmp_p
     assert begun.read_text() == "xx"
 
 
+def test_calls_that_were_sent_before_an_upgrade_are_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noting_before.py").write_text(NOTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    note = importlib.import_module("noting_before").note
+    begun = tmp_path / "begun"
+    function_of = task._function_of  # noqa: SLF001  # without a cluster and a run
+    for function, expected in ((pow, 32), (max, 5)):
+        begins = (function, note, (str(begun), "x"))
+        sent: Function = {
+            "search": [],
+            "function": pickles.dump(begins, "a function"),
+            "has_initializer": True,
+        }
+        assert [function_of(sent)(2, 5) for _ in range(2)] == [expected] * 2
+    assert begun.read_text() == "xx"
+
+
 def test_an_initializer_that_no_process_can_call_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the initializer with its arguments cannot be pickled"):
         pickled(pow, (2, 5), {}, Initializer(function=print, arguments=(threading.Lock(),)))

@@ -161,6 +161,27 @@ def test_python_takes_what_the_command_line_takes() -> None:
             named_cases([value], 4)  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize(
+    ("given", "cases"),
+    [
+        (np.int64(3), [3]),
+        (np.array([3, 4]), [3, 4]),
+        (np.array(3), [3]),
+        (range(2), [0, 1]),
+        (["0-1", 3], ["0-1", 3]),
+    ],
+)
+def test_python_takes_integers_of_any_type(given: Any, cases: list[Any]) -> None:
+    assert selection_of(given, None, None, None).cases == cases
+
+
+@pytest.mark.parametrize("given", [True, np.True_, 1.5])
+def test_what_is_no_index_is_refused_where_it_is_read(given: Any) -> None:
+    found: Any = selection_of(given, None, None, None).cases
+    with pytest.raises(InputError, match="is no index"):
+        named_cases(found, 4)
+
+
 def test_an_empty_list_is_not_all_cases() -> None:
     assert not selection_of(None, None, None, None)
     with pytest.raises(InputError, match="an empty list of statuses selects no case"):

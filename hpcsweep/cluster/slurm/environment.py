@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from hpcsweep.cluster.jobs import OwnJob
+from hpcsweep.manifest.exclusive import same_request
 
 # Prefixes of variables that change the output or behaviour of the programs.
 _MISLEADING = ("SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SBATCH_")
@@ -70,11 +71,10 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
 
 def ignored_defaults(options: Mapping[str, str]) -> list[str]:
     """Notes on a user's defaults for sbatch that do not reach it and that no option replaces."""
-    asked_for = {_resource(option) for option in options}
     notes = [
         f"{name}={os.environ[name]} of the environment is not used: write `{option}` below `slurm:`"
         for name, option in _IN_MANIFEST.items()
-        if name in os.environ and _resource(option) not in asked_for
+        if name in os.environ and options.keys().isdisjoint(same_request(option))
     ]
     cluster = os.environ.get("SBATCH_CLUSTERS")
     if cluster and not os.environ.get("SLURM_CLUSTERS"):
@@ -83,11 +83,6 @@ def ignored_defaults(options: Mapping[str, str]) -> list[str]:
             "programs do not know it: set SLURM_CLUSTERS, which all of them know"
         )
     return notes
-
-
-def _resource(option: str) -> str:
-    """What an option asks for: of some options sbatch takes one."""
-    return option.partition("-")[0].replace("gres", "gpus")
 
 
 def pointed_at(environment: Mapping[str, str]) -> str:
