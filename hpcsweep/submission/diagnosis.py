@@ -83,7 +83,8 @@ def _journals(sweep: SweepDirectory) -> tuple[bool, str]:
     return False, (
         f"{counted(len(lost), 'is', 'are')} gone or shorter than when the index read them, such as "
         f"{lost[0]}: the index alone has their outcomes. Restore them from a backup; without one "
-        "keep the index, which `hpcsweep archive` saves"
+        "keep the index, which `hpcsweep archive` saves, and `hpcsweep ingest --salvage` journals "
+        "what run directories have"
     )
 
 

@@ -225,6 +225,20 @@ def test_each_attempt_has_its_outcome(sweep_index: SweepIndex) -> None:
     assert [row["idx"] for row in chosen] == [1, 1, 3, 3, 50]
 
 
+def test_attempts_that_have_ended(sweep_index: SweepIndex) -> None:
+    """Of cases with one attempt and with several, those asked for alone."""
+    failed = attempt(1, status="failed", reason="error")
+    running = attempt(1, restart=1, token="b" * 16, status="running")
+    running["rank"] = running["rank"].replace(".3.", ".0.")
+    assert sweep_index.merge(batch(failed, running, attempt(2), attempt(3)))
+    alone = attempt(4, status="running")
+    assert sweep_index.merge(batch(alone | {"rank": alone["rank"].replace(".3.", ".0.")}))
+    ids = [f"{number:016x}" for number in (1, 2, 4, 5)]
+    first = (ids[0], failed["generation"], 1, failed["restart"], failed["token"])
+    assert sweep_index.ended_attempts(ids) == {first, (ids[1], *first[1:])}
+    assert sweep_index.ended_attempts([]) == set()
+
+
 def test_merges_at_once_lose_nothing(backend: Backend) -> None:
     """Overlapping rows of eight writers, in orders that would deadlock if each kept its own."""
     backend.sweep_index().create("s", MANIFEST)

@@ -16,6 +16,7 @@ from hpcsweep.journal import all_journals
 from hpcsweep.manifest.user import load_manifest
 from hpcsweep.project.remove import remove
 from hpcsweep.project.shared_rows import shared_index
+from hpcsweep.runs.salvage import journal_kept_runs
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.store import SweepIndex, ingest
@@ -149,6 +150,21 @@ def test_a_task_without_the_database_reports_it_and_keeps_its_journal(
     monkeypatch.setenv("SWEEP_DATABASE", database.url)
     with ingest.fresh_index(made.directory) as sweep_index:
         assert sweep_index.counts() == {("complete", None): 2}
+
+
+def test_a_salvage_fills_an_empty_database(
+    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
+    made.plan(chunk_size=2)
+    made.run()
+    shutil.rmtree(made.directory.journal_root)
+    assert journal_kept_runs(made.directory).journaled == 2
+    with ingest.fresh_index(made.directory) as sweep_index:
+        assert sweep_index.dialect == "postgresql"
+        assert sweep_index.counts() == {("complete", None): 2}
+    assert journal_kept_runs(made.directory).known == 2
 
 
 def test_a_sweep_moves_to_another_database_with_its_next_submission(
