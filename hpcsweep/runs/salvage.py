@@ -219,6 +219,8 @@ def _metadata_and_metrics(run: _Run) -> tuple[dict[str, Any], dict[str, Any]]:
         metrics = run.read(METRICS)
         if run.read(METADATA) == metadata:
             break
+    else:
+        raise Damaged("other attempts publish it again and again")
     if metadata is None:
         raise Damaged(f"there is no {METADATA}")
     return _document(METADATA, metadata), _document(METRICS, metrics or b"{}")

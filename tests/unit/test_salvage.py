@@ -15,11 +15,13 @@ from click.testing import CliRunner
 
 from hpcsweep.cli import main
 from hpcsweep.errors import StoreError
-from hpcsweep.files import token
+from hpcsweep.files import read_regular, token
 from hpcsweep.journal import JournalWriter, all_journals
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
+from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.salvage import Salvaged, journal_kept_runs
+from hpcsweep.runs.unpack import unpack
 from hpcsweep.sources import grid
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.sweepdir.directory import INDEX_NAME
@@ -146,6 +148,32 @@ def test_all_attempts_that_are_kept(made: MadeSweep) -> None:
     assert counts(journal_kept_runs(made.directory)) == (6, 0, 0)
     assert rows(made) == before
     assert {row["attempt"] for row in before} == {2}
+
+
+def test_a_run_that_was_unpacked_is_one_attempt(tmp_path: Path) -> None:
+    made = make(tmp_path, runs="packed")
+    assert len(list(unpack(made.directory, DamageReport()))) == 3
+    forget(made)
+    assert counts(journal_kept_runs(made.directory)) == (3, 3, 0)
+    assert [row["run_dir"] for row in rows(made)] == [
+        str(made.run_dir(index).relative_to(made.path)) for index in range(3)
+    ]
+
+
+def test_a_run_that_is_published_again_and_again(
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its metadata and its metrics may be of two attempts."""
+    path = made.run_dir(0) / "metadata.json"
+
+    def changing(file: Path, limit: int) -> bytes:
+        data = read_regular(file, limit)
+        if file == path:
+            change(made, 0, lambda document: document.update(seen=document.get("seen", 0) + 1))
+        return data
+
+    monkeypatch.setattr("hpcsweep.runs.salvage.read_regular", changing)
+    refused(made, "again and again")
 
 
 # --- two at once, and kills ----------------------------------------------------------------------
