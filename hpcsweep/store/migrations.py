@@ -333,10 +333,10 @@ def _from_6(connection: Connection) -> None:
     collation = "" if is_sqlite else ' COLLATE "C"'
     word, text_ = f"VARCHAR{collation}", f"TEXT{collation}"
     run(
-        f"CREATE TABLE numbers (sweep {word} NOT NULL, document {word} NOT NULL, "
+        f"CREATE TABLE number_columns (sweep {word} NOT NULL, document {word} NOT NULL, "
         f"path {text_} NOT NULL, name {word} NOT NULL, PRIMARY KEY (sweep, document, path))"
     )
-    run("CREATE UNIQUE INDEX numbers_by_name ON numbers (sweep, name)")
+    run("CREATE UNIQUE INDEX number_columns_by_name ON number_columns (sweep, name)")
     # Behind all others: to have them elsewhere, the table would have to be copied, which writes
     # 20 GB of ten million cases.
     for name in _NUMBERS_7 if is_sqlite else ():

@@ -23,7 +23,7 @@ NumberColumns = dict[tuple[str, Keys], str]
 
 def known(connection: Connection, sweep: str) -> NumberColumns:
     """The columns of a sweep's numbers."""
-    table = schema.numbers.c
+    table = schema.number_columns.c
     query = select(table.document, table.path, table.name).where(table.sweep == sweep)
     return {
         (document, tuple(json.loads(path))): name
@@ -46,13 +46,13 @@ def keep(connection: Connection, sweep: str, columns: NumberColumns) -> dict[str
             {"sweep": sweep, "document": of[0], "path": json.dumps(of[1]), "name": after[of]}
             for of in sorted(new)
         ]
-        connection.execute(schema.numbers.insert(), rows)
+        connection.execute(schema.number_columns.insert(), rows)
     return {name: after[key] for key, name in columns.items() if key in after}
 
 
 def free(connection: Connection, sweep: str) -> None:
     """Give up the columns of a document that has no more, before all rows are made again."""
-    table, found = schema.numbers, known(connection, sweep)
+    table, found = schema.number_columns, known(connection, sweep)
     for document, names in schema.NUMBERS.items():
         if len(names) == sum(of == document for of, _ in found):
             of_document = and_(table.c.sweep == sweep, table.c.document == document)

@@ -225,8 +225,8 @@ inputs = Table(
 )
 
 # Which column of `cases` has the numbers of which key, on SQLite.
-numbers = Table(
-    "numbers",
+number_columns = Table(
+    "number_columns",
     metadata,
     Column("sweep", _WORD, primary_key=True),
     # The column with the JSON text.
@@ -235,7 +235,7 @@ numbers = Table(
     Column("path", _TEXT, primary_key=True),
     # One of `NUMBERS`.
     Column("name", _WORD, nullable=False),
-    Index("numbers_by_name", "sweep", "name", unique=True),
+    Index("number_columns_by_name", "sweep", "name", unique=True),
 )
 
 # What is known of the cases of a block of indices, see `blocks`; null since a merge changed one.

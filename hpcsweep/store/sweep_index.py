@@ -181,7 +181,7 @@ class SweepIndex(CaseReader):
         """
 
         # A command that reads the index meanwhile knows which column has the numbers of which key.
-        kept = schema.meta, schema.sweeps, schema.numbers
+        kept = schema.meta, schema.sweeps, schema.number_columns
 
         def forget(connection: Connection) -> None:
             connection.execute(self._manifest_query().with_for_update())

@@ -239,7 +239,7 @@ def test_a_text_that_resembles_a_secret_is_accepted(load: Load, line: str) -> No
         (["sim", "--password", "hunter2!", "{a}"], "command[2]"),
         (["sim", "{a}", "--api-key=hunter2!"], "command[2]"),
         (["sim", "--password", "{a}"], None),
-        (["sim", "--password", "$SECRET", "{a}"], None),
+        (["sh", "-c", "sim --password $SECRET", "{a}"], None),
         (["sim", "--tokens", "hunter2!", "{a}"], None),
         (["curl", "-u", "me:hunter2!", "{a}"], "command[2]"),
         (["mysql", "-uroot", "-phunter2!", "{a}"], "command[2]"),
