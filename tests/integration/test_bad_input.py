@@ -724,14 +724,15 @@ def finished(emulated: EmulatedCluster, tmp_path_factory: pytest.TempPathFactory
     )
     assert done.returncode == 0, done.stderr
     # A copy by hand, beside its original, would be told apart; this one has been moved.
-    return path.rename(path.with_name(f"{path.name}-moved"))
+    (path / "outputs").rename(path / "made")
+    return path
 
 
 @pytest.fixture
 def sweep(here: Here, finished: Path) -> Path:
     """The directory of a finished sweep in the user's directory."""
     shutil.copytree(finished, here.path, dirs_exist_ok=True)
-    return here.path / "outputs/s"
+    return (here.path / "made").rename(here.path / "outputs") / "s"
 
 
 READING = (["status", "s"], ["collect", "s"], ["logs", "s", "0"], ["ingest", "s", "--rebuild"])
