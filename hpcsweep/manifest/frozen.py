@@ -483,7 +483,7 @@ def _write_missing(
         _write_files(temporary, manifest, source)
         check_cases(temporary, manifest)
         # The record is the last: what it names is there.
-        for name in sorted(missing, key=FILE_NAME.__eq__):
+        for name in sorted(missing, key=lambda name: (name == FILE_NAME, name)):
             with contextlib.suppress(FileExistsError):  # another process writes them, too
                 os.link(temporary / name, directory / name)
         files.fsync_path(directory)

@@ -51,7 +51,8 @@ def disturbed(decode):
             raise
         for batch in batches:
             yield batch
-            taken.write_text(str(os.getpid()))
+            taken.with_name("new").write_text(str(os.getpid()))
+            taken.with_name("new").rename(taken)
             if how == "child":
                 os.kill(os.getpid(), signal.SIGKILL)
             if how == "error":

@@ -36,7 +36,8 @@ def work(numbers):
         with (directory / str(number)).open("x") as stream:
             stream.write(str(os.getpid()))
         if os.getpid() != me:
-            (directory / "child").write_text(str(os.getpid()))
+            (directory / "child.new").write_text(str(os.getpid()))
+            (directory / "child.new").rename(directory / "child")
             if how == "child":
                 os.kill(os.getpid(), signal.SIGKILL)
             if how == "error":
