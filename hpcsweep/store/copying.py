@@ -47,7 +47,7 @@ def _lines(columns: Sequence[Sequence[Any]]) -> Iterable[str]:
     between = ""
     for column in columns:
         # Most columns have one value: together with the separators these are one text.
-        if _is_constant(column):
+        if is_constant(column):
             between += f"{_field(column[0])}\t"
             continue
         pieces += [repeat(between, count), _fields(column)]
@@ -56,12 +56,13 @@ def _lines(columns: Sequence[Sequence[Any]]) -> Iterable[str]:
     return map("".join, zip(*pieces, strict=True))
 
 
-def _is_constant(column: Sequence[Any]) -> bool:
+def is_constant(column: Sequence[Any]) -> bool:
+    """Whether all values of a column, texts, numbers or None, are the same."""
     first = column[0]
     if first != column[-1] or column.count(first) < len(column):
         return False
-    # Equal numbers may have other texts: 1 and 1.0, 0.0 and -0.0.
-    return first is None or isinstance(first, str) or set(map(type, column)) == {int}
+    # Equal numbers may have other texts: 1, 1.0 and True, 0.0 and -0.0.
+    return first is None or isinstance(first, str) or len(set(map(repr, column))) == 1
 
 
 def _fields(column: Sequence[Any]) -> Iterable[str]:

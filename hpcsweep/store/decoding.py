@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import marshal
 import os
-import signal
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,8 @@ from queue import Queue
 from selectors import EVENT_READ, PollSelector
 from typing import Any
 
-from hpcsweep.store.pieces import PieceQueue, processes
+from hpcsweep.store.copying import is_constant
+from hpcsweep.store.pieces import PieceQueue, end_fork, processes, start_fork
 from hpcsweep.store.upsert import RowBatch
 
 # Bytes of journals that are decoded as fast as a child is made and its rows are sent: some 10,000
@@ -125,20 +125,19 @@ class _Child:
         reading, writing = os.pipe()
         with suppress(OSError):  # the pipes of this user are large already
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+        def send() -> None:
+            os.close(reading)
+            for other in others:
+                other.stream.close()
+            _be_child(queue, decode, writing)
+
         try:
-            pid = os.fork()
+            pid = start_fork(send)
         except OSError:
             os.close(reading)
             os.close(writing)
             raise
-        if pid == 0:
-            try:
-                os.close(reading)
-                for other in others:
-                    other.stream.close()
-                _be_child(queue, decode, writing)
-            finally:
-                os._exit(0)
         os.close(writing)
         return cls(pid, FileIO(reading))
 
@@ -165,15 +164,7 @@ class _Child:
     def end(self) -> None:
         """End it, unless it has ended."""
         self.stream.close()
-        end_child(self.pid)
-
-
-def end_child(pid: int) -> None:
-    """End a child, unless it has ended. Where SIGCHLD is ignored, the kernel has reaped it."""
-    with suppress(ChildProcessError, ProcessLookupError):
-        if os.waitpid(pid, os.WNOHANG) == (0, 0):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        end_fork(self.pid)
 
 
 def _be_child(queue: PieceQueue, decode: _Decode, writing: int) -> None:
@@ -223,8 +214,4 @@ def _loaded(data: bytes | bytearray) -> Counted:
 
 def _abridged(column: Sequence[Any]) -> Sequence[Any]:
     """A column, or its value alone if all are the same."""
-    first = column[0]
-    is_constant = first == column[-1] and column.count(first) == len(column)
-    if is_constant and isinstance(first, int | float):  # 1 equals 1.0 and True, and 0.0 equals -0.0
-        is_constant = len(set(map(repr, column))) == 1
-    return column[:1] if is_constant else column
+    return column[:1] if is_constant(column) else column

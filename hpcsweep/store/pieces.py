@@ -1,10 +1,11 @@
-"""Divide the journals of a large first ingest into pieces: a process takes one at a time."""
+"""The journals of a large first ingest in pieces, and the forks that take one at a time."""
 
 from __future__ import annotations
 
 import os
+import signal
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -62,6 +63,25 @@ class PieceQueue:
     def close(self) -> None:
         """Close this process's end."""
         os.close(self._reading)
+
+
+def start_fork(do: Callable[[], None]) -> int:
+    """Start a fork that calls `do` and ends; returns its process id. *Raises* OSError."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            do()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def end_fork(pid: int) -> None:
+    """End a fork, unless it has ended. Where SIGCHLD is ignored, the kernel has reaped it."""
+    with suppress(ChildProcessError, ProcessLookupError):
+        if os.waitpid(pid, os.WNOHANG) == (0, 0):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
 def _size(path: Path) -> int:

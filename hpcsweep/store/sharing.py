@@ -13,8 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from hpcsweep.store.decoding import end_child
-from hpcsweep.store.pieces import PieceQueue, processes
+from hpcsweep.store.pieces import PieceQueue, end_fork, processes, start_fork
 
 # Whether a piece is done, and what it returned.
 _Result = struct.Struct("<?QQ")
@@ -43,7 +42,7 @@ def share(count: int, work: Callable[[Iterator[int]], Iterator[Done]]) -> list[D
     try:
         for _ in range(n_processes - 1):
             with suppress(OSError):  # a limit on processes
-                children.append(_fork(do))
+                children.append(start_fork(do))
         do()
         for pid in children:
             with suppress(ChildProcessError):  # where SIGCHLD is ignored, the kernel reaps it
@@ -52,7 +51,7 @@ def share(count: int, work: Callable[[Iterator[int]], Iterator[Done]]) -> list[D
     finally:
         queue.close()
         for pid in children:
-            end_child(pid)
+            end_fork(pid)
     with results:
         found = enumerate(_Result.iter_unpack(results[:]))
         return [(piece, *counts) for piece, (is_done, *counts) in found if is_done]
@@ -61,13 +60,3 @@ def share(count: int, work: Callable[[Iterator[int]], Iterator[Done]]) -> list[D
 def _taken(queue: PieceQueue) -> Iterator[int]:
     while (piece := queue.take()) is not None:
         yield piece
-
-
-def _fork(do: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            do()
-        finally:
-            os._exit(0)
-    return pid

@@ -45,7 +45,7 @@ STARTS_PROCESSES = (
     # The table of a cache is filled by a program that may import the user's model.
     "cache/run_fill.py",
     # Forks that make the rows of a large first ingest, or merge them.
-    *("store/decoding.py", "store/sharing.py"),
+    "store/pieces.py",
 )
 # Settings are merged once, at the two doors; a task reads what Slurm tells it; a child process
 # inherits the rest.
