@@ -32,7 +32,7 @@ from hpcsweep import sources
 from hpcsweep.files import json_bytes, make_directory, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import VERSION, all_journals, encode, journal_name
-from hpcsweep.manifest import frozen
+from hpcsweep.manifest import freezing, frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.sources import ParameterSource
 from hpcsweep.store import SweepIndex, schema
@@ -103,7 +103,7 @@ def journalled(root: Path, cases: int, chunk_size: int = CHUNK) -> SweepDirector
             runs="none",
         )
     )
-    frozen.write(sweep.path, manifest, source)
+    freezing.write(sweep.path, manifest, source)
     plan = Plan(
         submission=1,
         manifest=manifest.fingerprint,

@@ -10,8 +10,6 @@ Standard library only: the worker reads it. A changed manifest is a new director
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, field, replace
@@ -26,7 +24,6 @@ from hpcsweep.sources.registry import source_from_manifest_dict
 
 if TYPE_CHECKING:
     from hpcsweep.sources.base import ParameterSource
-    from hpcsweep.undo import UndoLog
 
 T = TypeVar("T")
 
@@ -38,7 +35,7 @@ FORMAT = 1
 # Digits of the SHA-256 of a file of lines by which a later version knows it again.
 DIGEST_DIGITS = 32
 FILE_NAME = "sweep.json"
-_RESTORE = "Restore the directory, or remove it and submit the manifest again."
+RESTORE = "Restore the directory, or remove it and submit the manifest again."
 _WRITE_AGAIN = (
     "Restore the file, or run `hpcsweep submit` with the same manifest, which writes it again."
 )
@@ -341,7 +338,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             fingerprint=document["fingerprint"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"is damaged: {error!r}", where=where, next_step=_RESTORE) from error
+        raise Damaged(f"is damaged: {error!r}", where=where, next_step=RESTORE) from error
 
 
 def sealed(manifest: FrozenManifest) -> FrozenManifest:
@@ -363,7 +360,7 @@ def _fingerprint(document: Mapping[str, Any]) -> str:
 def read(directory: Path) -> FrozenManifest:
     """The frozen manifest in `manifests/<fingerprint>`, checked against the directory's name.
 
-    Its cost does not depend on the count of cases: see `check_cases` for their file.
+    Its cost does not depend on the count of cases: see `freezing.check_cases` for their file.
     *Raises* SweepError.
     """
     path = directory / FILE_NAME
@@ -374,7 +371,7 @@ def read(directory: Path) -> FrozenManifest:
             error.next_step = _WRITE_AGAIN
         raise
     if not isinstance(document, dict):
-        raise Damaged("is damaged: no JSON object", where=str(path), next_step=_RESTORE)
+        raise Damaged("is damaged: no JSON object", where=str(path), next_step=RESTORE)
     manifest = from_json(document, str(path))
     try:
         fingerprint = _fingerprint(document)
@@ -384,113 +381,9 @@ def read(directory: Path) -> FrozenManifest:
         raise Damaged(
             f"was changed: its content has the fingerprint {fingerprint}",
             where=str(path),
-            next_step=_RESTORE,
+            next_step=RESTORE,
         )
     return manifest
-
-
-def missing_files(directory: Path, manifest: FrozenManifest) -> set[str]:
-    """The names of the files of a version that are not in its directory."""
-    from hpcsweep.sources.caselines import CASES_FILE, OFFSETS_FILE  # noqa: PLC0415  # as in write
-    from hpcsweep.sources.kept import kept_files  # noqa: PLC0415
-
-    expected = {FILE_NAME, *kept_files(manifest.source)}
-    if manifest.cases_sha256 is not None:
-        expected |= {CASES_FILE, OFFSETS_FILE}
-    return expected.difference(files.names(directory))
-
-
-def check_cases(directory: Path, manifest: FrozenManifest) -> None:
-    """Read the files of explicit cases and of conditions, if there are any; compare their digests.
-
-    Those of the earlier versions that this one continues, too: its tasks read them.
-    *Raises* SweepError when one is missing or was changed.
-    """
-    from hpcsweep.sources.kept import kept_files, read_bits  # noqa: PLC0415  # as in write
-
-    for name in kept_files(manifest.source):
-        read_bits(directory, name)
-    if manifest.cases_sha256 is None:
-        return
-    _check_lines(directory, manifest.cases_sha256)
-    for earlier, _, digest in manifest.source.get("segments", ()):
-        _check_lines(directory.parent / earlier, digest)
-
-
-def _check_lines(directory: Path, expected: str) -> None:
-    """Compare the digest of the cases in a directory with its first digits; check the offsets."""
-    from hpcsweep.sources.caselines import CASES_FILE  # noqa: PLC0415  # no task checks the file
-    from hpcsweep.sources.linefiles import LineFiles  # noqa: PLC0415
-
-    path = directory / CASES_FILE
-    try:
-        with files.open_regular(path) as stream:
-            digest = ids.sha256_of(stream).hex()
-    except OSError as error:
-        raise SweepError(
-            f"cannot be read: {error.strerror}", where=str(path), next_step=_RESTORE
-        ) from error
-    if not digest.startswith(expected):
-        raise Damaged("was changed", where=str(path), next_step=_RESTORE)
-    LineFiles(directory, 0, 0, 1).check_sizes()
-
-
-def write(
-    sweep_dir: Path,
-    manifest: FrozenManifest,
-    source: ParameterSource,
-    made: UndoLog | None = None,
-) -> Path:
-    """Write `manifests/<fingerprint>/`, complete and durable, and read it back. Returns its path.
-
-    `made` records what this call created; not what it wrote again after a site purged it.
-    *Raises* SweepError, also if an earlier copy was damaged. *Writes* a temporary sibling, whose
-    name begins with a dot, and renames it. *Safe to repeat*, also concurrently.
-    """
-    from hpcsweep.undo import UndoLog  # noqa: PLC0415  # a task freezes no manifest
-
-    made = made or UndoLog()
-    parent = made.directory(sweep_dir / "manifests")
-    directory = parent / manifest.fingerprint
-    with contextlib.suppress(OSError):  # a site that purges old files leaves directories
-        directory.rmdir()
-    if directory.name not in files.names(parent):
-        # Another process may freeze the same manifest concurrently.
-        with contextlib.suppress(FileExistsError), made.whole(directory) as temporary:
-            _write_files(temporary, manifest, source)
-    elif missing := missing_files(directory, manifest):
-        _write_missing(directory, manifest, source, missing)
-    read(directory)
-    check_cases(directory, manifest)
-    return directory
-
-
-def _write_files(directory: Path, manifest: FrozenManifest, source: ParameterSource) -> None:
-    source.write_frozen(directory)
-    files.write_new(directory / FILE_NAME, files.json_bytes(to_json(manifest)))
-
-
-def _write_missing(
-    directory: Path, manifest: FrozenManifest, source: ParameterSource, missing: set[str]
-) -> None:
-    """Write the files of a version that a site has purged: all in a sibling, then those missing.
-
-    A kill leaves the sibling, and a version that lacks files still. *Raises* SweepError.
-    """
-    temporary = directory.with_name(f".{directory.name}.{files.token()}")
-    try:
-        files.mkdir(temporary)
-        _write_files(temporary, manifest, source)
-        check_cases(temporary, manifest)
-        # The record is the last: what it names is there.
-        for name in sorted(missing, key=lambda name: (name == FILE_NAME, name)):
-            with contextlib.suppress(FileExistsError):  # another process writes them, too
-                os.link(temporary / name, directory / name)
-        files.fsync_path(directory)
-    except OSError as error:
-        raise files.unwritable(directory, error) from error
-    finally:
-        files.remove_tree(temporary)
 
 
 def open_source(directory: Path, manifest: FrozenManifest) -> ParameterSource:

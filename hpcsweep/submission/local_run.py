@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from hpcsweep.errors import TargetError
 from hpcsweep.journal import outcome_json, outcome_of
 from hpcsweep.logbook.json_values import with_floats, with_words
-from hpcsweep.manifest import frozen
+from hpcsweep.manifest import freezing
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.records import Outcome, Status
 from hpcsweep.sources import ParameterSource
@@ -128,7 +128,7 @@ def _prepared(
     directory = local_directory(outputs, version.manifest)
     manifest = _as_submitted(version.manifest, version.source, directory, notify)
     with undo_on_error() as made:
-        kept = frozen.write(directory, manifest, version.source, made)
+        kept = freezing.write(directory, manifest, version.source, made)
         yield Launcher.of(manifest, directory), [str(kept), str(index), str(outputs)]
 
 

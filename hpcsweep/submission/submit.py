@@ -12,7 +12,8 @@ from hpcsweep.errors import ClusterError, InputError
 from hpcsweep.files import json_bytes, names, remove_tree, token
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.indexset import IndexSet
-from hpcsweep.manifest.frozen import FrozenManifest, missing_files
+from hpcsweep.manifest.freezing import missing_files
+from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.quantities import counted
 from hpcsweep.settings import Settings
 from hpcsweep.state import canary

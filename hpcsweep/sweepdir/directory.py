@@ -397,8 +397,10 @@ class SweepDirectory(SweepPaths):
 
         `made` records what this call created. *Raises* SweepError, Damaged. *Writes* a manifest.
         """
+        from hpcsweep.manifest import freezing  # noqa: PLC0415  # no task freezes
+
         manifest = version.manifest
-        directory = frozen.write(self.path, manifest, version.source, made)
+        directory = freezing.write(self.path, manifest, version.source, made)
         # The cases as read back from the file: plain JSON, whatever source made them.
         kept = Version(manifest, lambda: frozen.open_source(directory, manifest))
         self._versions.setdefault(manifest.fingerprint, kept)

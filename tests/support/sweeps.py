@@ -14,7 +14,7 @@ from hpcsweep import ids
 from hpcsweep.files import json_bytes, make_directory, write_new
 from hpcsweep.indexset import IndexSet
 from hpcsweep.journal import all_journals, read
-from hpcsweep.manifest import frozen
+from hpcsweep.manifest import freezing, frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.runs.find import DamageReport
 from hpcsweep.runs.logs import CaseLogs, case_logs
@@ -76,7 +76,7 @@ class MadeSweep:
         )
         self.manifest = frozen.sealed(manifest)
         self.source = source.repeat(replicates)
-        frozen.write(self.directory.path, self.manifest, self.source)
+        freezing.write(self.directory.path, self.manifest, self.source)
 
     def plan(
         self,

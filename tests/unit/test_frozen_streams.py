@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.errors import SweepError
-from hpcsweep.manifest import frozen
+from hpcsweep.manifest import freezing, frozen
 from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.sources import FileCases, ParameterSource, grid, manual, table
 from hpcsweep.sources.caselines import CaseLines
@@ -61,11 +61,11 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> ParameterSource:
 
 
 def test_memory_does_not_hold_the_lines(source: ParameterSource, tmp_path: Path) -> None:
-    freezing = peak(source.frozen)
+    describing = peak(source.frozen)
     manifest = made(source)
-    writing = peak(lambda: frozen.write(tmp_path / "s", manifest, source))
+    writing = peak(lambda: freezing.write(tmp_path / "s", manifest, source))
     written = tmp_path / "s" / "manifests" / manifest.fingerprint / "cases.jsonl"
-    assert max(freezing, writing) < PEAK_SHARE * written.stat().st_size
+    assert max(describing, writing) < PEAK_SHARE * written.stat().st_size
     assert hashlib.sha256(written.read_bytes()).hexdigest() == manifest.cases_sha256
     again = frozen.open_source(written.parent, manifest)
     assert again[source.n_cases - 1] == source[source.n_cases - 1]
@@ -101,7 +101,7 @@ def test_a_full_disk_leaves_no_manifest(piece: str, tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         with pytest.raises(SweepError, match="cannot be written: File too large"):
-            frozen.write(tmp_path / "s", manifest, source)
+            freezing.write(tmp_path / "s", manifest, source)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list((tmp_path / "s" / "manifests").iterdir()) == []
@@ -111,11 +111,11 @@ MILLION = """\
 import resource, sys
 from pathlib import Path
 from hpcsweep.manifest.user import load_manifest
-from hpcsweep.manifest import frozen
+from hpcsweep.manifest import freezing, frozen
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 manifest, source = load_manifest(Path(sys.argv[1]))
-frozen.write(Path(sys.argv[2]), manifest, source)
+freezing.write(Path(sys.argv[2]), manifest, source)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -19,7 +19,7 @@ import pytest
 
 from hpcsweep import files
 from hpcsweep.errors import SweepError
-from hpcsweep.manifest import frozen
+from hpcsweep.manifest import freezing, frozen
 from hpcsweep.manifest.frozen import (
     Cache,
     FrozenManifest,
@@ -153,17 +153,17 @@ def test_the_fingerprint_changes_with_every_field() -> None:
 
 def test_write_read_and_open(tmp_path: Path) -> None:
     manifest, source = explicit(tmp_path)
-    directory = frozen.write(tmp_path / "sweep", manifest, source)
+    directory = freezing.write(tmp_path / "sweep", manifest, source)
     assert directory == tmp_path / "sweep" / "manifests" / manifest.fingerprint
     assert files.names(directory) == ["cases.idx", "cases.jsonl", "sweep.json"]
     assert frozen.read(directory) == manifest
-    frozen.check_cases(directory, manifest)
+    freezing.check_cases(directory, manifest)
     assert list(frozen.open_source(directory, manifest)) == list(source)
     assert len(source) == 4
 
 
 def test_a_grid_needs_one_file_only(tmp_path: Path) -> None:
-    directory = frozen.write(tmp_path, make(), grid(a=[1, 2.0]))
+    directory = freezing.write(tmp_path, make(), grid(a=[1, 2.0]))
     assert files.names(directory) == ["sweep.json"]
     source = frozen.open_source(directory, frozen.read(directory))
     assert [(case.params, case.replicate) for case in source] == [
@@ -178,12 +178,12 @@ def test_a_grid_needs_one_file_only(tmp_path: Path) -> None:
 
 def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     manifest, source = explicit(tmp_path)
-    directory = frozen.write(tmp_path, manifest, source)
+    directory = freezing.write(tmp_path, manifest, source)
     before = {path.name: path.stat() for path in directory.iterdir()}
-    assert frozen.write(tmp_path, manifest, source) == directory
+    assert freezing.write(tmp_path, manifest, source) == directory
     assert {path.name: path.stat() for path in directory.iterdir()} == before
     # The one that is open for reading is a source, too.
-    again = frozen.write(tmp_path / "b", manifest, frozen.open_source(directory, manifest))
+    again = freezing.write(tmp_path / "b", manifest, frozen.open_source(directory, manifest))
     assert files.names(again.parent) == [manifest.fingerprint]
     assert files.names(directory.parent) == [manifest.fingerprint]
 
@@ -195,15 +195,15 @@ def test_what_a_site_purged_is_written_again(tmp_path: Path, count: int) -> None
     source = manual(cases).where("x > y")
     described, digest = source.frozen()
     manifest = make(source=described, cases_sha256=digest, replicates=1)
-    directory = frozen.write(tmp_path, manifest, source)
+    directory = freezing.write(tmp_path, manifest, source)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
     assert len(before) == 4
     for purged in itertools.combinations(before, count):
         for name in purged:
             (directory / name).unlink()
-        assert frozen.missing_files(directory, manifest) == set(purged)
+        assert freezing.missing_files(directory, manifest) == set(purged)
         left = {name: (directory / name).stat() for name in set(before).difference(purged)}
-        frozen.write(tmp_path, manifest, source)
+        freezing.write(tmp_path, manifest, source)
         assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
         assert {name: (directory / name).stat() for name in left} == left
         assert files.names(directory.parent) == [directory.name]
@@ -211,7 +211,7 @@ def test_what_a_site_purged_is_written_again(tmp_path: Path, count: int) -> None
     with pytest.raises(SweepError) as caught:
         frozen.read(directory)
     assert "`hpcsweep submit` with the same manifest, which writes it again" in str(caught.value)
-    frozen.write(tmp_path, manifest, source)
+    freezing.write(tmp_path, manifest, source)
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
 
@@ -224,7 +224,7 @@ def test_a_kill_while_purged_files_are_written_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: int
 ) -> None:
     manifest, source = explicit(tmp_path)
-    directory = frozen.write(tmp_path, manifest, source)
+    directory = freezing.write(tmp_path, manifest, source)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
     for name in before:
         (directory / name).unlink()
@@ -243,16 +243,16 @@ def test_a_kill_while_purged_files_are_written_again(
         patch.setattr(os, "link", link)
         patch.setattr(files, "remove_tree", lambda _: None)  # what is killed removes nothing
         with pytest.raises(Killed):
-            frozen.write(tmp_path, manifest, source)
-    assert frozen.missing_files(directory, manifest) == set(sorted(before)[links:])
-    frozen.write(tmp_path, manifest, source)
+            freezing.write(tmp_path, manifest, source)
+    assert freezing.missing_files(directory, manifest) == set(sorted(before)[links:])
+    freezing.write(tmp_path, manifest, source)
     assert {name: (directory / name).read_bytes() for name in before} == before
 
 
 def test_a_changed_manifest_lies_beside_the_old_one(tmp_path: Path) -> None:
     first, second = make(), make(seed=2)
     source = grid(a=[1, 2.0])
-    directories = [frozen.write(tmp_path, manifest, source) for manifest in (first, second)]
+    directories = [freezing.write(tmp_path, manifest, source) for manifest in (first, second)]
     assert [frozen.read(directory) for directory in directories] == [first, second]
 
 
@@ -260,7 +260,7 @@ def test_many_at_once_write_one(tmp_path: Path) -> None:
     manifest, source = explicit(tmp_path)
     found: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: found.append(frozen.write(tmp_path, manifest, source)))
+        threading.Thread(target=lambda: found.append(freezing.write(tmp_path, manifest, source)))
         for _ in range(8)
     ]
     for thread in threads:
@@ -280,19 +280,19 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(files, "write_new", full)
     with pytest.raises(SweepError, match="No space left"):
-        frozen.write(tmp_path, manifest, source)
+        freezing.write(tmp_path, manifest, source)
     assert files.names(tmp_path / "manifests") == []
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "manifests").touch()
     with pytest.raises(SweepError, match="cannot be written"):
-        frozen.write(tmp_path, make(), grid(a=[1]))
+        freezing.write(tmp_path, make(), grid(a=[1]))
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     manifest = make()
-    directory = frozen.write(tmp_path, manifest, grid(a=[1, 2.0]))
+    directory = freezing.write(tmp_path, manifest, grid(a=[1, 2.0]))
     path = directory / "sweep.json"
     text = path.read_text()
     for broken, words in [
@@ -311,11 +311,11 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
             frozen.read(directory)
         assert caught.value.where == str(path)
         with pytest.raises(SweepError, match=words):
-            frozen.write(tmp_path, manifest, grid(a=[1, 2.0]))
+            freezing.write(tmp_path, manifest, grid(a=[1, 2.0]))
 
 
 def test_a_directory_of_another_name_is_refused(tmp_path: Path) -> None:
-    directory = frozen.write(tmp_path, make(), grid(a=[1, 2.0]))
+    directory = freezing.write(tmp_path, make(), grid(a=[1, 2.0]))
     moved = directory.rename(directory.with_name("0" * 16))
     with pytest.raises(SweepError, match="was changed"):
         frozen.read(moved)
@@ -325,41 +325,41 @@ def test_a_directory_of_another_name_is_refused(tmp_path: Path) -> None:
 
 def test_changed_cases_are_refused(tmp_path: Path) -> None:
     manifest, source = explicit(tmp_path)
-    directory = frozen.write(tmp_path, manifest, source)
+    directory = freezing.write(tmp_path, manifest, source)
     path = directory / "cases.jsonl"
     path.write_text(path.read_text().replace("1", "7"))
     # A task reads its own cases alone, so this one does not look at them all.
     assert frozen.read(directory) == manifest
     with pytest.raises(SweepError, match="was changed"):
-        frozen.check_cases(directory, manifest)
+        freezing.check_cases(directory, manifest)
     with pytest.raises(SweepError, match="was changed"):
-        frozen.write(tmp_path, manifest, source)
+        freezing.write(tmp_path, manifest, source)
     path.unlink()
     with pytest.raises(SweepError, match="cannot be read"):
-        frozen.check_cases(directory, manifest)
+        freezing.check_cases(directory, manifest)
     os.mkfifo(path)  # nobody writes to it: whoever opened it would wait
     with pytest.raises(SweepError, match="not a regular file"):
-        frozen.check_cases(directory, manifest)
+        freezing.check_cases(directory, manifest)
 
 
 @pytest.mark.parametrize("offsets", [b"", b"\0" * 16, b"\0" * 20, None])
 def test_offsets_of_other_cases_are_refused(tmp_path: Path, offsets: bytes | None) -> None:
     manifest, source = explicit(tmp_path)
-    path = frozen.write(tmp_path, manifest, source) / "cases.idx"
+    path = freezing.write(tmp_path, manifest, source) / "cases.idx"
     path.unlink() if offsets is None else path.write_bytes(offsets)
     with pytest.raises(SweepError):
-        frozen.check_cases(path.parent, manifest)
+        frozen.open_source(path.parent, manifest)
 
 
 def test_a_source_of_other_cases_is_refused(tmp_path: Path) -> None:
     manifest, _ = explicit(tmp_path)
     _, other = explicit(tmp_path, "[{a: 3}]")
     with pytest.raises(SweepError):
-        frozen.write(tmp_path, manifest, other)
+        freezing.write(tmp_path, manifest, other)
     directory = tmp_path / "manifests" / manifest.fingerprint
     (directory / "cases.jsonl").unlink()
     with pytest.raises(SweepError):
-        frozen.write(tmp_path, manifest, other)
+        freezing.write(tmp_path, manifest, other)
     assert files.names(directory) == ["cases.idx", "sweep.json"]
 
 
@@ -371,9 +371,9 @@ def test_frozen_records_do_not_change() -> None:
 
 def test_reading_loads_the_standard_library_alone(tmp_path: Path) -> None:
     manifest, source = explicit(tmp_path)
-    directory = frozen.write(tmp_path, manifest, source)
+    directory = freezing.write(tmp_path, manifest, source)
     code = (
-        "import sys; from pathlib import Path; from hpcsweep.manifest import frozen\n"
+        "import sys; from pathlib import Path; from hpcsweep.manifest import freezing, frozen\n"
         f"d = Path({str(directory)!r}); m = frozen.read(d)\n"
         "print(frozen.open_source(d, m)[3].params, len(m.fingerprint))\n"
         "heavy = {'yaml', 'pydantic', 'numpy', 'click', 'sqlalchemy', 'jinja2', 'rich'}\n"

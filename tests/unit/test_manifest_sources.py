@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpcsweep.errors import ManifestError
-from hpcsweep.manifest import frozen
+from hpcsweep.manifest import freezing, frozen
 from hpcsweep.manifest.mistakes import SHOWN_MAX
 from hpcsweep.manifest.user import load_manifest
 from tests.support.manifests import Write, load, mistakes, write
@@ -277,7 +277,7 @@ def test_forms_of_a_source(write: Write, tmp_path: Path, form: str, plain: str) 
     def cases(source: str) -> list[dict[str, object]]:
         path = write(f"name: x\ncommand: [sim, '{{params_json}}']\nsource: {source}\n")
         manifest, found = load_manifest(path)
-        directory = frozen.write(tmp_path / "sweep", manifest, found)
+        directory = freezing.write(tmp_path / "sweep", manifest, found)
         assert list(frozen.open_source(directory, frozen.read(directory))) == list(found)
         return [case.params for case in found]
 
