@@ -110,8 +110,9 @@ def show_tables(root: Path, sweeps: Mapping[int, Path]) -> None:
         ratios = ["", "", ""]
         if large.floor and small.floor:
             least, floor = (_best(argv).seconds for argv in (small.floor, large.floor))
-            work = (used.seconds - start) / (floor - least)
-            ratios = [f"{floor:.2f} s", f"{used.seconds / floor:.1f}", f"{work:.1f}"]
+            ratios = [f"{floor:.2f} s", f"{used.seconds / floor:.1f}", ""]
+            if floor > 2 * least:
+                ratios[2] = f"{(used.seconds - start) / (floor - least):.1f}"
         rows.append(
             (large.name, *figures, f"{used.peak_bytes / 1e6:.0f} MB", *ratios, large.budget)
         )
