@@ -15,6 +15,7 @@ from hpcsweep.sources.keys import ManifestMethods
 from hpcsweep.sources.registry import ViewMethods, make_source
 
 if TYPE_CHECKING:
+    from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.numeric.vectors import Array
     from hpcsweep.sources.positions import Positions
 
@@ -365,6 +366,79 @@ class ParameterSource(ViewMethods, ManifestMethods):
         from hpcsweep.quantities import counted  # noqa: PLC0415  # no task needs it
 
         return f"<{type(self).__name__} of {counted(self.n_cases, 'case')}>"
+
+
+class WrappedSource(ParameterSource):
+    """The base of sources each of whose cases is made of one case of another source."""
+
+    def __init__(self, source: ParameterSource) -> None:
+        self._source = source
+
+    @property
+    def source(self) -> ParameterSource:
+        """The source below this one."""
+        return self._source
+
+    @property
+    def parts(self) -> tuple[ParameterSource, ...]:
+        return (self._source,)
+
+    @abstractmethod
+    def _source_index(self, index: int) -> int:
+        """The index in the source of what case `index` is made of."""
+
+    @abstractmethod
+    def _rule(self) -> dict[str, Any]:
+        """The keys of the manifest dict that say how the cases are made."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        return self._source.names
+
+    @property
+    def can_find(self) -> bool:
+        return self._source.can_find
+
+    @property
+    def is_derived(self) -> bool:
+        return self._source.is_derived
+
+    @property
+    def key(self) -> frozenset[str] | None:
+        return self._source.key
+
+    @property
+    def replicates(self) -> int:
+        return self._source.replicates
+
+    def identity(self, index: int) -> dict[str, Any]:
+        return self._source.identity(self._source_index(index))
+
+    def to_manifest_dict(self) -> dict[str, Any]:
+        return self._describe(self._source.to_manifest_dict())
+
+    def freeze(self, lines: CaseLines) -> dict[str, Any]:
+        return self._describe(self._source.freeze(lines))
+
+    def _describe(self, inner: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "type": type(self).__name__,
+            "source": inner,
+            **self._rule(),
+            "total_cases": self.n_cases,
+        }
+
+    def _params(self, index: int) -> dict[str, Any]:
+        return self._source.params(self._source_index(index))
+
+    def _tags(self, index: int) -> tuple[str, ...]:
+        return self._source.tags(self._source_index(index))
+
+    def _written(self, index: int) -> dict[str, str]:
+        return self._source.written(self._source_index(index))
+
+    def _carried(self, index: int) -> dict[str, Any]:
+        return self._source.carried(self._source_index(index))
 
 
 def reindexed(case: ParamCase, index: int) -> ParamCase:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource
+from hpcsweep.sources.base import ParameterSource, WrappedSource
 from hpcsweep.sources.keys import Key, Kind
 from hpcsweep.sources.references import (
     PATH,
@@ -24,10 +24,8 @@ from hpcsweep.sources.registry import SOURCE
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from hpcsweep.sources.caselines import CaseLines
 
-
-class DerivedSource(ParameterSource):
+class DerivedSource(WrappedSource):
     """The params that a pure function makes of every case's.
 
     A case's id hashes the params before the function and its reference, so that it
@@ -53,7 +51,7 @@ class DerivedSource(ParameterSource):
     runs_user_code = True
 
     def __init__(self, source: ParameterSource, function: str, path: str | None = None) -> None:
-        self._source = source
+        super().__init__(source)
         self._reference = function
         self._function, self._path = import_reference(function, path, "derive")
         if not callable(self._function):
@@ -67,15 +65,6 @@ class DerivedSource(ParameterSource):
         return self._source.n_cases
 
     @property
-    def source(self) -> ParameterSource:
-        """The source of the function's arguments."""
-        return self._source
-
-    @property
-    def parts(self) -> tuple[ParameterSource, ...]:
-        return (self._source,)
-
-    @property
     def reference(self) -> str:
         """The function, as "module:function"."""
         return self._reference
@@ -84,6 +73,10 @@ class DerivedSource(ParameterSource):
     def names(self) -> frozenset[str]:
         """Those of the first case: a function may give every case others."""
         return self._names
+
+    @property
+    def can_find(self) -> bool:
+        return False
 
     @property
     def is_derived(self) -> bool:
@@ -97,10 +90,6 @@ class DerivedSource(ParameterSource):
     def identity(self, index: int) -> dict[str, Any]:
         return {"derive": self._reference, "params": self._source.identity(index)}
 
-    @property
-    def replicates(self) -> int:
-        return self._source.replicates
-
     @classmethod
     def from_keys(cls, **values: Any) -> Self:
         return cls(values["source"], values["derive"], values.get("path"))
@@ -109,20 +98,11 @@ class DerivedSource(ParameterSource):
     def resolve_paths(cls, value: Mapping[str, Any], root: Path) -> Mapping[str, Any]:
         return resolve_module(value, root)
 
-    def to_manifest_dict(self) -> dict[str, Any]:
-        return self._describe(self._source.to_manifest_dict())
+    def _source_index(self, index: int) -> int:
+        return index
 
-    def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        return self._describe(self._source.freeze(lines))
-
-    def _describe(self, inner: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "DerivedSource",
-            "source": inner,
-            "derive": self._reference,
-            "path": self._path,
-            "total_cases": self.n_cases,
-        }
+    def _rule(self) -> dict[str, Any]:
+        return {"derive": self._reference, "path": self._path}
 
     def _case(self, index: int) -> ParamCase:
         case = self._source[index]
@@ -140,14 +120,8 @@ class DerivedSource(ParameterSource):
     def _params(self, index: int) -> dict[str, Any]:
         return self._derived(self._source.params(index), index)
 
-    def _tags(self, index: int) -> tuple[str, ...]:
-        return self._source.tags(index)
-
     def _written(self, index: int) -> dict[str, str]:
         return self._case(index).written
-
-    def _carried(self, index: int) -> dict[str, Any]:
-        return self._source.carried(index)
 
     def _derived(self, params: dict[str, Any], index: int) -> dict[str, Any]:
         where = f"{self._reference} of case {index}"

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import Factor, ParameterSource
+from hpcsweep.sources.base import Factor, ParameterSource, WrappedSource
 from hpcsweep.sources.keys import COUNT, Key, Kind, fresh, whole_number
 from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
-    from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.numeric.vectors import Array
 
 
-class ReplicatedSource(ParameterSource):
+class ReplicatedSource(WrappedSource):
     """Each case of `source` `replicates` times; the replicate varies fastest.
 
     *Raises* SourceError.
@@ -36,50 +35,16 @@ class ReplicatedSource(ParameterSource):
                 where="replicates",
                 next_step="Repeat it once, by the product of both counts.",
             )
-        self._source = source
+        super().__init__(source)
         self._replicates = whole_number(replicates, "replicates", at_least=1)
-
-    @property
-    def source(self) -> ParameterSource:
-        """The source of the repeated cases."""
-        return self._source
-
-    @property
-    def parts(self) -> tuple[ParameterSource, ...]:
-        return (self._source,)
-
-    def to_manifest_dict(self) -> dict[str, Any]:
-        return self._describe(self._source.to_manifest_dict())
-
-    def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        return self._describe(self._source.freeze(lines))
 
     @property
     def n_cases(self) -> int:
         return self._source.n_cases * self._replicates
 
     @property
-    def names(self) -> frozenset[str]:
-        return self._source.names
-
-    @property
     def factors(self) -> list[Factor]:
         return [*self._source.factors, Factor(self._replicates, frozenset(), lambda _: {})]
-
-    @property
-    def can_find(self) -> bool:
-        return self._source.can_find
-
-    @property
-    def is_derived(self) -> bool:
-        return self._source.is_derived
-
-    @property
-    def key(self) -> frozenset[str] | None:
-        return self._source.key
-
-    def identity(self, index: int) -> dict[str, Any]:
-        return self._source.identity(index // self._replicates)
 
     @property
     def replicates(self) -> int:
@@ -100,17 +65,11 @@ class ReplicatedSource(ParameterSource):
         inner, replicate = divmod(index, self._replicates)
         return self._replica(self._source[inner], replicate)
 
-    def _params(self, index: int) -> dict[str, Any]:
-        return self._source.params(index // self._replicates)
+    def _source_index(self, index: int) -> int:
+        return index // self._replicates
 
-    def _tags(self, index: int) -> tuple[str, ...]:
-        return self._source.tags(index // self._replicates)
-
-    def _written(self, index: int) -> dict[str, str]:
-        return self._source.written(index // self._replicates)
-
-    def _carried(self, index: int) -> dict[str, Any]:
-        return self._source.carried(index // self._replicates)
+    def _rule(self) -> dict[str, Any]:
+        return {"replicates": self._replicates}
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
@@ -134,11 +93,3 @@ class ReplicatedSource(ParameterSource):
             written=case.written,
             carried=case.carried,
         )
-
-    def _describe(self, inner: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "ReplicatedSource",
-            "source": inner,
-            "replicates": self._replicates,
-            "total_cases": self.n_cases,
-        }

@@ -12,7 +12,7 @@ from hpcsweep.errors import InputError, SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.quantities import counted
 from hpcsweep.records import ParamCase
-from hpcsweep.sources.base import ParameterSource, reindexed
+from hpcsweep.sources.base import ParameterSource, WrappedSource, reindexed
 from hpcsweep.sources.keys import (
     COUNT,
     INTEGER,
@@ -26,92 +26,22 @@ from hpcsweep.sources.numeric.permutation import Permutation
 from hpcsweep.sources.registry import SOURCE
 
 if TYPE_CHECKING:
-    from hpcsweep.sources.caselines import CaseLines
     from hpcsweep.sources.numeric.vectors import Array
 
 
-class SourceView(ParameterSource):
+class SourceView(WrappedSource):
     """The base of views: cases of another source under new indices."""
-
-    def __init__(self, source: ParameterSource) -> None:
-        self._source = source
-
-    @property
-    def source(self) -> ParameterSource:
-        """The source below the view."""
-        return self._source
-
-    @property
-    def parts(self) -> tuple[ParameterSource, ...]:
-        return (self._source,)
-
-    @abstractmethod
-    def _source_index(self, index: int) -> int:
-        """The index in the source of case `index` of the view."""
 
     @abstractmethod
     def _view_index(self, index: int) -> int | None:
         """The index in the view of case `index` of the source; None if the view omits it."""
 
-    @abstractmethod
-    def _rule(self) -> dict[str, Any]:
-        """The keys of the manifest dict that select the cases."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        return self._source.names
-
-    @property
-    def can_find(self) -> bool:
-        return self._source.can_find
-
-    @property
-    def is_derived(self) -> bool:
-        return self._source.is_derived
-
-    @property
-    def key(self) -> frozenset[str] | None:
-        return self._source.key
-
-    def identity(self, index: int) -> dict[str, Any]:
-        return self._source.identity(self._source_index(index))
-
-    @property
-    def replicates(self) -> int:
-        return self._source.replicates
-
     def find_all(self, params: Mapping[str, Any], replicate: int) -> Iterator[int]:
         indices = map(self._view_index, self._source.find_all(params, replicate))
         return iter(sorted(index for index in indices if index is not None))
 
-    def to_manifest_dict(self) -> dict[str, Any]:
-        return self._describe(self._source.to_manifest_dict())
-
-    def freeze(self, lines: CaseLines) -> dict[str, Any]:
-        return self._describe(self._source.freeze(lines))
-
-    def _describe(self, inner: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "type": type(self).__name__,
-            "source": inner,
-            **self._rule(),
-            "total_cases": self.n_cases,
-        }
-
     def _case(self, index: int) -> ParamCase:
         return reindexed(self._source[self._source_index(index)], index)
-
-    def _params(self, index: int) -> dict[str, Any]:
-        return self._source.params(self._source_index(index))
-
-    def _tags(self, index: int) -> tuple[str, ...]:
-        return self._source.tags(self._source_index(index))
-
-    def _written(self, index: int) -> dict[str, str]:
-        return self._source.written(self._source_index(index))
-
-    def _carried(self, index: int) -> dict[str, Any]:
-        return self._source.carried(self._source_index(index))
 
     def _columns(self, start: int, stop: int) -> dict[str, Array]:
         from hpcsweep.sources import columns  # noqa: PLC0415  # numpy, for columns alone
