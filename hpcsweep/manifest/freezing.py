@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.manifest import frozen
-from hpcsweep.manifest.frozen import FILE_NAME, RESTORE, FrozenManifest
-from hpcsweep.sources.caselines import CASES_FILE, OFFSETS_FILE
+from hpcsweep.manifest.frozen import FILE_NAME, FrozenManifest
+from hpcsweep.sources.caselines import CASES_FILE, OFFSETS_FILE, ONLY_HERE, REWRITE
 from hpcsweep.sources.kept import kept_files, read_bits
 from hpcsweep.sources.linefiles import LineFiles
 from hpcsweep.undo import UndoLog
@@ -39,13 +39,16 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
         read_bits(directory, name)
     if manifest.cases_sha256 is None:
         return
-    _check_lines(directory, manifest.cases_sha256)
+    next_step = REWRITE
     for earlier, _, digest in manifest.source.get("segments", ()):
-        _check_lines(directory.parent / earlier, digest)
-        LineFiles(directory.parent / earlier, 0, 0, 1).check_sizes()
+        _check_lines(directory.parent / earlier, digest, next_step)
+        is_grown = next_step == ONLY_HERE
+        LineFiles(directory.parent / earlier, 0, 0, 1, is_grown=is_grown).check_sizes()
+        next_step = ONLY_HERE  # the first version alone has the cases of a manifest
+    _check_lines(directory, manifest.cases_sha256, next_step)
 
 
-def _check_lines(directory: Path, expected: str) -> None:
+def _check_lines(directory: Path, expected: str, next_step: str) -> None:
     """Compare the digest of the cases in a directory with its first digits."""
     path = directory / CASES_FILE
     try:
@@ -53,10 +56,10 @@ def _check_lines(directory: Path, expected: str) -> None:
             digest = ids.sha256_of(stream).hex()
     except OSError as error:
         raise SweepError(
-            f"cannot be read: {error.strerror}", where=str(path), next_step=RESTORE
+            f"cannot be read: {error.strerror}", where=str(path), next_step=next_step
         ) from error
     if not digest.startswith(expected):
-        raise Damaged("was changed", where=str(path), next_step=RESTORE)
+        raise Damaged("was changed", where=str(path), next_step=next_step)
 
 
 def write(

@@ -20,6 +20,7 @@ from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.older_python import dataclass
 from hpcsweep.records import ARRAY, SINGLE_JOB, CaseNeeds, Resources
+from hpcsweep.sources.caselines import REWRITE
 from hpcsweep.sources.registry import source_from_manifest_dict
 
 if TYPE_CHECKING:
@@ -35,10 +36,6 @@ FORMAT = 1
 # Digits of the SHA-256 of a file of lines by which a later version knows it again.
 DIGEST_DIGITS = 32
 FILE_NAME = "sweep.json"
-RESTORE = "Restore the directory, or remove it and submit the manifest again."
-_WRITE_AGAIN = (
-    "Restore the file, or run `hpcsweep submit` with the same manifest, which writes it again."
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -338,7 +335,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             fingerprint=document["fingerprint"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"is damaged: {error!r}", where=where, next_step=RESTORE) from error
+        raise Damaged(f"is damaged: {error!r}", where=where, next_step=REWRITE) from error
 
 
 def sealed(manifest: FrozenManifest) -> FrozenManifest:
@@ -367,11 +364,10 @@ def read(directory: Path) -> FrozenManifest:
     try:
         document = files.read_json(path)
     except Damaged as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            error.next_step = _WRITE_AGAIN
+        error.next_step = REWRITE
         raise
     if not isinstance(document, dict):
-        raise Damaged("is damaged: no JSON object", where=str(path), next_step=RESTORE)
+        raise Damaged("is damaged: no JSON object", where=str(path), next_step=REWRITE)
     manifest = from_json(document, str(path))
     try:
         fingerprint = _fingerprint(document)
@@ -381,7 +377,7 @@ def read(directory: Path) -> FrozenManifest:
         raise Damaged(
             f"was changed: its content has the fingerprint {fingerprint}",
             where=str(path),
-            next_step=RESTORE,
+            next_step=REWRITE,
         )
     return manifest
 

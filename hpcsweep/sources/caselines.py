@@ -22,6 +22,17 @@ OFFSETS_FILE = "cases.idx"
 OFFSET_BYTES = 8
 
 
+# What next, where a file of a frozen manifest is missing or is not what was written. A submit
+# writes the files that are missing and refuses changed ones; sizes do not say which of two
+# is wrong.
+REWRITE = (
+    "Restore its directory, or remove the files in it and run `hpcsweep submit` with the same "
+    "manifest, which writes them again."
+)
+# The same of cases that `Sweep.append`, an executor or a search has added.
+ONLY_HERE = "Restore it from a copy: its cases were appended, and no manifest has them."
+
+
 # One for all lines: json.dumps makes one for each.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 # How JSON writes a null character; also a part of texts that have none.

@@ -15,9 +15,9 @@ from hpcsweep.errors import SourceError
 from hpcsweep.files import names, remove_tree, token
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import Factor, ParameterSource
-from hpcsweep.sources.caselines import CASES_FILE, CaseLine, parse_line
+from hpcsweep.sources.caselines import CASES_FILE, REWRITE, CaseLine, parse_line
 from hpcsweep.sources.keys import TAGS, Key, checked_keys, checked_tags, whole_number
-from hpcsweep.sources.linefiles import LineFiles, damaged
+from hpcsweep.sources.linefiles import LineFiles
 
 if TYPE_CHECKING:
     from hpcsweep.sources.caselines import CaseLines
@@ -175,10 +175,12 @@ class FileCases(LineCases):
         self.segments = _checked_segments(fields.get("segments"), f"{where}.segments")
         self._ends = [segment.end for segment in self.segments]
         self._files = [
-            LineFiles(self.home / segment.manifest, 0, start, segment.end)
+            LineFiles(self.home / segment.manifest, 0, start, segment.end, is_grown=start > 0)
             for segment, start in zip(self.segments, (0, *self._ends))
         ]
-        own = LineFiles(directory, first, self._ends[-1] if self._ends else 0, self._n_cases)
+        is_grown = bool(self.segments or self.extends)
+        start = self._ends[-1] if self._ends else 0
+        own = LineFiles(directory, first, start, self._n_cases, is_grown=is_grown)
         self._files.append(own)
         # Those of others when they are read: a task has cases of few versions.
         own.check_sizes()
@@ -214,7 +216,7 @@ def _parsed(files: LineFiles, index: int, line: bytes) -> CaseLine:
     try:
         return parse_line(line)
     except ValueError as error:
-        raise damaged(files.path, f"case {index} cannot be read: {error}") from error
+        raise files.damaged(files.path, f"case {index} cannot be read: {error}") from error
 
 
 def _checked_segments(value: Any, where: str) -> tuple[Segment, ...]:
@@ -229,7 +231,7 @@ def _checked_segments(value: Any, where: str) -> tuple[Segment, ...]:
         raise SourceError(
             f"{ids.shown(value)} are no segments",
             where=where,
-            next_step="The file was changed after it was written; restore it, or submit again.",
+            next_step=REWRITE,
         )
     return segments
 

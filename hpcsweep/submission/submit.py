@@ -68,7 +68,7 @@ def submit(
     manifest = request.manifest
     created = created_sweep(request.path, manifest.name, manifest.share, doubt, notify)
     with created as (sweep, lock, made):
-        _restore_manifest(sweep, request.version)
+        restore_manifest(sweep, request.version)
         request = with_appended(with_trials(request), sweep)
         if not request.allow_mixed:
             refuse_mixing(sweep, manifest)
@@ -97,10 +97,14 @@ def submit(
         return replace(_submit_missing(request, submitter), difference=changed)
 
 
-def _restore_manifest(sweep: SweepDirectory, version: Version) -> None:
-    """Write what a site has purged of the newest version again, if it is this one."""
+def restore_manifest(sweep: SweepDirectory, version: Version) -> None:
+    """Write what a site has purged of this version again, if it was submitted before.
+
+    The newest one may continue it: then its cases cannot be read without this one.
+    """
+    directory = sweep.manifest_dir(version.fingerprint)
     is_newest = bool(sweep.submissions()) and sweep.newest_manifest() == version.fingerprint
-    if is_newest and missing_files(sweep.manifest_dir(version.fingerprint), version.manifest):
+    if (is_newest or directory.is_dir()) and missing_files(directory, version.manifest):
         sweep.freeze(version)
 
 

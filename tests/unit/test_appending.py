@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from hpcsweep.errors import SourceError, SweepError
+from hpcsweep.manifest.freezing import check_cases
 from hpcsweep.manifest.frozen import FrozenManifest, Target, sealed
 from hpcsweep.sources import ParameterSource, grid, manual, table
 from hpcsweep.submission.appending import with_appended
 from hpcsweep.submission.request import SubmitRequest
+from hpcsweep.submission.submit import restore_manifest
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 
@@ -35,6 +37,9 @@ class Growing:
             SweepDirectory, "submissions", lambda _: [] if self.newest is None else [1]
         )
         monkeypatch.setattr(SweepDirectory, "newest", lambda _: self.newest)
+        monkeypatch.setattr(
+            SweepDirectory, "newest_manifest", lambda _: self.newest and self.newest.fingerprint
+        )
 
     def append(self, version: Version, cases: list[Any]) -> Version:
         """The version that `append` would submit."""
@@ -104,3 +109,31 @@ def test_what_is_no_case_is_refused(growing: Growing, cases: list[Any]) -> None:
     with pytest.raises(SourceError):
         growing.append(described(manual([{"x": 1}])), cases)
     assert growing.newest is None
+
+
+@pytest.mark.parametrize("name", ["cases.jsonl", "cases.idx"])
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_advice_for_files_of_cases_is_true(growing: Growing, name: str, is_changed: bool) -> None:
+    """What a manifest has is written by a submit of it; what was appended is in no manifest."""
+    first = described(manual([{"x": 1}]))
+    growing.directory.freeze(first)
+    growing.newest = SweepDirectory.open(growing.directory.path).version(first.fingerprint)
+    grown = growing.append(first, [{"x": 2}])
+    directory, version = growing.directory, first.fingerprint
+    for fingerprint, advice in ((version, "remove the files"), (grown.fingerprint, "from a copy")):
+        file = directory.manifest_dir(fingerprint) / name
+        before = file.read_bytes()
+        file.write_bytes(before[:-1]) if is_changed else file.unlink()
+        with pytest.raises(SweepError) as caught:
+            params(SweepDirectory.open(directory.path).version(grown.fingerprint))
+        assert advice in caught.value.next_step
+        if name == "cases.jsonl":  # the offsets are checked where the cases are opened
+            with pytest.raises(SweepError) as caught:
+                check_cases(directory.manifest_dir(grown.fingerprint), grown.manifest)
+            assert advice in caught.value.next_step
+        file.write_bytes(before)
+    for file in directory.manifest_dir(version).iterdir():
+        file.unlink()
+    restore_manifest(directory, described(manual([{"x": 1}])))
+    again = SweepDirectory.open(directory.path)
+    assert params(again.version(grown.fingerprint)) == [{"x": 1}, {"x": 2}]

@@ -210,7 +210,7 @@ def test_what_a_site_purged_is_written_again(tmp_path: Path, count: int) -> None
     shutil.rmtree(directory)
     with pytest.raises(SweepError) as caught:
         frozen.read(directory)
-    assert "`hpcsweep submit` with the same manifest, which writes it again" in str(caught.value)
+    assert "`hpcsweep submit` with the same manifest, which writes them again" in str(caught.value)
     freezing.write(tmp_path, manifest, source)
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
@@ -391,6 +391,6 @@ def test_a_submit_asks_for_each_file_of_the_newest_version(tmp_path: Path, name:
     directory = made.directory.manifest_dir(made.manifest.fingerprint)
     (directory / name).unlink()
     sweep = SweepDirectory.open(made.path)
-    submit._restore_manifest(sweep, Version.of(made.manifest, source))  # noqa: SLF001
+    submit.restore_manifest(sweep, Version.of(made.manifest, source))
     assert files.names(directory) == ["cases.idx", "cases.jsonl", "sweep.json"]
     assert list(sweep.newest().source) == list(source)
