@@ -235,6 +235,8 @@ def _profile(document: Document | None, name: str | None, file: Path) -> Profile
                 where=document.where((*path, key)),
             )
     kept = {key: value for key, value in values.items() if key not in _OF_THE_USER}
+    for key in kept.keys() & {"slurm", "closing"}:
+        kept[key] = document.options((*path, key), kept[key])
     return Profile(kept, lambda inner: document.where((*path, *inner)))
 
 

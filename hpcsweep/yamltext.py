@@ -39,12 +39,27 @@ class Document:
     name: str
     # The 1-based line of the value at a path of keys and 0-based positions.
     line: Callable[[tuple[str | int, ...]], int] = field(repr=False)
+    # The text of an unquoted number at a path that is written unlike Python writes it, such as
+    # 00123 or 1e5; else None.
+    text: Callable[[tuple[str | int, ...]], str | None] = field(
+        default=lambda _path: None, repr=False
+    )
     # The content of files that it names and that are not written yet, by their relative paths.
     generated: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def where(self, path: tuple[str | int, ...] = ()) -> str:
         """`file:line` of the key or element at `path`, or of its nearest existing parent."""
         return f"{self.name}:{self.line(path)}"
+
+    def options(self, path: tuple[str | int, ...], value: Any) -> Any:
+        """`value`, that at `path`, with the numbers of a mapping as they are written.
+
+        For options of another program: `account: 00123` is that text, not 123.
+        """
+        if not isinstance(value, dict):
+            return value
+        texts = {key: self.text((*path, key)) for key in value}
+        return {key: one if texts[key] is None else texts[key] for key, one in value.items()}
 
 
 def load(path: Path) -> Document:
@@ -162,7 +177,12 @@ def document(text: str, name: str, *, is_typed: bool = True) -> Document:
     except RecursionError as error:  # nested lists of aliases
         raise _too_deep(name) from error
     _check(value, text, name)
-    return Document(value=value, name=name, line=lambda path: _yaml_line(root, path))
+    return Document(
+        value=value,
+        name=name,
+        line=lambda path: _at(root, path)[0],
+        text=lambda path: _at(root, path)[1].text,
+    )
 
 
 @dataclass(slots=True)
@@ -174,6 +194,8 @@ class _Node:
     value: Any
     # Count of values in it after expanding aliases; a text counts one per 100 characters.
     size: int = 1
+    # Of an unquoted number that Python writes otherwise.
+    text: str | None = None
     # While a mapping is read, between a key and its value: the key and its line.
     key: tuple[str, int] | None = None
 
@@ -231,7 +253,10 @@ class _Reader:
             what = f"the tag {event.tag} is not known"
             raise self._error(what, line, "Remove it; a text can be quoted.")
         if isinstance(event, yaml.ScalarEvent):
-            node = _Node(line, self._scalar(event, line), 1 + len(event.value) // 100)
+            value = self._scalar(event, line)
+            node = _Node(line, value, 1 + len(event.value) // 100)
+            if type(value) in (int, float) and str(value) != event.value:
+                node.text = event.value
         else:
             node = _Node(line, {} if isinstance(event, yaml.MappingStartEvent) else [])
         if event.anchor:
@@ -294,7 +319,8 @@ def _plain(node: _Node) -> Any:
     return node.value
 
 
-def _yaml_line(node: _Node, path: tuple[str | int, ...]) -> int:
+def _at(node: _Node, path: tuple[str | int, ...]) -> tuple[int, _Node]:
+    """The line of the key or element at `path`, and its node; or those of its nearest parent."""
     line = node.line
     for step in path:
         parts = node.value
@@ -305,7 +331,7 @@ def _yaml_line(node: _Node, path: tuple[str | int, ...]) -> int:
             line = node.line
         else:
             break
-    return line
+    return line, node
 
 
 def _syntax_error(name: str, text: str, error: yaml.MarkedYAMLError) -> ManifestError:

@@ -18,12 +18,19 @@ from hpcsweep.yamltext import Document
 _REPLACED = ("conda", "python", "container", "container_args", "store", "notify", "closing")
 
 
+# Keys below which are options of sbatch.
+_OPTIONS = ("slurm", "reduce_slurm", "closing")
+
+
 class Layers:
     """The merged keys of a manifest. `where` is `file:line`, or `--set key`."""
 
     def __init__(self, document: Document, profile: Mapping[str, Any]) -> None:
         self._document = document
         self.value: dict[str, Any] = dict(document.value)
+        for key in _OPTIONS:
+            if key in self.value:
+                self.value[key] = document.options((key,), self.value[key])
         # Origin of the values that are not, or not at this path, in the document.
         self._origins: dict[Where, str] = {}
         self._add_profile(profile)
