@@ -6,7 +6,6 @@ import csv
 import errno
 import json
 import math
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -21,13 +20,11 @@ from hpcsweep import Experiment, ExperimentReader, Logbook
 from hpcsweep.errors import IdentityError, InputError, RunExists
 from hpcsweep.files import names
 from hpcsweep.logbook.experiment.index import Index
-from tests.support.experiments import added, exp
+from tests.support.experiments import FORK, added, exp, together
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
 
 __all__ = ["exp"]
-
-FORK = multiprocessing.get_context("fork")
 
 
 def table(exp: Experiment) -> list[dict[str, str]]:
@@ -193,6 +190,7 @@ def test_a_run_that_was_ended_has_its_row_and_begins_again(
         process.send_signal(number)
     if number == signal.SIGTERM:
         assert ",interrupted," in exp.index_file.read_text()
+    assert ExperimentReader(exp.exp_dir)["e_x_1"].status == "interrupted"
     frame = exp.to_dataframe()
     assert frame["status"].tolist() == ["complete", "interrupted"]
     assert frame["y"].tolist()[1] == 1
@@ -238,7 +236,7 @@ def test_one_of_many_processes_restarts_a_run(exp: Experiment, scale: Scale) -> 
         added(exp, x=x).mark_failed("bad")
     won = exp.exp_dir / "won"
 
-    def add() -> None:
+    def add(_: int) -> None:
         for x in range(rounds):
             barrier.wait(60)
             log = exp.add(skip_existing=True, x=x)
@@ -247,12 +245,7 @@ def test_one_of_many_processes_restarts_a_run(exp: Experiment, scale: Scale) -> 
                     stream.write(f"{x}\n")
                 log.mark_complete()
 
-    processes = [FORK.Process(target=add) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    together(add, 4)
     assert sorted(map(int, won.read_text().split())) == list(range(rounds))
     frame = exp.to_dataframe()
     assert sorted(frame["run_id"]) == sorted(f"e_x_{x}" for x in range(rounds))
@@ -288,18 +281,31 @@ def test_one_of_many_processes_gets_a_run(exp: Experiment, scale: Scale) -> None
                 log.json("metrics", {"by": number})
                 log.mark_complete()
 
-    processes = [FORK.Process(target=add, args=(number,)) for number in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    together(add, 4)
     frame = exp.to_dataframe()
     assert sorted(frame["x"]) == sorted(1.0 + x + 1e-9 * y for x in range(rounds) for y in (0, 1))
     assert set(frame["status"]) == {"complete"}
     text = exp.index_file.read_text().splitlines()
     assert len(text) == 2 * rounds + 1
     assert sum(line.startswith("run_id,") for line in text) == 1
+
+
+def test_one_header_whoever_begins(tmp_path: Path, scale: Scale) -> None:
+    barrier, rounds = FORK.Barrier(8), scale(20, 60)
+
+    def begin(number: int) -> None:
+        for one in range(rounds):
+            log = added(Experiment(f"e{one}", tmp_path), x=number)
+            barrier.wait(60)
+            log.mark_complete()
+
+    together(begin, 8)
+    for one in range(rounds):
+        assert len(Experiment(f"e{one}", tmp_path).to_dataframe()) == 8
+        with (tmp_path / f"e{one}" / "index.csv").open(newline="") as stream:
+            lines = list(csv.reader(stream))
+        assert [line[0] for line in lines].count("run_id") == 1
+        assert len(lines) == 9
 
 
 # --- the index -----------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import math
-import multiprocessing
 import os
 import re
 import resource
@@ -31,10 +30,9 @@ from hpcsweep import Logbook, LogReader, compat
 from hpcsweep.errors import InputError, RunExists, SweepError
 from hpcsweep.files import names
 from hpcsweep.liveness import SILENT_S, Heartbeat, is_alive
+from tests.support.experiments import FORK, together
 from tests.support.fixtures import Scale
 from tests.support.wait import wait_until
-
-FORK = multiprocessing.get_context("fork")
 
 
 def meta(path: Path) -> dict[str, Any]:
@@ -405,11 +403,7 @@ def test_one_of_many_processes_creates_the_run(tmp_path: Path, scale: Scale) -> 
                     continue
                 won.write(f"{one}\n")
 
-    processes = [FORK.Process(target=claim, args=(number,)) for number in range(8)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    together(claim, 8)
     won = [line for n in range(8) for line in (tmp_path / f"won.{n}").read_text().split()]
     assert sorted(map(int, won)) == list(range(rounds))
     for number in range(8):
@@ -425,12 +419,7 @@ def test_concurrent_fields_of_the_metadata_are_kept(tmp_path: Path) -> None:
         for key in range(50):
             log.meta(**{f"k{number}_{key}": key})
 
-    processes = [FORK.Process(target=add, args=(number,)) for number in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
+    together(add, 4)
     assert sum(name.startswith("k") for name in meta(log.path)) == 200
 
 

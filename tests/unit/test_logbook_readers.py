@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hpcsweep import Experiment, ExperimentReader, Logbook, LogReader
-from hpcsweep.errors import Damaged, InputError, RunMissing, SweepError
+from hpcsweep.errors import Damaged, ExtraMissing, InputError, RunMissing, SweepError
 from hpcsweep.logbook.parameters import parse_yaml
 
 
@@ -114,7 +114,7 @@ def test_yaml_of_others_is_read() -> None:
 @pytest.fixture
 def exp(tmp_path: Path) -> Experiment:
     exp = Experiment("e", tmp_path)
-    for x in (1, 2, 10):
+    for x in (10, 1, 2):  # not in the order of readers
         log = exp.add(x=x)
         assert log is not None
         log.json("metrics", {"y": x * 2})
@@ -133,7 +133,7 @@ def test_runs_by_id_and_by_number(exp: Experiment) -> None:
     assert reader.metrics["e_x_2"] == {"y": 4}
     assert "e_x_2" in reader
     assert reader.index_path == exp.index_file
-    assert [row["y"] for row in reader.index()] == ["2", "4", "20"]
+    assert [row["y"] for row in reader.index()] == ["20", "2", "4"]
     assert reader.to_dataframe()["y"].tolist() == [2, 4, 20]
     for wrong, error in ((3, IndexError), (-1, IndexError), ("none", KeyError), (1.5, TypeError)):
         with pytest.raises(error):
@@ -164,20 +164,19 @@ def test_an_invalid_process_is_not_alive(exp: Experiment, pid: object) -> None:
     assert ExperimentReader(exp.exp_dir)["e_x_2"].status == "interrupted"
 
 
-def test_a_run_by_its_id_looks_at_no_other(
-    exp: Experiment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    listed: list[str] = []
-    real = os.scandir
+def test_a_run_by_its_id_touches_no_other(exp: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    touched: list[str] = []
+    for name in ("open", "stat", "scandir", "listdir"):
+        real = getattr(os, name)
 
-    def scandir(path: str | Path) -> Any:
-        listed.append(str(path))
-        return real(path)
+        def noted(path: Any = ".", *rest: Any, real: Any = real, **more: Any) -> Any:
+            touched.append(str(path))
+            return real(path, *rest, **more)
 
-    monkeypatch.setattr(os, "scandir", scandir)
-    reader = ExperimentReader(exp.exp_dir)
-    assert reader["e_x_10"].params == {"x": 10}
-    assert listed == []
+        monkeypatch.setattr(os, name, noted)
+    assert ExperimentReader(exp.exp_dir)["e_x_10"].params == {"x": 10}
+    assert [path for path in touched if "log_e_x_" in path and "log_e_x_10" not in path] == []
+    assert 0 < len(touched) < 20
 
 
 def test_no_runs(tmp_path: Path) -> None:
@@ -216,3 +215,32 @@ def test_steps_with_a_quote_that_nothing_ends(tmp_path: Path) -> None:
         stream.write('"' + "loss,2,0.5\n" * 15_000)
     with pytest.raises(Damaged, match=steps.name):
         _ = LogReader(log.path).steps
+
+
+def test_a_built_in_that_programs_expect_is_raised(tmp_path: Path) -> None:
+    """Programs written for the ancestors catch Python's own exceptions by these names."""
+    log = Logbook("a", tmp_path)
+    log.arrays("both", x=np.zeros(1))
+    runs = Experiment("e", tmp_path)
+    runs.add(x=1)
+    (tmp_path / "log_none").mkdir()
+    calls: dict[Any, type[Exception]] = {
+        lambda: Logbook("a", tmp_path): FileExistsError,
+        lambda: runs.add(x=1): FileExistsError,
+        lambda: log.params(ext="toml"): ValueError,
+        lambda: LogReader(tmp_path / "absent"): FileNotFoundError,
+        lambda: LogReader(tmp_path / "log_none"): ValueError,
+        lambda: LogReader(log.path).load_array("absent"): FileNotFoundError,
+        lambda: LogReader(log.path).load_array("both:y"): KeyError,
+        lambda: ExperimentReader(tmp_path / "log_none"): FileNotFoundError,
+        lambda: ExperimentReader(runs.exp_dir)["absent"]: KeyError,
+        lambda: ExperimentReader(runs.exp_dir)[7]: IndexError,
+        lambda: ExperimentReader(runs.exp_dir)[1.5]: TypeError,  # type: ignore[index]
+        lambda: runs.select(absent=1): KeyError,
+    }
+    for call, expected in calls.items():
+        with pytest.raises(expected):
+            call()
+    # matplotlib and pandas that are not installed: RuntimeError and ImportError.
+    assert issubclass(ExtraMissing, RuntimeError)
+    assert issubclass(ExtraMissing, ImportError)
