@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, or_, select
+from sqlalchemy import ColumnElement, Connection, case, or_, select
 
 from hpcsweep.store import schema, upsert
 from hpcsweep.store.column_kinds import INT64, Keys, Kinds, values_at
@@ -48,15 +48,6 @@ def keep(connection: Connection, sweep: str, columns: NumberColumns) -> dict[str
         ]
         connection.execute(schema.number_columns.insert(), rows)
     return {name: after[key] for key, name in columns.items() if key in after}
-
-
-def free(connection: Connection, sweep: str) -> None:
-    """Give up the columns of a document that has no more, before all rows are made again."""
-    table, found = schema.number_columns, known(connection, sweep)
-    for document, names in schema.NUMBERS.items():
-        if len(names) == sum(of == document for of, _ in found):
-            of_document = and_(table.c.sweep == sweep, table.c.document == document)
-            connection.execute(table.delete().where(of_document))
 
 
 def renamed(cases: upsert.CaseColumns, names: Mapping[str, str]) -> upsert.CaseColumns:

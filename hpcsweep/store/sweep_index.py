@@ -188,7 +188,6 @@ class SweepIndex(CaseReader):
             for table in reversed(schema.metadata.sorted_tables):
                 if table not in kept:
                     connection.execute(table.delete().where(table.c.sweep == self._sweep))
-            number_columns.free(connection, self._sweep)
 
         try:
             if self.exists():

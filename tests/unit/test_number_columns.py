@@ -205,12 +205,17 @@ def test_a_rebuild_gives_no_column_to_another_key(sweep_index: SweepIndex) -> No
     assert [(row["m1"], row["m2"]) for row in stored(sweep_index)] == [(1.5, 2.5)]
 
 
-def test_a_rebuild_frees_columns_if_none_is_left(sweep_index: SweepIndex) -> None:
+def test_a_rebuild_keeps_columns_even_if_none_is_left(sweep_index: SweepIndex) -> None:
     metrics = {f"k{number}": number for number in range(8)}
     made, _ = completed([case(1, params="{}", metrics=json.dumps(metrics))], {})
     sweep_index.merge(made)
+    before = sweep_index.number_columns()
     sweep_index.clear()
-    assert sweep_index.number_columns() == {}
+    made, _ = completed([case(1, params="{}", metrics='{"area":2.5,"k7":7}')], {})
+    sweep_index.merge(made)
+    assert sweep_index.number_columns() == before
+    row = stored(sweep_index)[0]
+    assert [row[f"m{number}"] for number in range(1, 9)] == [None] * 7 + [7]
 
 
 def test_an_infinite_param_is_an_object(sweep_index: SweepIndex) -> None:
