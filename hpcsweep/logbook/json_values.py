@@ -29,6 +29,8 @@ EXCEPTION_TEXT_MAX = 20_000
 # The key of an object that stands for a number which JSON lacks, by its text: {"$float": "nan"}.
 FLOAT = "$float"
 _FLOATS = {text: float(text) for text in ("nan", "inf", "-inf")}
+# The types of pandas' `NA` and `NaT`, by name: a task does not load pandas.
+_MISSING = ("NAType", "NaTType")
 # What becomes of a number that JSON lacks, by its path.
 _Replace = Callable[[str, float], Any]
 # Characters of a value's path that a message shows.
@@ -141,21 +143,38 @@ def _json_value(value: Any, where: str, replace: _Replace, levels: int) -> Any:
     plain = _plain_library_value(value, where)
     if plain is value:
         what = f"a {type(value).__name__} is not a JSON value: {value!r:.80}"
-        hint = "Give its numbers, by `.tolist()`." if hasattr(value, "tolist") else ""
-        raise InputError(what, where=where, next_step=hint)
+        raise InputError(what, where=where, next_step=_advice(value))
     return _json_value(plain, where, replace, levels - 1)
+
+
+def _advice(value: Any) -> str:
+    """How to report a value that is not one of JSON; empty where that is not known."""
+    if hasattr(value, "total_seconds"):
+        return "Give its seconds, by `.total_seconds()`."
+    if isinstance(value, complex):
+        return "Give its `.real` and `.imag`, or `abs(…)` of it, as metrics of their own."
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        return "Give its fields, by `dataclasses.asdict(…)`."
+    if isinstance(value, (set, frozenset)):
+        return "Give a list, by `sorted(…)`."
+    numpy = loaded_numpy()
+    if numpy is not None and isinstance(value, numpy.generic):  # its `tolist()` is no plain value
+        return "Give a float, by `float(…)`." if isinstance(value, numpy.longdouble) else ""
+    return "Give its numbers, by `.tolist()`." if hasattr(value, "tolist") else ""
 
 
 def _plain_library_value(value: Any, where: str) -> Any:
     """A library's value as a plain Python value; unknown ones are returned unchanged."""
     if isinstance(value, PurePath):
         return str(value)
+    if type(value).__name__ in _MISSING:
+        return None
     # A value of one of these libraries can exist only if the library is loaded.
     numpy, datetime = loaded_numpy(), sys.modules.get("datetime")
     if datetime is not None and isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if numpy is not None and isinstance(value, numpy.datetime64):
-        return str(value)
+        return None if numpy.isnat(value) else str(value)
     if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
         plain = value.tolist()
         return value if isinstance(plain, numpy.generic) else plain  # keep a longdouble

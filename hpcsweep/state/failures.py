@@ -20,7 +20,9 @@ LINES_MAX, CHARACTERS_MAX = 3, 600
 # Failed rows that are read, and groups that are told. Params are compared in at most so many
 # cases that ended.
 ROWS_MAX, GROUPS_MAX, COMPARED_MAX = 5000, 5, 20_000
-# Characters of a message that decide on its group.
+# How a message begins that is a traceback.
+_TRACEBACK = "Traceback (most recent call last)"
+# Characters of a headline that decide on its group.
 HEAD_MAX = 200
 # What differs between equal failures: ids in hex of 8 digits or more, and numbers.
 _ID = re.compile(r"\b(?=[0-9a-f]*[0-9])(?:0x)?[0-9a-f]{8,}\b|0x[0-9a-f]+", re.IGNORECASE)
@@ -40,13 +42,27 @@ def error_message(text: str | None) -> str | None:
     return visible(message)
 
 
+def headline(text: str | None) -> str:
+    """The line of a row's error that says what failed, escaped.
+
+    The first line of an exception: advice and details follow it. The last line of a command's
+    stderr, and of a message that is a traceback.
+    """
+    lines = [line for line in (error_message(text) or "").splitlines() if line.strip()]
+    if not lines:
+        return ""
+    is_at_end = lines[0].startswith(_TRACEBACK) or json.loads(text or "{}").get("stderr")
+    return lines[-1 if is_at_end else 0]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailureGroup:
-    """Failed cases with the same message, but for numbers and ids."""
+    """Failed cases with the same headline, but for numbers and ids."""
 
     reason: str
     # Of the example.
     message: str
+    headline: str
     count: int
     # The first of them.
     index: int
@@ -66,10 +82,9 @@ class FailureGroup:
         }
 
 
-def normalised(message: str) -> str:
-    """What equal failures have in common: the last line without numbers and ids."""
-    head = message.rstrip().rpartition("\n")[2][:HEAD_MAX]
-    return _NUMBER.sub("#", _ID.sub("#", head))
+def normalised(line: str) -> str:
+    """What the headlines of equal failures have in common: all but numbers and ids."""
+    return _NUMBER.sub("#", _ID.sub("#", line[:HEAD_MAX]))
 
 
 def failure_groups(
@@ -85,8 +100,8 @@ def failure_groups(
     within = failed.slice(0, ROWS_MAX)
     for row in sweep_index.rows(within=within):
         if row["status"] == Status.FAILED.value:
-            message = error_message(row["error"]) or ""
-            rows.setdefault((row["reason"], normalised(message)), []).append(row)
+            key = (row["reason"], normalised(headline(row["error"])))
+            rows.setdefault(key, []).append(row)
     largest = sorted(rows.values(), key=len, reverse=True)[:GROUPS_MAX]
     totals: Counter[tuple[str, str]] = Counter()
     if ended.count <= COMPARED_MAX:
@@ -102,6 +117,7 @@ def _group(
     return FailureGroup(
         reason=first["reason"],
         message=error_message(first["error"]) or "",
+        headline=headline(first["error"]),
         count=len(rows),
         index=first["idx"],
         params=json.loads(first["params"]),
@@ -143,10 +159,10 @@ def _values(texts: Sequence[str]) -> Counter[tuple[str, str]]:
 
 def failure_lines(group: FailureGroup) -> tuple[str, str]:
     """The group for people: its message, and its example."""
-    text = one_line(group.message.rstrip().rpartition("\n")[2])
     params = ", ".join(
         f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in group.params.items()
     )
     node = f" on {group.host}" if group.host else ""
     more = f"; {group.suspect}" if group.suspect else ""
+    text = one_line(group.headline)
     return f"{group.reason}: {text}", one_line(f"such as index {group.index}{node}: {params}{more}")

@@ -14,7 +14,7 @@ from hpcsweep.cli.commands.logs import _print as print_logs
 from hpcsweep.runs.logs import CaseLogs
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid, manual
-from hpcsweep.state.failures import error_message, normalised, suspect
+from hpcsweep.state.failures import error_message, headline, normalised, suspect
 from hpcsweep.state.status import status
 from hpcsweep.sweep import Sweep
 from tests.support.sweeps import MadeSweep
@@ -34,13 +34,31 @@ def test_the_message_of_a_command_has_the_last_lines_of_its_stderr() -> None:
     [
         ("at step 12: dt = 0.5", "at step 7: dt = 1e-3"),
         ("no file /tmp/1f2e3d4c5b6a7988/x", "no file /tmp/00ff00ff00ff00aa/x"),
-        ("a traceback\nat 0x7f3d66", "another one\nat 0x55ab01"),
+        ("at 0x7f3d66", "at 0x55ab01"),
     ],
 )
 def test_numbers_and_ids_do_not_tell_failures_apart(a: str, b: str) -> None:
     assert normalised(a) == normalised(b)
     assert normalised(a) != normalised(f"{b} of another kind")
     assert "defaced" in normalised("the defaced façade")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ({"message": "v is no number\n  Give a float."}, "v is no number"),
+        ({"message": "\nCUDA error: out of memory\nCompile with X."}, "CUDA error: out of memory"),
+        (
+            {"message": "Traceback (most recent call last):\n  f()\nValueError: x\n"},
+            "ValueError: x",
+        ),
+        ({"message": "exit code 3", "stderr": "reading\nbad input\n"}, "bad input"),
+        ({"type": "AssertionError", "message": ""}, "AssertionError"),
+        ({}, ""),
+    ],
+)
+def test_the_headline_of_a_failure_says_what_failed(error: dict[str, str], line: str) -> None:
+    assert headline(json.dumps(error)) == line
 
 
 def test_a_suspect_is_a_value_with_more_failures_than_its_share() -> None:

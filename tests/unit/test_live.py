@@ -89,7 +89,15 @@ def test_an_interrupt_restores_the_cursor(console: Console) -> None:
 
 def test_a_long_status_is_no_higher_than_the_terminal(console: Console) -> None:
     failed = [
-        FailureGroup(reason="error", message="no " * 60, count=9, index=1, params={}, host="n")
+        FailureGroup(
+            reason="error",
+            message="no " * 60,
+            headline="no " * 60,
+            count=9,
+            index=1,
+            params={},
+            host="n",
+        )
     ] * 20
     with live_summary(console) as update:
         update(summary(3, failures=tuple(failed)))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import namedtuple
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy
+import pandas
 import pytest
 
 from hpcsweep import target
@@ -72,9 +75,29 @@ def test_an_array_without_dimensions_is_its_number() -> None:
         json_value({"loss": Vector()}, "metrics")
 
 
+def test_missing_values_of_pandas_and_numpy_are_null() -> None:
+    values = [pandas.NA, pandas.NaT, numpy.datetime64("NaT"), pandas.Timestamp(2020, 1, 2)]
+    assert json_value(values, "metrics") == [None, None, None, "2020-01-02T00:00:00"]
+
+
 @dataclass
 class Result:
     energy: float
+
+
+@pytest.mark.parametrize(
+    ("value", "advice"),
+    [
+        (timedelta(seconds=3), "total_seconds"),
+        (1 + 2j, "imag"),
+        ({1, 2}, "sorted"),
+        (Result(1.0), "asdict"),
+        (numpy.longdouble(1), r"float\("),
+    ],
+)
+def test_a_refused_metric_says_how_to_report_it(value: Any, advice: str) -> None:
+    with pytest.raises(InputError, match=rf"is not a JSON value(.|\n)*{advice}"):
+        json_value({"v": value}, "metrics")
 
 
 Pair = namedtuple("Pair", "energy")  # noqa: PYI024  # as people write it
