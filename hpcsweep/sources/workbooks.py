@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from itertools import repeat
 from pathlib import Path
@@ -198,7 +198,16 @@ def _encoded(value: Any) -> str:
         value = value.date()
     if isinstance(value, (date, time)):
         return f"t{value.isoformat()}"
+    if isinstance(value, timedelta):
+        return f"t{_duration(value)}"
     return "v" if value is None else f"t{value}"
+
+
+def _duration(value: timedelta) -> str:
+    """`30:00:00`, as a sheet shows a duration; Python's own text is `1 day, 6:00:00`."""
+    minutes, rest = divmod(abs(value), timedelta(minutes=1))
+    seconds = f"{rest.seconds:02}" + (f".{rest.microseconds:06}" if rest.microseconds else "")
+    return f"{'-' if value < timedelta() else ''}{minutes // 60}:{minutes % 60:02}:{seconds}"
 
 
 def _copied_lines(copy: IO[str]) -> Iterator[Line]:

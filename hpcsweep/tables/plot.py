@@ -83,18 +83,20 @@ def draw(
             "matplotlib is not installed",
             next_step="Install it: pip install 'hpcsweep[plot]'",
         ) from error
-    figure = Figure(figsize=SIZE, layout="constrained")
-    canvas = _drawn_on(figure, data, axes)
-    notes = list(_notes(canvas))
-    below = [literal(note) for note in (*notes, *origin.remarks)]
-    lines = [line for note in below for line in textwrap.wrap(note, NOTE_CHARACTERS)]
-    figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
-    key, no_time = METADATA[path.suffix]
-    metadata = no_time | {"Title": one_line(axes.title), key: one_line(origin.about)}
-    with missing_glyphs() as missing:
+    # A user's matplotlibrc may ask for LaTeX, which may be missing, and takes `wall_seconds` for a
+    # formula. Without a salt the ids inside an SVG are random.
+    settings = rc_context({"text.usetex": False, "svg.hashsalt": "hpcsweep"})
+    with settings, missing_glyphs() as missing:
+        figure = Figure(figsize=SIZE, layout="constrained")
+        canvas = _drawn_on(figure, data, axes)
+        notes = list(_notes(canvas))
+        below = [literal(note) for note in (*notes, *origin.remarks)]
+        lines = [line for note in below for line in textwrap.wrap(note, NOTE_CHARACTERS)]
+        figure.supxlabel("\n".join(lines), x=0.02, ha="left", fontsize=9, color="0.35")
+        key, no_time = METADATA[path.suffix]
+        metadata = no_time | {"Title": one_line(axes.title), key: one_line(origin.about)}
         enlarge(canvas, len(lines))
-        # Without a salt the ids inside an SVG are random.
-        with rc_context({"svg.hashsalt": "hpcsweep"}), atomic_output(path) as output:
+        with atomic_output(path) as output:
             figure.savefig(output, dpi=200, format=path.suffix[1:], metadata=metadata)
     if missing:
         notes.append(

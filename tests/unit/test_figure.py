@@ -120,6 +120,16 @@ def test_no_state_of_matplotlib_is_changed(tmp_path: Path) -> None:
     assert dict(parameters) == before
 
 
+def test_a_matplotlibrc_that_wants_latex_is_drawn_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(import_module("matplotlib").rcParams, "text.usetex", True)
+    monkeypatch.setenv("PATH", str(tmp_path))  # no latex
+    rows = [{"x": x, "wall_seconds": x} for x in range(2)]
+    draw(rows, Axes(x="x", y="wall_seconds"), tmp_path / "a.pdf")
+    assert (tmp_path / "a.pdf").exists()
+
+
 def test_a_truth_value_is_one_or_zero() -> None:
     rows = [{"x": 1, "y": y, "replicate": r} for r, y in enumerate((True, False, True, True))]
     assert points(rows, Axes(x="x", y="y")).means() == [0.75]

@@ -140,6 +140,12 @@ def test_workbooks(tmp_path: Path) -> None:
     refused(lambda: table(path, sheet="third"), "has no sheet 'third'", "first, second")
 
 
+def test_durations_of_a_workbook_are_written_as_it_shows_them(tmp_path: Path) -> None:
+    times = [datetime.timedelta(hours=30, seconds=5), datetime.timedelta(milliseconds=1500)]
+    path = workbook(tmp_path / "a.xlsx", ("a", [["t"], *([time] for time in times)]))
+    assert params(path) == [{"t": "30:00:05"}, {"t": "0:00:01.500000"}]
+
+
 def test_numbers_beside_texts_in_a_workbook(tmp_path: Path) -> None:
     path = workbook(tmp_path / "a.xlsx", ("a", [["well"], [1], ["B2"], [2.5], [3.0]]))
     assert [row["well"] for row in params(path)] == ["1", "B2", "2.5", "3"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hpcsweep.conditions.names import unknown_name
 from hpcsweep.errors import Damaged, SourceError
 from hpcsweep.manifest import user
 from hpcsweep.sources import (
@@ -91,6 +92,7 @@ def test_the_meaning_of_a_condition(condition: str, kept: list[int]) -> None:
     [
         ("m < 1", "'m' is not a parameter\n  Parameters: b, l, n, s, z."),
         ("b == true", "Truth values and null are True, False and None."),
+        ("b == nan", "Write isnan(x)"),
         ("n <", "does not parse"),
         (f"n{' + 1' * 100} > 0", "nested too deeply"),
         ("n", "'n' is not a comparison"),
@@ -184,3 +186,8 @@ def test_where_stands_beside_a_source(tmp_path: Path) -> None:
     document = Document(value=text, name="m.yaml", line=lambda _: 1)
     _, source = user.resolve(document, tmp_path / "m.yaml")
     assert [case.params for case in source] == [{"a": 1, "b": 2}]
+
+
+def test_the_mean_of_a_metric_is_proposed() -> None:
+    error = unknown_name("loss", ["loss_n", "loss_mean"], "--columns", "column")
+    assert "Did you mean loss_mean?" in str(error)
