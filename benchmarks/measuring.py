@@ -35,6 +35,7 @@ def run(x):
     with open(__file__ + ".{REACHED}", "w") as stream:
         stream.write(str(now))
 """
+NOTHING = "def run(x):\n    return {'y': x}\n"
 
 
 class Nowhere(Slurm):
@@ -89,7 +90,8 @@ def prepared(
     """A sweep of one array task, handed in to nowhere; its target does nothing.
 
     It has a time limit, as most sweeps: without one a task asks Slurm for it. `more`: further
-    lines of its manifest, with the command if there is no `target`.
+    lines of its manifest, with the command if there is no `target`. The submission keeps the code:
+    what is written into the file afterwards does not run.
     """
     directory.mkdir()
     if target is not None:

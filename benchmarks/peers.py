@@ -21,7 +21,6 @@ from typing import NamedTuple
 import measuring
 
 ROUNDS = 3
-NOTHING = "def run(x):\n    return {'y': x}\n"
 SUBMITIT = """\
 import sys, submitit
 def run(x):
@@ -119,7 +118,7 @@ def _task(root: Path, python: str, more: str, runs: str, cases: int) -> None:
     directory = Path(tempfile.mkdtemp(dir=root)) / "project"
     is_command = more.startswith("command")
     sweep = measuring.prepared(
-        directory, cases, runs=runs, more=more, target=None if is_command else NOTHING
+        directory, cases, runs=runs, more=more, target=None if is_command else measuring.NOTHING
     )
     argv = measuring.worker_argv(sweep, python)
     environment = measuring.job_environment()

@@ -61,8 +61,8 @@ def _costs(directory: Path, python: str, kind: tuple[str, str]) -> tuple[float, 
 
 def _task(project: Path, python: str, kind: tuple[str, str], cases: int) -> tuple[float, float]:
     isolation, runs = kind
-    sweep = measuring.prepared(project, cases, runs=runs, more=f"isolation: {isolation}\n")
-    (project / "target.py").write_text("def run(x):\n    return {'y': x}\n")
+    more = f"isolation: {isolation}\n"
+    sweep = measuring.prepared(project, cases, runs=runs, target=measuring.NOTHING, more=more)
     argv = measuring.worker_argv(sweep, python)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(argv, env=measuring.job_environment(), capture_output=True, check=True)

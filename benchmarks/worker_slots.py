@@ -45,7 +45,6 @@ def run(x):
     while time.process_time() < end:
         pass
 """
-NOTHING = "def run(x):\n    return {'y': x}\n"
 
 
 def main() -> None:
@@ -94,9 +93,11 @@ def _speedup(python: str, root: Path) -> None:
 def _rates(python: str, root: Path) -> None:
     rows = []
     for runs, budget in RATES.items():
-        few = _sweep(root / f"{runs}1", NOTHING, 1, 1, runs=runs)
+        few = _sweep(root / f"{runs}1", measuring.NOTHING, 1, 1, runs=runs)
         for slots in (1, 2):
-            sweep = _sweep(root / f"{runs}{slots}.{NOTHINGS}", NOTHING, slots, NOTHINGS, runs=runs)
+            sweep = _sweep(
+                root / f"{runs}{slots}.{NOTHINGS}", measuring.NOTHING, slots, NOTHINGS, runs=runs
+            )
             start, whole = measuring.medians(
                 3, partial(_task, python, few), partial(_task, python, sweep)
             )
@@ -112,9 +113,8 @@ def _rates(python: str, root: Path) -> None:
 def _sweep(
     directory: Path, target: str, slots: int, cases: int, *, runs: str = "all"
 ) -> SweepDirectory:
-    sweep = measuring.prepared(directory, cases, runs=runs, more=f"slots: {slots}\n")
-    (directory / "target.py").write_text(target)
-    return sweep
+    more = f"slots: {slots}\n"
+    return measuring.prepared(directory, cases, runs=runs, target=target, more=more)
 
 
 def _task(python: str, sweep: SweepDirectory) -> float:
