@@ -29,9 +29,12 @@ _TAKE_OPERATORS = (
 # `uv run prog`, `apptainer exec IMAGE prog`.
 _LAUNCHERS = {
     **dict.fromkeys(("env", "mpiexec", "mpirun", "nice", "nohup", "numactl", "srun", "stdbuf"), 1),
-    **dict.fromkeys(("taskset", "time", "timeout", "xargs"), 1),
-    **dict.fromkeys(("conda", "mamba", "micromamba", "pixi", "uv"), 2),
-    **dict.fromkeys(("apptainer", "docker", "podman", "singularity"), 3),
+    **dict.fromkeys(("taskset", "time", "timeout", "xargs", "busybox", "chrt", "ionice"), 1),
+    **dict.fromkeys(("setsid", "strace", "ltrace", "valgrind", "unbuffer", "sudo", "gdb"), 1),
+    **dict.fromkeys(("aprun", "jsrun", "ibrun", "orterun", "prun", "shifter", "mpiexec.hydra"), 1),
+    **dict.fromkeys(("conda", "mamba", "micromamba", "pixi", "uv", "poetry", "pipenv"), 2),
+    **dict.fromkeys(("flock", "perf", "nsys", "ch-run"), 2),
+    **dict.fromkeys(("apptainer", "docker", "podman", "sarus", "singularity"), 3),
 }
 # Options, and words that are no program: `timeout 10`, `taskset 0x3`, `env A=1`, `timeout {limit}`.
 _NO_PROGRAM = re.compile(r"-|\d|\{|\w+=")
@@ -57,9 +60,7 @@ def shell_problem(argv: Sequence[Any], position: int) -> tuple[str, str] | None:
     if before and _is_operator(element, before[-1]) and not _programs(before) & {*_TAKE_OPERATORS}:
         what = f"is {element}, which no shell interprets here: the program would get it as text"
         return what, f"{_OUTPUT} {_AS_TEXT}"
-    # A shell may be behind a launcher: [srun, bash, -c, …].
-    names = {PurePosixPath(word).name for word in before}
-    takes_variables = not before or names & {*_SHELLS, *_TAKE_VARIABLES}
+    takes_variables = not before or _programs(before) & {*_SHELLS, *_TAKE_VARIABLES}
     if takes_variables or not _REPLACED.fullmatch(element.replace("{{", "{").replace("}}", "}")):
         return None
     return (
@@ -80,16 +81,20 @@ def _programs(words: Sequence[str]) -> set[str]:
     A word behind an option of a launcher may be its value, or the program; the next may be it, too.
     """
     names = set[str]()
-    ahead = 1
+    # The fewest and the most words until the program is reached, itself included.
+    nearest = farthest = 1
     for previous, word in zip(("", *words), words, strict=False):
         if names and _NO_PROGRAM.match(word):
             continue
         name = PurePosixPath(word).name
-        names.add(name)
-        if name in _LAUNCHERS:
-            ahead = _LAUNCHERS[name]
-        elif not _WITHOUT_VALUE.fullmatch(previous):
-            ahead -= 1
-        if not ahead:
+        if nearest <= 1:
+            names.add(name)
+        if nearest <= 1 and name in _LAUNCHERS:
+            nearest = farthest = _LAUNCHERS[name]
+            continue
+        nearest -= 1
+        if not _WITHOUT_VALUE.fullmatch(previous):
+            farthest -= 1
+        if not farthest:
             break
     return names
