@@ -121,14 +121,14 @@ class Outlook:
     caps: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of_nothing(cls, version: Version) -> Outlook:
-        """The outlook of a manifest that was never submitted."""
+    def of_nothing(cls, version: Version, generation: int = 0) -> Outlook:
+        """The outlook of a manifest of which no submission is known."""
         group = Group(
             indices=IndexSet.all(version.source.n_cases),
             state=State.UNSUBMITTED,
             status=Status.PENDING,
         )
-        return cls(version=version, groups=(group,))
+        return cls(version=version, groups=(group,), generation=generation)
 
     def indices(self, *states: State) -> IndexSet:
         """The indices of these classes."""

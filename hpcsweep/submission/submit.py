@@ -165,8 +165,12 @@ def outlook_for(
     code_digest: str | None = None,
 ) -> Outlook:
     """The outlook for the manifest of a request. *Writes* the index, verdicts."""
-    if sweep is None or not sweep.submissions():
+    if sweep is None:
         return Outlook.of_nothing(request.version)
+    if not sweep.submissions():
+        # Where their files were removed, their journals remain. A submission raises the generation
+        # by one at most, so none of their attempts has a higher one than their count.
+        return Outlook.of_nothing(request.version, generation=sweep.last_number())
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks, request.version, code_digest)

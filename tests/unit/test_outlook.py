@@ -9,10 +9,14 @@ import pytest
 
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
+from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
 from hpcsweep.state.array_tasks import ArrayTasks, array_tasks
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.store.ingest import fresh_index
+from hpcsweep.submission.request import SubmitRequest
+from hpcsweep.submission.submit import outlook_for
+from hpcsweep.sweepdir.directory import SweepDirectory
 from tests.support.scripted import INTERVAL_S, World
 from tests.support.sweeps import MadeSweep
 
@@ -99,3 +103,17 @@ def test_a_submission_whose_files_were_removed_is_unknown(tmp_path: Path) -> Non
         tasks = array_tasks(made.directory, sweep_index)
         groups = outlook_of(made.directory, sweep_index, tasks).groups
     assert {group.submission for group in groups if group.status is Status.COMPLETE} == {None}
+
+
+def test_generations_go_on_where_submissions_were_removed(tmp_path: Path) -> None:
+    """A result that is computed again is not outranked by one of a submission that is unknown."""
+    made = MadeSweep(tmp_path, grid(x=[0, 1]))
+    request = SubmitRequest(manifest=made.manifest, source=made.source, path=made.path)
+    assert outlook_for(request, made.directory, None, Settings()).generation == 0
+    made.plan()
+    made.plan(generation=1)
+    made.run(submission=2)
+    shutil.rmtree(made.directory.submission_root)
+    found = outlook_for(request, SweepDirectory.open(made.path), None, Settings())
+    assert found.indices(State.UNSUBMITTED) == IndexSet.all(2)
+    assert found.generation > 1
