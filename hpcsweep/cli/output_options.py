@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpcsweep.cli.options import file_option
+from hpcsweep.errors import InputError
 
 if TYPE_CHECKING:
     from hpcsweep.cli.render.rows import View
@@ -147,10 +148,10 @@ def _form_of(output: Path | None) -> str:
     """The format without --format."""
     if output is None:
         return "table"
-    suffix = output.suffix.lower().lstrip(".") or "csv"
-    if suffix not in ("csv", "jsonl", "parquet"):
-        raise click.UsageError(
-            f"no format is known for {output.name}: name it .csv, .jsonl or "
-            ".parquet, or give --format"
-        )
-    return suffix
+    from hpcsweep.tables.writing import format_of  # loads what writes tables
+
+    try:
+        return format_of(output)
+    except InputError as error:
+        what = f"{error.what}: name it .csv, .jsonl, .csv.gz, .jsonl.gz or .parquet"
+        raise click.UsageError(f"{what}, or give --format") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
@@ -18,12 +17,12 @@ from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
 from hpcsweep.quantities import counted
 from hpcsweep.sources.cells import CellRules, Line, Note, is_written_otherwise
+from hpcsweep.sources.textfiles import AS_UTF_8, encoding_error, open_text, unreadable
 
 # (location, row of plain values, text of the cells that JSON writes differently, by column).
 FileRow = tuple[str, dict[str, Any], dict[str, str]]
 # Reads a file from its beginning: the header, then the rows.
 Lines = Callable[[], Iterator[Line]]
-_AS_UTF_8 = "Save it as UTF-8; spreadsheets call that 'CSV UTF-8'."
 _NAME_IT = "Name it in the first line, or remove it."
 _TITLE = "A title is no header: remove it from above the names of the columns."
 _ROW_NAMES = "R leaves it out with row.names = FALSE, pandas with index=False."
@@ -173,7 +172,7 @@ def separated_rows(
 
 def _named_separator(path: Path) -> str:
     """What the first line names as the separator, `sep=;` as Excel reads it; else nothing."""
-    with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8-sig") as stream:
+    with suppress(OSError, UnicodeDecodeError), open_text(path) as stream:
         match = re.fullmatch(r'"?sep=([^\w"\n\0])"?\n?', stream.readline(len('"sep=,"\n')))
         return match[1] if match else ""
     return ""
@@ -184,7 +183,7 @@ def _separated_lines(path: Path, delimiter: str, above: int) -> Iterator[Line]:
     read_to = above
     try:
         # newline="", as the csv module requires: line ends inside quotes stay as they are.
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with open_text(path, newline="") as stream:
             texts = islice(_texts(path, stream), above, None)
             rows = csv.reader(texts, strict=True, delimiter=delimiter)
             # Lines without a value above the header are none, as below it.
@@ -218,7 +217,7 @@ def _texts(path: Path, stream: Iterable[str]) -> Iterator[str]:
             raise SourceError(
                 "has a NUL character: the file is UTF-16, or damaged",
                 where=f"{path}:{number}",
-                next_step=_AS_UTF_8,
+                next_step=AS_UTF_8,
             )
         yield line
 
@@ -238,28 +237,3 @@ def _refuse_other_separator(header: Sequence[str], delimiter: str, where: str) -
 
 def _in_yaml(delimiter: str) -> str:
     return '"\\t"' if delimiter == "\t" else f"'{delimiter}'"
-
-
-def encoding_error(path: Path, error: UnicodeDecodeError) -> SourceError:
-    """The error with the first line that is not UTF-8: text is decoded in larger pieces."""
-    number, what = 0, f"not UTF-8: {error.reason}"
-    with path.open("rb") as stream:
-        if stream.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE):
-            what = "UTF-16, not UTF-8"
-        stream.seek(0)
-        for number, line in enumerate(stream, 1):  # noqa: B007  # the line where it ends
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                break
-    return SourceError(
-        f"is {what}",
-        where=f"{path}:{number}",
-        next_step=_AS_UTF_8,
-    )
-
-
-def unreadable(path: Path, error: Exception) -> SourceError:
-    """The error of a file that cannot be read."""
-    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return SourceError(f"cannot be read: {what}", where=str(path), next_step="Check the file.")

@@ -12,19 +12,21 @@ from typing import Any
 from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.sources.cells import Note
-from hpcsweep.sources.sheets import FileRow, SheetFormat, encoding_error, separated_rows, unreadable
+from hpcsweep.sources.sheets import FileRow, SheetFormat, separated_rows
+from hpcsweep.sources.textfiles import encoding_error, is_gzip, open_text, unreadable
 
 Reader = Callable[[Path, SheetFormat, Note], Iterator[FileRow]]
 
 
 def read_rows(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
     """The rows of a file, by its suffix. *Raises* SourceError, also for an unknown suffix."""
-    suffix = path.suffix.lower()
-    if suffix not in _READERS:
+    suffix = (path.with_suffix("") if is_gzip(path) else path).suffix.lower()
+    if suffix not in _READERS or (is_gzip(path) and suffix not in _TEXTS):
         raise SourceError(
             f"unknown format of a table: {path.suffix or 'no suffix'}",
             where=str(path),
-            next_step=f"Known are {', '.join(_READERS)}; spreadsheets save a sheet as CSV.",
+            next_step=f"Known are {', '.join(_READERS)}, and {', '.join(_TEXTS)} with .gz; "
+            "spreadsheets save a sheet as CSV.",
         )
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise SourceError(
@@ -51,7 +53,7 @@ def _workbook(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
 
 def _jsonl(path: Path, _form: SheetFormat, _note: Note) -> Iterator[FileRow]:
     try:
-        with path.open(encoding="utf-8-sig") as stream:
+        with open_text(path) as stream:
             for number, line in enumerate(stream, 1):
                 if not line.strip():
                     continue
@@ -159,3 +161,5 @@ _READERS: dict[str, tuple[Reader, tuple[str, ...]]] = {
     ".ndjson": (_jsonl, ()),
     ".parquet": (_parquet, ()),
 }
+# The suffixes of texts, which gzip may compress: cases.csv.gz.
+_TEXTS = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson")

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from hpcsweep.errors import InputError
+from hpcsweep.sources.textfiles import is_gzip
 from hpcsweep.tables import arrow, formats
 from hpcsweep.tables.columns import TableColumns, TableRow
 
@@ -15,12 +16,13 @@ FORMATS = ("csv", "jsonl", "parquet")
 
 def format_of(path: Path) -> str:
     """The format that the suffix of a file says; CSV without one. *Raises* InputError."""
-    suffix = path.suffix.lower().lstrip(".") or "csv"
-    if suffix not in FORMATS:
+    name = path.with_suffix("") if is_gzip(path) else path
+    suffix = name.suffix.lower().lstrip(".") or "csv"
+    if suffix not in FORMATS or (suffix == "parquet" and name != path):
         raise InputError(
             f"no format is known for {path.name}",
             where="output",
-            next_step="Name it .csv, .jsonl or .parquet, or give the format.",
+            next_step="Name it .csv, .jsonl, .csv.gz, .jsonl.gz or .parquet, or give the format.",
         )
     return suffix
 

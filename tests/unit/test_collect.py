@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -30,6 +31,7 @@ from hpcsweep.tables.columns import TableColumns, columns_of
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.sorting import RowOrder
+from hpcsweep.tables.writing import format_of
 from tests.support.sweeps import MadeSweep
 
 PYTHON = """\
@@ -462,3 +464,18 @@ def test_csv_for_spreadsheets_has_no_formula() -> None:
     ]
     assert {row[2] for row in read[1:]} == {"-0.5"}
     assert csv_text(columns, rows[:1]) == "=name,mixed,energy\n=1+1,-1.5,-0.5\n"
+
+
+def test_a_file_may_be_compressed(tmp_path: Path) -> None:
+    lines = ["x,y\n", "1,\u00e9\n", "2,\ud800\n"]
+    for path in (tmp_path / "a.csv.gz", tmp_path / "b.csv.GZ", tmp_path / "a.csv"):
+        formats.write_file(lines, path)
+    assert (
+        gzip.decompress((tmp_path / "a.csv.gz").read_bytes()) == (tmp_path / "a.csv").read_bytes()
+    )
+    assert (tmp_path / "b.csv.GZ").read_bytes() == (tmp_path / "a.csv.gz").read_bytes()
+    forms = [format_of(Path(name)) for name in ("a.csv.gz", "a.jsonl.gz", "a.gz", "a.parquet")]
+    assert forms == ["csv", "jsonl", "csv", "parquet"]
+    for name in ("a.parquet.gz", "a.txt.gz", "a.csv.bz2"):
+        with pytest.raises(InputError, match="no format is known"):
+            format_of(Path(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import json
 import tracemalloc
 from pathlib import Path
@@ -253,6 +254,22 @@ def test_unreadable_tables(tmp_path: Path) -> None:
         refused(lambda name=name: table(tmp_path / name), "cannot be read")  # type: ignore[misc]
     (tmp_path / "b.csv").write_bytes(b"x\n" + b"\xc3\xa9\n" * 9000 + b"\xff\n")
     refused(lambda: table(tmp_path / "b.csv"), "b.csv:9002: is not UTF-8", "CSV UTF-8")
+
+
+def test_tables_that_gzip_compresses(tmp_path: Path) -> None:
+    texts = {"a.csv": "x,y\n1,a\n2,b\n", "a.jsonl": '{"x": 1, "y": "a"}\n{"x": 2, "y": "b"}\n'}
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.gz"
+        path.write_bytes(gzip.compress(text.encode()))
+        assert [case.params for case in table(path)] == [{"x": 1, "y": "a"}, {"x": 2, "y": "b"}]
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-9])
+        refused(lambda path=path: list(table(path)), "cannot be read", "damaged")  # type: ignore[misc]
+        path.write_bytes(b"x,y\n1,a\n")
+        refused(lambda path=path: list(table(path)), "cannot be read", "gzip")  # type: ignore[misc]
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"x\n1\n\xff\n"))
+    refused(lambda: table(tmp_path / "b.csv.gz"), "b.csv.gz:3: is not UTF-8")
+    refused(lambda: table(tmp_path / "a.parquet.gz"), "unknown format of a table: .gz", ".csv")
 
 
 @pytest.mark.parametrize("value", [datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), b"bytes"])
