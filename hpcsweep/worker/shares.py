@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +20,8 @@ from hpcsweep.worker.start import Start
 
 # Open files of a worker, and of each slot of it: pipes to its child and its maker, and its spool.
 FILES, FILES_OF_SLOT = 64, 16
+# Slurm's variables with a count of GPUs, behind their type if there is one; srun reads them all.
+_GPU_COUNTS = ("SLURM_GPUS", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK")
 
 
 def given(
@@ -76,6 +79,8 @@ def shares_of(
         )
     cpus_of_case = allocation.cpus_of_case(replace(needs, slots=count), has.cpus or 1)
     threads = cpus.thread_variables(environment, cpus_of_case)
+    if count > 1:
+        threads |= step_variables(environment, count, cpus_of_case, needs.gpus or 0)
     return [
         Share(
             cpus=bound,
@@ -85,6 +90,36 @@ def shares_of(
         )
         for slot, bound in enumerate(cpus.cpu_sets(environment, count, cpus_of_case))
     ]
+
+
+def step_variables(
+    environment: Mapping[str, str], slots: int, cpus_of_case: int, gpus_of_case: int
+) -> dict[str, str]:
+    """The variables by which srun takes the share of a slot, for the step of a case.
+
+    It takes all that the job has of what they do not name, and the next slot's srun then waits for
+    its end ("step creation temporarily disabled"). From 23.11 on it reads SLURM_CPUS_PER_TASK, and
+    refuses another count in SLURM_TRES_PER_TASK; before that, it reads SRUN_CPUS_PER_TASK.
+    """
+    if "SLURM_JOB_ID" not in environment:
+        return {}
+    variables = {"SLURM_CPUS_PER_TASK": str(cpus_of_case)}
+    if not environment.keys() & {"SLURM_MEM_PER_CPU", "SLURM_MEM_PER_GPU"}:
+        # 0 is all memory of the job, without taking it from other steps.
+        variables["SLURM_MEM_PER_NODE"] = str(((requested_bytes(environment) or 0) >> 20) // slots)
+    counts = {r"\bcpu": cpus_of_case}
+    if gpus_of_case:
+        variables["SLURM_GRES"] = f"gpu:{gpus_of_case}"
+        counts[r"\bgres/gpu(?:[:=][^:=,]*[^:=,\d][^:=,]*)?"] = gpus_of_case
+        for name in _GPU_COUNTS:
+            if name in environment:
+                variables[name] = re.sub(r"\d+$", str(gpus_of_case), environment[name])
+    if "SLURM_TRES_PER_TASK" in environment:
+        per_task = environment["SLURM_TRES_PER_TASK"]
+        for resource_name, number in counts.items():
+            per_task = re.sub(rf"({resource_name}[:=])\d+", rf"\g<1>{number}", per_task)
+        variables["SLURM_TRES_PER_TASK"] = per_task
+    return variables
 
 
 def _raise_descriptor_limit(slots: int) -> int:

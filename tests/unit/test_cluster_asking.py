@@ -312,7 +312,7 @@ def test_variables_that_change_answers_are_removed(
         monkeypatch.setenv(name, "x")
     for name in ("SLURM_CONF", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "HOME", "LC_ALL"):
         monkeypatch.setenv(name, "kept")
-    for name in ("PMI_RANK", "PMIX_NAMESPACE", "OMPI_COMM_WORLD_RANK"):
+    for name in ("PMI_RANK", "PMIX_NAMESPACE", "OMPI_COMM_WORLD_RANK", "SRUN_CPUS_PER_TASK"):
         monkeypatch.setenv(name, "of the shell of `srun --pty`")
     for name in ("PMI_NO_FORK", "PMIX_MCA_gds", "OMPI_MCA_btl"):
         monkeypatch.setenv(name, "kept")
@@ -322,6 +322,7 @@ def test_variables_that_change_answers_are_removed(
     assert "SLURM_JWT" not in seen
     mpi = {name for name in seen if name.startswith(("PMI", "OMPI"))}
     assert mpi == {"PMI_NO_FORK", "PMIX_MCA_gds", "OMPI_MCA_btl"}
+    assert "SRUN_CPUS_PER_TASK" not in seen
     assert (seen["EXTRA"], seen["HOME"], seen["SLURM_BITSTR_LEN"]) == ("1", "kept", "0")
 
 

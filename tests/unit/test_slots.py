@@ -16,7 +16,7 @@ from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import grid, manual, randint, random
 from hpcsweep.worker import gpus
 from hpcsweep.worker.cgroup import MemoryCgroup
-from hpcsweep.worker.shares import given, shares_of
+from hpcsweep.worker.shares import given, shares_of, step_variables
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
 
@@ -140,6 +140,49 @@ def test_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices == ["3", "1"]
     assert first.environment["OMP_NUM_THREADS"] == "2"
     assert "MKL_NUM_THREADS" not in first.environment
+
+
+@pytest.mark.parametrize(
+    ("environment", "gpus", "expected"),
+    [
+        ({}, 0, {}),
+        ({"SLURM_MEM_PER_NODE": "2000"}, 0, {"SLURM_MEM_PER_NODE": "500"}),
+        # The memory is the site's default: no step takes it from others.
+        ({"SLURM_CPUS_ON_NODE": "8"}, 0, {"SLURM_MEM_PER_NODE": "0"}),
+        # Two amounts of memory exclude each other (22.05).
+        ({"SLURM_MEM_PER_CPU": "100", "SLURM_CPUS_ON_NODE": "8"}, 0, {}),
+        (
+            {"SLURM_MEM_PER_GPU": "100", "SLURM_GPUS_PER_NODE": "a100:4"},
+            1,
+            {"SLURM_GRES": "gpu:1", "SLURM_GPUS_PER_NODE": "a100:1"},
+        ),
+        # As 23.11 and 24.11 write it.
+        (
+            {"SLURM_MEM_PER_CPU": "1", "SLURM_TRES_PER_TASK": "cpu:8,gres/gpu:4"},
+            1,
+            {"SLURM_GRES": "gpu:1", "SLURM_TRES_PER_TASK": "cpu:2,gres/gpu:1"},
+        ),
+        (
+            {"SLURM_MEM_PER_CPU": "1", "SLURM_TRES_PER_TASK": "cpu=8,gres/gpu:a100=4"},
+            1,
+            {"SLURM_GRES": "gpu:1", "SLURM_TRES_PER_TASK": "cpu=2,gres/gpu:a100=1"},
+        ),
+    ],
+)
+def test_an_srun_of_each_case_takes_the_share_of_its_slot(
+    environment: dict[str, str], gpus: int, expected: dict[str, str]
+) -> None:
+    job = {"SLURM_JOB_ID": "7", **environment} if environment else {}
+    usual = {"SLURM_CPUS_PER_TASK": "2"} if environment else {}
+    assert step_variables(job, 4, 2, gpus) == {**usual, **expected}
+
+
+def test_the_only_slot_has_all_of_the_task() -> None:
+    environment = {"SLURM_JOB_ID": "7", "SLURM_CPUS_ON_NODE": "8", "SLURM_MEM_PER_NODE": "2000"}
+    (one,) = shares_of(manifest(CaseNeeds(cpus=8)), environment)
+    two, _ = shares_of(manifest(CaseNeeds(cpus=4)), environment)
+    assert "SLURM_MEM_PER_NODE" not in one.environment
+    assert two.environment["SLURM_MEM_PER_NODE"] == "1000"
 
 
 @pytest.mark.parametrize(

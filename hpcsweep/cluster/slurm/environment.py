@@ -40,6 +40,9 @@ _OF_A_RANK = re.compile(
     r"PMI_(?:RANK|SIZE|FD|PORT|JOBID|ID|SPAWNED)|PMI2_\w+|PMIX_(?!MCA_)\w+"
     r"|OMPI_(?:COMM_WORLD|UNIVERSE|APP_CTX)_\w+|OMPI_FIRST_RANKS|OMPI_COMMAND|OMPI_ARGV"
 )
+# What a step of srun takes, by the job of the shell that submits: in a job with fewer CPUs each srun
+# of a case would be refused (22.05 and 23.02).
+_OF_A_STEP = "SRUN_CPUS_PER_TASK"
 # Variables that select the cluster. All other SLURM_ variables belong to a job in which hpcsweep
 # itself runs, and would leak into the jobs that it submits.
 _WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"})
@@ -58,7 +61,7 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
     for name, value in os.environ.items():
         if name.startswith("SLURM_") and name not in _WHICH_CLUSTER and name != TOKEN:
             continue
-        if _OF_A_RANK.fullmatch(name):
+        if _OF_A_RANK.fullmatch(name) or name == _OF_A_STEP:
             continue
         if name.startswith(_MISLEADING):
             option = name.removeprefix("SBATCH_").lower()
