@@ -281,10 +281,11 @@ def validate(
     for key in ("closing", "reduce_slurm"):
         if isinstance(raw.get(key), dict):
             _check_options(key, raw[key], plugin_options, mistakes)
+            _check_together(key, raw[key], mistakes)
     options = raw.get("slurm")
     if isinstance(options, dict):
         _check_options("slurm", options, plugin_options, mistakes)
-        _check_together(options, mistakes)
+        _check_together("slurm", options, mistakes)
         raw = {key: value for key, value in raw.items() if key != "slurm"}
     try:
         model = UserManifest.model_validate(raw)
@@ -357,7 +358,7 @@ def _check_options(
             mistakes.add((key, name), *problem)
 
 
-def _check_together(options: dict[str, Any], mistakes: Mistakes) -> None:
+def _check_together(key: str, options: dict[str, Any], mistakes: Mistakes) -> None:
     for name, other in exclusive.clashes(options):
-        place = mistakes.where(("slurm", other))
-        mistakes.add(("slurm", name), f"excludes {other} ({place})", "Keep one of them.")
+        place = mistakes.where((key, other))
+        mistakes.add((key, name), f"excludes {other} ({place})", "Keep one of them.")

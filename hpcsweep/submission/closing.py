@@ -7,10 +7,15 @@ what a kill or a refusal leaves out, the next command makes up for.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.jobs import SingleJob
 from hpcsweep.cluster.scripts import ScriptForm
+from hpcsweep.errors import ClusterError, ClusterUnavailable
+from hpcsweep.manifest.exclusive import put_over, same_request
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Part
@@ -45,13 +50,42 @@ def closing_job(
 ) -> SingleJob:
     """The closing job of a part, which waits for the end of a job: its array's."""
     paths = SweepPaths(sweep.path.resolve())
-    options = plan.resources(manifest.resources).options
-    shared = {name: options[name] for name in _SHARED if name in options}
-    own = Policies.from_json(manifest.policies).closing or {}
+    array_options = plan.resources(manifest.resources).options
     return SingleJob(
         name=job_name(manifest.name, sweep.key, plan.submission, part.number) + CLOSING_SUFFIX,
         script=str(paths.submission_dir(plan.submission) / CLOSING_SCRIPT),
         output=str(paths.log_dir(plan.submission) / f"closing-{part.number}.log"),
-        options={**shared, **_OWN, **own},
+        options=closing_options(array_options, _own_options(manifest)),
         after=after,
     )
+
+
+def _own_options(manifest: FrozenManifest) -> Mapping[str, str]:
+    return Policies.from_json(manifest.policies).closing or {}
+
+
+def closing_options(array: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """The options of a closing job, by those of its array and those of the key `closing`."""
+    usual = {name: array[name] for name in _SHARED if name in array} | _OWN
+    if "mem-per-cpu" in array:  # some sites take no other amount of memory; it has one CPU
+        usual["mem-per-cpu"] = usual.pop("mem")
+    return put_over(usual, own)
+
+
+def submit_closing_job(
+    cluster: Cluster, job: SingleJob, manifest: FrozenManifest, plan: Plan
+) -> str:
+    """Submit a closing job. Returns its id. *Raises* ClusterError.
+
+    Where nodes have no memory configured (RealMemory=1), sbatch refuses any amount (22.05), and so
+    do plugins of sites: it is sent without one where neither array nor manifest names one.
+    """
+    try:
+        return cluster.submit_job(job)
+    except ClusterError as error:
+        named = plan.resources(manifest.resources).options.keys() | _own_options(manifest).keys()
+        is_refused = not isinstance(error, ClusterUnavailable) and not error.transient
+        if not is_refused or named & {*same_request("mem")}:
+            raise
+    rest = {name: value for name, value in job.options.items() if name != "mem"}
+    return cluster.submit_job(replace(job, options=rest))

@@ -35,7 +35,12 @@ from hpcsweep.store.ingest import fresh_index
 from hpcsweep.store.location import SQLITE
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, is_requeued, script_for
 from hpcsweep.submission.breaker import stop_rules
-from hpcsweep.submission.closing import CLOSING_SCRIPT, closing_job, closing_script
+from hpcsweep.submission.closing import (
+    CLOSING_SCRIPT,
+    closing_job,
+    closing_script,
+    submit_closing_job,
+)
 from hpcsweep.submission.hourly_calls import HourlyCalls
 from hpcsweep.submission.limits import calls_on
 from hpcsweep.submission.preflight import Checked
@@ -242,7 +247,7 @@ class Submitter:
         """Submit the closing job of a part; without one, a user has to go on, and is told how."""
         sweep, job = self.sweep, closing_job(self.sweep, self.manifest, plan, part, job_id)
         try:
-            closing_id = self.cluster.submit_job(job)
+            closing_id = submit_closing_job(self.cluster, job, self.manifest, plan)
         except ClusterError as error:
             self.notify(
                 f"The closing job of part {part.number} of submission {plan.submission} was not "

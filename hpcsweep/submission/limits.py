@@ -9,6 +9,7 @@ from dataclasses import replace
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.cluster.limits import Limits
 from hpcsweep.errors import ClusterError, InputError
+from hpcsweep.manifest.exclusive import put_over
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.quantities import counted
@@ -80,7 +81,7 @@ def refuse_impossible_reduce(
 ) -> None:
     """Refuse a reduce that can never start. *Raises* as `refuse_impossible`."""
     if policies.reduce is not None and policies.reduce.options:
-        own = {**manifest.resources.options, **policies.reduce.options}
+        own = put_over(manifest.resources.options, policies.reduce.options)
         limits = limits_for(cluster, Resources(options=own), policies.limits)
         refuse_impossible(limits, "reduce_slurm")
 

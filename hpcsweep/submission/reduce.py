@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from hpcsweep.cluster.base import Cluster
 from hpcsweep.files import make_directory
+from hpcsweep.manifest.exclusive import put_over
 from hpcsweep.manifest.frozen import FrozenManifest, sealed
 from hpcsweep.manifest.policies import Policies, Reduce
 from hpcsweep.records import NODE_JOBS, CaseNeeds, Resources, Status
@@ -67,7 +68,7 @@ def reduce_version(manifest: FrozenManifest, reduce: Reduce, sweep: SweepDirecto
         needs=CaseNeeds(slots=1) if manifest.nodes else CaseNeeds(),
         mode=NODE_JOBS if manifest.nodes else manifest.mode,
         nodes=min(1, manifest.nodes),
-        resources=Resources(options={**usual_options, **reduce.options}),
+        resources=Resources(options=put_over(usual_options, reduce.options)),
         policies=own.to_json(),
     )
     return Version.of(sealed(made), source)

@@ -11,10 +11,11 @@ import pytest
 from hpcsweep.cluster.base import Cluster, Defaults
 from hpcsweep.cluster.jobs import OwnJob, SingleJob
 from hpcsweep.cluster.slurm.client import Slurm
-from hpcsweep.errors import ClusterError
+from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.indexset import IndexSet
-from hpcsweep.manifest.policies import Policies
+from hpcsweep.manifest.frozen import Target
+from hpcsweep.manifest.policies import Policies, Reduce
 from hpcsweep.records import Resources
 from hpcsweep.settings import Settings
 from hpcsweep.sources import grid
@@ -23,8 +24,14 @@ from hpcsweep.state.outlook import Outlook
 from hpcsweep.state.paused import paused
 from hpcsweep.submission import closing_run
 from hpcsweep.submission.arrays import job_name
-from hpcsweep.submission.closing import CLOSING_SUFFIX, closing_job
+from hpcsweep.submission.closing import (
+    CLOSING_SUFFIX,
+    closing_job,
+    closing_options,
+    submit_closing_job,
+)
 from hpcsweep.submission.closing_run import advance_or_run_again, must_return, own_closing_job
+from hpcsweep.submission.reduce import reduce_version
 from hpcsweep.submission.request import Submitted
 from hpcsweep.submission.settling import is_settled
 from hpcsweep.sweepdir.plan import Plan
@@ -201,3 +208,69 @@ def test_it_has_the_account_and_the_place_of_its_array(made: MadeSweep) -> None:
         "storage": "gdata/x",
         "time": "00:20:00",
     }
+
+
+# --- what it asks for ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("array", "own", "expected"),
+    [
+        ({"partition": "gpu", "mem": "8G"}, {}, {"partition": "gpu", "mem": "1G"}),
+        # As sites want it that refuse an amount for the node.
+        ({"mem-per-cpu": "2G", "cpus-per-task": "4"}, {}, {"mem-per-cpu": "1G"}),
+        # What the key says replaces the options that it excludes.
+        ({"mem": "8G"}, {"mem-per-cpu": "500M"}, {"mem-per-cpu": "500M"}),
+        ({"mem-per-cpu": "2G"}, {"mem": "2G", "qos": "tiny"}, {"mem": "2G", "qos": "tiny"}),
+    ],
+)
+def test_it_asks_for_memory_once(
+    array: dict[str, str], own: dict[str, str], expected: dict[str, str]
+) -> None:
+    options = closing_options(array, own)
+    others = {"cpus-per-task": "1", "ntasks": "1", "requeue": "", "time": "00:20:00"}
+    assert options == {**others, **expected}
+
+
+@dataclass
+class WithoutMemory(Defaults):
+    """A cluster whose nodes have no memory configured, so that it refuses any amount."""
+
+    kind: str = "slurm"
+    error: ClusterError = field(default_factory=lambda: ClusterError("cannot be satisfied"))
+    jobs: list[SingleJob] = field(default_factory=list)
+
+    def submit_job(self, job: SingleJob) -> str:
+        self.jobs.append(job)
+        if "mem" in job.options:
+            raise self.error
+        return "7"
+
+
+def test_a_site_without_memory_gets_it_without(made: MadeSweep) -> None:
+    plan, manifest = made.directory.plan(1)[0], made.directory.newest().manifest
+    bare = replace(manifest, resources=Resources())
+    job = SingleJob(name="n", script="s", output="o", options={"mem": "1G", "time": "5"}, after="1")
+    cluster = WithoutMemory()
+    assert submit_closing_job(cast("Cluster", cluster), job, bare, plan) == "7"
+    assert [one.options for one in cluster.jobs] == [job.options, {"time": "5"}]
+    for error in (ClusterUnavailable("timed out"), ClusterError("the queue is full")):
+        error.transient = "full" in error.what
+        asked = WithoutMemory(error=error)
+        with pytest.raises(ClusterError):
+            submit_closing_job(cast("Cluster", asked), job, bare, plan)
+        assert len(asked.jobs) == 1
+    named = replace(manifest, resources=Resources(options={"mem": "2G"}))
+    asked = WithoutMemory()
+    with pytest.raises(ClusterError):
+        submit_closing_job(cast("Cluster", asked), job, named, plan)
+    assert len(asked.jobs) == 1
+
+
+def test_the_options_of_a_reduce_replace_those_that_they_exclude(made: MadeSweep) -> None:
+    manifest = made.directory.newest().manifest
+    manifest = replace(manifest, resources=Resources(options={"mem": "8G", "gres": "gpu:1"}))
+    reduce = Reduce(target=Target(argv=("true",)), options={"mem-per-cpu": "2G", "time": "5"})
+    version = reduce_version(manifest, reduce, made.directory)
+    options = version.manifest.resources.options
+    assert options == {"mem-per-cpu": "2G", "gres": "gpu:1", "time": "5"}

@@ -233,6 +233,7 @@ def test_a_reduce_is_a_function_or_a_command(load: Load) -> None:
         ("reduce_slurm: {mem: 1G}", "needs a reduce, and the manifest has none"),
         ("reduce: [cat]\nreduce_when: done", "is the text 'done'. Write complete or settled."),
         ("reduce: [cat]\nreduce_slurm: {memm: 1G}", "reduce_slurm.memm"),
+        ("closing: {mem: 1G, mem-per-cpu: 1G}", "closing.mem-per-cpu: excludes mem (m.yaml:"),
         ("reduce: [curl, -u, 'me:word']", "reduce[2]: holds what looks like a secret"),
     ],
 )
