@@ -31,12 +31,17 @@ module() {
 ALIASED = """
 module() { [[ :$LOADEDMODULES: == *:real/1:* ]] || export LOADEDMODULES=real/1; }
 """
-# Its scripts read variables that are not set, and end with false tests.
+# Its scripts read variables that are not set, and end with false tests. An environment takes the
+# place of an active one on PATH, as with conda 4.6 and newer.
 CONDA = """#!/bin/bash
 [[ "$*" == shell.bash\\ hook ]] || exit 9
 cat <<'HOOK'
 conda() {
     if [[ $2 != known ]]; then echo "EnvironmentNameNotFound: $2" >&2; return 1; fi
+    case ${CONDA_SHLVL:-0} in
+        0) PATH=/envs/$2/bin:$PATH ;;
+        *) PATH=${PATH/"$CONDA_PREFIX/bin"//envs/$2/bin} ;;
+    esac
     export CONDA_PREFIX=/envs/$2 CONDA_OLD=$CONDA_NEVER_SET
     [[ -z ${CONDA_SHLVL} ]] && export CONDA_SHLVL=1
     false
@@ -130,6 +135,18 @@ def conda_path(tmp_path: Path) -> str:
 def test_a_conda_environment_is_activated(tmp_path: Path, conda_path: str) -> None:
     output, _ = outcome(tmp_path, conda("known"), PATH=conda_path)
     assert output[0] == " /envs/known"
+
+
+@pytest.mark.parametrize("active", ["base", "known"])
+def test_a_conda_environment_is_first_although_one_was_active(
+    tmp_path: Path, conda_path: str, active: str
+) -> None:
+    """That of the shell which submitted, from where sbatch hands on the variables."""
+    path = conda_path.replace(":", f":/envs/{active}/bin:", 1)
+    output, _ = outcome(
+        tmp_path, conda("known"), PATH=path, CONDA_SHLVL="1", CONDA_PREFIX=f"/envs/{active}"
+    )
+    assert output == [" /envs/known", "/envs/known/bin"]
 
 
 def test_a_conda_environment_that_does_not_exist(tmp_path: Path, conda_path: str) -> None:
