@@ -85,6 +85,13 @@ def test_text_of_a_site_around_the_job_id(stdout: str) -> None:
     assert text.accepted(stdout) == ("2169", "")
 
 
+def test_a_price_behind_the_job_id() -> None:
+    """As a wrapper of sbatch prints it."""
+    answer = "Submitted batch job 2169 estimates 2 SUs from allocation x. Remaining SUs: 23\n"
+    table = "JOBID  NAME  ST\n2169  prep.nowcast  PD\n"
+    assert text.accepted(answer + table) == ("2169", "")
+
+
 @pytest.mark.parametrize(
     "stdout", ["Fair share\n2169;test\n", "a\nSubmitted batch job 2169 on cluster test\nb\n"]
 )

@@ -99,7 +99,10 @@ SCRIPTS = ScriptForm(array="array.sbatch.j2", closing="closing.sbatch.j2", direc
 
 # Escape sequences (colours, titles) that a site's wrapper may print.
 _TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
-_JOB_ID = re.compile(r"(\d+)(?:;(\S+))?|Submitted batch job (\d+)(?: on cluster (\S+))?", re.ASCII)
+# A wrapper of some sites says in the same line what the job will cost: `… estimates 2 SUs from …`.
+_JOB_ID = re.compile(
+    r"(\d+)(?:;(\S+))?|Submitted batch job (\d+)(?: on cluster (\S+))?(?: estimates .*)?", re.ASCII
+)
 
 
 class AcceptedJob(NamedTuple):
