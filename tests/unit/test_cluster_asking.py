@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import resource
 import shlex
 import subprocess
 from pathlib import Path
@@ -14,7 +17,7 @@ from hpcsweep.cluster import process
 from hpcsweep.cluster.process import run
 from hpcsweep.cluster.slurm import text
 from hpcsweep.cluster.slurm.client import IDS_AT_ONCE, Slurm
-from hpcsweep.cluster.slurm.environment import clean_environment
+from hpcsweep.cluster.slurm.environment import clean_environment, inherited_limits
 from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.records import Part
 from tests.support.arrays import array
@@ -428,6 +431,41 @@ def test_defaults_of_a_user_that_do_not_reach_sbatch_are_named(
     assert "`time` below `slurm:`" in time
     assert "set SLURM_CLUSTERS" in cluster
     assert clean_environment({}, frozenset())["SBATCH_WCKEY"] == "2-0"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "exceptions", "named"),
+    [
+        ("ALL", "(null)", ["`ulimit -t`", "`ulimit -v`"]),
+        ("NONE", "(null)", []),
+        ("CORE,AS", "(null)", ["`ulimit -v`"]),
+        ("(null)", "MEMLOCK,CPU", ["`ulimit -v`"]),
+        ("(null)", "AS,CPU", []),
+    ],
+)
+def test_limits_of_the_login_node_that_reach_the_tasks_are_named(
+    kinds: str, exceptions: str, named: list[str]
+) -> None:
+    configuration = {
+        "PropagateResourceLimits": kinds,
+        "PropagateResourceLimitsExcept": exceptions,
+    }
+    notes = inherited_limits(["CPU", "AS"], configuration)
+    assert [re.findall(r"`ulimit[^`]*`", note)[0] for note in notes] == named
+    assert inherited_limits(["CPU"], {}) == []  # users may not see the configuration
+
+
+def test_limits_are_looked_for_unless_the_manifest_says_what_is_handed_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "scontrol").write_text("#!/bin/sh\necho 'PropagateResourceLimits = ALL'\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    limits = {resource.RLIMIT_CPU: (1800, -1), resource.RLIMIT_AS: (-1, -1)}
+    monkeypatch.setattr(resource, "getrlimit", lambda number: limits.get(number, (-1, -1)))
+    (note,) = SLURM.check_options({}, 0)
+    assert "limits the processor time of a process (`ulimit -t`)" in note
+    assert SLURM.check_options({"propagate": "NONE"}, 0) == []
 
 
 @pytest.mark.parametrize(

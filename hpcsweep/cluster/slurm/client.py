@@ -28,7 +28,9 @@ from hpcsweep.cluster.slurm.answers import (
 )
 from hpcsweep.cluster.slurm.environment import (
     clean_environment,
+    finite_limits,
     ignored_defaults,
+    inherited_limits,
     own_job,
     pointed_at,
 )
@@ -172,8 +174,11 @@ class Slurm(Defaults):
         return {}, f"scontrol: {answer.complaint}"
 
     def check_options(self, options: Mapping[str, str], throttle: int) -> list[str]:  # noqa: ARG002
-        """The user's own defaults for sbatch that do not reach it."""
-        return ignored_defaults(options)
+        """The user's own defaults that do not reach sbatch, and limits that reach every task."""
+        notes = ignored_defaults(options)
+        if "propagate" not in options and (names := finite_limits()):
+            notes += inherited_limits(names, self._configuration()[0])
+        return notes
 
     def command(self, array: Array) -> str:
         """The sbatch command."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import resource
+from collections.abc import Iterable, Mapping
 
 from hpcsweep.cluster.jobs import OwnJob
 from hpcsweep.manifest.exclusive import same_request
@@ -40,12 +41,19 @@ _OF_A_RANK = re.compile(
     r"PMI_(?:RANK|SIZE|FD|PORT|JOBID|ID|SPAWNED)|PMI2_\w+|PMIX_(?!MCA_)\w+"
     r"|OMPI_(?:COMM_WORLD|UNIVERSE|APP_CTX)_\w+|OMPI_FIRST_RANKS|OMPI_COMMAND|OMPI_ARGV"
 )
-# What a step of srun takes, by the job of the shell that submits: in a job with fewer CPUs each srun
-# of a case would be refused (22.05 and 23.02).
+# What srun takes in the job of the shell that submits: in a task with fewer CPUs it would refuse
+# the step of each case (22.05 and 23.02).
 _OF_A_STEP = "SRUN_CPUS_PER_TASK"
 # Variables that select the cluster. All other SLURM_ variables belong to a job in which hpcsweep
 # itself runs, and would leak into the jobs that it submits.
 _WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"})
+# Limits of a login node's processes that end a case, by Slurm's names: what they limit, and their
+# letters for `ulimit`.
+_LIMITS = {
+    "AS": (resource.RLIMIT_AS, "address space", "v"),
+    "CPU": (resource.RLIMIT_CPU, "processor time", "t"),
+    "FSIZE": (resource.RLIMIT_FSIZE, "size of a file", "f"),
+}
 # The user's token, if the login shell authenticates by auth/jwt. It is a secret: only the
 # environment of the programs has it, and `pointed_at` does not return it.
 TOKEN = "SLURM_JWT"  # noqa: S105  # the name of a variable
@@ -86,6 +94,32 @@ def ignored_defaults(options: Mapping[str, str]) -> list[str]:
             "programs do not know it: set SLURM_CLUSTERS, which all of them know"
         )
     return notes
+
+
+def finite_limits() -> list[str]:
+    """Slurm's names of the limits that this process has, and that would end a case."""
+    infinity = resource.RLIM_INFINITY
+    return [name for name, of in _LIMITS.items() if resource.getrlimit(of[0])[0] != infinity]
+
+
+def inherited_limits(names: Iterable[str], configuration: Mapping[str, str]) -> list[str]:
+    """Notes on the limits that sbatch hands on to every task; none where the site prevents it."""
+
+    # One of the two keys is set; the other one is shown as "(null)" (22.05).
+    kinds, exceptions = (
+        set(configuration.get(f"PropagateResourceLimits{end}", "(null)").split(","))
+        for end in ("", "Except")
+    )
+    passed_on = [
+        _LIMITS[name]
+        for name in names
+        if kinds & {"ALL", name} or ("(null)" not in exceptions and name not in exceptions)
+    ]
+    return [
+        f"this shell limits the {what} of a process (`ulimit -{letter}`), and Slurm hands that on "
+        "to every task: write `propagate: NONE` below `slurm:` if it is for the login node alone"
+        for _, what, letter in passed_on
+    ]
 
 
 def pointed_at(environment: Mapping[str, str]) -> str:
