@@ -23,9 +23,16 @@ __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
     [
         ("partiton: x", "slurm.partiton: unknown sbatch option. Did you mean 'partition'?"),
         ("tiem: 1", "slurm.tiem: unknown sbatch option. Did you mean 'time'?"),
-        ("cpus_per_task: 1", "slurm.cpus_per_task: is not the name of an sbatch option. Did you"),
-        ("--time: 1", "slurm.--time: is not the name of an sbatch option. Did you mean 'time'?"),
+        ("energy-tag: x", "slurm.energy-tag: unknown sbatch option. If a plugin"),
         ("p: x", "slurm.p: is sbatch's short form of 'partition'. Write partition."),
+        ('"-c": 4', "slurm.-c: is sbatch's short form of 'cpus-per-task'. Write cpus-per-task."),
+        ("a: 0-3", "slurm.a: is sbatch's short form of 'array'. That cannot be set"),
+        ("cpus_per_task: 4", "slurm.cpus_per_task: is not the name of an sbatch option. Did you"),
+        ("cpu-per-task: 4", "slurm.cpu-per-task: unknown sbatch option. Did you mean 'cpus-per-"),
+        ('"--time": 4', "slurm.--time: is not the name of an sbatch option. Did you mean 'time'?"),
+        ("Mem: 1G", "slurm.Mem: is not the name of an sbatch option. Did you mean 'mem'?"),
+        ("part: x", "slurm.part: is an abbreviated sbatch option. Write its full name."),
+        ("x11: true", "slurm.x11: unknown sbatch option."),  # of srun and salloc
         ("'': x", "slurm.: is not the name"),
         ('"a\\n#SBATCH --wrap": x', "slurm.a\n#SBATCH --wrap: is not the name"),
         ("array: 1-3", "slurm.array: cannot be set: hpcsweep sets it itself."),
@@ -43,6 +50,7 @@ __all__ = ["load", "mistakes", "write"]  # fixtures are found by their names
         ("chdir: /", "slurm.chdir: cannot be set"),
         ("dependency: x", "slurm.dependency: cannot be set"),
         ("test-only: true", "slurm.test-only: cannot be set"),
+        ("uid: x", "slurm.uid: cannot be set"),
         ("clusters: x", "slurm.clusters: cannot be set"),
         # sbatch takes any unambiguous beginning for the option itself.
         ("outp: x", "slurm.outp: is an abbreviated sbatch option. Write its full name."),
@@ -113,30 +121,6 @@ def test_slurm_options_that_are_taken_as_they_are(load: Load, option: str) -> No
     name, _, _ = option.partition(":")
     wanted = yaml.safe_load(option)[name]
     assert load(f"{GOOD}slurm:\n  {option}\n").resources.options == {name: str(wanted)}
-
-
-@pytest.mark.parametrize(
-    ("option", "words"),
-    [
-        ("partitoin: x", "slurm.partitoin: unknown sbatch option. Did you mean 'partition'?"),
-        ("energy-tag: x", "slurm.energy-tag: unknown sbatch option. If a plugin"),
-        ("foo: x", "slurm.foo: unknown sbatch option."),
-        ("p: x", "slurm.p: is sbatch's short form of 'partition'. Write partition."),
-        ('"-c": 4', "slurm.-c: is sbatch's short form of 'cpus-per-task'. Write cpus-per-task."),
-        ("a: 0-3", "slurm.a: is sbatch's short form of 'array'. That cannot be set"),
-        ("cpus_per_task: 4", "slurm.cpus_per_task: is not the name of an sbatch option. Did you"),
-        ("cpu-per-task: 4", "slurm.cpu-per-task: unknown sbatch option. Did you mean 'cpus-per-"),
-        ('"--time": 4', "slurm.--time: is not the name of an sbatch option. Did you mean 'time'?"),
-        ("Mem: 1G", "slurm.Mem: is not the name of an sbatch option. Did you mean 'mem'?"),
-        ("part: x", "slurm.part: is an abbreviated sbatch option. Write its full name."),
-        ("x11: true", "slurm.x11: unknown sbatch option."),  # of srun and salloc
-    ],
-)
-def test_invented_options_are_mistakes(
-    mistakes: Callable[..., list[str]], option: str, words: str
-) -> None:
-    (found,) = mistakes(f"{GOOD}slurm:\n  {option}\n")
-    assert found.startswith(f"m.yaml:5: {words}")
 
 
 def test_a_site_names_the_options_of_its_plugins(write: Write) -> None:

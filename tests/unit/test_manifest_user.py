@@ -274,7 +274,10 @@ def test_wrong_values(mistakes: Callable[..., list[str]], written: str, expected
     assert found.startswith(f"m.yaml:4: {expected}")
 
 
-@pytest.mark.parametrize("name", ["", ".x", "-x", "a b", "a/b", "ä", "x" * 65, "a\nb", 3, None])
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", ".x", "-x", "a b", "a/b", "/a", "ä", "a\u202eb", "x" * 65, "a\nb", 3, None],
+)
 def test_names_that_are_refused(mistakes: Callable[..., list[str]], name: Any) -> None:
     (found,) = mistakes(GOOD.replace("oscillator", json.dumps(name), 1))
     assert found.startswith("m.yaml:1: name: is ")

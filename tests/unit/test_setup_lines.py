@@ -129,6 +129,12 @@ def test_a_failure_in_a_file_names_its_line(root: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("line", "code"),
     [
+        ("false", 1),
+        ("exit 3", 3),
+        ("exit 0", 0),
+        ("cd /nonexistent", 1),
+        ("exec 2>/dev/null; false", 1),
+        ("set -u; echo $NOPE", 1),
         ("source ./missing.sh", 1),
         (". missing.sh", 1),
         ("[ '' ] && true; source ./missing.sh", 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf, isnan, nan
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep.errors import InputError
+from hpcsweep.settings import Settings
 from hpcsweep.sources import manual
 from hpcsweep.sweep import Sweep
 from hpcsweep.tables import begun_rows, case_rows, selection, sorting
+from hpcsweep.tables.collect import OpenSweep, opened
+from hpcsweep.tables.request import table_request
 from hpcsweep.tables.sorting import RowOrder
 from tests.support.statements import statements
 from tests.support.sweeps import MadeSweep
@@ -44,6 +48,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> MadeSweep:
 
 def indices(made: MadeSweep, **arguments: Any) -> list[int]:
     rows = Sweep(str(made.path)).query(columns=["index"], **arguments)
+    return [row["index"] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def opened_sweep(made: MadeSweep) -> Iterator[OpenSweep]:
+    """Its index, opened once for the many requests of a test."""
+    with opened(made.directory, None, Settings()) as sweep:
+        yield sweep
+
+
+def first(sweep: OpenSweep, where: str | None = None, **arguments: Any) -> list[int]:
+    _, rows = sweep.table(table_request(where, columns=["index"], **arguments))
     return [row["index"] for row in rows]
 
 
@@ -80,24 +96,26 @@ def test_whole_rows_come_in_order(made: MadeSweep) -> None:
     assert [row.get("name") for row in rows if row["index"] == 4] == [None]
 
 
-def test_the_first_rows_are_those_of_all(made: MadeSweep) -> None:
+def test_the_first_rows_are_those_of_all(opened_sweep: OpenSweep) -> None:
     """What narrows the search for the first rows changes none of them."""
     columns = ["index", "case_id", "x", "name", "e", "t", "ok", "n.deep", "host", "error", "reason"]
     for name in columns:
         for desc in (False, True):
-            everything = indices(made, sort=name, desc=desc)
+            everything = first(opened_sweep, sort=[name], desc=desc)
             assert sorted(everything) == list(range(CASES))
             for limit in (1, 3, 8, 11, CASES, 99):
-                assert indices(made, sort=name, desc=desc, limit=limit) == everything[:limit]
+                assert (
+                    first(opened_sweep, sort=[name], desc=desc, limit=limit) == everything[:limit]
+                )
 
 
 @pytest.mark.parametrize("where", ["x < 8", "index > 1 and x != 8", "e == None or e > 0", "stale"])
-def test_the_first_rows_of_a_condition(made: MadeSweep, where: str) -> None:
+def test_the_first_rows_of_a_condition(opened_sweep: OpenSweep, where: str) -> None:
     for name in ("e", "x", "index", "host", "t", "stale"):
         for desc in (False, True):
-            everything = indices(made, sort=name, desc=desc, where=where)
+            everything = first(opened_sweep, where, sort=[name], desc=desc)
             for limit in (1, 3, 6):
-                found = indices(made, sort=name, desc=desc, where=where, limit=limit)
+                found = first(opened_sweep, where, sort=[name], desc=desc, limit=limit)
                 assert found == everything[:limit]
 
 
