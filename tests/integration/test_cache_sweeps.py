@@ -14,7 +14,14 @@ from typing import Any
 import pytest
 
 from tests.support import preloaded
-from tests.support.clusters import HPCSWEEP, Cluster, EmulatedCluster, cluster, emulated
+from tests.support.clusters import (
+    HPCSWEEP,
+    INGEST_LATER,
+    Cluster,
+    EmulatedCluster,
+    cluster,
+    emulated,
+)
 
 __all__ = ["cluster", "emulated"]
 
@@ -68,7 +75,7 @@ class Place:
 
     def hpcsweep(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command of ours."""
-        return preloaded.run([HPCSWEEP, *argv], self.root, self.cluster.env(), 200)
+        return preloaded.run([HPCSWEEP, *argv], self.root, self.cluster.env(**INGEST_LATER), 200)
 
     def submit(self, **keys: Any) -> None:
         """Submit the manifest with other keys, and wait."""

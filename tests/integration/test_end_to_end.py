@@ -13,15 +13,16 @@ from tests.support.slurm_cluster import PrivateSlurm
 
 emulated = clusters.emulated
 
-CASES, CHUNK = 200, 10
-SLOTS = 16
+CASES, CHUNK = 60, 10
+# Each task has a node of its own.
+NODES = 4
 # Columns of a table that are others at every run.
 ACCIDENTAL = {"started", "ended", "wall_seconds", "cpu_seconds", "max_rss_bytes", "host", "job_id"}
 
 
 def swept(project: Project) -> list[dict[str, Any]]:
     """The table of a sweep that ran on all of the cluster at once."""
-    first = range(0, SLOTS * CHUNK, CHUNK)
+    first = range(0, NODES * CHUNK, CHUNK)
     project.hold(*first)
     project.submit()
     project.wait_begun(*first)
@@ -39,8 +40,17 @@ def swept(project: Project) -> list[dict[str, Any]]:
 def test_both_clusters_give_the_same(
     emulated: EmulatedCluster, slurm: PrivateSlurm, tmp_path: Path
 ) -> None:
-    one = Project(emulated, tmp_path / "one", CASES, tasks_ingest=True, chunk=CHUNK)
-    other = Project(RealCluster(slurm), tmp_path / "other", CASES, chunk=CHUNK)
+    one, other = (
+        Project(
+            cluster,
+            tmp_path / cluster.kind,
+            CASES,
+            tasks_ingest=True,
+            chunk=CHUNK,
+            slurm={"time": "00:10:00", "mem": "100M", "cpus-per-task": 4},
+        )
+        for cluster in (emulated, RealCluster(slurm))
+    )
 
     tables = swept(one), swept(other)
 

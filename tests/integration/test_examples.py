@@ -14,7 +14,7 @@ import pytest
 
 from hpcsweep.manifest.user import load_manifest
 from tests.support import clusters, preloaded
-from tests.support.clusters import HPCSWEEP, Cluster
+from tests.support.clusters import HPCSWEEP, INGEST_LATER, Cluster
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CLI_S = 120
@@ -29,7 +29,7 @@ def examples(tmp_path: Path) -> Path:
 
 
 def run(cluster: Cluster, directory: Path, *argv: str) -> str:
-    done = preloaded.run(argv, directory, cluster.env(), CLI_S)
+    done = preloaded.run(argv, directory, cluster.env(**INGEST_LATER), CLI_S)
     assert done.returncode == 0, f"{argv}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -57,13 +57,9 @@ class Here:
 
     @classmethod
     def settle(cls, cluster: Cluster, path: Path, patch: pytest.MonkeyPatch) -> Here:
-        """Go to `path`, which gets a good manifest `m.yaml` of a sweep `s`, and a target `t.py`.
-
-        Its tasks ingest their journals on a real Slurm: see `INGEST_LATER`.
-        """
+        """Go to `path`, which gets a good manifest `m.yaml` of a sweep `s`, and a target `t.py`."""
         patch.chdir(path)
-        settings = INGEST_LATER if cluster.kind == "emulated" else {}
-        for name, value in cluster.env(**settings).items():
+        for name, value in cluster.env(**INGEST_LATER).items():
             # The programs of the emulated cluster are not on a user's PATH.
             if name != "PATH" and os.environ.get(name) != value:
                 patch.setenv(name, value)

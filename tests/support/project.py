@@ -42,8 +42,7 @@ ACCIDENTAL = frozenset(
 class Project:
     """One sweep of `cases` cases x = 0, 1, 2, …; `more` are further keys of its manifest.
 
-    Its tasks ingest their journals on a real Slurm, and on the emulated one where they are asked
-    to: see `INGEST_LATER`.
+    Its tasks ingest their journals only if they are asked to: see `INGEST_LATER`.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Project:
         **more: Any,
     ) -> None:
         self.cluster = cluster
-        self._settings = {} if tasks_ingest or cluster.kind != "emulated" else INGEST_LATER
+        self._settings = {} if tasks_ingest else INGEST_LATER
         self.root = root
         self.name = "sweep"
         self.manifest: dict[str, Any] = {
