@@ -135,15 +135,15 @@ def profile_names(environ: Mapping[str, str]) -> list[str]:
     return [] if document is None else sorted(_mapping(document, ("profiles",)))
 
 
-def profile_host(name: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
+def profile_host(name: str) -> tuple[str, str] | None:
     """`host` and `root` of a profile; None if no profile of this name has a host.
 
     *Raises* InputError.
     """
-    document = _config(environ)
+    document = _config(os.environ)
     if document is None or name not in _mapping(document, ("profiles",)):
         return None
-    _profile(document, name, _config_path(environ))
+    _profile(document, name, _config_path(os.environ))
     values = _mapping(document, ("profiles", name))
     return (values["host"], values.get("root", "")) if "host" in values else None
 
@@ -176,9 +176,9 @@ def parse_set(text: str) -> tuple[str, Any]:
     return key, parsed
 
 
-def cache_home(environ: Mapping[str, str] = os.environ) -> Path:
+def cache_home() -> Path:
     """The directory for what hpcsweep can read again: `$XDG_CACHE_HOME/hpcsweep`."""
-    return _home("XDG_CACHE_HOME", ".cache", environ)
+    return _home("XDG_CACHE_HOME", ".cache", os.environ)
 
 
 def state_home(environ: Mapping[str, str] = os.environ) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hpcsweep import claims
@@ -21,10 +21,10 @@ _SIZE_MAX = 1 << 20
 _PATIENCE_S = 30.0
 
 
-def service_path(environ: Mapping[str, str] = os.environ) -> Path:
+def service_path() -> Path:
     """The service file that libpq reads first."""
-    named = environ.get("PGSERVICEFILE", "")
-    return Path(named) if named else Path(environ.get("HOME", "/")) / ".pg_service.conf"
+    named = os.environ.get("PGSERVICEFILE", "")
+    return Path(named) if named else Path(os.environ.get("HOME", "/")) / ".pg_service.conf"
 
 
 def check_name(name: str) -> None:

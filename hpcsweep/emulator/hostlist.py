@@ -27,6 +27,14 @@ def fold(nodes: Iterable[str]) -> str:
     )
 
 
+def expand_words(text: str) -> list[str]:
+    """The names of a node list; of a text that is none, the text."""
+    try:
+        return expand(text)
+    except ValueError:
+        return [text]
+
+
 def _ranges(numbers: list[str]) -> str:
     """Fold consecutive numbers of equal width: `01-03,7`."""
     parts: list[list[str]] = []

@@ -26,7 +26,7 @@ from hpcsweep.files import (
 )
 from hpcsweep.journal import attempt_rank
 from hpcsweep.logbook.runfiles import in_memory, no_file
-from hpcsweep.logbook.tar import BLOCK, END, Member, first_member, header, member, members, padded
+from hpcsweep.logbook.tar import BLOCK, END, Member, first_member, header, members, padded
 from hpcsweep.older_python import dataclass
 
 # Bytes to copy, and to read from a pack, at once.
@@ -432,8 +432,3 @@ class _Exactly:
             data = b"\0" * min(size, self._left)
         self._left -= len(data)
         return data
-
-
-def run_member(run_id: str, name: str, data: bytes) -> bytes:
-    """A file of a run as a tar member."""
-    return member(f"log_{run_id}/{name}", data)

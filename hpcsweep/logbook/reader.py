@@ -97,8 +97,8 @@ class LogReader:
             'complete'
         """
         if isinstance(self.files, FolderFiles):
-            return run_status(self._intact("metadata.json"), self.files.root)
-        return str((self._intact("metadata.json") or {}).get("status", "unknown"))
+            return run_status(self._intact_metadata(), self.files.root)
+        return str((self._intact_metadata() or {}).get("status", "unknown"))
 
     @property
     def params(self) -> dict[str, Any]:
@@ -276,7 +276,7 @@ class LogReader:
 
     def __str__(self) -> str:
         params = ", ".join(f"{name}={value}" for name, value in self.params.items())
-        meta = self._intact("metadata.json") or {}
+        meta = self._intact_metadata() or {}
         lines = [
             repr(self),
             f"  params: {params or '(missing)'}",
@@ -311,9 +311,9 @@ class LogReader:
             raise Damaged("holds no JSON object", where=f"{self.files.label}/{name}")
         return document
 
-    def _intact(self, name: str) -> dict[str, Any] | None:
+    def _intact_metadata(self) -> dict[str, Any] | None:
         try:
-            return self._document(name)
+            return self._document("metadata.json")
         except SweepError:
             return None
 

@@ -12,7 +12,7 @@ from hpcsweep.errors import ClusterError, InputError
 from hpcsweep.manifest.exclusive import put_over
 from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
-from hpcsweep.quantities import counted
+from hpcsweep.quantities import counted, duration
 from hpcsweep.records import ARRAY, Reason, Resources
 from hpcsweep.state.escalation import useless_retries
 from hpcsweep.submission.hourly_calls import HourlyCalls
@@ -127,13 +127,8 @@ def summary(limits: Limits) -> str:
         texts.append(f"{counted(limits.max_jobs, 'task')} in the queue ({limits.max_jobs_name})")
     if limits.calls is not None:
         texts.append(f"{counted(limits.calls, 'more call')} of sbatch in this hour")
-    age = f", read {age_text(time.time() - limits.read_at)} ago" if limits.read_at else ""
+    age = ""
+    if limits.read_at:
+        age = f", read {duration(max(0, round(time.time() - limits.read_at)))} ago"
     name = f" of {limits.cluster_name}" if limits.cluster_name else ""
     return f"limits{name}{age}: {'; '.join(texts) or 'none'}"
-
-
-def age_text(seconds: float) -> str:
-    """An age for people: `40 s`, `12 min`, `3 h`."""
-    if seconds < 100:
-        return f"{max(0.0, seconds):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"

@@ -110,7 +110,8 @@ import sys
 import numpy as np
 import pandas as pd
 from hpcsweep import Experiment, Logbook
-from hpcsweep.logbook.packs import PackWriter, run_member
+from hpcsweep.logbook.packs import PackWriter
+from hpcsweep.logbook.tar import member
 from pathlib import Path
 base = Path(sys.argv[1])
 exp = Experiment("e", base)
@@ -132,7 +133,7 @@ while True:
         path.write_text(f"{number}\\n" * 5000)
     meta = b'{"status": "complete", "attempt": [0, 1, 0, "t"]}'
     name = f"r{number}"
-    pieces = [run_member(name, "data/x", bytes(5000)), run_member(name, "metadata.json", meta)]
+    pieces = [member(f"log_{name}/data/x", bytes(5000)), member(f"log_{name}/metadata.json", meta)]
     pack.append(name, "000000.1.000001.000000.t", pieces)
     again = Logbook("again", base, {"x": ["y" * 100] * number}, overwrite=True)
     again.json("metrics", {"n": number})

@@ -28,7 +28,6 @@ from hpcsweep.logbook.packs import (
     PackLocation,
     PackWriter,
     open_packed_run,
-    run_member,
     runs_of,
 )
 from hpcsweep.logbook.reader import LogReader
@@ -56,7 +55,7 @@ def filled(path: Path, runs: int = 3) -> list[PackLocation]:
             "e": b"",
             "metadata.json": METADATA,
         }
-        pieces = [run_member(f"x={number}", name, data) for name, data in files.items()]
+        pieces = [member(f"log_x={number}/{name}", data) for name, data in files.items()]
         places.append(pack.append(f"x={number}", "000000.1", pieces))
     pack.close()
     return places
@@ -170,7 +169,7 @@ def test_a_full_disk_leaves_the_pack_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack = PackWriter(tmp_path / "0.a.tar")
-    pack.append("a", "r", [run_member("a", "metadata.json", METADATA)])
+    pack.append("a", "r", [member("log_a/metadata.json", METADATA)])
     size, write = (tmp_path / "0.a.tar").stat().st_size, os.write
 
     def full(descriptor: int, data: Any) -> int:
@@ -183,7 +182,7 @@ def test_a_full_disk_leaves_the_pack_as_it_was(
         with pytest.raises(SweepError, match="No space"):
             pack.append("b", "r", [bytes(2000)])
     assert (tmp_path / "0.a.tar").stat().st_size == size
-    pack.append("c", "r", [run_member("c", "metadata.json", METADATA)])
+    pack.append("c", "r", [member("log_c/metadata.json", METADATA)])
     pack.close()
     assert [run.run_id for run in runs_of(tmp_path / "0.a.tar")] == ["a", "c"]
 

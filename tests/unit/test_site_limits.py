@@ -17,7 +17,7 @@ from hpcsweep.manifest.frozen import FrozenManifest, Target
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.settings import cache_home
 from hpcsweep.submission.arrays import is_requeued
-from hpcsweep.submission.limits import age_text, refuse_impossible, summary
+from hpcsweep.submission.limits import refuse_impossible, summary
 from tests.support.transcripts import one
 
 MIB = 2**20
@@ -251,10 +251,3 @@ def test_a_user_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) ->
     site_cache.write("test", "here", answers())
     assert site_cache.read("test") is None
     assert site_cache.find("here") is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(-5, "0 s"), (42, "42 s"), (700, "12 min"), (9000, "2 h")]
-)
-def test_an_age(seconds: float, expected: str) -> None:
-    assert age_text(seconds) == expected

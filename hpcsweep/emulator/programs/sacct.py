@@ -175,8 +175,8 @@ def _is_selected(
         given["user"].split(",")
     ):
         return False
-    if given.get("nodelist") and not set(_nodes(row["job"]["nodelist"])) & set(
-        _nodes(given["nodelist"])
+    if given.get("nodelist") and not set(hostlist.expand_words(row["job"]["nodelist"])) & set(
+        hostlist.expand_words(given["nodelist"])
     ):
         return False
     if given.get("state") and not _has_state(row, given["state"]):
@@ -194,13 +194,6 @@ _FILTERS = (
     ("wckeys", "wckey"),
     ("gid", "gid"),
 )
-
-
-def _nodes(text: str) -> list[str]:
-    try:
-        return hostlist.expand(text)
-    except ValueError:
-        return [text]
 
 
 def _fits(row: SacctRow, job: int, task: int | None, step: str) -> bool:

@@ -122,7 +122,7 @@ def _update_node(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:
         return 1
     question = {
         "do": "update_node",
-        "nodes": _expanded(pairs["nodename"][1]),
+        "nodes": hostlist.expand_words(pairs["nodename"][1]),
         "down": reason if state == "down" else "",
     }
     answer = client.ask(state_dir, question)
@@ -130,10 +130,3 @@ def _update_node(state_dir: Path, pairs: dict[str, tuple[str, str]]) -> int:
         options.to_stderr(f"slurm_update error: {answer['error']}")
         return 1
     return 0
-
-
-def _expanded(text: str) -> list[str]:
-    try:
-        return hostlist.expand(text)
-    except ValueError:
-        return [text]

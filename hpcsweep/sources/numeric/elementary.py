@@ -120,11 +120,11 @@ def _half_area(x: Fraction, bits: int) -> int:
 # --- tables -----------------------------------------------------------------------------------
 
 
-def _pair(fixed: int, bits: int = _BITS) -> tuple[float, float]:
+def _pair(fixed: int) -> tuple[float, float]:
     """A fixed-point number as two floats: the nearest one, and the nearest to the remainder."""
-    high = fixed / (1 << bits)
+    high = fixed / (1 << _BITS)
     numerator, denominator = high.as_integer_ratio()
-    return high, (fixed * denominator - (numerator << bits)) / (denominator << bits)
+    return high, (fixed * denominator - (numerator << _BITS)) / (denominator << _BITS)
 
 
 def _roots() -> tuple[tuple[float, ...], tuple[float, ...]]:
