@@ -13,7 +13,7 @@ import pytest
 from hpcsweep.errors import CasesFailed, InputError
 from tests.support.backends import direct_backend
 from tests.support.caching import Calls, MakeStore, make_store
-from tests.support.clusters import EmulatedCluster, emulated
+from tests.support.clusters import INGEST_LATER, EmulatedCluster, emulated
 from tests.support.postgres import database, postgres
 
 __all__ = ["database", "direct_backend", "emulated", "make_store", "postgres"]
@@ -120,7 +120,7 @@ def test_a_cluster_makes_what_is_missing(emulated: EmulatedCluster, tmp_path: Pa
     done = subprocess.run(
         [sys.executable, "script.py"],
         cwd=tmp_path,
-        env=emulated.env(),
+        env=emulated.env(**INGEST_LATER),
         capture_output=True,
         text=True,
         check=False,
