@@ -86,8 +86,11 @@ class PackWriter:
             try:
                 length = 0
                 for data in _join(pieces):
-                    write_all(pack, data)
                     length += len(data)
+                    if is_hole(data):
+                        os.ftruncate(pack, self._end + length)
+                    else:
+                        write_all(pack, data)
             except BaseException:
                 os.ftruncate(pack, self._end)
                 raise
@@ -128,6 +131,15 @@ class PackWriter:
         finally:
             os.close(pack)
             os.close(index)
+
+
+def is_hole(data: bytes) -> bool:
+    """Whether these are zeros, and so many that a hole in a file takes their place.
+
+    A sparse file, as those of HDF5 and of databases are, needs no more room in a pack. tar has a
+    form of its own for them, in which a member cannot be read from its offset.
+    """
+    return len(data) == COPY_BYTES and not data[0] and data == bytes(COPY_BYTES)
 
 
 def _join(pieces: Iterable[bytes | Stream]) -> Iterator[bytes]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from hpcsweep.errors import Damaged, InputError, SweepError
 from hpcsweep.files import make_directory, remove_tree
 from hpcsweep.indexset import IndexSet
-from hpcsweep.logbook.packs import PackedFiles, PackLocation
+from hpcsweep.logbook.packs import PackedFiles, PackLocation, is_hole
 from hpcsweep.logbook.storage import DirectoryStorage
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.store.case_reader import IndexRow
@@ -72,7 +73,11 @@ def unpack_run(run: PackedFiles, target: Path) -> None:
         for name in run.names():
             with folder.writing(name) as stream:
                 for piece in run.pieces(name):
-                    stream.write(piece)
+                    if is_hole(piece):
+                        stream.seek(len(piece), os.SEEK_CUR)
+                    else:
+                        stream.write(piece)
+                stream.truncate()  # a hole may be at the end
     except Damaged:
         remove_tree(aside)
         raise

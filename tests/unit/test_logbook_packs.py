@@ -27,6 +27,7 @@ from hpcsweep.logbook.packs import (
     PackedFiles,
     PackLocation,
     PackWriter,
+    file_members,
     open_packed_run,
     runs_of,
 )
@@ -451,3 +452,30 @@ def test_output_of_a_case_is_streamed(tmp_path: Path) -> None:
     spool.restore(run, outcome, tmp_path / "plain")
     assert (tmp_path / "plain" / "stdout.txt").read_bytes() == bytes(3 * COPY_BYTES)
     spool.close()
+
+
+@pytest.mark.parametrize("end", [b"", b"end"])
+def test_holes_stay_holes(tmp_path: Path, end: bytes) -> None:
+    """In packs and where they are unpacked."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    size = 16 * COPY_BYTES + 700
+    with (folder / "sparse.h5").open("wb") as stream:
+        stream.write(b"begin")
+        stream.seek(size - len(end))
+        stream.write(end)
+        stream.truncate(size)
+    content = (folder / "sparse.h5").read_bytes()
+    pack = PackWriter(tmp_path / "0.tar")
+    place = pack.append("x=1", "000000.1", file_members("x=1", folder, frozenset()))
+    assert place.length > size
+    pack.close()
+    (run,) = runs_of(tmp_path / "0.tar")
+    unpack_run(run, tmp_path / "unpacked")
+    assert (tmp_path / "unpacked/sparse.h5").read_bytes() == content
+    for file in (tmp_path / "0.tar", tmp_path / "unpacked/sparse.h5"):
+        assert file.stat().st_blocks * 512 < 4 * COPY_BYTES < file.stat().st_size
+    with tarfile.open(tmp_path / "0.tar") as tar:
+        packed = tar.extractfile("log_x=1/sparse.h5")
+        assert packed is not None
+        assert packed.read() == content
