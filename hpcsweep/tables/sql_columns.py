@@ -108,7 +108,9 @@ def _is_number(value: Any) -> bool:
 
 def _kind_and_value_json(field: SqlColumn, like: Any) -> tuple[ColumnElement[bool], Any]:
     """The same on SQLite, from the JSON alone."""
-    column = schema.column(field.column)
+    column: Any = schema.column(field.column)
+    if isinstance(like, str):
+        column = _without_null_characters(column)
     if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
         kind, value = (_member(column, field.path, what) for what in ("type", "value"))
     else:
@@ -126,6 +128,16 @@ def _kind_and_value_json(field: SqlColumn, like: Any) -> tuple[ColumnElement[boo
             return kind == "object", value
         case _:
             return kind == "text", value
+
+
+def _without_null_characters(column: Any) -> Any:
+    """A JSON text in which other characters stand for null characters, as on PostgreSQL.
+
+    SQLite up to 3.44 ends a text of JSON at one: "a\\0b" would be "a".
+    """
+    # An escaped backslash first: what follows it is no escape.
+    unescaped = func.replace(column, r"\\", r"\u005c")
+    return func.replace(unescaped, r"\u0000", r"\ufffd")
 
 
 def _kind_and_value_jsonb(field: SqlColumn, like: Any) -> tuple[ColumnElement[bool], Any]:
