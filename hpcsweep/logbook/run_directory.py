@@ -42,11 +42,14 @@ class Run(NamedTuple):
     # 128 bits.
     seed: int
     host: str
+    # The scheduler's id of the array task; "" where there is none.
+    job_id: str = ""
     # Path of its provenance file; None means the file of its submission.
     provenance: str | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The fields of `metadata.json` that are known at the start."""
+        of_job = {"job_id": self.job_id} if self.job_id else {}
         return {
             "run_id": self.run_id,
             "case_id": self.case.case_id,
@@ -60,6 +63,7 @@ class Run(NamedTuple):
             "manifest": self.manifest,
             "seed": f"{self.seed:032x}",
             "host": self.host,
+            **of_job,
             "provenance": self.provenance or provenance_of(self.attempt.submission),
         }
 
@@ -185,6 +189,8 @@ def end_fields(
 ) -> dict[str, Any]:
     """What the files of a finished run say of its `end` record; nothing is checked yet."""
     common = {name: metadata.get(name) for name in _COMMON}
+    if "job_id" in metadata:  # of versions from 2026-11-30 on
+        common["job_id"] = metadata["job_id"]
     return outcome | common | {"metrics": metrics, "kind": "end", "v": VERSION}
 
 

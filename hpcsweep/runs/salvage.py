@@ -207,8 +207,12 @@ def _end_record(run: _Run) -> EndRecord:
     # worker does, leave it to the scheduler why a signalled attempt ended.
     was_ended = left.reason in (Reason.TERMINATED, Reason.TIMEOUT)
     word = Word.TERMINATED if was_ended else Word.SCHEDULER
-    same = ("kind", "v", "manifest", "attempt", "chunk", "index", "case_id", "host")
-    record = {name: fields[name] for name in same} | {"word": word.value} | outcome_json(left)
+    same = ("kind", "v", "manifest", "attempt", "chunk", "index", "case_id", "host", "job_id")
+    record = (
+        {name: fields[name] for name in same if name in fields}
+        | {"word": word.value}
+        | outcome_json(left)
+    )
     return cast("EndRecord", record)
 
 

@@ -73,8 +73,10 @@ class Attempts:
     def _run(self, case: ParamCase, slot: Slot, outputs: Outputs) -> Steps[Outcome | None]:
         """Returns its outcome; None if it is complete already."""
         assignment = self._assignment
-        host = assignment.start.node
-        run = make_run(self._manifest, case, assignment.attempt, assignment.chunk, host)
+        start = assignment.start
+        attempt, chunk = assignment.attempt, assignment.chunk
+        run = make_run(self._manifest, case, attempt, chunk, start.node)
+        run = run._replace(job_id=start.job_id)
         if self._ledger.is_complete(run):
             return None
         started = now()
@@ -129,7 +131,7 @@ class Attempts:
 def make_run(
     manifest: FrozenManifest, case: ParamCase, attempt: Attempt, chunk: int, host: str
 ) -> Run:
-    """The identity of an attempt, for its metadata and its request."""
+    """The identity of an attempt without a job, for its metadata and its request."""
     return Run(
         run_id=ids.run_id(ids.canonical(case.params), case.case_id),
         case=case,

@@ -117,7 +117,10 @@ class Ledger:
         else:
             common = self._common(attempt_of(metadata["attempt"]), metadata["chunk"])
             outcome = replace(outcome_of(metadata["outcome"]), metrics=leftover.metrics)
-            self._append(_end(common, case, outcome, metadata.get("host")))
+            end = _end(common, case, outcome, metadata.get("host"))
+            if "job_id" in metadata:
+                end["job_id"] = metadata["job_id"]
+            self._append(end)
         self._complete[case.case_id] = ids.fingerprint(case.params)
 
     # --- records ---------------------------------------------------------------------------------

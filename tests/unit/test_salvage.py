@@ -36,8 +36,8 @@ def run(x):
         sys.exit("no root")
     return {"y": x / 3, "n": float("nan")}
 """
-# What only the journal of a task has, and what follows from the words of a record.
-ELSEWHERE = {"rank", "job_id"}
+# What follows from the words of a record.
+ELSEWHERE = {"rank"}
 
 Row = dict[str, Any]
 
