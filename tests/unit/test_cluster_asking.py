@@ -272,6 +272,14 @@ def test_an_array_that_a_site_sent_to_another_cluster_is_taken_back(
     assert asked[-1] == ["scancel", "--clusters=big", "12"]
 
 
+def test_a_cluster_of_our_own_is_not_the_one_that_the_user_selects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_CLUSTERS", "all")
+    assert "SLURM_CLUSTERS" not in clean_environment({"SLURM_CONF": "/e/slurm.conf"}, frozenset())
+    assert clean_environment({}, frozenset())["SLURM_CLUSTERS"] == "all"
+
+
 def test_a_host_without_sacct_has_no_accounting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,11 +63,13 @@ def clean_environment(extra: Mapping[str, str], directives: frozenset[str]) -> d
     """The environment for Slurm's programs.
 
     `directives` are the sbatch options that the script sets: an environment variable would win
-    over the script (Slurm's precedence is command line, environment, `#SBATCH`).
+    over the script (Slurm's precedence is command line, environment, `#SBATCH`). Where `extra`
+    selects a cluster, as for an emulated one, the user's own selection is left out.
     """
+    users = {TOKEN} if _WHICH_CLUSTER & extra.keys() else {TOKEN, *_WHICH_CLUSTER}
     kept = {}
     for name, value in os.environ.items():
-        if name.startswith("SLURM_") and name not in _WHICH_CLUSTER and name != TOKEN:
+        if name.startswith("SLURM_") and name not in users:
             continue
         if _OF_A_RANK.fullmatch(name) or name == _OF_A_STEP:
             continue
