@@ -52,7 +52,7 @@ class CallFuture(Future[Any]):
         if not self.begin():
             return
         error = answer["error"]
-        if error is None and answer["traceback"]:
+        if error is None and answer["traceback"]:  # of an answer before 2026-11-30
             error = CallFailed(f"{what} raised an error that cannot be pickled", where=what)
         if error is None:
             self.set_result(answer["value"])

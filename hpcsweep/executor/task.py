@@ -117,8 +117,11 @@ def _save(answer: CallAnswer, log: Logbook) -> None:
         if answer["error"] is not None:
             pickles.load(data, "what it raised")  # some exceptions cannot be made again
     except (InputError, CallFailed) as problem:
-        if answer["error"] is not None:  # the text of the traceback is what is left
-            _write(pickles.dump({**answer, "error": None}, "a traceback"), log)
+        if answer["error"] is not None:  # its text and that of the traceback are what is left
+            raised = answer["error"]
+            text = "".join(traceback.format_exception_only(type(raised), raised)).strip()
+            stand_in = CallFailed(f"the call raised an error that cannot be pickled: {text}")
+            _write(pickles.dump({**answer, "error": stand_in}, "a traceback"), log)
             return
         _write(pickles.dump({**answer, "value": None, "error": problem}, "a problem"), log)
         raise

@@ -6,6 +6,7 @@ import importlib
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,6 +76,7 @@ def test_an_executor_says_who_is_at_work(calls: CallSweep, monkeypatch: pytest.M
 
 NOTING = """\
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 def note(path, text):
@@ -121,6 +123,23 @@ def test_a_process_calls_an_initializer_of_a_script_once_for_each_function(tmp_p
     initializer = Initializer(function=note, arguments=(str(begun),))
     assert answers(tmp_path, initializer) == [32, 32, 5, 5]
     assert begun.read_text() == "xx"
+
+
+class TwoArguments(Exception):
+    """Pickled with one argument, as Python does, and so not made again."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} is not {b}")
+
+
+def test_an_exception_that_cannot_be_pickled_keeps_its_text() -> None:
+    written: dict[str, bytes] = {}
+    log: Any = SimpleNamespace(bytes=written.__setitem__, metric=lambda *_: None)
+    answer: task.CallAnswer = {"value": None, "error": TwoArguments(1, 2), "traceback": "trace"}
+    task._save(answer, log)  # noqa: SLF001  # without a cluster and a run
+    found = pickles.load(written["answer.pickle"], "the answer")
+    assert "TwoArguments: 1 is not 2" in str(found["error"])
+    assert (type(found["error"]), found["traceback"]) == (CallFailed, "trace")
 
 
 def test_calls_that_were_sent_before_an_upgrade_are_computed(
