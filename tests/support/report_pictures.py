@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -42,7 +43,8 @@ def oscillator(root: Path) -> Path:
     made.plan(chunk_size=288)
     made.handed_in()
     made.run()
-    return write_report(made.directory, None, Settings())
+    with contextlib.chdir(root):  # the commands of a report name the sweep as from here
+        return write_report(made.directory, None, Settings())
 
 
 def take(report: Path, page: Browser, place: Path) -> None:
