@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -45,6 +46,7 @@ CASE_COLUMNS = (
 _COPIED = CASE_COLUMNS[CASE_COLUMNS.index("started") : CASE_COLUMNS.index("task_id")]
 
 CaseRow = tuple[Any, ...]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # The columns of `attempts` without the sweep: an attempt of a case, and what one of its records
 # says. All are columns of `cases`, which has them of the attempt that counts.
@@ -153,7 +155,8 @@ def json_text(value: Any) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:  # a lone surrogate, which no database accepts
-            text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+            # Nothing else: SQLite finds no key that is escaped.
+            text = _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return text
 
 

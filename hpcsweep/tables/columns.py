@@ -134,8 +134,9 @@ def fields(
     members = {"params": columns.params, "metrics": columns.metrics, "carried": columns.carried}
     numbers = numbers or {}
     for column, names in members.items():
+        above = {keys[:depth] for keys in names for depth in range(1, len(keys))}
         by_name |= {
-            name: SqlColumn(column, keys, numbers.get((column, keys)))
+            name: SqlColumn(column, keys, numbers.get((column, keys)), keys in above)
             for keys, name in names.items()
         }
     return {"attempt": SqlColumn("attempt"), "stale": stale_column(code_digest)} | by_name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from sqlalchemy import create_engine, select
@@ -12,6 +11,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import ParamCase
 from hpcsweep.state.outlook import Outlook
 from hpcsweep.store import schema
+from hpcsweep.store.record_rows import json_text
 from hpcsweep.tables.column_names import INPUTS_CHANGED
 from hpcsweep.tables.named_cases import cases_made
 from hpcsweep.tables.sql_columns import SqlColumn, among_column
@@ -68,14 +68,14 @@ def _row(outlook: Outlook, case: ParamCase) -> dict[str, str | int | None]:
         # Equal cases have a row each, so the key is that of their index.
         "sweep": str(case.index),
         "idx": case.index,
-        "carried": json.dumps(case.carried),
+        "carried": json_text(case.carried),
         **dict.fromkeys(("rank", "token", "tags"), ""),
         **dict.fromkeys(("generation", "submission", "chunk", "restart", "attempt"), 0),
         "case_id": case.case_id,
         "seed": f"{seed:032x}",
         "status": group.status.value,
         "reason": group.reason.value if group.reason else None,
-        "params": json.dumps(case.params),
+        "params": json_text(case.params),
         "metrics": "{}",
         "replicate": case.replicate,
     }

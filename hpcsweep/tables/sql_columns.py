@@ -18,6 +18,7 @@ from sqlalchemy import (
     cast,
     false,
     func,
+    null,
     or_,
     select,
     true,
@@ -41,6 +42,8 @@ class SqlColumn:
     path: tuple[str, ...] = ()
     # The column that repeats the value where it is a number, see `number_columns`.
     number: str | None = None
+    # Whether some cases have a mapping there, with columns of its own.
+    holds_mappings: bool = False
     # What a truth value is computed from, instead of a column.
     truth: ColumnElement[bool] | None = dataclasses.field(default=None, compare=False)
 
@@ -116,6 +119,7 @@ def _kind_and_value_json(field: SqlColumn, like: Any) -> tuple[ColumnElement[boo
     else:
         path = "$" + "".join(f'."{key}"' for key in field.path)
         kind, value = func.json_type(column, path), func.json_extract(column, path)
+    kind = _kind_of_value(field, kind, value)
     match like:
         case None:
             return func.coalesce(kind, "null") == "null", value
@@ -151,6 +155,7 @@ def _kind_and_value_jsonb(field: SqlColumn, like: Any) -> tuple[ColumnElement[bo
     text = document.op("#>>", return_type=Text())(path)
     # As json_extract() of SQLite returns an object.
     squeezed = func.replace(text, " ", "")
+    kind = _kind_of_value(field, kind, squeezed)
     match like:
         case None:
             return func.coalesce(kind, "null") == "null", text
@@ -164,6 +169,19 @@ def _kind_and_value_jsonb(field: SqlColumn, like: Any) -> tuple[ColumnElement[bo
             return kind == "object", squeezed
         case _:
             return kind == "string", text.collate("C")
+
+
+def _kind_of_value(field: SqlColumn, kind: Any, text: Any) -> Any:
+    """The kind of a JSON value, null for a mapping whose values have columns of their own.
+
+    `text` is the text of an object.
+    """
+    if not field.holds_mappings:
+        return kind
+    values = ["{}"]
+    if field.column == "metrics":
+        values += map(_object_text, (inf, -inf, nan))
+    return case((and_(kind == "object", text.not_in(values)), null()), else_=kind)
 
 
 def _or_infinite(

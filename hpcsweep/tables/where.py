@@ -189,11 +189,9 @@ class _Compiler:
                     return column.is_not(None)
                 is_number, _ = kind_and_value(field, 0.0, self.dialect)
                 return is_number.is_not(None)
-            case conditions.Arithmetic():
-                is_number, number = self._computed(term)
+            case conditions.Arithmetic() | conditions.Absolute():
+                is_number, number = self._operand(term, float)
                 return and_(is_number, number.is_not(None))
-            case conditions.Absolute(operand=operand):
-                return self._is_present(operand)
         return true()
 
     def _operand(self, term: conditions.Term, kind: type) -> tuple[ColumnElement[bool], Any]:
@@ -221,10 +219,21 @@ class _Compiler:
         if field.truth is not None and kind is bool:
             return true(), case((field.truth, 1), else_=0)
         if field.truth is None:
+            self._refuse_message(field)
             column = schema.column(field.column)
             if kind is (str if isinstance(column.type, String) else float):
                 return column.is_not(None), column
         return false(), literal(_SAMPLES[kind])
+
+    def _refuse_message(self, field: SqlColumn) -> None:
+        """*Raises* InputError for errors: the table shows a message that is made of them."""
+        if field.column == "error":
+            raise InputError(
+                "a condition compares error with None alone",
+                where="--where",
+                next_step="Select by reason, or write --sql \"SELECT * FROM cases WHERE error LIKE "
+                "'%text%'\".",
+            )
 
     def _computed(self, term: conditions.Arithmetic) -> tuple[ColumnElement[bool], Any]:
         """`_operand` of a computed number: binary64, null where it divides by zero.
@@ -279,8 +288,9 @@ class _Compiler:
             column: ColumnElement[Any] = schema.column(field.column)
             if value is None:
                 return column.is_(None) if op == "==" else column.is_not(None)
+            self._refuse_message(field)
             # Values of another kind are unequal; a database would convert them, or raise.
-            if isinstance(column.type, String) != isinstance(value, str):
+            if _kind(value) is not (str if isinstance(column.type, String) else float):
                 return and_(column.is_not(None), true() if op == "!=" else false())
             condition: ColumnElement[bool] = compare(column, literal(value))
             return condition

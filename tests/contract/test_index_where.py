@@ -45,6 +45,8 @@ VALUES: list[Any] = [
 ]
 FIELDS = {
     "x": SqlColumn("params", ("x",)),
+    "mixed": SqlColumn("params", ("x",), holds_mappings=True),
+    "mixed loss": SqlColumn("metrics", ("loss",), holds_mappings=True),
     "n.a": SqlColumn("metrics", ("n", "a")),
     "odd": SqlColumn("metrics", ("o'd $.d",)),
     "loss": SqlColumn("metrics", ("loss",)),
@@ -103,6 +105,16 @@ CONDITIONS: list[tuple[str, list[int]]] = [
     ("host != 1", [i for i in range(21) if i != 6]),
     ("wall_seconds > 19.5", [20]),
     ("wall_seconds == 'x'", []),
+    # True is not 1, and a number has no order beside it.
+    ("wall_seconds == True or index == False or index < True", []),
+    ("wall_seconds in [True, 3] or index in [False]", [3]),
+    ("index != True and index < 3", [0, 1, 2]),
+    # A mapping has columns of its own, so the column above them is empty.
+    ("mixed == None", [10, 19]),
+    ("mixed != None and mixed != 1 and index > 17", [18, 20]),
+    ("mixed != index and index > 17", [18, 20]),
+    ("mixed not in [None] and index > 17", [18, 20]),
+    ("isnan(`mixed loss`) or `mixed loss` > 1", [0, 1, 3]),
     ("quoted == 1.5", [3]),
     ("quoted > 1 and quoted != 'x'", [3]),
     ("quoted == '1.5'", []),
@@ -128,6 +140,8 @@ CONDITIONS: list[tuple[str, list[int]]] = [
     ("not isfinite(loss) and index < 7", [0, 1, 2, 4, 5, 6]),
     ("abs(loss) > 1", [1, 2, 3]),
     ("abs(x) * 2 == 4", [4]),
+    # Of a text there is no such number.
+    ("abs(host) != index or abs(x) != wall_seconds and index > 7", []),
     ("abs(x - 2) <= 1", [1, 2, 3]),
     ("isfinite(x) and isfinite(index) and isfinite(wall_seconds)", [0, 1, 2, 3, 4, 5, 6, 7]),
     ("isnan(x) or isnan(index) or isfinite(host) or isfinite(stale)", []),

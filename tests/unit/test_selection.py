@@ -79,6 +79,32 @@ def test_the_selected_cases(
     assert str(select(version(made), made.path, cases=named, where=where)) == found
 
 
+def test_names_that_are_not_ascii(tmp_path: Path) -> None:
+    """SQLite 3.40 finds no key in a text that escapes it."""
+    python = "def run(ω, t={}): return {'ö': ω / 2, 's': '\\ud800'}\n"
+    cases = [{"ω": 1}, {"ω": 2, "t": {"é": "ä"}}, {"ω": 3}, {"ω": 4, "t": {"é": "ä"}}]
+    made = MadeSweep(tmp_path, manual(cases), python=python)
+    made.plan(IndexSet.all(2))
+    made.handed_in()
+    made.run(0)
+    for where, found in (
+        ("ω >= 2", "1-3"),
+        ("t.é == 'ä'", "1,3"),
+        ("ö == 1", "1"),
+        ("ω > 1 and ö == None", "2-3"),
+    ):
+        assert str(select(version(made), made.path, where=where)) == found, where
+
+
+def test_a_condition_compares_no_messages(made: MadeSweep) -> None:
+    """The table shows texts that are made of errors, so no row of the index has them."""
+    for where in ("error == 'ValueError'", "not error != host", "error in ['x']", "abs(error) < 1"):
+        with pytest.raises(InputError, match="compares error with None alone"):
+            select(version(made), made.path, where=where)
+    assert str(select(version(made), made.path, where="error != None")) == "2"
+    assert str(select(version(made), made.path, where="error in [None]")) == "0-1,3-7"
+
+
 def test_cases_of_other_code(made: MadeSweep, tmp_path: Path) -> None:
     copy = made.copy(tmp_path)
     plan = copy.directory.submission_dir(1) / "plan.json"
