@@ -225,6 +225,7 @@ def _member(document: Any, path: tuple[str, ...], what: str) -> Any:
     """Type or value below these keys. SQLite's JSON paths cannot name keys that JSON escapes."""
     *above, last = path
     if above:
-        document = _member(document, tuple(above), "value")
+        kind, value = (_member(document, tuple(above), of) for of in ("type", "value"))
+        document = case((kind == "object", value))  # a text might be read as JSON
     member = func.json_each(document).table_valued("key", "value", "type")
     return select(member.c[what]).where(member.c.key == last).scalar_subquery()

@@ -231,7 +231,7 @@ class _Compiler:
             raise InputError(
                 "a condition compares error with None alone",
                 where="--where",
-                next_step="Select by reason, or write --sql \"SELECT * FROM cases WHERE error LIKE "
+                next_step='Select by reason, or write --sql "SELECT * FROM cases WHERE error LIKE '
                 "'%text%'\".",
             )
 

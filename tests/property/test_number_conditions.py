@@ -58,7 +58,7 @@ numbers = (
     )
 )
 others = st.sampled_from(
-    [None, True, False, "", "1", "a", "{", '{"$float":"inf"}', "inf", [1], {}, {"b": 1}, {"c": 2}]
+    [None, True, False, "", "1", "a", "{", '{"$float":"inf"}', "inf", '{"c":2}', [1], {}, {"b": 1}]
 )
 params = st.fixed_dictionaries({}, optional={"x": numbers | others, "y.z": numbers | others})
 measured = numbers | others | st.sampled_from([nan, inf, -inf])
@@ -67,7 +67,7 @@ metrics = st.fixed_dictionaries(
     optional={
         "a": measured,
         "n": measured | st.fixed_dictionaries({}, optional={"b": measured}),
-        'q"\n': st.fixed_dictionaries({}, optional={"c": measured}),
+        'q"\n': measured | st.fixed_dictionaries({}, optional={"c": measured}),
     },
 )
 

@@ -82,7 +82,12 @@ def test_the_selected_cases(
 def test_names_that_are_not_ascii(tmp_path: Path) -> None:
     """SQLite 3.40 finds no key in a text that escapes it."""
     python = "def run(ω, t={}): return {'ö': ω / 2, 's': '\\ud800'}\n"
-    cases = [{"ω": 1}, {"ω": 2, "t": {"é": "ä"}}, {"ω": 3}, {"ω": 4, "t": {"é": "ä"}}]
+    cases: list[dict[str, Any]] = [
+        {"ω": 1},
+        {"ω": 2, "t": {"é": "ä"}},
+        {"ω": 3},
+        {"ω": 4, "t": {"é": "ä"}},
+    ]
     made = MadeSweep(tmp_path, manual(cases), python=python)
     made.plan(IndexSet.all(2))
     made.handed_in()
