@@ -17,6 +17,7 @@ from hpcsweep.store import number_columns, schema
 from hpcsweep.store.column_kinds import parse_documents
 from hpcsweep.tables.sql_columns import SqlColumn, orderable
 from hpcsweep.tables.where import parse
+from tests.support.plain_conditions import MISSING, holds
 from tests.support.rows import case
 
 # The column that has the numbers of a name's keys.
@@ -29,12 +30,15 @@ COLUMNS = {
     "`q`": ("metrics", ('q"\n', "c"), "m4"),
 }
 NUMBERS = {(document, keys): name for document, keys, name in COLUMNS.values()}
+# A mapping there has columns of its own; below other names it is a value like any other.
+HOLDS_MAPPINGS = ("x", "n")
 JSON_ALONE = {
-    name.strip("`"): SqlColumn(document, keys) for name, (document, keys, _) in COLUMNS.items()
+    name.strip("`"): SqlColumn(document, keys, None, name in HOLDS_MAPPINGS)
+    for name, (document, keys, _) in COLUMNS.items()
 }
-BY_COLUMN = {name.strip("`"): SqlColumn(*origin) for name, origin in COLUMNS.items()} | {
-    "wall_seconds": SqlColumn("wall_seconds")
-}
+BY_COLUMN = {
+    name.strip("`"): SqlColumn(*origin, name in HOLDS_MAPPINGS) for name, origin in COLUMNS.items()
+} | {"wall_seconds": SqlColumn("wall_seconds")}
 JSON_ALONE["wall_seconds"] = BY_COLUMN["wall_seconds"]
 
 # SQLite reads these texts exactly; of others its JSON functions may return a neighbour.
@@ -144,7 +148,7 @@ def fill(connection: Connection, cases: Sequence[Documents]) -> None:
             row = case(at, params=texts["params"][at], metrics=texts["metrics"][at])
             if sweep == "all" or (sweep == "some" and one.is_filled):
                 row |= {name: values[at] for name, values in columns.items()}
-            row |= {"sweep": sweep, "idx": at, "wall_seconds": at / 2}
+            row |= {"sweep": sweep, "idx": at, **used(at)}
             connection.execute(schema.cases.insert().values(row))
 
 
@@ -158,6 +162,29 @@ def found(connection: Connection, condition: Any, *order: Any) -> dict[str, list
     return indices
 
 
+def matching(cases: Sequence[Documents], text: str) -> list[int]:
+    """The indices of cases with a condition, without a database."""
+    plain = text.replace("`n.b`", "b").replace("`q`", "q")
+    return [at for at, one in enumerate(cases) if holds(plain, values_of(one) | used(at))]
+
+
+def values_of(one: Documents) -> dict[str, Any]:
+    """The values of a case by name."""
+    found: dict[str, Any] = {}
+    for name, (document, keys, _) in COLUMNS.items():
+        value: Any = getattr(one, document)
+        for key in keys:
+            value = value.get(key, MISSING) if isinstance(value, dict) else MISSING
+        if not (name in HOLDS_MAPPINGS and isinstance(value, dict) and value):
+            found[name.strip("`").removeprefix("n.")] = value
+    return found
+
+
+def used(at: int) -> dict[str, Any]:
+    """What a case used."""
+    return {"wall_seconds": at / 2}
+
+
 @given(documents, st.lists(conditions(), min_size=1, max_size=6))
 @example(
     [Documents({}, {"a": inf}), Documents({}, {"a": nan}), Documents({}, {"a": 1})],
@@ -166,6 +193,10 @@ def found(connection: Connection, condition: Any, *order: Any) -> dict[str, list
 @example(
     [Documents({"x": 1}, {}), Documents({"x": 1.0}, {}), Documents({"x": True}, {})],
     ["x == 1", "x != 1", "x == True", "x in [1, True]", "x == None", "x == '1'"],
+)
+@example(
+    [Documents({"x": "a"}, {}), Documents({"x": {"b": 1}}, {"n": {}}), Documents({"x": 2}, {})],
+    ["wall_seconds == True", "abs(x) != wall_seconds", "x == None", "x != 2", "n != None"],
 )
 def test_a_condition_holds_by_a_column_where_it_holds_by_the_json(
     cases: list[Documents], texts: list[str]
@@ -176,6 +207,8 @@ def test_a_condition_holds_by_a_column_where_it_holds_by_the_json(
             by_column = found(connection, parse(text, BY_COLUMN, "sqlite"))
             assert by_column == by_json, text
             assert by_json["all"] == by_json["some"] == by_json["none"], text
+            if "%" not in text:
+                assert by_json["all"] == matching(cases, text), text
 
 
 @given(documents)
