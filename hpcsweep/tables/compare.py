@@ -25,7 +25,7 @@ from hpcsweep.tables.kept_cases import ComparedCase, KeptCases, KeysBeside
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import labels_of, union
-from hpcsweep.tables.value_marks import marks_of
+from hpcsweep.tables.value_marks import mark_of, marks_of
 
 # The case of each key.
 Seen = dict[Any, int | None] | KeysBeside
@@ -317,11 +317,9 @@ def _compare(
 
 
 def _is_same(a: Any, b: Any) -> bool:
-    if type(a) is type(b) and a == b:
+    if type(a) is type(b) is float and a == b:  # nearly all
         return True
-    if _is_number(a) and _is_number(b):
-        return bool(a == b or (a != a and b != b))  # noqa: PLR0124  # NaN
-    return False
+    return bool(mark_of(a) == mark_of(b))
 
 
 def _is_number(value: Any) -> bool:

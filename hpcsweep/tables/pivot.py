@@ -16,7 +16,7 @@ from hpcsweep.tables.columns import TableColumns, TableRow
 from hpcsweep.tables.formats import cell
 from hpcsweep.tables.groups import complete_rows
 from hpcsweep.tables.points import left_out_text
-from hpcsweep.tables.value_marks import marks_of
+from hpcsweep.tables.value_marks import mark_of, marks_of
 
 # Largest count of columns: formats and screens have no room for more.
 ACROSS_MAX = 10_000
@@ -102,7 +102,8 @@ class _Cells:
                     self.others[row, column] = other
                 continue
             first = self.others.get((row, column), self.common)
-            if (self.cells[row][column], first) != (value, other):
+            # Of equal cases with NaN, the one is not the other.
+            if first != other or mark_of(self.cells[row][column]) != mark_of(value):
                 self.doubled.add((row, column))
                 pairs = zip(others, first, other, strict=True)
                 self.differing |= {name for name, one, two in pairs if one != two}

@@ -21,13 +21,23 @@ def marks_of(batch: TableBatch, name: str) -> Sequence[Any]:
     has_no_nan = types == {float} and not isnan(sum(values))
     if not nulls and (types <= _PLAIN or has_no_nan):
         return values
-    marks = list(map(_mark, values))
+    marks = list(map(mark_of, values))
     for at in nulls:
         marks[at] = ("null",)
     return marks
 
 
-def _mark(value: Any) -> Any:
+def mark_of(value: Any) -> Any:
+    """What distinguishes one value, a null included."""
     if type(value) in _PLAIN or (type(value) is float and value == value):  # noqa: PLR0124  # not NaN
         return value
-    return (type(value).__name__, json.dumps(value, sort_keys=True))
+    return (type(value).__name__, json.dumps(_with_ints(value), sort_keys=True))
+
+
+def _with_ints(value: Any) -> Any:
+    """A value whose whole numbers are ints, also inside of lists and mappings."""
+    if isinstance(value, list):
+        return [_with_ints(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _with_ints(item) for name, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value

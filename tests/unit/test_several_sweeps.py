@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from hpcsweep.settings import Settings
 from hpcsweep.sources import ConcatSource, ParameterSource, manual
 from hpcsweep.sweepdir.plan import provenance_of
 from hpcsweep.tables.columns import TableRow
-from hpcsweep.tables.compare import MetricDifference, SweepComparison, compare
+from hpcsweep.tables.compare import (
+    MetricDifference,
+    Side,
+    SweepComparison,
+    compare,
+    compare_cases,
+)
+from hpcsweep.tables.kept_cases import KeptCases
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.several import collect_several, labels_of
@@ -263,3 +271,22 @@ def test_integers_that_no_float_has(
 ) -> None:
     one = MetricDifference(metric="n", index_a=0, index_b=0, a=a, b=b)
     assert (one.absolute, one.relative) == (absolute, relative)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "is_equal"),
+    [
+        ([1], [1.0], True),
+        ([1], [True], False),
+        ([nan, 1], [float("nan"), 1], True),
+        ({"a": [0.0]}, {"a": [-0.0]}, True),
+        (1, True, False),
+        (nan, float("nan"), True),
+        ("1", 1, False),
+    ],
+)
+def test_metrics_are_equal_as_values_of_a_case_are(a: Any, b: Any, is_equal: bool) -> None:
+    sides = [Side(label=name, path=name) for name in "ab"]
+    rows = [[(0, (0, "complete", value))] for value in (a, b)]
+    found = compare_cases(sides, ["m"], KeptCases([rows[0]]), [rows[1]])
+    assert (found.metrics["m"].equal, found.metrics["m"].different) == (is_equal, not is_equal)

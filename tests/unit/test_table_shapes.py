@@ -327,3 +327,11 @@ def test_a_narrow_screen_has_the_keys_and_the_means_first(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["dt", "omega", "energy_mean", "steps_mean"]
     assert " ".join(lines[4:]).startswith("not shown for width: energy_sd, energy_n, steps_sd")
+
+
+def test_a_pivot_of_equal_cases_whose_value_is_nan() -> None:
+    """A random draw may give a case two indices; its NaN is read twice."""
+    rows = [case(1.0, 0.1, math.nan), case(1.0, 0.1, float("nan"))]
+    names, made, _ = shaped(rows, pivot="omega,dt:energy")
+    assert names == ["omega", "dt=0.1"]
+    assert [math.isnan(row["dt=0.1"]) for row in made] == [True]
