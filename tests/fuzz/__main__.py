@@ -61,16 +61,15 @@ def led_by_coverage(readers: ModuleType, reader: Reader, corpus: Path, seconds: 
     atheris.Fuzz()
 
 
-def fuzz_one(name: str, seconds: float) -> None:
-    """One reader, in this process."""
+def fuzz_one(name: str, seconds: float, root: Path) -> None:
+    """One reader, in this process, with its files in `root`, which the caller removes."""
     readers = loaded()
-    with tempfile.TemporaryDirectory(prefix="hf-", dir=readers.HERE) as root:
-        reader = readers.make_readers(Path(root))[name]
-        if importlib.util.find_spec("atheris"):
-            corpus = Path(root) / "corpus"
-            corpus.mkdir()
-            led_by_coverage(readers, reader, corpus, seconds)
-        print(f"{name}: {at_random(readers, reader, seconds)} changed files")
+    reader = readers.make_readers(root)[name]
+    if importlib.util.find_spec("atheris"):
+        corpus = root / "corpus"
+        corpus.mkdir()
+        led_by_coverage(readers, reader, corpus, seconds)
+    print(f"{name}: {at_random(readers, reader, seconds)} changed files")
 
 
 def main() -> int:
@@ -78,21 +77,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--only", metavar="READER")
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.only:
-        fuzz_one(arguments.only, arguments.seconds)
+    if arguments.root:
+        fuzz_one(arguments.only, arguments.seconds, arguments.root)
         return 0
     readers = loaded()
     with tempfile.TemporaryDirectory(prefix="hf-", dir=readers.HERE) as root:
-        names = list(readers.make_readers(Path(root)))
+        names = [arguments.only] if arguments.only else list(readers.make_readers(Path(root)))
     share = arguments.seconds / len(names)
     print(f"{len(names)} readers, {share:.0f} s each", flush=True)
-    command = [sys.executable, "-m", "tests.fuzz", f"--seconds={share}", "--only"]
+    command = [sys.executable, "-m", "tests.fuzz", f"--seconds={share}"]
     found = []
     for name in names:
-        done = subprocess.run(
-            [*command, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
+        # libFuzzer ends its process without removing what that made.
+        with tempfile.TemporaryDirectory(prefix="hf-", dir=readers.HERE) as root:
+            done = subprocess.run(
+                [*command, f"--only={name}", f"--root={root}"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
         said = done.stdout.decode(errors="replace")
         marks = ("number_of_executed_units", "changed files")
         runs = [line for line in said.splitlines() if any(mark in line for mark in marks)]
