@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from hpcsweep.indexset import IndexSet
+from hpcsweep.sources.case_locator import CaseLocator
+from hpcsweep.store import SweepIndex
+from hpcsweep.store.case_groups import CaseGroup
 from hpcsweep.sweepdir.directory import SweepDirectory
 from hpcsweep.sweepdir.version import Version
 
@@ -22,3 +27,15 @@ def in_order_of(
     from hpcsweep.state.manifest_diff import remap  # noqa: PLC0415
 
     return remap(sets, old.source, version.source)
+
+
+def returned(version: Version, sweep: SweepDirectory, sweep_index: SweepIndex) -> list[CaseGroup]:
+    """What is known of the cases that the newest manifest lacks, and `version` has again."""
+    if version.fingerprint == sweep.newest_manifest():
+        return []
+    locator = CaseLocator(version.source)
+
+    def place(row: dict[str, Any]) -> int | None:
+        return locator.locate_case(row["case_id"], json.loads(row["params"]), row["replicate"])
+
+    return sweep_index.unplaced_groups(place)

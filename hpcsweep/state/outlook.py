@@ -15,7 +15,7 @@ from functools import cached_property
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import CaseNeeds, Reason, Resources, Status
 from hpcsweep.state.array_tasks import ArrayTasks
-from hpcsweep.state.index_order import in_order_of
+from hpcsweep.state.index_order import in_order_of, returned
 from hpcsweep.state.withdrawn import withdrawn_cases
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.case_groups import CaseGroup
@@ -194,13 +194,14 @@ def outlook_of(
     )
     partition = _Partition(sweep, version, plans, tasks)
     with_sets = list(zip(case_groups, sets, strict=True))
+    with_sets += [(group, group.indices) for group in returned(version, sweep, sweep_index)]
     digest = code_digest or current_code(sweep, version)
     groups = partition.groups(with_sets, digest)
     withdrawn = withdrawn_cases(sweep, version, plans)
     return Outlook(
         version=version,
         groups=tuple(group for group in groups if group.indices),
-        begun=IndexSet.union(sets),
+        begun=IndexSet.union(indices for _, indices in with_sets),
         in_flight=partition.in_flight,
         cancelled=partition.indices(tasks.cancelled_chunks) | withdrawn & partition.in_flight,
         tasks=tasks,

@@ -260,6 +260,8 @@ class Ingest:
                 with contextlib.suppress(Damaged):  # then the params decide the position
                     older = self._mapper.version(manifest)
             alike = older is not None and self._newest.manifest.extends(older.manifest)
+            # A case that `older` lacks may be one of those that were added.
+            alike = alike and not self._sweep_index.has_unplaced()
             to = None if alike else place
             done = self._sweep_index.reorder(manifest, newest, to, self._carried)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, ScalarSelect, Select, and_, func, select
 
-from hpcsweep.store import blocks, schema, totals, upsert
+from hpcsweep.store import blocks, case_groups, schema, totals, upsert
 from hpcsweep.store.pages import NAMES_AT_ONCE
 
 # The index of a case and what it carries there, as JSON text; None if the manifest lacks it.
@@ -16,12 +16,25 @@ Placed = tuple[int, str | None] | None
 
 def identities(sweep: str) -> Select[Any]:
     """The identity of each case, and its first index, by case id."""
-    cases, places = schema.cases.c, schema.places.c
-    of_case = and_(places.sweep == sweep, places.case_id == cases.case_id)
-    further = select(func.min(places.idx)).where(of_case).scalar_subquery()
-    index = func.coalesce(cases.idx, further).label("idx")
+    cases = schema.cases.c
+    index = func.coalesce(cases.idx, _further(sweep)).label("idx")
     columns = (cases.case_id, cases.params, cases.replicate, index)
     return select(*columns).where(cases.sweep == sweep).order_by(cases.case_id)
+
+
+def unplaced(sweep: str) -> Select[Any]:
+    """Each case that has no index, since the manifest lacks it: its identity and its outcome."""
+    cases = schema.cases.c
+    columns = (cases.case_id, cases.params, cases.replicate, *case_groups.OUTCOMES.columns)
+    lacked = and_(cases.sweep == sweep, cases.idx.is_(None), _further(sweep).is_(None))
+    return select(*columns).where(lacked).order_by(cases.case_id)
+
+
+def _further(sweep: str) -> ScalarSelect[int]:
+    """The lowest index that a case has in `places`."""
+    cases, places = schema.cases.c, schema.places.c
+    of_case = and_(places.sweep == sweep, places.case_id == cases.case_id)
+    return select(func.min(places.idx)).where(of_case).scalar_subquery()
 
 
 def replace_places(

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,21 @@ class SweepIndex(CaseReader):
         outcomes = blocks.read(self._database, self._sweep, case_groups.OUTCOMES)
         return case_groups.merged(outcomes)
 
+    def unplaced_groups(self, place: Callable[[IndexRow], int | None]) -> list[CaseGroup]:
+        """What is known of cases that the manifest lacks, at the indices that `place` returns.
+
+        A row has case id, params and replicate; None leaves it out.
+        """
+        found = []
+        for row in self._in_pages(reordering.unplaced(self._sweep)):
+            index = place(row)
+            if index is not None:
+                found.append((index, *(row[name] for name in case_groups.OUTCOMES.names)))
+        if not found:
+            return []
+        indices, *columns = zip(*sorted(found, key=itemgetter(0)), strict=True)
+        return case_groups.merged([case_groups.OUTCOMES.make(indices, columns)])
+
     def with_status(self, *statuses: str) -> IndexSet:
         """The indices of cases that any attempt began, and whose status is one of these."""
         return IndexSet.union(
@@ -359,7 +375,8 @@ class SweepIndex(CaseReader):
 
         places: dict[str, Placed] = {}
         if place is not None:
-            places = {row["case_id"]: placed(row) for row in self._identities()}
+            rows = self._in_pages(reordering.identities(self._sweep))
+            places = {row["case_id"]: placed(row) for row in rows}
 
         def work(connection: Connection) -> bool:
             if connection.scalar(self._manifest_query().with_for_update()) != expected:
@@ -373,15 +390,17 @@ class SweepIndex(CaseReader):
 
         return self._database.write(work)
 
-    def _identities(self) -> Iterator[IndexRow]:
-        """The identity of each case; one transaction per page."""
-        page = self._mappings(reordering.identities(self._sweep).limit(ROWS_AT_ONCE))
+    def has_unplaced(self) -> bool:
+        """Whether any case has no index, since the manifest lacks it."""
+        return bool(self._all(reordering.unplaced(self._sweep).limit(1)))
+
+    def _in_pages(self, by_case_id: Select[Any]) -> Iterator[IndexRow]:
+        """The rows of a query that orders by case id; one transaction per page."""
+        page = self._mappings(by_case_id.limit(ROWS_AT_ONCE))
         while page:
             yield from page
             later = schema.cases.c.case_id > page[-1]["case_id"]
-            page = self._mappings(
-                reordering.identities(self._sweep).where(later).limit(ROWS_AT_ONCE)
-            )
+            page = self._mappings(by_case_id.where(later).limit(ROWS_AT_ONCE))
 
     def _manifest_query(self) -> Select[Any]:
         return select(schema.sweeps.c.manifest).where(schema.sweeps.c.sweep == self._sweep)

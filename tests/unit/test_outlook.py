@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ import pytest
 from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
 from hpcsweep.settings import Settings
-from hpcsweep.sources import grid
+from hpcsweep.sources import ParameterSource, grid, manual
 from hpcsweep.state.array_tasks import ArrayTasks, array_tasks
 from hpcsweep.state.outlook import Outlook, State, outlook_of, with_lost
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission.request import SubmitRequest
 from hpcsweep.submission.submit import outlook_for
 from hpcsweep.sweepdir.directory import SweepDirectory
+from hpcsweep.sweepdir.growing import GrownCases, with_cases
+from hpcsweep.sweepdir.version import Version
 from tests.support.scripted import INTERVAL_S, World
 from tests.support.sweeps import MadeSweep
 
@@ -25,6 +28,11 @@ from tests.support.sweeps import MadeSweep
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A sweep of two tasks of two cases each, both waiting."""
     return World(tmp_path, monkeypatch)
+
+
+def cases_of(x: Sequence[int]) -> ParameterSource:
+    """Explicit cases, which can only be found by a pass over all of them."""
+    return manual([{"x": value} for value in x])
 
 
 def classes(made: MadeSweep, tasks: ArrayTasks | None = None) -> dict[State, list[int]]:
@@ -86,6 +94,48 @@ def test_an_outlook_does_not_visit_each_case(tmp_path: Path) -> None:
     assert found.indices(State.QUEUED) == IndexSet.all(3 * 10**11)
     assert found.indices(State.UNSUBMITTED).ranges == ((3 * 10**11, 10**12),)
     assert len(found.groups) == 2
+
+
+@pytest.mark.parametrize("kind", [grid, cases_of])
+def test_a_case_that_a_manifest_lacked_comes_back_with_its_outcome(
+    tmp_path: Path, kind: Callable[..., ParameterSource]
+) -> None:
+    """A sheet that loses a row and gets it again, or two branches of git in turn."""
+    made = MadeSweep(tmp_path, kind(x=[0, 1, 2]), runs="none")
+    made.plan(runs="none")
+    made.handed_in()
+    made.run()
+    made.freeze(kind(x=[0, 2]))
+    made.plan(IndexSet())
+    assert classes(made) == {State.COMPLETE: [0, 1]}
+    made.freeze(kind(x=[0, 2, 1, 3]))
+    version = Version.of(made.manifest, made.source)
+    with fresh_index(made.directory) as sweep_index:
+        tasks = array_tasks(made.directory, sweep_index)
+        found = outlook_of(made.directory, sweep_index, tasks, version)
+    assert (list(found.complete), list(found.begun)) == ([0, 1, 2], [0, 1, 2])
+    made.plan(IndexSet())
+    assert classes(made) == {State.COMPLETE: [0, 1, 2], State.UNSUBMITTED: [3]}
+
+
+def test_a_case_that_is_appended_again_has_its_outcome(tmp_path: Path) -> None:
+    made = MadeSweep(tmp_path, grid(x=[0]), runs="none")
+
+    def submitted(cases: GrownCases, indices: IndexSet | None = None) -> Version:
+        version = with_cases(Version.of(made.manifest, made.source), cases)
+        made.directory.freeze(version)
+        made.manifest, made.source = version.manifest, version.source
+        made.plan(indices, runs="none")
+        return version
+
+    submitted(GrownCases([{"x": 0}, {"x": 1}]))
+    made.handed_in()
+    made.run()
+    fewer = submitted(GrownCases([{"x": 0}]), IndexSet())
+    assert classes(made) == {State.COMPLETE: [0]}
+    grown = submitted(GrownCases([{"x": 1}], made.directory.newest()), IndexSet())
+    assert grown.manifest.extends(fewer.manifest)
+    assert classes(made) == {State.COMPLETE: [0, 1]}
 
 
 def test_a_submission_whose_files_were_removed_is_unknown(tmp_path: Path) -> None:
