@@ -13,6 +13,16 @@ from hpcsweep.emulator.versions import SlurmVersion
 from hpcsweep.errors import InputError
 from hpcsweep.files import DOCUMENT_MAX, parse_json, read_regular
 
+# By the annotation of a field: the types that its value may have, and the words for them.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+}
+_MINUTES = ("max_time", "default_time", "max_wall")
+_WORDS = {"str": "a text", "bool": "true or false", "int": "an integer", "float": "a number"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Partition:
@@ -114,6 +124,9 @@ class EmulatorConfig:
                 where="slurm_version",
                 next_step=f"It speaks {', '.join(versions.VERSIONS)}; write it in quotes.",
             )
+        parts: list[EmulatorConfig | Partition | Qos | Fault] = [self]
+        for part in (*parts, *self.partitions, *self.qos, *self.faults):
+            _check_types(part)
         if not self.partitions:
             raise InputError("an emulated cluster needs a partition", where="partitions")
         for name in ("nodes", "cpus", "mem_mb", "max_array_size", "max_job_count", "first_job_id"):
@@ -184,6 +197,18 @@ def from_json(values: Any, *, where: str) -> EmulatorConfig:
         return EmulatorConfig(**values)
     except TypeError as error:
         raise InputError(f"a value has the wrong shape: {error}", where=where) from error
+
+
+def _check_types(part: EmulatorConfig | Partition | Qos | Fault) -> None:
+    """*Raises* InputError for a value that is not of its field's type."""
+    for field in dataclasses.fields(part):
+        value, kind = getattr(part, field.name), str(field.type)
+        if kind in _KINDS and type(value) not in _KINDS[kind]:
+            raise InputError(
+                f"is {value!r}, not {_WORDS[kind]}",
+                where=field.name,
+                next_step="It counts minutes, as in 90." if field.name in _MINUTES else "",
+            )
 
 
 def load(state_dir: Path) -> EmulatorConfig:

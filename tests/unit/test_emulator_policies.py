@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hpcsweep.emulator import EmulatorConfig, Partition, Qos
+from hpcsweep.emulator import EmulatorConfig, Partition, Qos, from_json
 from hpcsweep.emulator.daemon import associations, preemption, scheduling, timelimit
 from hpcsweep.emulator.daemon.pool import Pool
 from hpcsweep.emulator.daemon.scheduling import KeepPending, PreemptJob, StartJob
@@ -17,12 +17,34 @@ from hpcsweep.emulator.daemon.table import JobTable
 from hpcsweep.emulator.events import EventLog
 from hpcsweep.emulator.jobs import Job, JobRequest
 from hpcsweep.emulator.logged_state import LoggedState
+from hpcsweep.errors import InputError
 
 TIERS = (
     Partition(name="low", preempt_mode="REQUEUE", grace_s=5.0),
     Partition(name="kept"),
     Partition(name="high", priority_tier=2),
 )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"partitions": [{"name": "main", "max_time": "00:30:00"}]},
+            "max_time: is '00:30:00', not an integer\n  It counts minutes, as in 90.",
+        ),
+        ({"nodes": "4"}, "nodes: is '4', not an integer"),
+        ({"strict": "no"}, "strict: is 'no', not true or false"),
+        ({"kill_wait_s": "1"}, "kill_wait_s: is '1', not a number"),
+        ({"qos": [{"name": 7}]}, "name: is 7, not a text"),
+        ({"nodes": True}, "nodes: is True, not an integer"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(values: dict[str, Any], message: str) -> None:
+    """A time as sbatch has it was taken, and ended the scheduler at the first question."""
+    with pytest.raises(InputError) as caught:
+        from_json(values, where="cluster.yaml")
+    assert str(caught.value) == message
 
 
 def make_job(number: int, *, options: dict[str, Any] | None = None, **fields: Any) -> Job:
