@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hpcsweep.cluster import registry
 from hpcsweep.cluster.base import Cluster
@@ -14,7 +14,7 @@ from hpcsweep.errors import ClusterError, ClusterUnavailable
 from hpcsweep.files import json_bytes, write_new
 from hpcsweep.importing import refuse_while_importing
 from hpcsweep.settings import Settings
-from hpcsweep.state.array_tasks import array_tasks
+from hpcsweep.state.array_tasks import SentPart, array_tasks
 from hpcsweep.state.reduced import reduce_of
 from hpcsweep.state.scheduler import poll
 from hpcsweep.store.ingest import fresh_index
@@ -59,6 +59,7 @@ def cancel(
                 where=str(sweep.path),
                 next_step="Cancel on a host of that cluster.",
             )
+        _say_what_is_elsewhere([sent for sent in parts if sent not in own], notify)
         job_ids = [sent.job_id for sent in own if sent.job_id]
         _cancel_rest(sweep)
         if job_ids:
@@ -79,6 +80,17 @@ def cancel(
         return done
     of_reduce = cancel(reduce, cluster, settings, notify)
     return dataclasses.replace(done, jobs=done.jobs + of_reduce.jobs)
+
+
+def _say_what_is_elsewhere(parts: Sequence[SentPart], notify: Callable[[str], None]) -> None:
+    """Name the jobs that another cluster has: they go on."""
+    by_cluster: dict[str, list[str]] = {}
+    for sent in parts:
+        if sent.open_chunks and sent.job_id:
+            by_cluster.setdefault(sent.cluster["name"], []).append(sent.job_id)
+    for name, job_ids in by_cluster.items():
+        jobs = f"{'jobs' if len(job_ids) > 1 else 'job'} {', '.join(job_ids)}"
+        notify(f"Not cancelled: {jobs} on the cluster {name}. Cancel on a host of that one, too.")
 
 
 def reachable(sweep: SweepDirectory, cluster: Cluster | None) -> Cluster:

@@ -19,6 +19,7 @@ from hpcsweep.state.array_tasks import RANGES_NAMED, SentPart, array_tasks
 from hpcsweep.state.outlook import Outlook, State, outlook_of
 from hpcsweep.store.ingest import fresh_index
 from hpcsweep.submission import cancel_cases as cancel_module
+from hpcsweep.submission.cancel import cancel as cancel_all
 from hpcsweep.submission.cancel_cases import cancel_cases, cancellable
 from hpcsweep.sweepdir.cancelled import add_fact
 from tests.support.documents import checked
@@ -156,6 +157,22 @@ def test_an_order_that_failed_is_given_again(
     for _ in range(3):
         world.poll(61.0)
     assert world.tasks() == {0: "cancelled"}
+
+
+def test_jobs_on_another_cluster_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One submission went to each of two clusters; from here one can be cancelled."""
+    world = World(tmp_path, monkeypatch)
+    made = world.made
+    made.plan(cluster={"kind": "slurm", "name": "far", "state_dir": ""})
+    made.handed_in(submission=2, job_id="7")
+    cancelled: list[Sequence[str]] = []
+    cluster: Any = world.cluster
+    cluster.cancel = cancelled.append
+    said: list[str] = []
+    assert cancel_all(made.directory, cluster, SETTINGS, said.append).jobs == ("100",)
+    assert cancelled == [["100"]]
+    assert said == ["Not cancelled: job 7 on the cluster far. Cancel on a host of that one, too."]
+    assert not made.directory.part_file(2, 0, "cancel").exists()
 
 
 def test_a_damaged_fact_is_told_and_ends_no_task(tmp_path: Path) -> None:
