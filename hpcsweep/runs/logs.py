@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ from hpcsweep.errors import SourceError
 from hpcsweep.indexset import IndexSet
 from hpcsweep.logbook.runfiles import RunFiles
 from hpcsweep.logbook.storage import read_content
-from hpcsweep.records import Status, error_text
+from hpcsweep.records import Resources, Status, error_text
 from hpcsweep.runs.attempts import line
 from hpcsweep.runs.find import DamageReport, kept_files
 from hpcsweep.runs.memory import MemoryExcess, memory_excess
@@ -91,6 +91,8 @@ def case_logs(sweep: SweepDirectory, indices: IndexSet, report: DamageReport) ->
     `report` collects complete cases whose files are missing or damaged.
     """
     rest = iter(indices)
+    # Without those whose files were removed: of these the attempts are known alone.
+    submissions = frozenset(sweep.submissions())
     with fresh_index(sweep) as sweep_index:
         for row in sweep_index.rows(within=indices):
             for index in rest:
@@ -98,16 +100,25 @@ def case_logs(sweep: SweepDirectory, indices: IndexSet, report: DamageReport) ->
                     break
                 yield _unstarted(sweep, index)
             attempts = sweep_index.attempts(IndexSet.of([row["idx"]]))
-            yield _started(sweep, row, attempts, report)
+            yield _started(sweep, row, attempts, report, submissions)
         for index in rest:
             yield _unstarted(sweep, index)
 
 
 def _started(
-    sweep: SweepDirectory, row: IndexRow, attempts: Iterable[IndexRow], report: DamageReport
+    sweep: SweepDirectory,
+    row: IndexRow,
+    attempts: Iterable[IndexRow],
+    report: DamageReport,
+    submissions: Collection[int],
 ) -> CaseLogs:
-    paths = task_logs(sweep, row["submission"], row["chunk"])
-    resources = sweep.resources(sweep.plan(row["submission"])[0])
+    def asked_for(submission: int) -> Resources:
+        if submission not in submissions:
+            return Resources()
+        return sweep.resources(sweep.plan(submission)[0])
+
+    is_known = row["submission"] in submissions
+    paths = task_logs(sweep, row["submission"], row["chunk"]) if is_known else ()
     message = error_text(json.loads(row["error"])) if row["error"] else None
     own: list[tuple[str, str]] = []
     with report.collecting(row):
@@ -117,11 +128,10 @@ def _started(
         case_id=row["case_id"],
         state=": ".join(word for word in (row["status"], row["reason"], message) if word),
         texts=chain(own, _texts(sweep, paths)),
-        attempts=[
-            line(attempt, sweep.resources(sweep.plan(attempt["submission"])[0]))
-            for attempt in attempts
-        ],
-        memory=memory_excess(Status(row["status"]), resources, row["max_rss_bytes"]),
+        attempts=[line(attempt, asked_for(attempt["submission"])) for attempt in attempts],
+        memory=memory_excess(
+            Status(row["status"]), asked_for(row["submission"]), row["max_rss_bytes"]
+        ),
     )
 
 

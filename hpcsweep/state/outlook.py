@@ -285,7 +285,8 @@ class _Partition:
         self._numbers = {plan.submission for plan in plans}
         # Cache of `_resubmitted`, by generation.
         self._later: dict[int, IndexSet] = {}
-        self._ended = tasks.ended
+        # Of a submission whose files were removed, it is not known which cases its tasks had.
+        self._ended = {key: of for key, of in tasks.ended.items() if key[0] in self._numbers}
         self._unknown = self.indices(tasks.unknown_chunks)
         self._held = self.indices(tasks.held_chunks)
         self.in_flight = self.indices(tasks.open_chunks)

@@ -151,8 +151,11 @@ def test_a_submission_whose_files_were_removed_is_unknown(tmp_path: Path) -> Non
     plan.write_text(plan.read_text().replace('"submission": 1', '"submission": 2'))
     with fresh_index(made.directory) as sweep_index:
         tasks = array_tasks(made.directory, sweep_index)
+        # As the index says it of a task whose journal is gone, too.
+        tasks.ended = {(1, Reason.LOST): IndexSet.of([0])}
         groups = outlook_of(made.directory, sweep_index, tasks).groups
     assert {group.submission for group in groups if group.status is Status.COMPLETE} == {None}
+    assert made.logs(0).attempts[0].startswith("attempt 1 (submission 1): complete; used ")
 
 
 def test_generations_go_on_where_submissions_were_removed(tmp_path: Path) -> None:
