@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpcsweep.html_table import bar_html
 from hpcsweep.records import Status
+from hpcsweep.state.remarks import waiting_lines
 from hpcsweep.state.summary import Summary
 from hpcsweep.terminal_text import visible
 
@@ -65,7 +66,7 @@ def _notebook_bar() -> Callable[[Summary], None]:
     shown = display.display(display.HTML(""), display_id=True)
 
     def update(summary: Summary) -> None:
-        text = "; ".join([summary.counts_text, *summary.stuck])
+        text = "; ".join([summary.counts_text, *waiting_lines(summary)])
         shown.update(display.HTML(bar_html(_done(summary), summary.n_cases, text)))
 
     return update
@@ -94,10 +95,10 @@ def _columns(text: str, done: str, width: int) -> tuple[ProgressColumn, ...]:
 
 
 def new_sentences(summary: Summary, seen: set[str]) -> list[str]:
-    """The sentences of `Summary.stuck` that are not in `seen`; adds them to it."""
-    new = [visible(sentence) for sentence in summary.stuck if sentence not in seen]
-    seen.update(summary.stuck)
-    return new
+    """Why tasks wait, or a cluster is not asked, as far as it is not in `seen`; adds it there."""
+    new = [sentence for sentence in waiting_lines(summary) if sentence not in seen]
+    seen.update(new)
+    return [visible(sentence) for sentence in new]
 
 
 def print_changes() -> Callable[[Summary], None]:

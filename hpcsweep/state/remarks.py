@@ -83,11 +83,16 @@ def use_text(case: RunningCase) -> str:
     )
 
 
-def problem_lines(summary: Summary) -> Iterator[str]:
-    """What a person should look at."""
+def waiting_lines(summary: Summary) -> Iterator[str]:
+    """Why nothing is heard of array tasks for longer than usual."""
     yield from summary.stuck
     if summary.problem:
         yield f"the cluster could not be asked: {summary.problem}"
+
+
+def problem_lines(summary: Summary) -> Iterator[str]:
+    """What a person should look at."""
+    yield from waiting_lines(summary)
     if summary.torn:
         lines = counted(sum(summary.torn.values()), "journal line was", "journal lines were")
         yield f"{lines} passed over, in {counted(len(summary.torn), 'journal')}"

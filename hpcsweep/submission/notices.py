@@ -43,13 +43,16 @@ def short_time_notice(request: SubmitRequest) -> str:
 
 def cancelled_notice(done: Submitted) -> str:
     """When it will be certain that cancelled tasks are over."""
-    count, moment = done.cancelled.count, done.outlook.tasks.certain_from
-    if not count or moment is None:
+    count, tasks = done.cancelled.count, done.outlook.tasks
+    if not count or tasks.certain_from is None:
         return ""
-    when = datetime.fromtimestamp(moment).strftime("%H:%M:%S")  # noqa: DTZ006  # as a clock on the wall says it
+    are = f"{count} of them {'is' if count == 1 else 'are'} in array tasks that were cancelled"
+    if tasks.problem:
+        return f"{are}; that these are over is known once their cluster answers: {tasks.problem}"
+    when = datetime.fromtimestamp(tasks.certain_from).strftime("%H:%M:%S")  # noqa: DTZ006  # as a clock on the wall says it
     return (
-        f"{count} of them are in array tasks that were cancelled, and it is certain from {when} on "
-        "that these are over. Submit again then, or use --wait."
+        f"{are}, and it is certain from {when} on that these are over. Submit again then, or use "
+        "--wait."
     )
 
 

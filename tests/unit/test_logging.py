@@ -163,7 +163,7 @@ def test_the_python_interface_reports_why_tasks_wait(
         tasks={"PENDING": 1},
         waiting={"JobHeldUser": 1},
         asked_s_ago=None,
-        problem=None,
+        problem="this is the cluster beta, the tasks are on alpha",
         torn={},
         submissions=1,
     )
@@ -177,7 +177,8 @@ def test_the_python_interface_reports_why_tasks_wait(
     monkeypatch.setattr(hs.Sweep, "_directory", None)
     heard: list[str] = []
     sweep.wait(notify=heard.append)
-    assert heard == summary.stuck
+    assert heard == [*summary.stuck, f"the cluster could not be asked: {summary.problem}"]
+    assert len(heard) == 2
 
 
 def test_submit_checks_the_value_of_rerun(sweep: hs.Sweep) -> None:
