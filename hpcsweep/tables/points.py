@@ -230,7 +230,14 @@ def _exclusion_reason(row: Mapping[str, Any], axes: Axes) -> str:
     # A truth value is 1 or 0: a mean is the share of the cases where it is true.
     if not isinstance(number, int | float):
         where = "--y" if axes.y else "--x"
-        raise InputError(f"{axes.numbers} is not a number: {number!r:.60}", where=where)
+        raise InputError(
+            f"{axes.numbers} is not a number: {number!r:.60}",
+            where=where,
+            # What toJSON of R's jsonlite makes of a number.
+            next_step="Write the number without the list around it; in R: `auto_unbox = TRUE`."
+            if isinstance(number, list) and len(number) == 1
+            else "",
+        )
     for name in axes.columns:
         if isinstance(row[name], int | float):
             if not is_finite(row[name]):

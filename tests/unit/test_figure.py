@@ -146,6 +146,7 @@ def test_a_truth_value_is_one_or_zero() -> None:
         ),
         ([{"status": "failed", "x": 1}] * 2, Axes(x="x", y="y"), "a.png", "x and y: 2 failed"),
         ([{"x": 1, "y": "high"}], Axes(x="x", y="y"), "a.png", "y is not a number: 'high'"),
+        ([{"x": 1, "y": [0.5]}], Axes(x="x", y="y"), "a.png", "Write the number without"),
         ([{"x": 0, "y": 1}], Axes(x="x", y="y", log=("x",)), "a.png", "x has values of 0 or less"),
         ([{"x": 1, "y": -1}], Axes(x="x", y="y", log=("y",)), "a.png", "y has values of 0 or less"),
         ([{"x": 1, "y": 1}], Axes(x="x", y="y"), "a.gif", "is not a .png, .pdf, .svg"),
