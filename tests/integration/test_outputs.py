@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import hpcsweep as hs
 from hpcsweep.database.find import find_sweep
 from hpcsweep.sweepdir.locate import place_of
+from hpcsweep.sweepdir.version import Version
 from tests.support import clusters
 from tests.support import here as here_module
 from tests.support.here import GOOD, TARGET, Here, holds
@@ -87,3 +89,16 @@ def test_beside_a_manifest_that_is_read_only_there_is_no_room(
     place = place_of("s", Path("project"))
     assert place.path == Path("outputs/s")
     assert place.notice == "s is in outputs/s: you may not write in project"
+
+
+def test_a_run_goes_where_the_sweep_of_such_a_manifest_is(apart: Here) -> None:
+    places: list[Path] = []
+
+    def become(_version: Version, _index: int, outputs: Path, *_: Any, **_more: Any) -> None:
+        places.append(outputs)
+
+    apart.patch.setattr("hpcsweep.submission.local_run.become_run", become)
+    apart.patch.setattr("os.access", lambda path, _: Path(path).name != "project")
+    said = apart.cli("run", "project/m.yaml", "--index", "0", code=0).stderr
+    assert "s is in outputs/s: you may not write in project" in said
+    assert places == [Path("outputs")]

@@ -41,5 +41,5 @@ def command(
         raise click.UsageError("give --index or --case")
     frozen, source = context.manifest(manifest)
     number = index_of(source, case_id) if case_id is not None else index or 0
-    outputs = context.outputs(manifest.parent)
+    outputs = context.sweep_path(frozen, manifest).parent
     become_run(Version.of(frozen, source), number, outputs, notify, debug=debug)
