@@ -150,17 +150,26 @@ def dump(path: Path) -> dict[str, set[tuple[Any, ...]]]:
         return {name: set(connection.execute(query)) for name, query in queries.items()}
 
 
-def everything(world: World) -> dict[str, list[tuple[Any, ...]]]:
-    """Every column of every table, once a reader has made what merges leave to it."""
+def everything(world: World) -> dict[str, list[Any]]:
+    """Every column of every table, once a reader has made what merges leave to it.
+
+    Numbers by their keys: which of the columns for numbers a key has is decided by who came first.
+    """
     world.sweep_index.case_groups()
     world.sweep_index.kinds()
     path = world.directory.path / INDEX_NAME
     with closing(sqlite3.connect(path)) as connection:
+        keys = connection.execute("SELECT name, document, path FROM number_columns").fetchall()
+        key_of = {name: (document, keys) for name, document, keys in keys}
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        return {
-            name: sorted(connection.execute(f"SELECT * FROM {name}"), key=repr)  # noqa: S608
-            for (name,) in names.fetchall()
-        }
+        found: dict[str, list[Any]] = {}
+        for (table,) in names.fetchall():
+            rows = connection.execute(f"SELECT * FROM {table}")  # noqa: S608
+            columns = [key_of.get(column, column) for column, *_ in rows.description]
+            of_rows = [dict(zip(columns, row, strict=True)) for row in rows]
+            found[table] = sorted((sorted(row.items(), key=repr) for row in of_rows), key=repr)
+    found["number_columns"] = sorted(key_of.values())
+    return found
 
 
 # --- the property --------------------------------------------------------------------------------
