@@ -17,6 +17,8 @@ NESTED_MAX = 500
 # Characters of an invalid value that a message shows.
 SHOWN = 60
 
+_HEX16_DIGITS = 16
+
 # Of one field, in several documents.
 Values = list[Any]
 
@@ -167,6 +169,13 @@ def _are_numbers(values: Values) -> bool:
     return _types(values) <= {int, float} and all(map(math.isfinite, values))
 
 
+def _are_hex16(values: Values) -> bool:
+    if _types(values) != {str} or set(map(len, values)) != {_HEX16_DIGITS}:
+        return False
+    text = "".join(values)
+    return text.isascii() and not text.encode().translate(None, b"0123456789abcdef")
+
+
 def _are_inside(values: Values) -> bool:
     if not _are_texts(values) or any(value.startswith("/") for value in values):
         return False
@@ -177,12 +186,14 @@ def _are_json(values: Values) -> bool:
     """Whether all values are portable JSON: finite numbers, limited nesting."""
     level = values
     for _ in range(NESTED_MAX):
-        if not all(map(math.isfinite, [value for value in level if type(value) is float])):
+        types = _types(level)
+        floats = [value for value in level if type(value) is float] if float in types else ()
+        if not all(map(math.isfinite, floats)):
             return False
-        objects = [value.values() for value in level if type(value) is dict]
-        lists = [value for value in level if type(value) is list]
-        if not objects and not lists:
+        if types.isdisjoint((dict, list)):
             return True
+        objects = [value.values() for value in level if type(value) is dict]
+        lists = [value for value in level if type(value) is list] if list in types else ()
         level = [*chain.from_iterable(objects), *chain.from_iterable(lists)]
     return False
 
@@ -190,7 +201,7 @@ def _are_json(values: Values) -> bool:
 _JSON_WORDS = f"an object of finite JSON values, at most {NESTED_MAX} levels deep"
 # No NUL, which PostgreSQL refuses, and no lone surrogate, which UTF-8 cannot encode.
 TEXT = Field("a text", _are_texts)
-HEX16 = matching("[0-9a-f]{16}", "16 hex digits")
+HEX16 = Field("16 hex digits", _are_hex16)
 MOMENT = Field("a time, ISO 8601", _are_moments)
 NUMBER = Field("a finite number", _are_numbers)
 NUMBERS = Field(

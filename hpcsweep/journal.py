@@ -29,7 +29,6 @@ from hpcsweep import recordcheck
 from hpcsweep.errors import JournalError
 from hpcsweep.files import FULL, make_directory, names, open_file, open_regular
 from hpcsweep.recordcheck import (
-    AlikeRecords,
     BeginRecord,
     CommonFields,
     EndRecord,
@@ -160,8 +159,6 @@ class JournalChunk(NamedTuple):
     torn: int = 0
     # Count of `begin` records that were omitted because their `end` is here.
     superseded: int = 0
-    # The same records in columns; None where each was checked by itself.
-    alike: list[AlikeRecords] | None = None
 
 
 # Bytes of a journal to process at once: the fixed cost of a block is then small, and its records
@@ -175,22 +172,19 @@ def _loads(data: bytes) -> Any:
     return json.loads(data.decode())
 
 
-def read(
-    path: Path, offset: int = 0, *, skim: bool = False, loads: Callable[[bytes], Any] = _loads
-) -> Iterator[JournalChunk]:
+def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[JournalChunk]:
     """Read the records from byte `offset` on, in bounded blocks.
 
     Skips and counts lines that this program cannot use: damaged, invalid, or of a newer kind or
     version. An incomplete last line may still be being written: it is left for the next read.
     `skim` omits each `begin` whose `end` is in its block, since the `end` says the same and more.
-    `loads` decodes JSON as `json.loads` does. *Raises* JournalError if the file cannot be read; a
-    missing file has no records.
+    *Raises* JournalError if the file cannot be read; a missing file has no records.
     """
-    for lines, end in _blocks(path, offset):
-        yield _parse_block(lines, end, skim=skim, loads=loads)
+    for lines, end in blocks(path, offset):
+        yield _parse_block(lines, end, skim=skim)
 
 
-def _blocks(path: Path, offset: int) -> Iterator[tuple[list[bytes], int]]:
+def blocks(path: Path, offset: int) -> Iterator[tuple[list[bytes], int]]:
     """Complete lines without their newlines, in blocks, and the offset after each block."""
     try:
         with open_regular(path) as stream:
@@ -254,43 +248,53 @@ def is_cut(path: Path) -> bool:
         raise JournalError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def _parse_block(
-    lines: list[bytes], offset: int, *, skim: bool, loads: Callable[[bytes], Any]
-) -> JournalChunk:
+def _parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
+    intact = intact_lines(lines, skim=skim)
+    if intact is not None:
+        payloads, checksums = intact
+        documents = parse_together(payloads, _loads)
+        if documents is not None and recordcheck.alike(documents, checksums, {}) is not None:
+            for document, checksum in zip(documents, checksums):
+                document["crc"] = checksum
+            superseded = len(lines) - len(payloads)
+            return JournalChunk(cast("list[Record]", documents), offset, superseded=superseded)
+    return parse_singly(lines, offset)
+
+
+def intact_lines(lines: list[bytes], *, skim: bool) -> tuple[list[bytes], list[str]] | None:
+    """The payloads and checksums of lines; None if one does not have the checksum of its text.
+
+    `skim` as in `read`.
+    """
     payloads = [line[9:] for line in lines]
     heads = b"".join([crc32(payload).to_bytes(4, "big") for payload in payloads]).hex(" ", 4)
-    if b"".join([line[:9] for line in lines]) == f"{heads} ".encode():
-        checksums = heads.split(" ")
-        if skim:
-            kept = _are_not_superseded(payloads)
-            payloads, checksums = list(compress(payloads, kept)), list(compress(checksums, kept))
-        records = _parse_together(payloads, checksums, loads)
-        if records is not None:
-            superseded = len(lines) - len(payloads)
-            alike = recordcheck.alike(records)
-            if alike is not None:
-                found = cast("list[Record]", records)
-                return JournalChunk(found, offset, superseded=superseded, alike=alike)
-    return _parse_singly(lines, offset)
+    if b"".join([line[:9] for line in lines]) != f"{heads} ".encode():
+        return None
+    checksums = heads.split(" ")
+    if skim:
+        kept = _are_not_superseded(payloads)
+        return list(compress(payloads, kept)), list(compress(checksums, kept))
+    return payloads, checksums
 
 
-def _parse_together(
-    payloads: list[bytes], checksums: list[str], loads: Callable[[bytes], Any]
+def parse_together(
+    texts: list[bytes], loads: Callable[[bytes], Any]
 ) -> list[dict[str, Any]] | None:
-    """The objects in many payloads; None if one has none. One call takes half the time of many."""
+    """The JSON object in each text; None if one has none. One call takes half the time of many.
+
+    `loads` decodes JSON as `json.loads` does.
+    """
     try:
         # No line with its checksum is JSON only together with the next: `encode` wrote it.
-        documents = loads(b"[%s]" % b",".join(payloads))
+        documents = loads(b"[%s]" % b",".join(texts))
     except (ValueError, RecursionError):
         return None
-    if len(documents) != len(payloads) or not {dict}.issuperset(map(type, documents)):
+    if len(documents) != len(texts) or not {dict}.issuperset(map(type, documents)):
         return None
-    for document, checksum in zip(documents, checksums):
-        document["crc"] = checksum
     return cast("list[dict[str, Any]]", documents)
 
 
-def _parse_singly(lines: list[bytes], offset: int) -> JournalChunk:
+def parse_singly(lines: list[bytes], offset: int) -> JournalChunk:
     """The records in the valid ones of some lines."""
     parsed = [_parse_line(line[:9], line[9:]) for line in lines]
     records = [record for record in parsed if not isinstance(record, str)]

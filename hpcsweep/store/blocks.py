@@ -153,8 +153,16 @@ def _of_new(digest: Digest, new: NewRows, indices: Sequence[int]) -> Any:
     others: dict[str, Sequence[Any]] = {"attempt": once, "tries": once}
     others["carried"] = [new.carried.get(index) for index in indices]
     places = [place for index in indices if (place := new.places[index]) is not None]
+    start = places[0] if places else 0
+    # Of a first ingest, the cases of a block are together, in the order of indices.
+    run = slice(start, start + len(places))
+    is_run = places == list(range(run.start, run.stop))
     columns = [
-        others[name] if name in others else [new.columns[name][place] for place in places]
+        others[name]
+        if name in others
+        else new.columns[name][run]
+        if is_run
+        else [new.columns[name][place] for place in places]
         for name in digest.names
     ]
     return digest.make(indices, columns)

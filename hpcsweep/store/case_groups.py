@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,6 +13,7 @@ from hpcsweep.indexset import IndexSet
 from hpcsweep.records import Reason, Status
 from hpcsweep.store import schema
 from hpcsweep.store.blocks import Digest
+from hpcsweep.store.constant_columns import is_constant
 
 # What the indices of one `CaseGroup` have in common, and of what it has the largest.
 _GROUP_KEY = ("status", "reason", "generation", "submission", "attempt", "code_digest")
@@ -82,10 +83,7 @@ def _outcomes(indices: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[
     """The sets of one block: what they have in common, their ranges, and the largest values."""
     *of_keys, wall_seconds, max_rss_bytes = columns
     groups: dict[tuple[Any, ...], list[Any]] = {}
-    start = 0
-    for key, alike in groupby(zip(*of_keys, strict=True)):
-        run = slice(start, start + len(list(alike)))
-        start = run.stop
+    for key, run in _runs(of_keys):
         group = groups.setdefault(key, [list(key), [], None, None])
         group[1] += _ranges(indices[run])
         group[2] = _larger(group[2], _largest(wall_seconds[run]))
@@ -93,6 +91,18 @@ def _outcomes(indices: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[
     for group in groups.values():
         group[1] = IndexSet(group[1]).to_json()
     return list(groups.values())
+
+
+def _runs(columns: Sequence[Sequence[Any]]) -> Iterator[tuple[tuple[Any, ...], slice]]:
+    """The successive rows with equal values: these, and where they are."""
+    if columns[0] and all(map(is_constant, columns)):
+        yield tuple(column[0] for column in columns), slice(len(columns[0]))
+        return
+    start = 0
+    for key, alike in groupby(zip(*columns, strict=True)):
+        run = slice(start, start + len(list(alike)))
+        start = run.stop
+        yield key, run
 
 
 def _ranges(indices: Sequence[int]) -> list[tuple[int, int]]:

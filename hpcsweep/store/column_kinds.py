@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter, methodcaller
 from typing import Any, NamedTuple
 
 from hpcsweep.logbook.json_values import FLOAT, float_of
@@ -18,6 +19,7 @@ Keys = tuple[str, ...]
 Kinds = dict[Keys, str]
 
 INT64 = 2**63
+_values = methodcaller("values")
 
 
 def parse_documents(texts: Sequence[str]) -> list[dict[str, Any]]:
@@ -37,9 +39,8 @@ def learn(kinds: Kinds, documents: Collection[Mapping[str, Any]], above: Keys = 
     A key that holds values and mappings has the kind of its values; the mappings have keys of
     their own.
     """
-    for name in set(chain.from_iterable(documents)):
-        keys = (*above, name)
-        values = [document[name] for document in documents if name in document]
+    for name, found in _by_name(documents):
+        keys, values = (*above, name), found
         types = set(map(type, values))
         if any(issubclass(type_, Mapping) for type_ in types):
             below = [value for value in values if isinstance(value, Mapping) and value]
@@ -51,6 +52,16 @@ def learn(kinds: Kinds, documents: Collection[Mapping[str, Any]], above: Keys = 
             if "int" in names and not _fit_int64(values, types):
                 names.add("json")
             kinds[keys] = joined_kind({*names, kinds.get(keys, "")})
+
+
+def _by_name(documents: Collection[Mapping[str, Any]]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """The values below each key."""
+    fields = set(map(tuple, documents))
+    if len(fields) == 1:
+        yield from zip(fields.pop(), zip(*map(_values, documents), strict=True), strict=True)
+        return
+    for name in set(chain.from_iterable(fields)):
+        yield name, [document[name] for document in documents if name in document]
 
 
 def values_at(
@@ -65,7 +76,10 @@ def values_at(
         documents = [item.get(key) if isinstance(item, dict) else None for item in documents]
     if above:
         documents = [item if isinstance(item, dict) else {} for item in documents]
-    values = [item.get(last) for item in documents]
+    try:
+        values = list(map(itemgetter(last), documents))
+    except KeyError:
+        values = [item.get(last) for item in documents]
     nulls: list[int] = []
     types = set(map(type, values))
     if type(None) in types:
@@ -83,7 +97,7 @@ def joined_kind(kinds: set[str]) -> str:
     return "float" if names == {"int", "float"} else "json"
 
 
-def _fit_int64(values: list[Any], types: set[type]) -> bool:
+def _fit_int64(values: Sequence[Any], types: set[type]) -> bool:
     integers = values if types == {int} else [value for value in values if isinstance(value, int)]
     return min(integers) >= -INT64 and max(integers) < INT64
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from hpcsweep.store.constant_columns import is_constant
+
 # Rows that are made into text together, and sent together.
 _AT_ONCE = 1000
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -54,15 +56,6 @@ def _lines(columns: Sequence[Sequence[Any]]) -> Iterable[str]:
         between = "\t"
     pieces.append(repeat(f"{between[:-1]}\n", count))
     return map("".join, zip(*pieces, strict=True))
-
-
-def is_constant(column: Sequence[Any]) -> bool:
-    """Whether all values of a column, texts, numbers or None, are the same."""
-    first = column[0]
-    if first != column[-1] or column.count(first) < len(column):
-        return False
-    # Equal numbers may have other texts: 1, 1.0 and True, 0.0 and -0.0.
-    return first is None or isinstance(first, str) or len(set(map(repr, column))) == 1
 
 
 def _fields(column: Sequence[Any]) -> Iterable[str]:

@@ -21,7 +21,7 @@ from queue import Queue
 from selectors import EVENT_READ, PollSelector
 from typing import Any
 
-from hpcsweep.store.copying import is_constant
+from hpcsweep.store.constant_columns import is_constant
 from hpcsweep.store.pieces import PieceQueue, end_fork, processes, start_fork
 from hpcsweep.store.upsert import RowBatch
 

@@ -24,14 +24,15 @@ from sqlalchemy import URL
 
 from hpcsweep.errors import Damaged, StoreError
 from hpcsweep.files import replace_with_copy
-from hpcsweep.journal import all_journals, read
+from hpcsweep.journal import all_journals
 from hpcsweep.quantities import counted
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
 from hpcsweep.sources.case_locator import CaseLocator
-from hpcsweep.store import SweepIndex, decoding, exact_json, sharing
+from hpcsweep.store import SweepIndex, decoding, sharing
 from hpcsweep.store.filesystem import is_local
 from hpcsweep.store.gc_control import gc_paused
+from hpcsweep.store.journal_columns import read_columns
 from hpcsweep.store.location import locate_database
 from hpcsweep.store.pending_batch import PendingBatch
 from hpcsweep.store.pieces import divide
@@ -179,13 +180,14 @@ class Ingest:
             if size <= at:
                 continue
             start, torn = at, 0
-            for reading in read(path, at, skim=True, loads=exact_json.loads):
+            for reading in read_columns(path, at):
                 misfits = self._mapper.add(batch, reading)
                 at, torn = reading.offset, torn + reading.torn + misfits
-                pending += len(reading.records)
-                total.records += len(reading.records) + reading.superseded - misfits
+                count = sum(group.count for group in reading.groups)
+                pending += count
+                total.records += count + reading.superseded - misfits
                 total.torn += reading.torn + misfits
-                if at >= size and _has_ended(reading.records):
+                if at >= size and _has_ended(reading.last):
                     batch.rows.closed[name] = at
                 if pending >= BATCH_RECORDS:
                     batch.rows.journals.append((name, start, at, torn))
@@ -283,14 +285,13 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _has_ended(records: Sequence[Record]) -> bool:
-    """Whether the last of these records is the worker's own on the end of its task.
+def _has_ended(last: Record | None) -> bool:
+    """Whether the last record is the worker's own on the end of its task.
 
     It closes the journal then; a requeued task has another one.
     """
-    if not records:
+    if last is None:
         return False
-    last = records[-1]
     return last["kind"] == "end" and "index" not in last and last.get("word") == Word.WORKER
 
 

@@ -30,8 +30,10 @@ def merge(connection: Connection, sweep: str, batch: RowBatch, where: str) -> No
     added: Added | None = None
     if batch.is_first or connection.dialect.name == "sqlite":
         blocks.mark(connection, sweep, (), known.others)
-        new = {index: case_id for index, case_id in batch.places.items() if case_id not in ids}
-        new |= places.places_of(connection, sweep, known.ended)
+        new = batch.places
+        if ids:
+            new = {index: case_id for index, case_id in new.items() if case_id not in ids}
+            new |= places.places_of(connection, sweep, known.ended)
         added = blocks.add(connection, sweep, DIGESTS, _new_cases(batch, new, are_all=not ids))
     else:
         blocks.mark(connection, sweep, batch.places, ids)

@@ -92,14 +92,17 @@ def split(
     for (document, keys), name in columns.items():
         values, _ = values_at(documents[document], keys)
         numbers = values if set(map(type, values)) <= {float, type(None)} else _numbers(values)
-        if document == "params":  # an infinity is the text of an object there
+        # An infinity is the text of an object there.
+        if document == "params" and not _INFINITIES.isdisjoint(numbers):
             numbers = [None if value in _INFINITIES else value for value in numbers]
         if numbers.count(None) < len(numbers):
             made[name] = numbers
     return made
 
 
-def _numbers(values: Iterable[Any]) -> list[Any]:
+def _numbers(values: list[Any]) -> list[Any]:
+    if set(map(type, values)) == {int} and min(values) >= -INT64 and max(values) < INT64:
+        return values
     return [
         value if type(value) is float or (type(value) is int and -INT64 <= value < INT64) else None
         for value in values

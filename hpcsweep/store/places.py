@@ -33,7 +33,9 @@ def merge_places(
     `first` has the lowest index of each case in the batch, `moved` are the cases whose rows have
     another one.
     """
-    several = {case_id for index, case_id in batch.places.items() if first[case_id] != index}
+    several: set[str] = set()
+    if len(first) < len(batch.places):
+        several = {case_id for index, case_id in batch.places.items() if first[case_id] != index}
     unmade = first.keys() - set(batch.case_ids)
     known = _with_places(connection, sweep, first)
     ids = moved | several | unmade | known
@@ -79,7 +81,9 @@ def _settle(connection: Connection, sweep: str, new: Mapping[str, _Indices]) -> 
     if gone:
         delete = table.delete().where(table.c.sweep == sweep, table.c.idx == bindparam("at"))
         connection.execute(delete, [{"at": index} for index in sorted(gone)])
-    upsert.insert_missing(connection, table, ("sweep", *PLACE_COLUMNS), further)
+    if further:
+        columns = zip(("sweep", *PLACE_COLUMNS), zip(*further, strict=True), strict=True)
+        upsert.insert_missing(connection, table, dict(columns))
     upsert.set_places(connection, sweep, lowest)
 
 

@@ -12,9 +12,10 @@ from typing import cast
 from hpcsweep import ids, recordcheck
 from hpcsweep.errors import Damaged, JournalError
 from hpcsweep.files import names
-from hpcsweep.journal import JournalChunk, complete_lines, parse_line
+from hpcsweep.journal import complete_lines, parse_line
 from hpcsweep.recordcheck import AlikeRecords, Record, TaskEndRecord, TaskRecord
 from hpcsweep.records import CaseTexts
+from hpcsweep.store.journal_columns import JournalColumns
 from hpcsweep.store.pending_batch import PendingBatch
 from hpcsweep.store.record_rows import case_columns, json_text, metrics_of, start_row, verdict_row
 from hpcsweep.store.upsert import RowBatch
@@ -62,36 +63,27 @@ class RecordMapper:
         _ = version.source  # raises if it is damaged
         return version
 
-    def add(self, pending: PendingBatch, chunk: JournalChunk) -> int:
+    def add(self, pending: PendingBatch, read: JournalColumns) -> int:
         """Add records to the batch. Returns the count of those that do not fit the sweep."""
-        if chunk.alike is None:
-            return self._add_singly(pending, chunk.records)
-        return sum(self._add_alike(pending, records) for records in chunk.alike)
-
-    def _add_singly(self, pending: PendingBatch, records: Iterable[Record]) -> int:
-        misfits = 0
-        for record in records:
-            try:
-                self._add(pending, recordcheck.alone(record))
-            except _MISFIT:
-                misfits += 1
-        return misfits
+        return sum(self._add_alike(pending, records) for records in read.groups)
 
     def _add_alike(self, pending: PendingBatch, records: AlikeRecords) -> int:
         if records.are_of_one_attempt:
             try:
                 self._add(pending, records)
             except _MISFIT:  # nothing was added: find the record that does not fit
-                pass
+                if records.count == 1:
+                    return 1
             else:
                 return 0
-        return self._add_singly(pending, cast("list[Record]", records.documents))
+        return sum(
+            self._add_alike(pending, recordcheck.alone(record)) for record in records.records
+        )
 
     def _add(self, pending: PendingBatch, records: AlikeRecords) -> None:
         """Add records of one attempt. *Raises* one of _MISFIT; nothing is added then."""
-        first = records.documents[0]
-        generation, submission, _, _ = first["attempt"]
-        plan = self._plan_of(generation, submission, first["chunk"])
+        generation, submission, _, _ = records.columns["attempt"][0]
+        plan = self._plan_of(generation, submission, records.columns["chunk"][0])
         if records.kind == "beat":
             return
         if records.kind != "task" and "index" in records.columns:
@@ -100,9 +92,9 @@ class RecordMapper:
         if plan is None and submission not in self._sweep.submissions():
             raise JournalError(f"submission {submission} is not one of this sweep")
         if records.kind == "task":
-            pending.rows.starts += map(start_row, cast("list[TaskRecord]", records.documents))
+            pending.rows.starts += map(start_row, cast("list[TaskRecord]", records.records))
         else:
-            ends = cast("list[TaskEndRecord]", records.documents)
+            ends = cast("list[TaskEndRecord]", records.records)
             pending.rows.verdicts += map(verdict_row, ends)
 
     def _add_cases(self, pending: PendingBatch, records: AlikeRecords) -> None:

@@ -68,7 +68,7 @@ ATTEMPT_COLUMNS = (
 
 def metrics_of(records: AlikeRecords) -> Sequence[dict[str, Any]]:
     """The metrics of cases, from their `begin` or `end` records."""
-    nothing = (None,) * len(records.documents)
+    nothing = (None,) * records.count
     return [metrics or {} for metrics in records.columns.get("metrics", nothing)]
 
 
@@ -80,7 +80,7 @@ def case_columns(
     metrics: Sequence[dict[str, Any]],
 ) -> dict[str, Sequence[Any]]:
     """The values of CASE_COLUMNS of cases, from the `begin` or `end` records of one attempt."""
-    columns, count = records.columns, len(records.documents)
+    columns, count = records.columns, records.count
     nothing = (None,) * count
     generation, submission, restart, token = columns["attempt"][0]
     is_end = records.kind == "end"
@@ -109,7 +109,7 @@ def case_columns(
 def _ranks(records: AlikeRecords) -> list[str]:
     """`journal.rank` of records of one attempt."""
     columns, attempt = records.columns, records.columns["attempt"][0]
-    nothing = (None,) * len(records.documents)
+    nothing = (None,) * records.count
     statuses = columns["status"] if records.kind == "end" else nothing
     reports = list(zip(statuses, columns.get("word", nothing), strict=True))
     stems = {report: rank_stem(attempt, *report) for report in set(reports)}

@@ -34,7 +34,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.ids import canonical
 from hpcsweep.records import Status
 from hpcsweep.sources.base import within_key
-from hpcsweep.store import schema
+from hpcsweep.store import schema, sqlite_rows
 from hpcsweep.store.copying import copy_columns
 from hpcsweep.store.record_rows import ATTEMPT_COLUMNS, ATTEMPT_KEY, CASE_COLUMNS, CaseRow
 
@@ -96,32 +96,19 @@ def insert_into(connection: Connection, table: Table) -> Any:
 
 
 def insert_missing(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[CaseRow]
+    connection: Connection, table: Table, columns: Mapping[str, Sequence[Any]]
 ) -> int:
-    """Insert the rows whose keys are new. Returns the count of these.
-
-    Each row has the values of `names`.
-    """
-    if not rows:
-        return 0
+    """Insert the rows, at least one, whose keys are new. Returns the count of these."""
     if connection.dialect.name == "sqlite":
-        # In the order of the journals, which is nearly that of indices: a reader in index order
-        # then finds the rows of a page of the file together.
-        marks = ", ".join("?" * len(names))
-        # Plain SQL and tuples: SQLAlchemy's multi-row form costs more than SQLite itself.
-        done = connection.exec_driver_sql(
-            f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) "  # noqa: S608
-            "ON CONFLICT DO NOTHING",
-            rows,
-        )
-    else:
-        staged = _stage(connection, table, names, rows)
-        keys = [staged.c[column.name] for column in table.primary_key]
-        source = select(*staged.c).order_by(*keys)
-        insert = insert_into(connection, table).from_select(names, source)
-        # psycopg forgets the count when SQLAlchemy closes its cursor.
-        options = {"preserve_rowcount": True}
-        done = connection.execute(insert.on_conflict_do_nothing(), execution_options=options)
+        return sqlite_rows.insert_new(connection, table.name, columns)
+    names = list(columns)
+    staged = _stage(connection, table, names, _rows(columns))
+    keys = [staged.c[column.name] for column in table.primary_key]
+    source = select(*staged.c).order_by(*keys)
+    insert = insert_into(connection, table).from_select(names, source)
+    # psycopg forgets the count when SQLAlchemy closes its cursor.
+    options = {"preserve_rowcount": True}
+    done = connection.execute(insert.on_conflict_do_nothing(), execution_options=options)
     return done.rowcount
 
 
@@ -181,16 +168,9 @@ def merge_cases(
 
 def _insert(connection: Connection, columns: CaseColumns, *, is_first: bool) -> int:
     """Insert the cases that are new. Returns the count of these."""
-    if connection.dialect.name == "sqlite":
-        # To bind a null takes a fifth of a microsecond; the default of each column is one.
-        columns = {
-            name: column
-            for name, column in columns.items()
-            if column[0] is not None or column.count(None) < len(column)
-        }
-    elif is_first and _copy_new(connection, columns):
+    if connection.dialect.name != "sqlite" and is_first and _copy_new(connection, columns):
         return len(columns["case_id"])
-    return insert_missing(connection, schema.cases, list(columns), _rows(columns))
+    return insert_missing(connection, schema.cases, columns)
 
 
 def _copy_new(connection: Connection, columns: CaseColumns) -> bool:
@@ -204,7 +184,7 @@ def _copy_new(connection: Connection, columns: CaseColumns) -> bool:
     return True
 
 
-def _rows(columns: CaseColumns) -> list[CaseRow]:
+def _rows(columns: Mapping[str, Sequence[Any]]) -> list[CaseRow]:
     return list(zip(*columns.values(), strict=True))
 
 

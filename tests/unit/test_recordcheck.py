@@ -125,14 +125,35 @@ def test_a_mistake_costs_its_own_line(which: str, tmp_path: Path) -> None:
 @given(st.lists(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values)))
 def test_many_are_records_if_each_is(changed: list[dict[str, Any]]) -> None:
     records = [*GOOD.values(), *(GOOD["end"] | change for change in changed)]
-    groups = alike(records)
+    checksums = [f"{at:08x}" for at in range(len(records))]
+    groups = alike(records, checksums, {})
     assert (groups is not None) == (not any(map(record_problem, records)))
-    for group in groups or ():
-        values = zip(*group.columns.values(), strict=True)
-        rows = [dict(zip(group.columns, row, strict=True)) for row in values]
-        assert list(map(repr, rows)) == list(map(repr, group.documents))
-    if groups is not None:
-        assert sorted(map(repr, records)) == sorted(repr(d) for g in groups for d in g.documents)
+    found = [record for group in groups or () for record in group.records]
+    expected = [record | {"crc": crc} for record, crc in zip(records, checksums, strict=True)]
+    assert groups is None or sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+@given(st.lists(st.dictionaries(st.sampled_from([*GOOD["end"], "kind", "v"]), odd_values)))
+def test_records_with_common_fields_are_those_that_have_them(changed: list[dict[str, Any]]) -> None:
+    own = [{"index": 1, "case_id": "0" * 16, "status": "failed"} | change for change in changed]
+    common = COMMON | {"kind": "end"}
+    groups = alike(own, ["0" * 8] * len(own), common)
+    if common.keys() & {name for document in own for name in document}:
+        assert groups is None
+        return
+    whole = [common | document for document in own]
+    assert (groups is not None) == (not any(map(record_problem, whole)))
+    found = [record for group in groups or () for record in group.records]
+    expected = [document | {"crc": "0" * 8} for document in whole]
+    assert groups is None or sorted(map(repr, found)) == sorted(map(repr, expected))
+
+
+@pytest.mark.parametrize("name", ["kind", "v", "manifest", "attempt", "chunk"])
+def test_common_fields_are_checked(name: str) -> None:
+    own = [{"index": at, "case_id": "0" * 16, "status": "failed"} for at in range(3)]
+    common = COMMON | {"kind": "end"}
+    assert alike(own, ["0" * 8] * 3, common) is not None
+    assert alike(own, ["0" * 8] * 3, common | {name: [True]}) is None
 
 
 FIELDS = [

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from binascii import crc32
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpcsweep.journal import VERSION, JournalChunk, encode, read
+from hpcsweep.store import exact_json
+from hpcsweep.store.journal_columns import JournalColumns, read_columns
 from tests.support.journals import Record
 
 TIME = "2026-01-01T00:00:00.000+00:00"
@@ -23,6 +28,11 @@ def record(kind: str, index: int, attempt: int) -> Record:
     if kind == "begin":
         return common | {"started": TIME}
     return common | {"word": 2, "status": "complete", "host": '"started":'}
+
+
+def line(payload: bytes) -> bytes:
+    """A line with its checksum."""
+    return b"%08x %s\n" % (crc32(payload), payload)
 
 
 lines = st.one_of(
@@ -41,6 +51,16 @@ odd = st.sampled_from(
         # Of a wrong shape: a begin before it is not superseded.
         encode(record("end", 1, 0) | {"wall_seconds": "1"}),
         encode([1]),  # type: ignore[arg-type]
+        # Fields that a record has twice, the last of which counts.
+        line(encode(record("end", 2, 0))[9:-2] + b',"chunk":1}'),
+        line(encode(record("end", 2, 0))[9:-2] + b',"kind":"begin"}'),
+        line(encode(record("end", 2, 0))[9:-2] + b',"attempt":[]}'),
+        # Texts that look like the start of a record.
+        line(b'{"kind":"end","x":{"a":1,"index":1}}'),
+        line(b'{"kind":"end","v":1,"index":' + encode(record("end", 3, 0))[9:-1] + b"}"),
+        line(encode(record("end", 4, 0))[9:-2] + b'},{"kind":"end"}'),
+        line(encode({"a": 1} | record("end", 5, 0))[9:-1]),
+        line(encode(record("end", 6, 1))[9:-1].replace(b":", b": ")),
     ]
 )
 
@@ -51,6 +71,14 @@ def only(data: bytes, *, skim: bool) -> JournalChunk:
         Path(file.name).write_bytes(data)
         found = list(read(Path(file.name), skim=skim))
     return found[0] if found else JournalChunk(records=[])
+
+
+def columns_of(data: bytes) -> JournalColumns:
+    """The one piece that is read of a small journal in columns."""
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(data)
+        found = list(read_columns(Path(file.name)))
+    return found[0] if found else JournalColumns([], None, 0)
 
 
 def case_of(record: Record) -> tuple[str, ...]:
@@ -100,3 +128,36 @@ def test_a_torn_begin_is_counted() -> None:
     assert torn != begin
     found = only(torn + end, skim=True)
     assert ([r["kind"] for r in found.records], found.torn) == (["end"], 1)
+
+
+@given(st.lists(st.one_of(lines, lines, lines, odd), max_size=12))
+def test_columns_have_the_same_records(pieces: list[bytes]) -> None:
+    skimmed, columns = only(b"".join(pieces), skim=True), columns_of(b"".join(pieces))
+    found = [one for group in columns.groups for one in group.records]
+    assert all(group.count == len(group.records) for group in columns.groups)
+    by_line = [sorted(map(by_field, records)) for records in (skimmed.records, found)]
+    assert by_line[0] == by_line[1]
+    assert columns[2:] == (skimmed.offset, skimmed.torn, skimmed.superseded)
+    if pieces and columns.last is not None:
+        assert by_field(columns.last) == by_field(skimmed.records[-1])
+
+
+def test_what_all_records_of_an_attempt_share_is_parsed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts: list[bytes] = []
+
+    def loads(data: bytes) -> Any:
+        texts.append(data)
+        return json.loads(data)
+
+    monkeypatch.setattr(exact_json, "loads", loads)
+    (group,) = columns_of(b"".join(encode(record("end", at, 0)) for at in range(50))).groups
+    assert group.count == 50
+    assert len(texts) == 1
+    assert b'"attempt"' not in texts[0]
+
+
+def by_field(one: Any) -> str:
+    """A record as a text that does not depend on the order of its fields."""
+    return repr(sorted(one.items()))
