@@ -170,6 +170,22 @@ def test_a_token_of_the_login_shell_does_not_reach_a_task(tmp_path: Path) -> Non
     assert (code, mark) == (0, "none")
 
 
+def test_srun_hands_on_the_environment_of_a_case(tmp_path: Path) -> None:
+    """Also where the site has sbatch hand on nothing."""
+    recorder = Recorder(tmp_path)
+    mark = 'export MARK="${SLURM_EXPORT_ENV-all}"'
+    script = render(python=str(recorder.path), setup=lines(mark))
+    code, ((_, mark, _),), _ = recorder.run(script, SLURM_EXPORT_ENV="NONE")
+    assert (code, mark) == (0, "all")
+
+
+def test_workers_of_whole_nodes_are_no_ranks_of_mpi() -> None:
+    script = render(nodes=2, path="/sweep/array.sbatch")
+    starts = [line for line in script.splitlines() if line.lstrip().startswith("srun --nodes=2")]
+    assert starts
+    assert all("--mpi=none" in line.split() for line in starts)
+
+
 def test_a_token_of_the_login_shell_does_not_reach_a_closing_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
