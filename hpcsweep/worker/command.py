@@ -49,13 +49,19 @@ def _execute(root: str, command: Sequence[str], request: Request) -> None:
     if request.result_file is not None:
         places["result_file"] = request.result_file
     argv = target.command_line(command, request.params, places, request.written)
-    environment = os.environ | {
-        "HPCSWEEP_RUN_DIR": places["run_dir"],
-        CASE_ID: request.case_id,
-        "HPCSWEEP_INDEX": places["index"],
-        "HPCSWEEP_SEED": places["seed"],
-        "HPCSWEEP_CHECKPOINTS": request.checkpoints,
-    }
+    # Python keeps what it prints to a file until 8 kB are full: nobody could follow a case, and a
+    # signal would lose the last lines.
+    environment = (
+        {"PYTHONUNBUFFERED": "1"}
+        | os.environ
+        | {
+            "HPCSWEEP_RUN_DIR": places["run_dir"],
+            CASE_ID: request.case_id,
+            "HPCSWEEP_INDEX": places["index"],
+            "HPCSWEEP_SEED": places["seed"],
+            "HPCSWEEP_CHECKPOINTS": request.checkpoints,
+        }
+    )
     streams.capture(request.run_dir, (1, 2))
     for ignored in (
         signal.SIGPIPE,

@@ -226,6 +226,21 @@ def test_a_command_timeout(tmp_path: Path, script: str, reason: str) -> None:
     assert made.ends()[0]["reason"] == reason
 
 
+@pytest.mark.parametrize(("own", "printed"), [(None, "begun"), ("", "")])
+def test_a_signal_loses_nothing_that_python_has_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, printed: str
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    if own is not None:  # the user's own setting wins
+        monkeypatch.setenv("PYTHONUNBUFFERED", own)
+    program = "import os; print('begun'); os.kill(os.getpid(), 9)"
+    made, end = one(tmp_path, [sys.executable, "-c", program])
+    assert "SIGKILL" in end["error"]["message"]
+    # A file without a byte is not kept.
+    files = [path.read_text().strip() for path in made.run_dir(0).glob("stdout.txt")]
+    assert files == [printed] * bool(printed)
+
+
 # --- metrics.json --------------------------------------------------------------------------------
 
 
