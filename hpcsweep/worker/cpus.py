@@ -21,7 +21,20 @@ THREAD_VARIABLES = (
 
 def thread_variables(environment: Mapping[str, str], cpus_per_case: int) -> dict[str, str]:
     """As many threads of numeric libraries as a case has CPUs; the user's settings win."""
-    return {name: str(cpus_per_case) for name in THREAD_VARIABLES if name not in environment}
+    counts = {name: str(cpus_per_case) for name in THREAD_VARIABLES if name not in environment}
+    return counts | _count_of_processes(environment)
+
+
+def _count_of_processes(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variable by which srun starts one process, where the job names no count of them.
+
+    With the CPUs of a process it starts as many as the job has CPUs for (22.05 to 26.05): one in
+    each slot's place, and two where a core has two threads. Not SLURM_NTASKS, by which Lightning
+    takes a process for one that srun has started.
+    """
+    is_named = any(name.startswith("SLURM_NTASKS") for name in environment)
+    is_one_node = environment.get("SLURM_JOB_NUM_NODES") == "1"
+    return {"SLURM_NPROCS": "1"} if is_one_node and not is_named else {}
 
 
 def limit_threads(environment: MutableMapping[str, str], cpus_per_case: int) -> None:

@@ -20,6 +20,22 @@ def test_thread_variables_are_the_cases_cpus_unless_the_user_says_otherwise() ->
 
 
 @pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        ({"SLURM_JOB_NUM_NODES": "1"}, "1"),
+        ({"SLURM_JOB_NUM_NODES": "1", "SLURM_NTASKS": "4", "SLURM_NPROCS": "4"}, None),
+        ({"SLURM_JOB_NUM_NODES": "1", "SLURM_NTASKS_PER_GPU": "2"}, None),
+        ({"SLURM_JOB_NUM_NODES": "2"}, None),
+        ({}, None),
+    ],
+)
+def test_srun_starts_one_process_unless_the_job_names_a_count(
+    job: dict[str, str], expected: str | None
+) -> None:
+    assert cpus.thread_variables(job, 2).get("SLURM_NPROCS") == expected
+
+
+@pytest.mark.parametrize(
     ("allowed", "on_node", "cpus_per_case", "bound"),
     [
         ({0, 1, 2, 3}, "4", 2, {0, 1}),  # all of them are the job's
