@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from hpcsweep.allocation import TaskResources
+from hpcsweep.emulator.programs import srun
+from hpcsweep.emulator.programs.srun_tasks import StepRequest
 from hpcsweep.errors import InputError
 from hpcsweep.logbook.experiment.reader import ExperimentReader
 from hpcsweep.manifest.frozen import Cache, FrozenManifest, Target
@@ -175,6 +177,17 @@ def test_an_srun_of_each_case_takes_the_share_of_its_slot(
     job = {"SLURM_JOB_ID": "7", **environment} if environment else {}
     usual = {"SLURM_CPUS_PER_TASK": "2"} if environment else {}
     assert step_variables(job, 4, 2, gpus) == {**usual, **expected}
+
+
+def test_a_step_of_a_slot_leaves_the_emulated_srun_the_others_cpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SRUN_CPUS_PER_TASK", raising=False)
+    step = StepRequest(command=["true"], layer={"ntasks": "1"}, line="srun -n1 true")
+    assert not srun._question(7, step)["exact"]  # noqa: SLF001
+    monkeypatch.setenv("SRUN_CPUS_PER_TASK", "2")
+    question = srun._question(7, step)  # noqa: SLF001
+    assert (question["exact"], question["cpus_per_task"]) == (True, 2)
 
 
 def test_the_only_slot_has_all_of_the_task() -> None:

@@ -125,8 +125,10 @@ def _question(job: int, step: srun_tasks.StepRequest) -> dict[str, Any]:
         "ntasks_per_node": per_node,
         "cpus_per_task": job_options.count(layer, "cpus-per-task")
         or _variable("SRUN_CPUS_PER_TASK", 1),
-        # Inside a job --exclusive means --exact, see srun(1).
-        "exact": bool({"exact", "exclusive", "cpus-per-task"} & set(layer)),
+        # Inside a job --exclusive means --exact, see srun(1); so does a count of CPUs, named in
+        # whatever way (22.05).
+        "exact": bool({"exact", "exclusive", "cpus-per-task"} & set(layer))
+        or bool(_variable("SRUN_CPUS_PER_TASK", 0)),
         "overlap": "overlap" in layer,
         "overcommit": False,
         "nodelist": layer.get("nodelist", ""),
