@@ -29,6 +29,15 @@ def visible(text: str) -> str:
     return text.replace("\r\n", "\n").translate(_IN_LINES)
 
 
+def overprinted(text: str) -> str:
+    """A text as a terminal leaves it: of a line with carriage returns, what follows the last one.
+
+    A progress bar writes thousands of its states into one line.
+    """
+    lines = text.split("\n")
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+
+
 def one_line(text: str) -> str:
     """Like `visible`, but also escapes line ends and tabs."""
     return text.translate(_VISIBLE)

@@ -162,3 +162,11 @@ def test_a_text_without_a_last_newline_ends_before_the_next_file(
     assert str(logs) == shown
     print_logs(logs)
     assert capsys.readouterr().out == shown
+
+
+def test_logs_show_the_last_state_of_a_progress_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = [("a.txt", "\r 1%\r50%\r99%\r\nWindows\r\ndone")]
+    logs = CaseLogs(index=0, case_id="f", state="complete", attempts=[], texts=texts)
+    print_logs(logs)
+    assert capsys.readouterr().out.endswith("==> a.txt\n99%\nWindows\ndone\n")
+    assert logs.to_json()["texts"][0]["text"] == texts[0][1]

@@ -10,6 +10,7 @@ import click
 from hpcsweep.cli.context import load_context
 from hpcsweep.cli.examples import examples
 from hpcsweep.cli.options import common, json_option, selection_options, sweep_argument
+from hpcsweep.terminal_text import overprinted
 
 if TYPE_CHECKING:
     from hpcsweep.cli.context import Context
@@ -102,4 +103,4 @@ def _print(logs: CaseLogs) -> None:
         click.echo(f"memory: {logs.memory.text}")
     for where, text in logs.texts:
         click.echo(f"==> {where}")
-        click.echo(text, nl=not text.endswith("\n"))
+        click.echo(overprinted(text), nl=not text.endswith("\n"))
