@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Dialect, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Dialect, Integer, MetaData, String, Table
 from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy.exc import ArgumentError, InvalidRequestError
 from sqlalchemy.orm import Mapped, mapped_column, registry
@@ -82,7 +82,12 @@ class Base:
                 where=cls.__qualname__,
                 next_step='Write __tablename__ = "results" into the class.',
             )
-        column_types = {dict: JSON, dict[str, Any]: JSON, list: JSON, datetime: UtcDateTime}
+        column_types = {
+            # An INTEGER of PostgreSQL has 32 bits, too few for a seed; one of SQLite has 64.
+            int: BigInteger().with_variant(Integer(), "sqlite"),
+            datetime: UtcDateTime,
+            **dict.fromkeys((dict, dict[str, Any], list), JSON),
+        }
         try:
             registry(metadata=MetaData(), type_annotation_map=column_types).mapped(cls)
         except (ArgumentError, InvalidRequestError, NameError) as error:

@@ -16,6 +16,8 @@ from hpcsweep.yamltext import nearest
 
 # Column types that JSON can hold and that are checked; others are passed on unchanged.
 _CHECKED = (bool, int, float, str)
+# The largest integer of a column, of SQLite and of PostgreSQL.
+LARGEST_INT = 2**63 - 1
 
 
 class ParamColumns:
@@ -108,6 +110,18 @@ class ParamColumns:
     def _value(self, name: str, value: Any) -> Any:
         """A plain value as exactly the column's Python type. *Raises* InputError."""
         kind = self._kinds[name]
+        if kind is int and type(value) in (int, float) and abs(value) > LARGEST_INT:
+            raise InputError(
+                f"the column {name} holds integers of 64 bits, not {ids.shown(value)}",
+                where=self.table.name,
+                next_step="Give a smaller one, or let the model's column hold a str.",
+            )
+        if isinstance(value, str) and "\0" in value:
+            raise InputError(
+                f"{name} has a null character, which no text of PostgreSQL can hold",
+                where=self.table.name,
+                next_step="Leave it out of the text.",
+            )
         if type(value) is kind or kind is None:
             return value
         if issubclass(kind, Enum):

@@ -278,6 +278,19 @@ def test_e8_wrong_params_are_refused_before_anything_runs(make_store: MakeStore)
     assert len(calls) == 0
 
 
+def test_what_no_column_can_hold_is_refused_before_anything_runs(make_store: MakeStore) -> None:
+    calls = Calls()
+    store = make_store(calls)
+    seeds = [2**32 - 1, -(2**63 - 1)]  # PostgreSQL's INTEGER has 32 bits
+    assert [store.run_or_retrieve(some(seed)).n for seed in seeds] == seeds
+    with pytest.raises(InputError, match="the column n holds integers of 64 bits"):
+        store.run_or_retrieve(some(2**63))
+    with pytest.raises(InputError, match="label has a null character"):
+        store.run_or_retrieve(some(label="a\0b"))
+    assert len(calls) == 2
+    assert sorted(record.n for record in store.list()) == sorted(seeds)
+
+
 def test_e9_one_failing_case_costs_one_case(make_store: MakeStore) -> None:
     calls = Calls()
     store = make_store(calls)
