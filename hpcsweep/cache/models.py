@@ -82,7 +82,7 @@ class Base:
                 where=cls.__qualname__,
                 next_step='Write __tablename__ = "results" into the class.',
             )
-        column_types = {
+        column_types: dict[Any, Any] = {
             # An INTEGER of PostgreSQL has 32 bits, too few for a seed; one of SQLite has 64.
             int: BigInteger().with_variant(Integer(), "sqlite"),
             datetime: UtcDateTime,
