@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -23,10 +22,11 @@ from hpcsweep.store.location import locate_database, parse_url
 from hpcsweep.store.upsert import RowBatch
 from tests.support.backends import KEY
 from tests.support.postgres import Place, PrivatePostgres, database, own_postgres, postgres
+from tests.support.requirements import strace
 from tests.support.rows import batch, case
 from tests.support.wait import wait_until
 
-__all__ = ["database", "own_postgres", "postgres"]
+__all__ = ["database", "own_postgres", "postgres", "strace"]
 
 MANIFEST = "1111111111111111"
 CANARY = "canary-7f3a"
@@ -310,15 +310,6 @@ except StoreError as problem:
     print(problem)
     sys.exit(problem.exit_code)
 """
-
-
-@pytest.fixture
-def strace() -> None:
-    """It is there, or the test is left out, but not in CI."""
-    if shutil.which("strace") is None:
-        if os.environ.get("CI", "") in ("true", "1"):
-            pytest.fail("in CI no test is skipped for want of strace")
-        pytest.skip("there is no strace")
 
 
 @pytest.mark.usefixtures("strace")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import functools
 import itertools
-import os
 import shutil
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.requirements import require
 
 SOURCE = Path(__file__).parent / "shim.c"
 # Calls that change files, or wait for the disk.
@@ -100,10 +99,7 @@ class Fault:
 @functools.cache
 def library() -> Path:
     """The shim, built once for this process. Skips where there is no compiler, but not in CI."""
-    if shutil.which("gcc") is None:
-        (pytest.fail if os.environ.get("CI", "") in ("true", "1") else pytest.skip)(
-            "there is no gcc"
-        )
+    require("gcc", "" if shutil.which("gcc") else "needs gcc: apt-get install gcc")
     path = Path(tempfile.mkdtemp(prefix="shim-", dir="/tmp")) / "shim.so"
     argv = ["gcc", "-shared", "-fPIC", "-O1", "-o", str(path), str(SOURCE), "-ldl"]
     subprocess.run(argv, check=True, capture_output=True, text=True)

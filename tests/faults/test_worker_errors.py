@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +11,12 @@ import pytest
 
 from hpcsweep.sources import grid
 from tests.support.fixtures import Scale
+from tests.support.requirements import strace
 from tests.support.sweeps import MadeSweep
+
+__all__ = ["strace"]
+
+pytestmark = pytest.mark.usefixtures("strace")
 
 PYTHON = "def run(x, log):\n    log.text('own', str(x))\n    print(x)\n    return {'x': x}\n"
 CASES = 4
@@ -41,15 +44,6 @@ OF_PYTHON = re.compile(
 )
 # Exit codes of the worker: done; a full disk; its journal; any other error.
 CODES = {0, 5, 71, 74, 75}
-
-
-@pytest.fixture(autouse=True)
-def strace() -> None:
-    if shutil.which("strace"):
-        return
-    if os.environ.get("CI", "") in ("true", "1"):
-        pytest.fail("in CI no test is skipped for want of strace")
-    pytest.skip("there is no strace")
 
 
 @pytest.fixture(autouse=True, scope="module")

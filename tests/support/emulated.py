@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from hpcsweep import emulator
@@ -38,12 +37,7 @@ class Emulated:
         emulator.ensure(self.directory, self.settings)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # A scheduler that a test killed has left its jobs: only its successor knows them.
         with contextlib.suppress(FileNotFoundError):
             emulator.ensure(self.directory)

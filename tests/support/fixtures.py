@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 
-import pytest
-
 from tests.support import browser
+from tests.support.requirements import require
 from tests.support.slurm_cluster import PrivateSlurm, why_not
 
 # `scale(usual, full)`: the figure for this run.
@@ -19,13 +17,13 @@ MakeSlurm = Callable[..., PrivateSlurm]
 
 def require_slurm() -> None:
     """Skip where no private Slurm can be started; in CI that is a failure."""
-    _require("Slurm", why_not())
+    require("Slurm", why_not())
 
 
 def require_browser() -> None:
     """Skip where no browser is; in CI that is a failure."""
     missing = "needs chromium, chromium-driver and poppler-utils"
-    _require("a browser", "" if browser.is_installed() else missing)
+    require("a browser", "" if browser.is_installed() else missing)
 
 
 def require_mpi() -> None:
@@ -33,11 +31,4 @@ def require_mpi() -> None:
     programs = ("mpicc", "mpirun")
     missing = [name for name in programs if shutil.which(name) is None]
     reason = f"needs {' and '.join(missing)}: apt-get install libopenmpi-dev openmpi-bin"
-    _require("MPI", reason if missing else "")
-
-
-def _require(what: str, reason: str | None) -> None:
-    if reason and os.environ.get("CI", "") in ("true", "1"):
-        pytest.fail(f"in CI no test is skipped for want of {what}; this one {reason}")
-    if reason:
-        pytest.skip(reason)
+    require("MPI", reason if missing else "")

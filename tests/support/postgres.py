@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import psycopg
@@ -26,6 +25,7 @@ import pytest
 
 from tests.support.processes import kill, owned_by
 from tests.support.reaper import reaper_of
+from tests.support.requirements import require, to_install
 from tests.support.wait import wait_until
 
 # Debian has a directory for each version: 15 in bookworm, 17 in trixie, 18 in forky.
@@ -51,17 +51,13 @@ CONFIGURATION = {
 
 def why_not() -> str:
     """Why no private PostgreSQL can be started here; empty when one can."""
-    missing = sorted({PACKAGES[name] for name in PACKAGES if shutil.which(name, path=PATH) is None})
-    return f"needs PostgreSQL: apt-get install {' '.join(missing)}" if missing else ""
+    missing = to_install(PACKAGES, PATH)
+    return f"needs PostgreSQL: apt-get install {missing}" if missing else ""
 
 
 def require_postgres() -> None:
     """Skip where no private PostgreSQL can be started; in CI that is a failure."""
-    reason = why_not()
-    if reason and os.environ.get("CI", "") in ("true", "1"):
-        pytest.fail(f"in CI no test is skipped for want of PostgreSQL; this one {reason}")
-    if reason:
-        pytest.skip(reason)
+    require("PostgreSQL", why_not())
 
 
 @dataclass(frozen=True)
@@ -121,16 +117,11 @@ class PrivatePostgres:
             self.sql(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
             self.start_bouncer()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._reaper is not None
         self._reaper.communicate(timeout=60)  # closes the pipe
         for process in self._processes.values():

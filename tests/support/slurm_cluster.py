@@ -18,10 +18,10 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.support.processes import kill, owned_by, owned_by_node
+from tests.support.requirements import to_install
 from tests.support.slurm_config import (
     Ports,
     SlurmOptions,
@@ -59,9 +59,9 @@ class SlurmDidNotStart(RuntimeError):
 
 def why_not() -> str:
     """Why no private Slurm can be started here; empty when one can."""
-    missing = sorted({PACKAGES[name] for name in PACKAGES if shutil.which(name, path=PATH) is None})
+    missing = to_install(PACKAGES, PATH)
     if missing:
-        return f"needs a real Slurm: apt-get install {' '.join(missing)}"
+        return f"needs a real Slurm: apt-get install {missing}"
     if os.geteuid() != 0:
         return "needs a real Slurm, whose daemons must be started by root"
     return ""
@@ -86,12 +86,7 @@ class PrivateSlurm:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     # -- up and down ---------------------------------------------------------------------------

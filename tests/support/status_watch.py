@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from threading import Thread
-from types import TracebackType
 from typing import Any, Self
 
 from tests.support.container_cluster import ContainerCluster
@@ -46,12 +45,7 @@ class StatusWatch:
         self._reader.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cluster.run(f"touch {self.directory}.watched")
         self._reader.join()
         assert self._process.stdout is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import measuring
+from tests.support.requirements import strace
+
+__all__ = ["strace"]
 
 LOOKUPS_MAX = 700
 HEAVY = {"click", "jinja2", "numpy", "pydantic", "rich", "sqlalchemy", "submitit", "yaml"}
@@ -22,15 +23,6 @@ from pathlib import Path
 def run(x):
     Path(__file__).with_name("modules").write_text("\\n".join(sys.modules))
 """
-
-
-@pytest.fixture
-def strace() -> None:
-    if shutil.which("strace"):
-        return
-    if os.environ.get("CI", "") in ("true", "1"):
-        pytest.fail("in CI no test is skipped for want of strace")
-    pytest.skip("there is no strace")
 
 
 @pytest.mark.usefixtures("strace")
