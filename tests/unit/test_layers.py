@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-HEAVY = {"click", "jinja2", "numpy", "pydantic", "rich", "sqlalchemy", "yaml"}
+HEAVY = {"click", "jinja2", "numpy", "pydantic", "rich", "sqlalchemy", "submitit", "yaml"}
+# What only submissions need.
+SUBMITTING = HEAVY - {"sqlalchemy", "yaml"}
 # What a task has loaded before any user code.
 LIGHT = ["hpcsweep", "hpcsweep.worker.task", "hpcsweep.target", "hpcsweep.manifest.frozen"]
 
@@ -37,44 +39,28 @@ def test_no_package_is_left_out_of_the_contract_against_cycles() -> None:
     assert held["ignore_imports"] == ["hpcsweep.cache.* -> hpcsweep.sweep"]
 
 
-@pytest.mark.parametrize("module", LIGHT)
-def test_loads_nothing_heavy(module: str) -> None:
-    script = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+@pytest.mark.parametrize(
+    ("code", "has", "lacks"),
+    [
+        *((f"import {module}", module, HEAVY) for module in LIGHT),
+        ("import hpcsweep.store.ingest", "sqlalchemy.dialects", {"sqlalchemy.dialects.postgresql"}),
+        (
+            "import hpcsweep; hpcsweep.Sweep",
+            "hpcsweep.sweep.results",
+            HEAVY - {"sqlalchemy", "yaml"},
+        ),
+        ("import hpcsweep.sweep, hpcsweep.tables.several", "hpcsweep.tables.collect", {"numpy"}),
+    ],
+)
+def test_nothing_needless_is_loaded(code: str, has: str, lacks: set[str]) -> None:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd="/", capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert HEAVY.intersection(done.stdout.split()) == set()
-
-
-def test_an_ingest_does_not_load_the_dialect_of_postgresql() -> None:
-    script = "import sys, hpcsweep.store.ingest; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    loaded = done.stdout.split()
-    assert "sqlalchemy.dialects" in loaded
-    assert "sqlalchemy.dialects.postgresql" not in loaded
-
-
-def test_the_python_door_loads_no_library_that_only_submissions_need() -> None:
-    script = "import sys, hpcsweep; hpcsweep.Sweep; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
     loaded = set(done.stdout.split())
-    assert "hpcsweep.sweep.results" in loaded
-    assert loaded & {"click", "jinja2", "numpy", "pydantic", "rich", "submitit"} == set()
-
-
-def test_a_table_of_cases_does_not_load_numpy() -> None:
-    script = "import sys, hpcsweep.sweep, hpcsweep.tables.several; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    loaded = done.stdout.split()
-    assert "hpcsweep.tables.collect" in loaded
-    assert "numpy" not in loaded
+    assert has in loaded
+    assert loaded & lacks == set()
 
 
 def test_the_collections_at_the_end_of_a_command_leave_its_modules_out() -> None:
