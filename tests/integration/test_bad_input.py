@@ -120,17 +120,6 @@ CALLS: dict[str, tuple[int, list[str], tuple[str, ...]]] = {
         ["submit", "m.yaml", "--set", "slurm.time=soon"],
         ("--set slurm.time: slurm.time", "HH:MM:SS"),
     ),
-    "unknown setting": (
-        INPUT,
-        ["submit", "m.yaml", "--set", "settings.grace=1"],
-        ("--set settings.grace", "'grace_s'"),
-    ),
-    "no value": (INPUT, ["submit", "m.yaml", "--set", "slurm.time"], ("is not KEY=VALUE",)),
-    "no profiles": (
-        INPUT,
-        ["submit", "m.yaml", "--profile", "big"],
-        ("hpcsweep/config.yaml: there is no profile 'big'", "Known profiles: none"),
-    ),
     "no outputs": (INPUT, ["submit", "m.yaml", "--outputs", ""], ("outputs",)),
     "throttle": (USAGE, ["submit", "m.yaml", "--throttle", "-1"], ("--throttle", "x>=0")),
     "throttle in words": (USAGE, ["submit", "m.yaml", "--throttle", "few"], ("--throttle",)),
@@ -153,18 +142,6 @@ def test_a_command_line_that_makes_no_sense(here: Here, case: str) -> None:
     here.write("program", "x")
     code, arguments, words = CALLS[case]
     holds(here.refuses(code, *arguments), *words)
-
-
-def test_a_setting_of_the_environment_names_its_variable(here: Here) -> None:
-    here.patch.setenv("HPCSWEEP_GRACE_S", "long")
-    holds(here.refuses(INPUT, "submit", "m.yaml"), "HPCSWEEP_GRACE_S: grace_s: 'long'")
-
-
-def test_known_profiles_are_named(here: Here) -> None:
-    here.write("c/hpcsweep/config.yaml", "profiles:\n  small: {}\n")
-    here.patch.setenv("XDG_CONFIG_HOME", str(here.path / "c"))
-    message = here.refuses(INPUT, "submit", "m.yaml", "--profile", "big")
-    holds(message, "config.yaml:1: there is no profile 'big'", "small")
 
 
 # --- the target -----------------------------------------------------------------------------------

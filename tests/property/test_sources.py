@@ -192,13 +192,13 @@ def test_frozen_and_read_again(source: ParameterSource) -> None:
         assert list(source_from_manifest_dict(described, Path(name))) == list(source)
 
 
-@given(st.integers(1, 2**200), st.binary(max_size=64), st.data())
+@given(st.integers(1, 300) | st.integers(1, 2**3000), st.binary(max_size=64), st.data())
 def test_a_permutation_is_a_bijection(count: int, key: bytes, data: st.DataObject) -> None:
     permutation = Permutation(count, key)
     index = data.draw(st.integers(0, count - 1))
     assert 0 <= permutation.at(index) < count
     assert permutation.index_of(permutation.at(index)) == index
-    if count < 300:
+    if count <= 300:
         assert {permutation.at(i) for i in range(count)} == {*range(count)}
 
 
@@ -272,7 +272,7 @@ def test_draws_are_monotone_and_in_range(rule: Distribution, first: int, second:
     assert json.dumps(column.tolist()) == json.dumps(found)
 
 
-@given(st.integers(0, 2**128 - 1), st.integers(0, 2**40))
+@given(st.integers(0, 2**128 - 1), st.integers(0, 2**40) | st.integers(0, 2**66 + 3))
 def test_philox_is_that_of_numpy(key: int, position: int) -> None:
     generator = np.random.Philox(key=key)
     generator.advance(position // 4)

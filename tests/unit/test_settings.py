@@ -147,6 +147,7 @@ def test_empty_files_and_sections_are_fine(config: WriteConfig, text: str) -> No
         ("profiles:\n  big:\n    setup: x\n", 3, "setup: is not a list"),
         ("profiles:\n  big:\n    closing: 3\n", 3, "closing: is not a mapping or false"),
         ("profiles:\n  big:\n    settings: {grace: 1}\n", 3, "Did you mean 'grace_s'?"),
+        ("profiles:\n  small: {}\n", 1, "Known profiles: small"),
         ("profiles:\n  big:\n    cluster: slrum\n", 3, "is not a kind of cluster"),
         ("profiles:\n  big: 3\n", 2, "big: has no keys"),
         ("profiles:\n  bigg: {}\n  small: {}\n", 1, "Known profiles: bigg, small."),

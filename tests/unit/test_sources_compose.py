@@ -29,7 +29,6 @@ from hpcsweep.sources import (
     uniform,
     zip_,
 )
-from hpcsweep.sources.numeric.permutation import Permutation
 from tests.support.sourcing import GOLDEN, frozen, refused
 
 HUGE = GridSource.from_axes({f"p{i:02}": range(1000) for i in range(30)})
@@ -213,23 +212,6 @@ def test_refused_fixed(values: dict[str, Any]) -> None:
 
 
 # --- shuffle ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("count", [*range(1, 70), 255, 256, 257, 1000, 4096, 5000])
-def test_a_permutation_is_a_bijection(count: int) -> None:
-    permutation = Permutation(count, b"key")
-    found = [permutation.at(index) for index in range(count)]
-    assert sorted(found) == list(range(count))
-    assert [permutation.index_of(position) for position in found] == list(range(count))
-
-
-@pytest.mark.parametrize("count", [2**63, 2**64 + 1, 10**30, 2**500 + 9, 2**3000])
-def test_a_permutation_of_any_length(count: int) -> None:
-    permutation = Permutation(count, b"key")
-    for index in (0, 1, count // 3, count - 1):
-        position = permutation.at(index)
-        assert 0 <= position < count
-        assert permutation.index_of(position) == index
 
 
 def test_keys_make_orders_of_their_own() -> None:
