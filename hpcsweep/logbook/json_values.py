@@ -149,6 +149,9 @@ def _json_value(value: Any, where: str, replace: _Replace, levels: int) -> Any:
 
 def _advice(value: Any) -> str:
     """How to report a value that is not one of JSON; empty where that is not known."""
+    numpy = loaded_numpy()
+    if numpy is not None and isinstance(value, numpy.timedelta64):
+        return _timedelta_advice(value, numpy)
     if hasattr(value, "total_seconds"):
         return "Give its seconds, by `.total_seconds()`."
     if isinstance(value, complex):
@@ -157,10 +160,16 @@ def _advice(value: Any) -> str:
         return "Give its fields, by `dataclasses.asdict(…)`."
     if isinstance(value, (set, frozenset)):
         return "Give a list, by `sorted(…)`."
-    numpy = loaded_numpy()
     if numpy is not None and isinstance(value, numpy.generic):  # its `tolist()` is no plain value
         return "Give a float, by `float(…)`." if isinstance(value, numpy.longdouble) else ""
     return "Give its numbers, by `.tolist()`." if hasattr(value, "tolist") else ""
+
+
+def _timedelta_advice(value: Any, numpy: Any) -> str:
+    unit, _ = numpy.datetime_data(value)
+    if unit in ("Y", "M", "generic"):  # numpy knows no seconds of these
+        return "Give its number, by `int(value.astype(int))`."
+    return 'Give its seconds, by `value / numpy.timedelta64(1, "s")`.'
 
 
 def _plain_library_value(value: Any, where: str) -> Any:
@@ -173,14 +182,25 @@ def _plain_library_value(value: Any, where: str) -> Any:
     numpy, datetime = loaded_numpy(), sys.modules.get("datetime")
     if datetime is not None and isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
-    if numpy is not None and isinstance(value, numpy.datetime64):
-        return None if numpy.isnat(value) else str(value)
     if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
-        plain = value.tolist()
-        return value if isinstance(plain, numpy.generic) else plain  # keep a longdouble
+        return _plain_numpy(value, numpy)
     if _is_array_of_one(value):
         return value.item()
     return _to_float(value, where) if _is_exact(value) else value
+
+
+def _plain_numpy(value: Any, numpy: Any) -> Any:
+    """The Python value of numpy's; a duration or a longdouble, which has none, unchanged."""
+    # Of these types and their arrays `tolist()` makes an int without its unit where the unit is
+    # "ns", and an object of `datetime` where it is "s".
+    if value.dtype.kind in "mM":
+        if isinstance(value, numpy.ndarray):
+            return list(value) if value.ndim else value[()]
+        if numpy.isnat(value):
+            return None
+        return str(value) if value.dtype.kind == "M" else value
+    plain = value.tolist()
+    return value if isinstance(plain, numpy.generic) else plain
 
 
 def _is_array_of_one(value: Any) -> bool:

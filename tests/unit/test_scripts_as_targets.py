@@ -76,8 +76,9 @@ def test_an_array_without_dimensions_is_its_number() -> None:
 
 
 def test_missing_values_of_pandas_and_numpy_are_null() -> None:
-    values = [pandas.NA, pandas.NaT, numpy.datetime64("NaT"), pandas.Timestamp(2020, 1, 2)]
-    assert json_value(values, "metrics") == [None, None, None, "2020-01-02T00:00:00"]
+    values = [pandas.NA, pandas.NaT, numpy.datetime64("NaT"), numpy.timedelta64("NaT")]
+    values += [pandas.Timestamp(2020, 1, 2)]
+    assert json_value(values, "metrics") == [None, None, None, None, "2020-01-02T00:00:00"]
 
 
 @dataclass
@@ -89,6 +90,10 @@ class Result:
     ("value", "advice"),
     [
         (timedelta(seconds=3), "total_seconds"),
+        (numpy.timedelta64(5, "s"), 'timedelta64.1, "s"'),
+        (numpy.timedelta64(5, "ns"), 'timedelta64.1, "s"'),
+        (numpy.array([5], "m8[ns]"), 'timedelta64.1, "s"'),
+        (numpy.timedelta64(5, "Y"), "astype"),
         (1 + 2j, "imag"),
         ({1, 2}, "sorted"),
         (Result(1.0), "asdict"),
