@@ -25,6 +25,10 @@ CASE_ID_VERSION = 1
 LARGEST_INT_BITS = 2048
 DEEPEST_NESTING = 64
 RUN_SLUG_LIMIT = 60
+# The key of an object that stands for a number which JSON lacks, by its text: {"$float": "nan"}.
+FLOAT = "$float"
+FLOATS = {text: float(text) for text in ("nan", "inf", "-inf")}
+_FLOAT_OBJECTS = tuple({FLOAT: text} for text in FLOATS)
 
 _EXACT_IN_BINARY64 = 2**53
 _ALLOWED = "Use None, True, False, numbers, text, lists, and dicts whose keys are text."
@@ -228,6 +232,8 @@ def _plain_container(value: Any, where: str, above: tuple[int, ...]) -> Any:
         inner = member(where, key)
         _check_text(key, inner)
         result[str.__str__(key)] = _plain(item, inner, above)
+    if len(result) == 1 and result in _FLOAT_OBJECTS:
+        _refuse(f"{result} stands for a number in results", where, "Use another key, or None.")
     return result
 
 

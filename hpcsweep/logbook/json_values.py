@@ -20,15 +20,12 @@ from types import TracebackType
 from typing import Any
 
 from hpcsweep.errors import InputError
-from hpcsweep.ids import LARGEST_INT_BITS, loaded_numpy, member
+from hpcsweep.ids import FLOAT, FLOATS, LARGEST_INT_BITS, loaded_numpy, member
 
 # Levels of nested lists and objects; every JSON reader accepts this many.
 LEVELS_MAX = 200
 # Characters of an exception's message, and of its traceback from the end, that are kept.
 EXCEPTION_TEXT_MAX = 20_000
-# The key of an object that stands for a number which JSON lacks, by its text: {"$float": "nan"}.
-FLOAT = "$float"
-_FLOATS = {text: float(text) for text in ("nan", "inf", "-inf")}
 # The types of pandas' `NA` and `NaT`, by name: a task does not load pandas.
 _MISSING = ("NAType", "NaTType")
 # What becomes of a number that JSON lacks, by its path.
@@ -97,9 +94,15 @@ def json_value(value: Any, where: str, lost: dict[str, str] | None = None) -> An
 def metric_values(metrics: Any, where: str) -> Any:
     """Metrics as `json_value` makes them, but each NaN or infinity as an object with its text.
 
-    `with_floats` is the inverse. *Raises* InputError.
+    `with_floats` is the inverse. An object that is in this form already remains as it is: a program
+    may read the metrics of another one. *Raises* InputError, also for a metric named `FLOAT`, with
+    which all metrics of a case could be such an object.
     """
-    return _json_value(metrics, where, lambda _, number: {FLOAT: repr(number)}, LEVELS_MAX)
+    plain = _json_value(metrics, where, lambda _, number: {FLOAT: repr(number)}, LEVELS_MAX)
+    if isinstance(plain, dict) and FLOAT in plain:
+        what = f"no metric can be named {FLOAT}: it marks NaN and infinities"
+        raise InputError(what, where=where, next_step="Give it another name.")
+    return plain
 
 
 def with_floats(value: Any) -> Any:
@@ -112,7 +115,7 @@ def with_floats(value: Any) -> Any:
 def float_of(document: dict[str, Any]) -> Any:
     """The number for which a JSON object stands, or the object; an `object_hook` of JSON."""
     text = document.get(FLOAT)
-    return _FLOATS.get(text, document) if len(document) == 1 and type(text) is str else document
+    return FLOATS.get(text, document) if len(document) == 1 and type(text) is str else document
 
 
 def with_words(value: Any) -> Any:

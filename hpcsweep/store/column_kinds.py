@@ -9,7 +9,8 @@ from itertools import chain
 from operator import itemgetter, methodcaller
 from typing import Any, NamedTuple
 
-from hpcsweep.logbook.json_values import FLOAT, float_of
+from hpcsweep.ids import FLOAT
+from hpcsweep.logbook.json_values import float_of
 from hpcsweep.store import exact_json, schema
 from hpcsweep.store.blocks import Digest
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpcsweep.logbook.json_values import FLOAT
+from hpcsweep.ids import FLOAT
 from hpcsweep.records import Status
 from hpcsweep.store import column_kinds, number_columns
 from hpcsweep.store.column_kinds import KINDS, Kinds, parse_documents

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hpcsweep.logbook.json_values import FLOAT
+from hpcsweep.ids import FLOAT
 from hpcsweep.store.column_kinds import Keys
 from hpcsweep.tables.extras import import_extra
 

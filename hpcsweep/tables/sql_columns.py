@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import visitors
 
+from hpcsweep.ids import FLOAT
 from hpcsweep.indexset import IndexSet
-from hpcsweep.logbook.json_values import FLOAT
 from hpcsweep.records import Status
 from hpcsweep.store import schema
 from hpcsweep.store.pages import among

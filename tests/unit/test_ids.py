@@ -243,6 +243,8 @@ for _ in range(100):
         ({"x": np.datetime64("2020-01-01")}, "params.x", "datetime64"),
         ({"x": np.bytes_(b"a")}, "params.x", "bytes_"),
         ({"x": np.float64("nan")}, "params.x", "nan"),
+        ({"x": [{"$float": "nan"}]}, "params.x[0]", "stands for a number"),
+        ({"$float": "-inf"}, "params", "stands for a number"),
         ({"x": np.array([1.0])}, "params.x", "array"),
         ({"x": np.array(1.0)}, "params.x", "array"),
     ],

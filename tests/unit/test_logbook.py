@@ -225,13 +225,20 @@ def test_two_nans_are_no_conflict(log: Logbook) -> None:
 
 
 def test_numbers_that_json_lacks_are_kept_in_metrics() -> None:
-    given = {"a": [math.inf, {"b": -math.inf}], "c": {"$float": "nan", "d": 1}, "$float": "x"}
+    given = {
+        "a": [math.inf, {"b": -math.inf}],
+        "c": {"$float": "nan", "d": 1},
+        "e": {"$float": "x"},
+    }
     kept = metric_values({**given, "nan": math.nan}, "metrics")
     assert kept["nan"] == {"$float": "nan"}
     assert json.loads(json_document(kept)) == kept
     back = with_floats(kept)
     assert math.isnan(back.pop("nan"))
     assert back == given
+    # All metrics of a case would read as one number.
+    with pytest.raises(InputError, match=r"no metric can be named \$float"):
+        metric_values({"$float": "nan"}, "metrics")
 
 
 def test_metrics_are_by_name(log: Logbook) -> None:

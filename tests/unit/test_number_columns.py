@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcsweep.logbook.json_values import FLOAT, float_of
+from hpcsweep.ids import FLOAT
+from hpcsweep.logbook.json_values import float_of
 from hpcsweep.sources import grid
 from hpcsweep.store import SweepIndex, schema
 from hpcsweep.store.ingest import fresh_index
