@@ -194,7 +194,7 @@ def grouped(
     notes += [
         f"no means of {name}: {no_number(other)}"
         for name, other in not_numbers.items()
-        if numbers[name].has_numbers
+        if other is not None
     ]
     batch = TableBatch(count=len(state.numbers), values=made, nulls=state.nulls)
     selected = [name for name in names if name in made]

@@ -100,6 +100,7 @@ def test_a_metric_with_other_values_than_numbers_has_no_means() -> None:
     assert said[1] == "no means of energy: 'n/a' is not a number"
     assert said[2].startswith("no means of huge: 1000")
     assert said[2].endswith("... is beyond floats")
+    assert said[3:] == ["no means of list: [1, 2] is not a number"]
     with pytest.raises(InputError, match=r"huge has no means: 1000+\.\.\. is beyond floats"):
         shaped(rows, "huge_mean", columns=columns, group_by=("x", "replicate"))
     for shape in ({}, {"pivot": "x,replicate:energy"}):
