@@ -14,6 +14,7 @@ from typing import Any
 from hpcsweep.errors import InputError
 from hpcsweep.quantities import counted
 from hpcsweep.records import Status
+from hpcsweep.tables.value_marks import mark_of
 
 # An axis whose values are positive and span at least this ratio gets a logarithmic scale; on a
 # linear one most points would overlap.
@@ -102,8 +103,9 @@ class Point:
 
     # The y value of each case.
     values: list[float] = field(default_factory=list)
-    # The other params of the first case, as JSON by column.
-    others: dict[str, str] = field(default_factory=dict)
+    # The other params of the first case, by column, and their marks.
+    others: dict[str, Any] = field(default_factory=dict)
+    marks: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -196,11 +198,11 @@ def points(rows: Iterable[Mapping[str, Any]], axes: Axes, params: Iterable[str] 
         drawn += 1
         line = lines.setdefault(_plain(row[axes.by]) if axes.by else None, Line())
         point = line.points.setdefault(_plain(row[axes.x]) if axes.x and axes.y else None, Point())
-        texts = {name: json.dumps(row.get(name), sort_keys=True) for name in others}
+        marks = {name: mark_of(row.get(name)) for name in others}
         if point.values:
-            line.pooled |= {name for name in others if point.others[name] != texts[name]}
+            line.pooled |= {name for name in others if point.marks[name] != marks[name]}
         else:
-            point.others = texts
+            point.others, point.marks = {name: row.get(name) for name in others}, marks
         point.values.append(float(row[axes.numbers]))
         if axes.kind == "parallel":
             cases.append({name: _plain(row.get(name)) for name in names})
@@ -282,13 +284,13 @@ def _scattered(line: Line) -> Iterator[str]:
     """Params that differ between points, except those monotone in x, like derived ones."""
     points = list(line.points.values())
     for name in points[0].others.keys() - {REPLICATE} if points else ():
-        texts = [point.others[name] for point in points]
-        if name not in line.pooled and len(set(texts)) > 1 and not _is_monotone(texts):
+        if name in line.pooled or len({point.marks[name] for point in points}) == 1:
+            continue
+        if not _is_monotone([point.others[name] for point in points]):
             yield name
 
 
-def _is_monotone(texts: list[str]) -> bool:
-    values = [json.loads(text) for text in texts]
+def _is_monotone(values: list[Any]) -> bool:
     if not all(isinstance(value, int | float) for value in values):
         return False
     steps = [after > before for before, after in pairwise(values)]

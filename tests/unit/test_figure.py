@@ -48,6 +48,15 @@ def test_points_are_grouped_and_in_order() -> None:
     assert list(points(ROWS, Axes(x="x", y="y")).lines) == [None]
 
 
+def test_params_are_told_apart_as_cases_are() -> None:
+    """One param may be 1 in a row and 1.0 in another, and True is not 1."""
+    same = [{"x": 1, "y": 2.0, "p": 1, "q": [1]}, {"x": 1, "y": 3.0, "p": 1.0, "q": [1.0]}]
+    axes = Axes(x="x", y="y")
+    assert points(same, axes, ("p", "q")).params_named("pooled") == []
+    other = {"x": 1, "y": 4.0, "p": True, "q": [True]}
+    assert points([*same, other], axes, ("p", "q")).params_named("pooled") == ["p", "q"]
+
+
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were saved."""
