@@ -78,7 +78,7 @@ def _time_advice(use: ResourceUse) -> Advice | None:
         option="time",
         value=f'"{time_limit_text(value)}"',
         instead_of=use.resources.options.get("time"),
-        because=f"{_percentile_text(use.tasks, 'tasks')} took {time_limit_text(needed)}",
+        because=f"{_percentile_text(use.tasks, 'task')} took {time_limit_text(needed)}",
     )
 
 
@@ -99,11 +99,13 @@ def _cpu_advice(use: ResourceUse) -> Advice | None:
 
 def _of_cases(use: ResourceUse, count: int, used: str) -> str:
     at_once = f", {use.at_once} at once" if use.at_once > 1 else ""
-    return f"{_percentile_text(count, 'cases')} {used}{at_once}"
+    return f"{_percentile_text(count, 'case')} {used}{at_once}"
 
 
 def _percentile_text(count: int, what: str) -> str:
-    return f"the largest of {count} {what}" if count < 100 else f"the 99th percentile of {what}"
+    if count == 1:
+        return f"the only {what}"
+    return f"the largest of {count} {what}s" if count < 100 else f"the 99th percentile of {what}s"
 
 
 def _up(value: float, step: int) -> int:

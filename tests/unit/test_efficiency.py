@@ -104,6 +104,17 @@ def test_more_than_was_needed_is_said_with_what_was_enough() -> None:
     assert memory.text == "mem: 1300M  # instead of 16G: the largest of 10 cases needed 1.0 GiB"
 
 
+def test_one_task_and_an_option_without_a_value_are_said_as_such(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cases = (attempt(begin=61.0 * number) for number in range(5))
+    use = used({"exclusive": "", "mem": "0", "time": "04:00:00"}, *cases)
+    (time,) = [advice for advice in advice_for(use) if advice.option == "time"]
+    assert time.because.startswith("the only task took ")
+    print_efficiency(Efficiency(name="s", uses=[use]))
+    assert "exclusive, mem 0, time 04:00:00\n" in capsys.readouterr().out
+
+
 def test_what_fits_is_left_as_it_is() -> None:
     options = {"time": "00:02:00", "mem": "1400M"}
     assert lines(used(options, *(attempt(task) for task in range(10)))) == {}

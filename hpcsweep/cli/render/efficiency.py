@@ -33,7 +33,7 @@ def print_efficiency(efficiency: Efficiency) -> None:
 
 def _facts(use: ResourceUse) -> Iterator[tuple[str, str]]:
     options = use.resources.options
-    asked = ", ".join(f"{name} {value}" for name, value in options.items())
+    asked = ", ".join(f"{name} {value}".rstrip() for name, value in options.items())
     yield "asked for", asked or "nothing: the cluster's defaults"
     at_once = f", {use.at_once} at once" if use.at_once > 1 else ""
     tasks = f"{counted(use.tasks, 'task')}{at_once}"
