@@ -129,6 +129,8 @@ class ParameterSource(ViewMethods, ManifestMethods):
     def column_notes(self) -> list[str]:
         """The columns of each table that is part of it, for people: `a.csv: x number, s text`.
 
+        And `cell_notes`.
+
         Examples:
             >>> hs.table("cases.csv").column_notes()
             ['cases.csv: a integer, b text']
@@ -136,7 +138,7 @@ class ParameterSource(ViewMethods, ManifestMethods):
         return [note for part in self.parts for note in part.column_notes()]
 
     def cell_notes(self) -> list[str]:
-        """Cells of its tables that make a column with other cells one of texts, for people.
+        """Cells and values of its tables and grids that are texts among numbers, for people.
 
         Examples:
             >>> hs.table("cases.csv").cell_notes()

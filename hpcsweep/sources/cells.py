@@ -36,6 +36,8 @@ _LIKE_NUMBER = re.compile(
     r"|[0-9]+(?:[.,'\u00a0\u202f ][0-9]+)?)\s?[%$\u20ac\u00a3]?",
     re.ASCII,
 )
+# How numbers begin: 16o and 1_000 are texts, and were meant otherwise.
+_LIKE_BEGIN = re.compile(r"[-+]?[.,]?[0-9]", re.ASCII)
 # Missing values in any column; the spreadsheets' word is never meant as a text.
 _NOTHING = frozenset({"", "#N/A"})
 # Missing values beside numbers and booleans (R, pandas, C, SQL); beside texts NA may be Namibia.
@@ -207,6 +209,19 @@ def _texts_note(name: str, texts: Mapping[str, str], kinds: int) -> str:
     if kinds == TEXT:
         return ""
     return f"{place} makes {name} a column of texts; where it means no value, list it in `missing`"
+
+
+def note_of_list(name: str, values: Sequence[Any], where: str) -> str:
+    """What to say of a list of numbers with texts that look like one; "" for nothing."""
+    if not any(type(value) in (int, float) for value in values):
+        return ""
+    for position, value in enumerate(values):
+        if type(value) is str and (_LIKE_BEGIN.match(value) or value in _MISSING):
+            return (
+                f"{where}[{position}]: {value!r:.60} in {name} is a text among numbers, and cases "
+                "get it as one; write a number, or null for no value"
+            )
+    return ""
 
 
 def _are_boolean(texts: Iterable[str]) -> bool:

@@ -110,6 +110,16 @@ class GridSource(ParameterSource):
             "total_cases": self._n_cases,
         }
 
+    def column_notes(self) -> list[str]:
+        return self.cell_notes()
+
+    def cell_notes(self) -> list[str]:
+        from hpcsweep.sources.cells import note_of_list  # noqa: PLC0415  # a task has no use for it
+
+        lists = ((name, axis) for name, axis in self._axes.items() if type(axis) is Axis)
+        notes = (note_of_list(name, axis.values, ids.member("grid", name)) for name, axis in lists)
+        return [note for note in notes if note]
+
     @property
     def n_cases(self) -> int:
         return self._n_cases

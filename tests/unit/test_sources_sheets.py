@@ -12,7 +12,7 @@ import openpyxl
 import pytest
 
 from hpcsweep.errors import SourceError
-from hpcsweep.sources import source_from_manifest_dict, table, workbooks
+from hpcsweep.sources import grid, linspace, source_from_manifest_dict, table, workbooks
 from tests.support.sourcing import frozen, refused
 
 
@@ -282,6 +282,26 @@ def test_texts_that_people_take_for_something_else_are_noted(
     is_number = "no number" in str(note)
     assert all(("`types: {x: text}`" in sentence) == is_number for sentence in notes)
     assert not table(path, types={"x": "text"}).cell_notes()
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([10, 20, "16o"], "'16o'"),
+        ([1.5, "2,5", "3,5"], "'2,5'"),
+        ([5, "None"], "'None'"),
+        ([10, "auto"], None),
+        (["16o", "10"], None),
+        ([True, "1x"], None),
+    ],
+)
+def test_texts_among_the_numbers_of_a_grid_are_noted(values: list[Any], text: str | None) -> None:
+    source = grid(a=values, b=linspace(0, 1, 3)).repeat(2)
+    notes = source.cell_notes()
+    place = next((n for n, value in enumerate(values) if repr(value) == text), None)
+    assert len(notes) == (text is not None)
+    assert all(note.startswith(f"grid.a[{place}]: {text} in a is a text") for note in notes)
+    assert source.column_notes() == notes
 
 
 def test_a_column_that_is_said_to_be_boolean_takes_the_words_for_it(tmp_path: Path) -> None:

@@ -36,6 +36,6 @@ def command(manifest: Path, as_json: bool, **shared: Any) -> None:
     cases = counted(found.n_cases, "case")
     click.echo(f"{manifest}: {found.name}, {cases}, target {found.target}")
     for note in found.column_notes:
-        click.echo(f"  columns of {one_line(note)}")
+        click.echo(f"  {one_line(note)}")
     for note in found.filter_notes:
         click.echo(f"  where {one_line(note)}")
