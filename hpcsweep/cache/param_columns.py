@@ -16,15 +16,18 @@ from hpcsweep.yamltext import nearest
 
 # Column types that JSON can hold and that are checked; others are passed on unchanged.
 _CHECKED = (bool, int, float, str)
-# The largest integer of a column, of SQLite and of PostgreSQL.
-LARGEST_INT = 2**63 - 1
+# The integers of a column, in SQLite and in PostgreSQL.
+SMALLEST_INT, LARGEST_INT = -(2**63), 2**63 - 1
 
 
 class ParamColumns:
     """The columns of a model that are parameters. Can be pickled without the model."""
 
-    def __init__(self, table: Table) -> None:
-        """*Raises* InputError if the table lacks a column of `Base`."""
+    def __init__(self, table: Table, *, in_postgresql: bool) -> None:
+        """`in_postgresql`: the database of the table; False for SQLite, or if it is not known.
+
+        *Raises* InputError if the table lacks a column of `Base`.
+        """
         missing = [name for name in RESERVED if name not in table.columns]
         if missing:
             raise InputError(
@@ -33,6 +36,7 @@ class ParamColumns:
                 next_step="Let it inherit from hpcsweep.Base.",
             )
         self.table = table
+        self._in_postgresql = in_postgresql
         self._columns: dict[str, Column[Any]] = {
             name: column for name, column in table.columns.items() if name not in RESERVED
         }
@@ -110,13 +114,15 @@ class ParamColumns:
     def _value(self, name: str, value: Any) -> Any:
         """A plain value as exactly the column's Python type. *Raises* InputError."""
         kind = self._kinds[name]
-        if kind is int and type(value) in (int, float) and abs(value) > LARGEST_INT:
+        is_number = type(value) in (int, float)
+        if kind is int and is_number and (value < SMALLEST_INT or value > LARGEST_INT):
             raise InputError(
                 f"the column {name} holds integers of 64 bits, not {ids.shown(value)}",
                 where=self.table.name,
-                next_step="Give a smaller one, or let the model's column hold a str.",
+                next_step="Give one from -2^63 to 2^63 - 1, or let the model's column hold a str.",
             )
-        if isinstance(value, str) and "\0" in value:
+        # SQLite holds it, and a table there may have records with one.
+        if self._in_postgresql and isinstance(value, str) and "\0" in value:
             raise InputError(
                 f"{name} has a null character, which no text of PostgreSQL can hold",
                 where=self.table.name,
@@ -128,8 +134,12 @@ class ParamColumns:
             return _member(kind, value, name, self.table.name)
         if kind not in _CHECKED:
             return value
-        number = type(value) in (int, float) and kind in (int, float)
-        if number and (kind is float or value.is_integer()) and kind(value) == value:
+        if (
+            is_number
+            and kind in (int, float)
+            and (kind is float or value.is_integer())
+            and kind(value) == value
+        ):
             return kind(value)
         raise InputError(
             f"the column {name} holds {kind.__name__}, not {ids.shown(value)}",

@@ -89,10 +89,11 @@ class Store(Generic[R]):
             )
         self._model = result_cls
         self._instances = class_mapper(result_cls).class_manager
-        self._columns = ParamColumns(result_cls.__table__)
         self._results = ResultDirectory(Path(results_dir), file_suffix)
         self._marks = DirtyMarks(self._results)
-        self._table = CacheTable(_location(db_url), result_cls.__table__, self._results.path)
+        location, table = _location(db_url), result_cls.__table__
+        self._columns = ParamColumns(table, in_postgresql=isinstance(location, URL))
+        self._table = CacheTable(location, table, self._results.path)
         # A task leaves the table to other processes: see `_upsert_entries`.
         self._in_task = IN_TASK in os.environ
         self._produce = ResultProducer(runner, self._results, skips_table=self._in_task)

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -165,12 +166,15 @@ class CacheTable:
 
     def replace_all(self, rows: Iterable[dict[str, Any]]) -> int:
         """Recreate the table in one transaction. Returns the count of rows."""
-        all_rows = list(rows)
+        all_rows = sorted(rows, key=tuple)
+        # SQLAlchemy takes the columns of all rows of an insert from the first one.
+        alike = [list(some) for _, some in groupby(all_rows, key=tuple)]
 
         def work(connection: Connection) -> None:
             connection.execute(self._table.delete())
-            for start in range(0, len(all_rows), ROWS_AT_ONCE):
-                connection.execute(self._table.insert(), all_rows[start : start + ROWS_AT_ONCE])
+            for some in alike:
+                for start in range(0, len(some), ROWS_AT_ONCE):
+                    connection.execute(self._table.insert(), some[start : start + ROWS_AT_ONCE])
 
         self.write(work)
         return len(all_rows)

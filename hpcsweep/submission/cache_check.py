@@ -9,6 +9,7 @@ from hpcsweep.cache.named_model import model_of
 from hpcsweep.cache.param_columns import ParamColumns
 from hpcsweep.errors import InputError, TargetError
 from hpcsweep.manifest import frozen
+from hpcsweep.store.location import SQLITE
 from hpcsweep.submission import check
 from hpcsweep.sweepdir.directory import SweepDirectory
 
@@ -23,7 +24,9 @@ def check_model(sweep: SweepDirectory, fingerprint: str, indices: list[int]) -> 
     """
     directory = sweep.manifest_dir(fingerprint)
     manifest = frozen.read(directory)
-    columns = ParamColumns(model_of(manifest).__table__)
+    database = manifest.cache.db_url if manifest.cache else None
+    in_postgresql = database is not None and not database.startswith(SQLITE)
+    columns = ParamColumns(model_of(manifest).__table__, in_postgresql=in_postgresql)
     source = frozen.open_source(directory, manifest)
     few = source.n_cases <= ALL_UP_TO
     for case in source if few else map(source.__getitem__, indices):

@@ -278,17 +278,41 @@ def test_e8_wrong_params_are_refused_before_anything_runs(make_store: MakeStore)
     assert len(calls) == 0
 
 
-def test_what_no_column_can_hold_is_refused_before_anything_runs(make_store: MakeStore) -> None:
+def test_what_no_column_can_hold_is_refused_before_anything_runs(
+    make_store: MakeStore, direct_backend: Backend
+) -> None:
     calls = Calls()
     store = make_store(calls)
-    seeds = [2**32 - 1, -(2**63 - 1)]  # PostgreSQL's INTEGER has 32 bits
+    seeds = [2**32 - 1, -(2**63), 2**63 - 1]  # PostgreSQL's INTEGER has 32 bits
     assert [store.run_or_retrieve(some(seed)).n for seed in seeds] == seeds
-    with pytest.raises(InputError, match="the column n holds integers of 64 bits"):
-        store.run_or_retrieve(some(2**63))
-    with pytest.raises(InputError, match="label has a null character"):
-        store.run_or_retrieve(some(label="a\0b"))
-    assert len(calls) == 2
+    for beyond in (2**63, -(2**63) - 1):
+        with pytest.raises(InputError, match="the column n holds integers of 64 bits"):
+            store.run_or_retrieve(some(beyond))
+    if not direct_backend.is_file:
+        with pytest.raises(InputError, match="label has a null character"):
+            store.run_or_retrieve(some(label="a\0b"))
+    assert len(calls) == 3
     assert sorted(record.n for record in store.list()) == sorted(seeds)
+
+
+def test_a_rebuild_keeps_params_that_some_records_lack(make_store: MakeStore) -> None:
+    store = make_store()
+    labels = [None, "a", None, "b"]
+    for n, label in enumerate(labels):
+        store.run_or_retrieve(some(n) | ({"label": label} if label else {}))
+    assert store.rebuild() == len(labels)
+    assert sorted((record.n, record.label) for record in store.list()) == [*enumerate(labels)]
+
+
+def test_a_rebuild_keeps_what_the_database_can_hold(
+    make_store: MakeStore, direct_backend: Backend
+) -> None:
+    store = make_store()
+    held = [some(-(2**63)), some(2)] + [some(label="a\0b")] * direct_backend.is_file
+    for params in held:
+        store.run_or_retrieve(params)
+    assert store.rebuild() == len(held)
+    assert all(retrieved(store, params) for params in held)
 
 
 def test_e9_one_failing_case_costs_one_case(make_store: MakeStore) -> None:
