@@ -68,6 +68,8 @@ def poll(
         if due and asking:
             sweep_index.close_connection()  # the answer may take a minute
             _poll_once(memory, asking, cluster, now)
+        if not asking or not memory.get("problem"):
+            _note_elsewhere(memory, cluster, [one for one in tasks.parts if one not in asking])
         grace_s = min(settings.grace_s, hurry)
         verdicts = _verdicts(memory, asking, grace_s, now)
         forget_closed(memory, tasks.parts)
@@ -90,7 +92,7 @@ def _parts_on(
     sent_off = [sent for sent in parts if sent.job_id]
     own_parts = [s for s in sent_off if registry.is_same_kind(cluster, s.cluster)]
     names = memory.setdefault("names", {})
-    key = f"{os.uname().nodename} {cluster.address}"
+    key = _name_key(cluster)
     recorded = {sent.cluster["name"] for sent in own_parts} - {""}
     if recorded and due and key not in names:
         problem = None
@@ -103,14 +105,25 @@ def _parts_on(
         if problem is not None:
             _note_problem(memory, problem, own_parts)
             memory["tried"] = now
-    name = names.get(key)
-    elsewhere = [sent for sent in own_parts if sent.cluster["name"] not in (name, "")]
+    return [sent for sent in own_parts if sent.cluster["name"] in (names.get(key), "")]
+
+
+def _note_elsewhere(memory: ClusterMemory, cluster: Cluster, others: list[SentPart]) -> None:
+    """Record the parts that were submitted to clusters of other names."""
+    name = memory.get("names", {}).get(_name_key(cluster))
+    elsewhere = [
+        sent for sent in others if sent.job_id and registry.is_same_kind(cluster, sent.cluster)
+    ]
     if name and elsewhere:
         other_names = ", ".join(sorted({sent.cluster["name"] for sent in elsewhere}))
         _note_problem(
             memory, f"this is the cluster {name}, the tasks are on {other_names}", elsewhere
         )
-    return [sent for sent in own_parts if sent not in elsewhere]
+
+
+def _name_key(cluster: Cluster) -> str:
+    """Where the memory has the name of a cluster, as this host gets it."""
+    return f"{os.uname().nodename} {cluster.address}"
 
 
 def _note_problem(memory: ClusterMemory, problem: str | None, parts: list[SentPart]) -> None:

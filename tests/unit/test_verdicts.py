@@ -579,3 +579,15 @@ def test_a_sweep_that_cannot_be_written_is_an_error(world: World) -> None:
     with pytest.raises(SweepError, match="cannot be written") as caught:
         world.poll()
     assert os.fspath(lock) == caught.value.where
+
+
+def test_tasks_on_another_cluster_are_named_beside_those_on_this_one(world: World) -> None:
+    world.made.plan(cluster={"kind": "slurm", "name": "alpha", "state_dir": ""})
+    world.made.handed_in(2, job_id="200")
+    for _ in range(2):
+        view = world.poll(INTERVAL_S)
+        assert by_chunk(view.in_state)
+        assert view.problem == "this is the cluster test, the tasks are on alpha"
+    # What may pass by itself comes first.
+    world.cluster.down = True
+    assert "Unable to contact" in (world.poll(INTERVAL_S).problem or "")
