@@ -13,18 +13,23 @@ that of the programs that it starts, and the bytes of the manifest's new version
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import measuring
 
+from hpcsweep import emulator
+
 ROUNDS = 3
+# The directory for the state of programs, below that of a measurement.
+STATE = "state"
 # Seconds of a call below which a figure says nothing.
 LEAST_S = 1e-3
 # Calls of a way that starts no process for each, and of one that does.
@@ -96,8 +101,7 @@ def main(arguments: Sequence[str]) -> None:
         _show_later()
         return
     peers = arguments[0] if arguments else sys.executable
-    with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as temporary:
-        root = Path(temporary)
+    with _own_directory() as root:
         (root / "work.py").write_text(WORK)
         ways = _ways(root, peers)
         actions = [
@@ -124,10 +128,15 @@ def _show_later() -> None:
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     rows = []
     for count in LATER_CALLS:
-        with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as directory:
+        with _own_directory() as directory:
             argv = [sys.executable, "-c", LATER, str(count)]
             answer = subprocess.run(
-                argv, cwd=directory, env=env, check=True, capture_output=True, text=True
+                argv,
+                cwd=directory,
+                env=env | _own_state(directory),
+                check=True,
+                capture_output=True,
+                text=True,
             )
         took, size = answer.stdout.split()
         rows.append((f"{count:,}", f"{float(took):.2f} s", f"{int(size):,}"))
@@ -137,6 +146,21 @@ def _show_later() -> None:
         ("calls before it", "processor time", "bytes of its version"),
         rows,
     )
+
+
+@contextlib.contextmanager
+def _own_directory() -> Iterator[Path]:
+    """A directory whose emulated cluster ends with it; the user's own one is not used."""
+    with tempfile.TemporaryDirectory(prefix="hpcsweep-bench-") as directory:
+        root = Path(directory)
+        try:
+            yield root
+        finally:
+            emulator.stop(root / STATE / "hpcsweep/emulator")
+
+
+def _own_state(root: Path) -> dict[str, str]:
+    return {"XDG_STATE_HOME": str(root / STATE)}
 
 
 def _ways(root: Path, peers: str) -> list[Way]:
@@ -184,7 +208,7 @@ def _has(python: str, module: str) -> bool:
 def _runner(root: Path, python: str, program: str, *arguments: str) -> Callable[[int], None]:
     here = str(Path(__file__).parents[1])
     paths = [str(root), here] if program is OURS else [str(root)]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    env = os.environ | _own_state(root) | {"PYTHONPATH": os.pathsep.join(paths)}
 
     def run(count: int) -> None:
         argv = [python, "-c", HEAD + program + CHECK, str(count), *arguments]
