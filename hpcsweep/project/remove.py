@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from hpcsweep.errors import StoreError, SweepError
+from hpcsweep.errors import Damaged, StoreError, SweepError
 from hpcsweep.files import fsync_path, remove_tree, unwritable
 from hpcsweep.project.idle import Notify, idle_sweep
 from hpcsweep.project.shared_rows import shared_index
@@ -26,7 +28,7 @@ def remove(
     then. *Raises* SweepBusy, StoreError; what is left after an error `finish_removals` removes.
     """
     trash = removed_path(sweep.path)
-    with idle_sweep(sweep, settings, notify, force=force) as lock:
+    with _naming_force(), idle_sweep(sweep, settings, notify, force=force) as lock:
         try:
             sweep.path.rename(trash)
         except OSError as error:
@@ -34,6 +36,16 @@ def remove(
         lock.follow(trash)
         fsync_path(trash.parent)
     _finish(trash, force=force)
+
+
+@contextlib.contextmanager
+def _naming_force() -> Iterator[None]:
+    """Let the error of a damaged sweep say how it is removed all the same."""
+    try:
+        yield
+    except Damaged as error:
+        error.next_step = f"{error.next_step} To remove the sweep all the same: --force.".lstrip()
+        raise
 
 
 def finish_removals(directory: Path, name: str, *, force: bool = False) -> int:

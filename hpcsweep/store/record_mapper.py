@@ -90,7 +90,10 @@ class RecordMapper:
             self._add_cases(pending, records)
             return
         if plan is None and submission not in self._sweep.submissions():
-            raise JournalError(f"submission {submission} is not one of this sweep")
+            raise JournalError(
+                f"submission {submission} is not one of this sweep; if its files were removed, the "
+                "results of its cases are kept, and the times of its array tasks are not known"
+            )
         if records.kind == "task":
             pending.rows.starts += map(start_row, cast("list[TaskRecord]", records.records))
         else:

@@ -198,11 +198,20 @@ def test_rm_finishes_what_was_interrupted(ended: MadeSweep) -> None:
 def test_a_damaged_sweep_is_removed_by_force(ended: MadeSweep) -> None:
     (plan,) = ended.path.glob("submissions/*/plan.json")
     plan.write_text("{}")
-    assert "is damaged" in cli("rm", "s", "--yes", code=5).stderr
+    said = cli("rm", "s", "--yes", code=5).stderr
+    assert "is damaged" in said
+    assert said.endswith("To remove the sweep all the same: --force.\n")
     assert ended.path.is_dir()
     cli("rm", "s", "--yes", "--force")
     assert not ended.path.exists()
     assert not list(ended.root.glob(".removed*"))
+
+
+def test_a_rebuild_without_submissions_says_what_is_kept(ended: MadeSweep) -> None:
+    shutil.rmtree(ended.path / "submissions")
+    said = cli("ingest", "s", "--rebuild").stderr
+    assert "submission 1 is not one of this sweep; if its files were removed, the results" in said
+    assert rows("s") == ROWS
 
 
 # --- copy ----------------------------------------------------------------------------------------
