@@ -181,7 +181,7 @@ def read(path: Path, offset: int = 0, *, skim: bool = False) -> Iterator[Journal
     *Raises* JournalError if the file cannot be read; a missing file has no records.
     """
     for lines, end in blocks(path, offset):
-        yield _parse_block(lines, end, skim=skim)
+        yield parse_block(lines, end, skim=skim)
 
 
 def blocks(path: Path, offset: int) -> Iterator[tuple[list[bytes], int]]:
@@ -248,7 +248,8 @@ def is_cut(path: Path) -> bool:
         raise JournalError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def _parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
+def parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk:
+    """The records in the lines of a block; `skim` as in `read`."""
     intact = intact_lines(lines, skim=skim)
     if intact is not None:
         payloads, checksums = intact
@@ -258,7 +259,7 @@ def _parse_block(lines: list[bytes], offset: int, *, skim: bool) -> JournalChunk
                 document["crc"] = checksum
             superseded = len(lines) - len(payloads)
             return JournalChunk(cast("list[Record]", documents), offset, superseded=superseded)
-    return parse_singly(lines, offset)
+    return _parse_singly(lines, offset)
 
 
 def intact_lines(lines: list[bytes], *, skim: bool) -> tuple[list[bytes], list[str]] | None:
@@ -294,7 +295,7 @@ def parse_together(
     return cast("list[dict[str, Any]]", documents)
 
 
-def parse_singly(lines: list[bytes], offset: int) -> JournalChunk:
+def _parse_singly(lines: list[bytes], offset: int) -> JournalChunk:
     """The records in the valid ones of some lines."""
     parsed = [_parse_line(line[:9], line[9:]) for line in lines]
     records = [record for record in parsed if not isinstance(record, str)]

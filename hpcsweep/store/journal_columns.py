@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hpcsweep import recordcheck
-from hpcsweep.journal import blocks, intact_lines, parse_line, parse_singly, parse_together
+from hpcsweep.journal import blocks, intact_lines, parse_block, parse_line, parse_together
 from hpcsweep.recordcheck import AlikeRecords, Record
 from hpcsweep.store import exact_json
 
@@ -46,8 +46,9 @@ def _of_block(lines: list[bytes], offset: int) -> JournalColumns:
     if intact is not None and groups is not None:
         superseded = len(lines) - len(intact[0])
         return JournalColumns(groups, last, offset, superseded=superseded)
-    singly = parse_singly(lines, offset)
-    return JournalColumns(list(map(recordcheck.alone, singly.records)), last, offset, singly.torn)
+    chunk = parse_block(lines, offset, skim=True)
+    groups = list(map(recordcheck.alone, chunk.records))
+    return JournalColumns(groups, last, offset, chunk.torn, chunk.superseded)
 
 
 def _in_groups(payloads: list[bytes], checksums: list[str]) -> list[AlikeRecords] | None:
