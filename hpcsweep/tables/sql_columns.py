@@ -31,6 +31,9 @@ from hpcsweep.records import Status
 from hpcsweep.store import schema
 from hpcsweep.store.pages import among
 
+# As JSON writes it.
+NULL_CHARACTER = r"\u0000"
+
 
 @dataclass(frozen=True, slots=True)
 class SqlColumn:
@@ -111,14 +114,8 @@ def _is_number(value: Any) -> bool:
 
 def _kind_and_value_json(field: SqlColumn, like: Any) -> tuple[ColumnElement[bool], Any]:
     """The same on SQLite, from the JSON alone."""
-    column: Any = schema.column(field.column)
-    if isinstance(like, str):
-        column = _without_null_characters(column)
-    if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in field.path):
-        kind, value = (_member(column, field.path, what) for what in ("type", "value"))
-    else:
-        path = "$" + "".join(f'."{key}"' for key in field.path)
-        kind, value = func.json_type(column, path), func.json_extract(column, path)
+    column = schema.column(field.column)
+    kind, value = (_inside(column, field.path, what) for what in ("type", "value"))
     kind = _kind_of_value(field, kind, value)
     match like:
         case None:
@@ -131,7 +128,18 @@ def _kind_and_value_json(field: SqlColumn, like: Any) -> tuple[ColumnElement[boo
         case dict():
             return kind == "object", value
         case _:
-            return kind == "text", value
+            # Copy only the JSON that has one: a copy takes as long as decoding it.
+            whole = _inside(_without_null_characters(column), field.path, "value")
+            has_null_characters = func.instr(column, NULL_CHARACTER) > 0
+            return kind == "text", case((has_null_characters, whole), else_=value)
+
+
+def _inside(document: Any, path: tuple[str, ...], what: str) -> Any:
+    """Type or value inside a JSON document on SQLite."""
+    if any(json.dumps(key, ensure_ascii=False) != f'"{key}"' for key in path):
+        return _member(document, path, what)
+    inside = func.json_type if what == "type" else func.json_extract
+    return inside(document, "$" + "".join(f'."{key}"' for key in path))
 
 
 def _without_null_characters(column: Any) -> Any:
@@ -141,7 +149,7 @@ def _without_null_characters(column: Any) -> Any:
     """
     # An escaped backslash first: what follows it is no escape.
     unescaped = func.replace(column, r"\\", r"\u005c")
-    return func.replace(unescaped, r"\u0000", r"\ufffd")
+    return func.replace(unescaped, NULL_CHARACTER, r"\ufffd")
 
 
 def _kind_and_value_jsonb(field: SqlColumn, like: Any) -> tuple[ColumnElement[bool], Any]:

@@ -312,7 +312,8 @@ class _Compiler:
         """
         if self.dialect != "sqlite" or field.column != "metrics" or _kind(value) is not float:
             return true()
-        _, extracted = kind_and_value(field, "", self.dialect)
+        # As an object: SQLite then extracts the value alone, of whatever kind it is.
+        _, extracted = kind_and_value(field, {}, self.dialect)
         match op:
             case ">" | ">=":
                 possible: ColumnElement[bool] = extracted >= literal(value)

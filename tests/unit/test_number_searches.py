@@ -16,7 +16,7 @@ from hpcsweep.errors import StoreError
 from hpcsweep.store import SweepIndex
 from hpcsweep.store.column_kinds import ColumnKinds
 from hpcsweep.tables.columns import all_columns, fields
-from hpcsweep.tables.sql_columns import orderable
+from hpcsweep.tables.sql_columns import SqlColumn, orderable
 from hpcsweep.tables.where import parse
 from tests.support.rows import MANIFEST, batch, case
 
@@ -76,6 +76,34 @@ def test_a_number_without_a_column_is_in_the_json(file: Path) -> None:
     sweep_index = SweepIndex(file, "s")
     with pytest.raises(StoreError, match="malformed JSON"):
         sweep_index.indices(parse("steps < 1", by_name(sweep_index), "sqlite"))
+
+
+def test_the_json_of_rows_without_null_characters_is_not_copied(tmp_path: Path) -> None:
+    path, of_note = tmp_path / "store.sqlite3", {"note": SqlColumn("metrics", ("note",))}
+    sweep_index = SweepIndex(path, "s")
+    sweep_index.create("s", MANIFEST)
+    metrics = (json.dumps({"note": note}) for note in ("C:\\d", 7))
+    assert sweep_index.merge(batch(*(case(at, metrics=text) for at, text in enumerate(metrics))))
+    wanted = {
+        "note > 0": [1],
+        "note < 1": [],
+        "note == 7": [1],
+        "note == 'C:\\\\d'": [0],
+        "note != 'a'": [0, 1],
+        "note in ['a', 'b', 7]": [1],
+        "note == note": [0, 1],
+    }
+
+    def forbid_copies(connection: Any, _: Any) -> None:
+        connection.create_function("replace", 3, lambda *_: 1 / 0)
+
+    event.listen(Engine, "connect", forbid_copies)
+    try:
+        reader = SweepIndex(path, "s")
+        found = {text: list(reader.indices(parse(text, of_note, "sqlite"))) for text in wanted}
+    finally:
+        event.remove(Engine, "connect", forbid_copies)
+    assert found == wanted
 
 
 def test_a_search_in_a_file_of_several_sweeps_finds_its_own(tmp_path: Path) -> None:
