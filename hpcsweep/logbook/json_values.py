@@ -26,7 +26,8 @@ from hpcsweep.ids import FLOAT, FLOATS, LARGEST_INT_BITS, loaded_numpy, member
 LEVELS_MAX = 200
 # Characters of an exception's message, and of its traceback from the end, that are kept.
 EXCEPTION_TEXT_MAX = 20_000
-# The types of pandas' `NA` and `NaT`, by name: a task does not load pandas.
+# The types of pandas' `NA` and `NaT`, by name: a task does not load pandas. Their modules are
+# below `pandas`; which these are differs by its version.
 _MISSING = ("NAType", "NaTType")
 # What becomes of a number that JSON lacks, by its path.
 _Replace = Callable[[str, float], Any]
@@ -179,7 +180,7 @@ def _plain_library_value(value: Any, where: str) -> Any:
     """A library's value as a plain Python value; unknown ones are returned unchanged."""
     if isinstance(value, PurePath):
         return str(value)
-    if type(value).__name__ in _MISSING:
+    if type(value).__name__ in _MISSING and type(value).__module__.startswith("pandas."):
         return None
     # A value of one of these libraries can exist only if the library is loaded.
     numpy, datetime = loaded_numpy(), sys.modules.get("datetime")

@@ -81,6 +81,12 @@ def test_missing_values_of_pandas_and_numpy_are_null() -> None:
     assert json_value(values, "metrics") == [None, None, None, None, "2020-01-02T00:00:00"]
 
 
+@pytest.mark.parametrize("name", ["NAType", "NaTType"])
+def test_a_class_of_the_user_with_a_name_of_pandas_is_no_missing_value(name: str) -> None:
+    with pytest.raises(InputError, match=f"a {name} is not a JSON value"):
+        json_value(type(name, (), {})(), "metrics")
+
+
 @dataclass
 class Result:
     energy: float
