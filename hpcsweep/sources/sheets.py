@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hpcsweep import ids
 from hpcsweep.errors import SourceError
 from hpcsweep.older_python import dataclass
 from hpcsweep.quantities import counted
 from hpcsweep.sources.cells import CellRules, Line, Note, is_written_otherwise
-from hpcsweep.sources.textfiles import AS_UTF_8, encoding_error, open_text, unreadable
+from hpcsweep.sources.textfiles import (
+    AS_UTF_8,
+    encoding_error,
+    numbered_lines,
+    open_text,
+    unreadable,
+)
 
 # (location, row of plain values, text of the cells that JSON writes differently, by column).
 FileRow = tuple[str, dict[str, Any], dict[str, str]]
@@ -210,9 +216,9 @@ def _separated_lines(path: Path, delimiter: str, above: int) -> Iterator[Line]:
         raise unreadable(path, error) from error
 
 
-def _texts(path: Path, stream: Iterable[str]) -> Iterator[str]:
+def _texts(path: Path, stream: IO[str]) -> Iterator[str]:
     """The lines of a file. *Raises* SourceError for a NUL, which no command can get either."""
-    for number, line in enumerate(stream, 1):
+    for number, line in numbered_lines(path, stream):
         if "\0" in line:
             raise SourceError(
                 "has a NUL character: the file is UTF-16, or damaged",

@@ -13,7 +13,14 @@ from hpcsweep import ids
 from hpcsweep.errors import IdentityError, SourceError
 from hpcsweep.sources.cells import Note
 from hpcsweep.sources.sheets import FileRow, SheetFormat, separated_rows
-from hpcsweep.sources.textfiles import encoding_error, is_gzip, open_text, unreadable
+from hpcsweep.sources.textfiles import (
+    encoding_error,
+    is_gzip,
+    numbered_lines,
+    open_text,
+    refuse_damaged,
+    unreadable,
+)
 
 Reader = Callable[[Path, SheetFormat, Note], Iterator[FileRow]]
 
@@ -42,6 +49,8 @@ def read_rows(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
                 where=str(path),
                 next_step="Remove it.",
             )
+    if is_gzip(path):
+        refuse_damaged(path)
     return read(path, form, note)
 
 
@@ -54,7 +63,7 @@ def _workbook(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
 def _jsonl(path: Path, _form: SheetFormat, _note: Note) -> Iterator[FileRow]:
     try:
         with open_text(path) as stream:
-            for number, line in enumerate(stream, 1):
+            for number, line in numbered_lines(path, stream):
                 if not line.strip():
                     continue
                 where = f"{path}:{number}"

@@ -22,8 +22,10 @@ from hpcsweep.sources import (
     grid,
     source_from_manifest_dict,
     table,
+    textfiles,
     zip_,
 )
+from hpcsweep.sources.textfiles import encoding_error
 from tests.support.sourcing import frozen, refused
 
 CSV = """\
@@ -270,6 +272,38 @@ def test_tables_that_gzip_compresses(tmp_path: Path) -> None:
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"x\n1\n\xff\n"))
     refused(lambda: table(tmp_path / "b.csv.gz"), "b.csv.gz:3: is not UTF-8")
     refused(lambda: table(tmp_path / "a.parquet.gz"), "unknown format of a table: .gz", ".csv")
+
+
+def test_damage_of_gzip_is_no_mistake_in_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    whole = gzip.compress(b"x,y\n1,2\n", compresslevel=0)  # has the text as it is
+    assert b"1,2" in whole
+    for data in (
+        whole.replace(b"1,2", b"1,,"),  # three cells under two columns
+        whole.replace(b"1,2", b"1,\xff"),
+        gzip.compress(b"x,y\n1,\xff\n")[:-9],
+        b"",
+    ):
+        path.write_bytes(data)
+        refused(lambda: table(path), "a.csv.gz", "cannot be read: it is no gzip, or damaged")
+    refused(lambda: table(path), "it has 0 bytes")
+
+
+def test_a_file_that_is_damaged_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"x\n\xff\n")[:12])
+    error = encoding_error(path, UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"))
+    assert "cannot be read: it is no gzip, or damaged" in str(error)
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
+def test_a_line_without_end_is_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(textfiles, "LINE_MAX", 100)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b'{"x": 1}\n' + b"1" * 100))
+    refused(lambda: list(table(path)), ":2: the line has 100 characters or more")
 
 
 @pytest.mark.parametrize("value", [datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), b"bytes"])
