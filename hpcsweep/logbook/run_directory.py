@@ -49,7 +49,6 @@ class Run(NamedTuple):
 
     def metadata(self) -> dict[str, Any]:
         """The fields of `metadata.json` that are known at the start."""
-        of_job = {"job_id": self.job_id} if self.job_id else {}
         return {
             "run_id": self.run_id,
             "case_id": self.case.case_id,
@@ -63,7 +62,6 @@ class Run(NamedTuple):
             "manifest": self.manifest,
             "seed": f"{self.seed:032x}",
             "host": self.host,
-            **of_job,
             "provenance": self.provenance or provenance_of(self.attempt.submission),
         }
 
@@ -94,6 +92,8 @@ def final_metadata(run: Run, outcome: Outcome, written: dict[str, Any]) -> dict[
     """The `metadata.json` of a finished run; fields that the target added are kept."""
     left = outcome_json(outcome)
     left.pop("metrics", None)
+    if run.job_id:  # beside the fields of the target, which may have a `job_id` of its own
+        left["job_id"] = run.job_id
     ours = run.metadata()
     more = {name: value for name, value in written.items() if name not in ours}
     metadata = (more if _is_writable(more) else {}) | ours
@@ -189,8 +189,6 @@ def end_fields(
 ) -> dict[str, Any]:
     """What the files of a finished run say of its `end` record; nothing is checked yet."""
     common = {name: metadata.get(name) for name in _COMMON}
-    if "job_id" in metadata:  # of versions from 2026-11-30 on
-        common["job_id"] = metadata["job_id"]
     return outcome | common | {"metrics": metrics, "kind": "end", "v": VERSION}
 
 

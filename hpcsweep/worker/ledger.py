@@ -118,8 +118,8 @@ class Ledger:
             common = self._common(attempt_of(metadata["attempt"]), metadata["chunk"])
             outcome = replace(outcome_of(metadata["outcome"]), metrics=leftover.metrics)
             end = _end(common, case, outcome, metadata.get("host"))
-            if "job_id" in metadata:
-                end["job_id"] = metadata["job_id"]
+            if "job_id" in metadata["outcome"]:
+                end["job_id"] = metadata["outcome"]["job_id"]
             self._append(end)
         self._complete[case.case_id] = ids.fingerprint(case.params)
 

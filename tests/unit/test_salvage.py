@@ -17,6 +17,7 @@ from hpcsweep.cli import main
 from hpcsweep.errors import StoreError
 from hpcsweep.files import read_regular, token
 from hpcsweep.journal import JournalWriter, all_journals
+from hpcsweep.logbook.experiment.reader import ExperimentReader
 from hpcsweep.recordcheck import Record
 from hpcsweep.records import Word
 from hpcsweep.runs.find import DamageReport
@@ -93,6 +94,24 @@ def test_the_rows_come_back(tmp_path: Path, how: dict[str, Any]) -> None:
     assert rows(made) == before
     assert counts(journal_kept_runs(made.directory)) == (0, 3, 0)
     assert len(list(all_journals(made.directory.journal_root))) == 1
+
+
+@pytest.mark.parametrize("runs", ["all", "packed"])
+@pytest.mark.parametrize("own", [7, "mine", None, ""], ids=repr)
+def test_a_job_id_of_the_target_is_not_taken_for_that_of_the_job(
+    tmp_path: Path, runs: str, own: Any
+) -> None:
+    code = f"def run(x, log):\n    log.meta(job_id={own!r})\n    return {{'y': x}}\n"
+    made = MadeSweep(tmp_path, grid(x=[1]), python=code)
+    made.plan(runs=runs)
+    made.run()
+    before = rows(made)
+    assert before[0]["job_id"]
+    forget(made)
+    assert counts(journal_kept_runs(made.directory)) == (1, 0, 0)
+    assert rows(made) == before
+    (run,) = ExperimentReader(made.path)
+    assert run.meta["job_id"] == own
 
 
 def test_some_journals_are_gone(made: MadeSweep) -> None:

@@ -55,6 +55,18 @@ def finished(root: Path, runs: str, *, journal: bool = False) -> MadeSweep:
     return made
 
 
+def test_a_job_id_of_the_target_costs_no_case(tmp_path: Path) -> None:
+    made = finished(tmp_path, "all")
+    for path in made.path.glob("runs/log_*/metadata.json"):
+        # As a version before 2026-11-30 wrote what the target had set by `log.meta`.
+        fields = json.loads(path.read_text()) | {"job_id": 7}
+        del fields["outcome"]["job_id"]
+        path.write_text(json.dumps(fields))
+    ran, _ = begun_again(made)
+    assert ran == {0: 1, 1: 1, 2: 1}
+    assert not [end for end in made.records("end") if "index" in end and "job_id" in end]
+
+
 # --- packs ---------------------------------------------------------------------------------------
 
 
