@@ -33,8 +33,8 @@ class Share(NamedTuple):
 
     # The CPUs that its processes are bound to; None for all of the task.
     cpus: frozenset[int] | None = None
-    # Variables of its processes, over those of the worker.
-    environment: Mapping[str, str] = {}
+    # Variables of its processes, over those of the worker; None removes one.
+    environment: Mapping[str, str | None] = {}
     # The worker's descriptors that its cases write to; they get no others.
     descriptors: Collection[int] = ()
     # Bytes of memory that its cases may use; None if unknown.
@@ -47,7 +47,11 @@ class Share(NamedTuple):
         if self.cpus is not None:
             with contextlib.suppress(OSError):  # an unbound case has all CPUs of the job
                 os.sched_setaffinity(0, self.cpus)
-        os.environ.update(self.environment)
+        for name, value in self.environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @dataclass(slots=True)

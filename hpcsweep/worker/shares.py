@@ -20,8 +20,10 @@ from hpcsweep.worker.start import Start
 
 # Open files of a worker, and of each slot of it: pipes to its child and its maker, and its spool.
 FILES, FILES_OF_SLOT = 64, 16
-# Slurm's variables with a count of GPUs, behind their type if there is one; srun reads them all.
+# Slurm's variables with a count of GPUs, of any type if none is in front; srun reads them all.
 _GPU_COUNTS = ("SLURM_GPUS", "SLURM_GPUS_PER_NODE", "SLURM_GPUS_PER_TASK")
+# A count of GPUs in SLURM_TRES_PER_TASK: `gres/gpu:4` (23.11), `gres/gpu=4`, `gres/gpu:a100=4`.
+_GPUS_OF_PROCESS = re.compile(r"gres/gpu(?![^:=])")
 
 
 def given(
@@ -78,7 +80,7 @@ def shares_of(
             f"open {resource.getrlimit(resource.RLIMIT_NOFILE)[1]} files"
         )
     cpus_of_case = allocation.cpus_of_case(replace(needs, slots=count), has.cpus or 1)
-    threads = cpus.thread_variables(environment, cpus_of_case)
+    threads: dict[str, str | None] = {**cpus.thread_variables(environment, cpus_of_case)}
     if count > 1:
         threads |= step_variables(environment, count, cpus_of_case, needs.gpus or 0)
     return [
@@ -94,31 +96,55 @@ def shares_of(
 
 def step_variables(
     environment: Mapping[str, str], slots: int, cpus_of_case: int, gpus_of_case: int
-) -> dict[str, str]:
+) -> dict[str, str | None]:
     """The variables by which srun takes the share of a slot, for the step of a case.
 
     It takes all that the job has of what they do not name, and the next slot's srun then waits for
     its end ("step creation temporarily disabled"). From 23.11 on it reads SLURM_CPUS_PER_TASK, and
-    refuses another count in SLURM_TRES_PER_TASK; before that, it reads SRUN_CPUS_PER_TASK.
+    refuses another count in SLURM_TRES_PER_TASK, or SLURM_CPUS_PER_GPU beside it; before that, it
+    reads SRUN_CPUS_PER_TASK. None removes a variable.
     """
     if "SLURM_JOB_ID" not in environment:
         return {}
-    variables = {"SLURM_CPUS_PER_TASK": str(cpus_of_case)}
+    variables: dict[str, str | None] = {"SLURM_CPUS_PER_TASK": str(cpus_of_case)}
+    if "SLURM_CPUS_PER_GPU" in environment:
+        variables["SLURM_CPUS_PER_GPU"] = None
     if not environment.keys() & {"SLURM_MEM_PER_CPU", "SLURM_MEM_PER_GPU"}:
         # 0 is all memory of the job, without taking it from other steps.
         variables["SLURM_MEM_PER_NODE"] = str(((requested_bytes(environment) or 0) >> 20) // slots)
-    counts = {r"\bcpu": cpus_of_case}
+    per_process = environment.get("SLURM_TRES_PER_TASK")
+    if per_process is not None:
+        per_process = re.sub(r"(\bcpu[:=])\d+", rf"\g<1>{cpus_of_case}", per_process)
+        variables["SLURM_TRES_PER_TASK"] = per_process
     if gpus_of_case:
-        variables["SLURM_GRES"] = f"gpu:{gpus_of_case}"
-        counts[r"\bgres/gpu(?:[:=][^:=,]*[^:=,\d][^:=,]*)?"] = gpus_of_case
-        for name in _GPU_COUNTS:
-            if name in environment:
-                variables[name] = re.sub(r"\d+$", str(gpus_of_case), environment[name])
-    if "SLURM_TRES_PER_TASK" in environment:
-        per_task = environment["SLURM_TRES_PER_TASK"]
-        for resource_name, number in counts.items():
-            per_task = re.sub(rf"({resource_name}[:=])\d+", rf"\g<1>{number}", per_task)
-        variables["SLURM_TRES_PER_TASK"] = per_task
+        variables |= _gpu_variables(environment, per_process or "", gpus_of_case)
+    return variables
+
+
+def _gpu_variables(
+    environment: Mapping[str, str], per_process: str, count: int
+) -> dict[str, str | None]:
+    """The variables by which srun takes so many GPUs; `per_process` is SLURM_TRES_PER_TASK.
+
+    Those by which the job asked: srun refuses SLURM_GRES beside SLURM_GPUS_PER_NODE (26.05), and a
+    type in one beside none in another ("with and without type identification", 22.05). Without a
+    type it takes any GPUs of the job, which may have several types.
+    """
+    asked: dict[str, str | None] = {name: str(count) for name in _GPU_COUNTS if name in environment}
+    parts = per_process.split(",")
+    others = [part for part in parts if not _GPUS_OF_PROCESS.match(part)]
+    if others != parts:
+        sign = "=" if "=" in per_process else ":"
+        asked["SLURM_TRES_PER_TASK"] = ",".join([*others, f"gres/gpu{sign}{count}"])
+    variables = asked or {"SLURM_GRES": f"gpu:{count}"}
+    if "SLURM_TRES_BIND" in environment:
+        bound = environment["SLURM_TRES_BIND"]
+        variables["SLURM_TRES_BIND"] = re.sub(r"(gres/gpu:per_task:)\d+", rf"\g<1>{count}", bound)
+    if "SLURM_GPUS_PER_SOCKET" in environment:
+        variables["SLURM_GPUS_PER_SOCKET"] = None
+    if "SLURM_NTASKS_PER_GPU" in environment:
+        # sbatch has multiplied it by the GPUs of the job; a case of a slot is one process.
+        variables |= {"SLURM_NTASKS_PER_GPU": None, "SLURM_NTASKS": "1", "SLURM_NPROCS": "1"}
     return variables
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from hpcsweep.journal import read
 from tests.support.clusters import RealCluster, started_emulated
+from tests.support.fixtures import MakeSlurm
 from tests.support.journals import Record
 from tests.support.project import TARGET, Project, check_whole
 from tests.support.slurm_cluster import PrivateSlurm
@@ -126,6 +127,34 @@ def test_each_slot_has_a_gpu_of_its_own(tmp_path: Path) -> None:
         rows = project.collect()
     assert sorted(row["gpus"] for row in rows) == ["0", "1"]
     assert [row["threads"] for row in rows] == ["2", "2"]
+
+
+# As MEETING, for `sh -c`.
+STEP = """\
+touch begun.$1
+for _ in $(seq 600); do [ -e begun.$((1 - $1)) ] && break; sleep 0.1; done
+[ -e begun.$((1 - $1)) ] && echo "$SLURM_STEP_GPUS" > gpus.$1"""
+
+
+@pytest.mark.slurm
+def test_steps_of_slots_share_gpus_that_were_asked_for_by_type(
+    private_slurm: MakeSlurm, tmp_path: Path
+) -> None:
+    """srun refuses a GPU without a type beside one with it, and starts the steps at once."""
+    slurm = private_slurm(nodes=1, gpus=2, gpu_type="a100", accounting=False)
+    project = Project(
+        RealCluster(slurm),
+        tmp_path,
+        2,
+        chunk=2,
+        slurm={"gpus-per-node": "a100:2", "cpus-per-gpu": 1, "mem": "100M", "time": "00:10:00"},
+        gpus_per_case=1,
+    )
+    del project.manifest["target"]
+    project.write(command=["srun", "sh", "-c", STEP, "sh", "{x}"])
+    project.submit("--wait")
+    assert [row["status"] for row in project.collect()] == ["complete"] * 2
+    assert {(project.root / f"gpus.{x}").read_text() for x in (0, 1)} == {"0\n", "1\n"}
 
 
 # The first case of a task takes 4 s, so no other one begins in the last 6 s before the warning. The

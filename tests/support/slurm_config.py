@@ -36,6 +36,8 @@ class SlurmOptions:
     memory_mb: int = 4000
     # Count of pretended GPUs of each node, which are links to /dev/null.
     gpus: int = 0
+    # Their type, such as a100.
+    gpu_type: str = ""
     # The text of a job_submit.lua: what the site says to each job, and whether it takes it.
     job_submit: str = ""
     # Further lines of slurm.conf; of a key that is given twice the later value counts.
@@ -68,6 +70,7 @@ def slurm_conf(directory: Path, options: SlurmOptions, ports: Ports) -> str:
     nodes = f"n[1-{options.nodes}]"
     last_port = ports.first_node + options.nodes - 1
     address = f"NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports.first_node}-{last_port}]"
+    gres = ["gpu", *filter(None, [options.gpu_type]), str(options.gpus)]
     lines = [
         f"ClusterName={options.cluster_name}",
         f"SlurmctldHost={host}(127.0.0.1)",
@@ -105,7 +108,7 @@ def slurm_conf(directory: Path, options: SlurmOptions, ports: Ports) -> str:
         *options.extra,
         *(["GresTypes=gpu"] if options.gpus else []),
         f"NodeName={nodes} {address} CPUs={options.cpus} RealMemory={options.memory_mb}"
-        + (f" Gres=gpu:{options.gpus}" if options.gpus else ""),
+        + (f" Gres={':'.join(gres)}" if options.gpus else ""),
         f"PartitionName=main Nodes={nodes} Default=YES MaxTime=INFINITE State=UP",
     ]
     return "\n".join(lines) + "\n"
@@ -113,7 +116,9 @@ def slurm_conf(directory: Path, options: SlurmOptions, ports: Ports) -> str:
 
 def gres_conf(directory: Path, options: SlurmOptions) -> str:
     """The text of gres.conf: the files of the GPUs, which are `gpu0`, `gpu1`, ... for all nodes."""
-    return f"NodeName=n[1-{options.nodes}] Name=gpu File={directory}/gpu[0-{options.gpus - 1}]\n"
+    gpu_type = f" Type={options.gpu_type}" if options.gpu_type else ""
+    files = f"{directory}/gpu[0-{options.gpus - 1}]"
+    return f"NodeName=n[1-{options.nodes}] Name=gpu{gpu_type} File={files}\n"
 
 
 def _accounting_lines(directory: Path, options: SlurmOptions, ports: Ports) -> list[str]:

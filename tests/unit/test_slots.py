@@ -18,6 +18,7 @@ from hpcsweep.records import CaseNeeds, Resources
 from hpcsweep.sources import grid, manual, randint, random
 from hpcsweep.worker import gpus
 from hpcsweep.worker.cgroup import MemoryCgroup
+from hpcsweep.worker.process import Share
 from hpcsweep.worker.shares import given, shares_of, step_variables
 from tests.support.sweeps import MadeSweep
 from tests.support.wait import wait_until
@@ -144,6 +145,9 @@ def test_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "MKL_NUM_THREADS" not in first.environment
 
 
+MEM = {"SLURM_MEM_PER_CPU": "1"}
+
+
 @pytest.mark.parametrize(
     ("environment", "gpus", "expected"),
     [
@@ -153,26 +157,55 @@ def test_shares(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"SLURM_CPUS_ON_NODE": "8"}, 0, {"SLURM_MEM_PER_NODE": "0"}),
         # Two amounts of memory exclude each other (22.05).
         ({"SLURM_MEM_PER_CPU": "100", "SLURM_CPUS_ON_NODE": "8"}, 0, {}),
+        # An amount for each GPU beside one for each process (23.11).
         (
-            {"SLURM_MEM_PER_GPU": "100", "SLURM_GPUS_PER_NODE": "a100:4"},
+            {"SLURM_MEM_PER_GPU": "100", "SLURM_GPUS": "4", "SLURM_CPUS_PER_GPU": "2"},
             1,
-            {"SLURM_GRES": "gpu:1", "SLURM_GPUS_PER_NODE": "a100:1"},
+            {"SLURM_GPUS": "1", "SLURM_CPUS_PER_GPU": None},
+        ),
+        ({**MEM, "SLURM_CPUS_PER_GPU": "2"}, 0, {"SLURM_CPUS_PER_GPU": None}),
+        (MEM, 1, {"SLURM_GRES": "gpu:1"}),
+        # A type here and none there (22.05), or SLURM_GRES beside it (26.05).
+        ({**MEM, "SLURM_GPUS_PER_NODE": "a100:4"}, 1, {"SLURM_GPUS_PER_NODE": "1"}),
+        ({**MEM, "SLURM_GPUS_PER_TASK": "a100"}, 1, {"SLURM_GPUS_PER_TASK": "1"}),
+        ({**MEM, "SLURM_GPUS": "a100:2,h100:2"}, 2, {"SLURM_GPUS": "2"}),
+        (
+            {**MEM, "SLURM_GPUS_PER_SOCKET": "a100:4"},
+            1,
+            {"SLURM_GPUS_PER_SOCKET": None, "SLURM_GRES": "gpu:1"},
+        ),
+        (
+            {**MEM, "SLURM_GPUS": "4", "SLURM_NTASKS_PER_GPU": "1", "SLURM_NTASKS": "4"},
+            1,
+            {
+                "SLURM_GPUS": "1",
+                "SLURM_NTASKS_PER_GPU": None,
+                "SLURM_NTASKS": "1",
+                "SLURM_NPROCS": "1",
+            },
         ),
         # As 23.11 and 24.11 write it.
         (
-            {"SLURM_MEM_PER_CPU": "1", "SLURM_TRES_PER_TASK": "cpu:8,gres/gpu:4"},
+            {**MEM, "SLURM_TRES_PER_TASK": "cpu:8,gres/gpu:4"},
             1,
-            {"SLURM_GRES": "gpu:1", "SLURM_TRES_PER_TASK": "cpu:2,gres/gpu:1"},
+            {"SLURM_TRES_PER_TASK": "cpu:2,gres/gpu:1"},
         ),
         (
-            {"SLURM_MEM_PER_CPU": "1", "SLURM_TRES_PER_TASK": "cpu=8,gres/gpu:a100=4"},
+            {
+                **MEM,
+                "SLURM_TRES_PER_TASK": "gres/gpu:a100=2,cpu=8,gres/gpu:h100=2,gres/gpumem=4",
+                "SLURM_TRES_BIND": "gres/gpu:per_task:4",
+            },
             1,
-            {"SLURM_GRES": "gpu:1", "SLURM_TRES_PER_TASK": "cpu=2,gres/gpu:a100=1"},
+            {
+                "SLURM_TRES_PER_TASK": "cpu=2,gres/gpumem=4,gres/gpu=1",
+                "SLURM_TRES_BIND": "gres/gpu:per_task:1",
+            },
         ),
     ],
 )
 def test_an_srun_of_each_case_takes_the_share_of_its_slot(
-    environment: dict[str, str], gpus: int, expected: dict[str, str]
+    environment: dict[str, str], gpus: int, expected: dict[str, str | None]
 ) -> None:
     job = {"SLURM_JOB_ID": "7", **environment} if environment else {}
     usual = {"SLURM_CPUS_PER_TASK": "2"} if environment else {}
@@ -188,6 +221,14 @@ def test_a_step_of_a_slot_leaves_the_emulated_srun_the_others_cpus(
     monkeypatch.setenv("SRUN_CPUS_PER_TASK", "2")
     question = srun._question(7, step)  # noqa: SLF001
     assert (question["exact"], question["cpus_per_task"]) == (True, 2)
+
+
+def test_a_share_removes_variables_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_CPUS_PER_GPU", "2")
+    monkeypatch.setenv("SLURM_GPUS", "4")
+    Share(environment={"SLURM_CPUS_PER_GPU": None, "SLURM_GPUS": "1"}).apply()
+    assert "SLURM_CPUS_PER_GPU" not in os.environ
+    assert os.environ["SLURM_GPUS"] == "1"
 
 
 def test_the_only_slot_has_all_of_the_task() -> None:
