@@ -48,6 +48,8 @@ _PROFILE_KEYS: dict[str, tuple[type, ...]] = {
     "host": (str,),
     "root": (str,),
 }
+# Keys of manifests and profiles below which are options of sbatch.
+OPTION_KEYS = ("slurm", "reduce_slurm", "closing")
 # Those that are no part of a manifest.
 _OF_THE_USER = ("settings", "host", "root")
 _KIND_NAMES: dict[type, str] = {str: "a text", dict: "a mapping", list: "a list", bool: "false"}
@@ -151,7 +153,7 @@ def profile_host(name: str) -> tuple[str, str] | None:
 def parse_set(text: str) -> tuple[str, Any]:
     """Parse `--set a.b=value`; the value is a YAML scalar, or a list in brackets.
 
-    An option of `slurm` is kept as text: also `00123` and `[rack1|rack2]`.
+    An option of sbatch is kept as text: also `00123`, `1.5` and `[rack1|rack2]`.
     *Raises* InputError.
     """
     from hpcsweep.yamltext import document, scalar  # noqa: PLC0415  # yaml; not for tasks
@@ -164,15 +166,16 @@ def parse_set(text: str) -> tuple[str, Any]:
             where=f"--set {text}" if not equals else where,
             next_step="Write, for example, --set slurm.time=01:00:00.",
         )
-    is_option = key.startswith("slurm.")
+    is_option = key.startswith(tuple(f"{name}." for name in OPTION_KEYS))
     if value.startswith(('"', "'") if is_option else ("[", "{", '"', "'")):
-        return key, document(value, where).value
+        given = document(value, where)
+        return key, given.options((), given.value) if key in OPTION_KEYS else given.value
     try:
         parsed = scalar(value)
     except ValueError as error:
         raise InputError(str(error), where=where) from error
-    if is_option and not isinstance(parsed, bool) and str(parsed) != value:
-        return key, value
+    if is_option and (type(parsed) is float or str(parsed) != value):
+        return key, parsed if isinstance(parsed, bool) else value
     return key, parsed
 
 
@@ -235,7 +238,7 @@ def _profile(document: Document | None, name: str | None, file: Path) -> Profile
                 where=document.where((*path, key)),
             )
     kept = {key: value for key, value in values.items() if key not in _OF_THE_USER}
-    for key in kept.keys() & {"slurm", "closing"}:
+    for key in kept.keys() & OPTION_KEYS:
         kept[key] = document.options((*path, key), kept[key])
     return Profile(kept, lambda inner: document.where((*path, *inner)))
 

@@ -39,8 +39,8 @@ class Document:
     name: str
     # The 1-based line of the value at a path of keys and 0-based positions.
     line: Callable[[tuple[str | int, ...]], int] = field(repr=False)
-    # The text of an unquoted number at a path that is written unlike Python writes it, such as
-    # 00123 or 1e5; else None.
+    # The text of an unquoted number at a path; None of an integer that Python writes alike, and of
+    # all else.
     text: Callable[[tuple[str | int, ...]], str | None] = field(
         default=lambda _path: None, repr=False
     )
@@ -58,8 +58,9 @@ class Document:
         """
         if not isinstance(value, dict):
             return value
-        texts = {key: self.text((*path, key)) for key in value}
-        return {key: one if texts[key] is None else texts[key] for key, one in value.items()}
+        numbers = [key for key, one in value.items() if type(one) in (int, float)]
+        texts = {key: self.text((*path, key)) for key in numbers}
+        return value | {key: text for key, text in texts.items() if text is not None}
 
 
 def load(path: Path) -> Document:
@@ -181,7 +182,7 @@ def document(text: str, name: str, *, is_typed: bool = True) -> Document:
         value=value,
         name=name,
         line=lambda path: _at(root, path)[0],
-        text=lambda path: _at(root, path)[1].text,
+        text=lambda path: _at(root, path)[1].number_text(),
     )
 
 
@@ -198,6 +199,10 @@ class _Node:
     text: str | None = None
     # While a mapping is read, between a key and its value: the key and its line.
     key: tuple[str, int] | None = None
+
+    def number_text(self) -> str | None:
+        """See `Document.text`."""
+        return str(self.value) if self.text is None and type(self.value) is float else self.text
 
 
 class _Reader:
@@ -371,7 +376,12 @@ def json_document(text: str, name: str) -> Document:
     except ValueError as error:
         raise _hook_error(text, name) from error
     _check(value, text, name)
-    return Document(value=value, name=name, line=lambda path: _json_line(text, path))
+    return Document(
+        value=value,
+        name=name,
+        line=lambda path: _json_line(text, path),
+        text=lambda path: _json_float(value, text, path),
+    )
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -395,7 +405,25 @@ def _hook_error(text: str, name: str) -> ManifestError:
 
 
 def _json_line(text: str, path: tuple[str | int, ...]) -> int:
-    """The line of the key or element at `path`; parses and discards the values before it."""
+    """The line of the key or element at `path`, or of its nearest parent."""
+    return text.count("\n", 0, _json_offsets(text, path)[0]) + 1
+
+
+def _json_float(value: Any, text: str, path: tuple[str | int, ...]) -> str | None:
+    """The text of the number at `path` if it is a float; JSON has one text for each integer."""
+    for step in path:
+        value = value[step]
+    if type(value) is not float:
+        return None
+    match = _FLOAT.match(text, _json_offsets(text, path)[1])
+    return match.group() if match else None
+
+
+def _json_offsets(text: str, path: tuple[str | int, ...]) -> tuple[int, int]:
+    """Offsets of the key or element at `path`, or of its nearest parent, and of its value.
+
+    Parses and discards the values before it.
+    """
     decoder = json.JSONDecoder()
     at = shown = _skip(text, 0)
     for step in path:
@@ -403,7 +431,7 @@ def _json_line(text: str, path: tuple[str | int, ...]) -> int:
         if offsets is None:
             break
         shown, at = offsets
-    return text.count("\n", 0, shown) + 1
+    return shown, at
 
 
 def _part_offsets(

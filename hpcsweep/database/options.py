@@ -26,7 +26,7 @@ def job_options(
             what, next_step = problem
             where = f"--set slurm.{name}" if name in given else profile.where(("slurm", name))
             raise InputError(f"slurm: {name}: {what}", where=where, next_step=next_step)
-        text = slurm_options.option_text(value)
+        text = slurm_options.option_text(name, value)
         if text is not None:
             options[name] = text
     return options

@@ -11,15 +11,11 @@ from typing import Any
 
 from hpcsweep.manifest import exclusive
 from hpcsweep.manifest.mistakes import Mistakes, Where
-from hpcsweep.settings import Profile
+from hpcsweep.settings import OPTION_KEYS, Profile
 from hpcsweep.yamltext import Document
 
 # Keys of a profile that replace those of the manifest.
 _REPLACED = ("conda", "python", "container", "container_args", "store", "notify", "closing")
-
-
-# Keys below which are options of sbatch.
-_OPTIONS = ("slurm", "reduce_slurm", "closing")
 
 
 class Layers:
@@ -28,7 +24,7 @@ class Layers:
     def __init__(self, document: Document, profile: Mapping[str, Any]) -> None:
         self._document = document
         self.value: dict[str, Any] = dict(document.value)
-        for key in _OPTIONS:
+        for key in OPTION_KEYS:
             if key in self.value:
                 self.value[key] = document.options((key,), self.value[key])
         # Origin of the values that are not, or not at this path, in the document.

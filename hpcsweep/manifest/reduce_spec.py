@@ -8,7 +8,7 @@ from hpcsweep.manifest import target_spec
 from hpcsweep.manifest.mistakes import Mistakes
 from hpcsweep.manifest.model import UserManifest
 from hpcsweep.manifest.policies import GIVEN, Reduce
-from hpcsweep.manifest.slurm_options import option_text
+from hpcsweep.manifest.slurm_options import options_text
 
 
 def read(fields: UserManifest, root: Path, mistakes: Mistakes) -> Reduce | None:
@@ -27,8 +27,6 @@ def read(fields: UserManifest, root: Path, mistakes: Mistakes) -> Reduce | None:
         target = target_spec.named(("reduce",), raw, "function", root, mistakes)
     else:
         target = target_spec.command("reduce", raw, target_spec.Usable({}, GIVEN), mistakes)
-    texts = {name: option_text(value) for name, value in fields.reduce_slurm.items()}
-    options = {name: text for name, text in texts.items() if text is not None}
     if target is None:
         return None
-    return Reduce(target=target, when=fields.reduce_when, options=options)
+    return Reduce(target=target, when=fields.reduce_when, options=options_text(fields.reduce_slurm))

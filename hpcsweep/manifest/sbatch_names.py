@@ -22,6 +22,19 @@ KNOWN = frozenset(
         use-min-nodes wait-all-nodes wckey""",
     )
 )
+# Those of which a plain number is a count or an amount. sbatch 22.05 reads decimal digits only: it
+# refuses `--nodes=0x2`, and takes `--priority=1e3` as 1.
+NUMBERS = frozenset(
+    re.findall(
+        r"\S+",
+        """acctg-freq core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task delay-boot
+        gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task mem mem-per-cpu mem-per-gpu
+        mincpus nice nodes ntasks ntasks-per-core ntasks-per-gpu ntasks-per-node
+        ntasks-per-socket ntasks-per-tres oom-kill-step priority resv-ports segment
+        sockets-per-node switches tasks-per-node thread-spec threads-per-core time time-min tmp
+        wait-all-nodes""",
+    )
+)
 # Options of the plugin pyxis, which many sites have; the setting `plugin_options` names others.
 PYXIS = frozenset(
     re.findall(

@@ -12,8 +12,8 @@ from typing import Any
 
 from hpcsweep.manifest.frozen import OPTION_NAME, OPTION_VALUE
 from hpcsweep.manifest.mistakes import described, shown
-from hpcsweep.manifest.sbatch_names import KNOWN, PYXIS
-from hpcsweep.yamltext import nearest
+from hpcsweep.manifest.sbatch_names import KNOWN, NUMBERS, PYXIS
+from hpcsweep.yamltext import nearest, scalar
 
 # Reasons by name.
 REFUSED = {
@@ -103,7 +103,12 @@ _FORMS = {
 # all other jobs (25.11 and newer, if the site enables it).
 REQUEUE, EXPEDITE = "requeue", "expedite"
 
-_ANY_OPTION = {"type": ["boolean", "integer", "string"], "pattern": f"^{OPTION_VALUE.pattern}$"}
+
+def _any_value(name: str) -> dict[str, Any]:
+    number = "integer" if name in NUMBERS else "number"
+    return {"type": ["boolean", number, "string"], "pattern": f"^{OPTION_VALUE.pattern}$"}
+
+
 # For editors: known options, no refused ones, and those of a site's plugins.
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -116,7 +121,7 @@ SCHEMA: dict[str, Any] = {
             }
             for name, (form, noun, next_step) in _FORMS.items()
         },
-        **dict.fromkeys(sorted(KNOWN.difference(_FORMS)), _ANY_OPTION),
+        **{name: _any_value(name) for name in sorted(KNOWN.difference(_FORMS))},
         REQUEUE: {
             "const": EXPEDITE,
             "description": "Start a task that failed again at once (Slurm 25.11 and newer).",
@@ -171,11 +176,13 @@ def value_problem(name: str, value: Any) -> tuple[str, str] | None:
             "cannot be set: hpcsweep sets it itself: scripts carry --requeue",
             f"Remove it, or write {REQUEUE}: {EXPEDITE} where the site has Slurm 25.11 or newer.",
         )
+    value = _meant(name, value)
     form, noun, next_step = _FORMS.get(name, (OPTION_VALUE, "a value for sbatch", ""))
     if isinstance(value, bool) and name not in _FORMS:
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return f"is {described(value)}, not {noun}", next_step or "Write a text or a whole number."
+        wanted = "a whole number" if name in NUMBERS else "a text or a whole number"
+        return f"is {described(value)}, not {noun}", next_step or f"Write {wanted}."
     text = str(value)
     if (name, text.lower()) in _QUESTIONS:
         return f"is {text}: sbatch prints a list and submits nothing", "Call sbatch by hand for it."
@@ -191,12 +198,23 @@ def value_problem(name: str, value: Any) -> tuple[str, str] | None:
 
 def options_text(options: Mapping[str, Any]) -> dict[str, str]:
     """The values of all options that are not switched off."""
-    texts = {name: option_text(value) for name, value in options.items()}
+    texts = {name: option_text(name, value) for name, value in options.items()}
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def option_text(value: bool | int | str) -> str | None:
+def option_text(name: str, value: bool | int | str) -> str | None:
     """The value in a directive: "" for an option without a value, None if it is switched off."""
     if isinstance(value, bool):
         return "" if value else None
-    return str(value)
+    return str(_meant(name, value))
+
+
+def _meant(name: str, value: Any) -> Any:
+    """The value of an option; of a count, or an amount, the number in a text: 16 of `0x10`."""
+    if name not in NUMBERS or not isinstance(value, str):
+        return value
+    try:
+        number = scalar(value)
+    except ValueError:  # too large a number
+        return value
+    return number if type(number) in (int, float) else value

@@ -489,19 +489,3 @@ def test_mistakes_stand_in_the_order_of_the_file(seed: int, tmp_path: Path) -> N
             load_manifest(tmp_path / name)
         named = [mistake.split(": ")[1].split(".")[0] for mistake in raised.value.mistakes]
         assert list(dict.fromkeys(named)) == keys
-
-
-@pytest.mark.parametrize("text", ["00123", "1e5", "0x1F", "010", "1_000", "1.50", "+7", ".5"])
-def test_options_of_sbatch_are_as_written(write: Write, tmp_path: Path, text: str) -> None:
-    manifest = GOOD + (
-        f"slurm: {{account: {text}, time: 1:30:00}}\nreduce: [gather]\n"
-        f"reduce_slurm: {{comment: {text}}}\nclosing: {{qos: {text}}}\n"
-    )
-    config = tmp_path / "hpcsweep" / "config.yaml"
-    config.parent.mkdir()
-    config.write_text(f"profiles: {{p: {{slurm: {{comment: {text}}}}}}}\n")
-    _, profile = settings.load("p", {}, {"XDG_CONFIG_HOME": str(tmp_path)})
-    frozen, _ = load_manifest(write(manifest), profile=profile)
-    assert frozen.resources.options == {"account": text, "time": "1:30:00", "comment": text}
-    assert frozen.policies["reduce"]["slurm"] == {"comment": text}
-    assert frozen.policies["closing"] == {"qos": text}

@@ -179,6 +179,7 @@ TAKEN: list[dict[str, Any]] = [
             "container-image": "a b|c",
         }
     },
+    {"slurm": {"comment": 1.5, "nodes": "2-4"}},
     {"setup": ["module load gcc", "  source venv/bin/activate"]},
     {"target": None, "command": ["./sim", "{x}"]},
     {"target": "package.module:Class.method"},
@@ -230,6 +231,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "an option with underscores": {"slurm": {"cpus_per_task": 2}},
     "memory with a space": {"slurm": {"mem": "2 GB"}},
     "an odd time": {"slurm": {"time": "1h"}},
+    "half a node": {"slurm": {"nodes": 1.5}},
     "a list of options": {"slurm": ["--mem=1G"]},
     "a source without a form": {"source": {}},
     "two forms at once": {"source": {"grid": {"x": [1]}, "manual": [{"x": 1}]}},
