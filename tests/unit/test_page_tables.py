@@ -297,8 +297,9 @@ def test_every_suffix_of_a_table_is_listed(tmp_path: Path) -> None:
     (tmp_path / "cases.odd").touch()
     with pytest.raises(SourceError) as caught:
         hs.table(str(tmp_path / "cases.odd"))
-    known = re.findall(r"\.\w+", caught.value.next_step.partition(";")[0])
-    assert [suffix for row in listed for suffix in quoted(row[0])] == known
+    known, compressed = caught.value.next_step.partition(";")[0].split(", and ")
+    assert [suffix for row in listed for suffix in quoted(row[0])] == re.findall(r"\.\w+", known)
+    assert compressed.endswith(" with .gz")
 
 
 def test_the_type_of_a_column_is_that_of_all_its_cells(tmp_path: Path) -> None:
