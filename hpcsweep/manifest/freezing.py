@@ -39,7 +39,8 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
         read_bits(directory, name)
     if manifest.cases_sha256 is None:
         return
-    next_step = REWRITE
+    # See `LineCases.extends`: such a version has appended cases, and so have those before it.
+    next_step = ONLY_HERE if manifest.source.get("extends") else REWRITE
     for earlier, _, digest in manifest.source.get("segments", ()):
         _check_lines(directory.parent / earlier, digest, next_step)
         is_grown = next_step == ONLY_HERE

@@ -20,7 +20,7 @@ from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.older_python import dataclass
 from hpcsweep.records import ARRAY, SINGLE_JOB, CaseNeeds, Resources
-from hpcsweep.sources.caselines import REWRITE
+from hpcsweep.sources.caselines import ONLY_COPY
 from hpcsweep.sources.registry import source_from_manifest_dict
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ FORMAT = 1
 # Digits of the SHA-256 of a file of lines by which a later version knows it again.
 DIGEST_DIGITS = 32
 FILE_NAME = "sweep.json"
+# What next, where that file is not there.
+IF_MISSING = (
+    f"{ONLY_COPY} If no cases were appended, `hpcsweep submit` with the same manifest writes it "
+    "again."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -335,7 +340,7 @@ def from_json(document: Mapping[str, Any], where: str = FILE_NAME) -> FrozenMani
             fingerprint=document["fingerprint"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"is damaged: {error!r}", where=where, next_step=REWRITE) from error
+        raise Damaged(f"is damaged: {error!r}", where=where, next_step=ONLY_COPY) from error
 
 
 def sealed(manifest: FrozenManifest) -> FrozenManifest:
@@ -364,10 +369,10 @@ def read(directory: Path) -> FrozenManifest:
     try:
         document = files.read_json(path)
     except Damaged as error:
-        error.next_step = REWRITE
+        error.next_step = ONLY_COPY if path.exists() else IF_MISSING
         raise
     if not isinstance(document, dict):
-        raise Damaged("is damaged: no JSON object", where=str(path), next_step=REWRITE)
+        raise Damaged("is damaged: no JSON object", where=str(path), next_step=ONLY_COPY)
     manifest = from_json(document, str(path))
     try:
         fingerprint = _fingerprint(document)
@@ -377,7 +382,7 @@ def read(directory: Path) -> FrozenManifest:
         raise Damaged(
             f"was changed: its content has the fingerprint {fingerprint}",
             where=str(path),
-            next_step=REWRITE,
+            next_step=ONLY_COPY,
         )
     return manifest
 

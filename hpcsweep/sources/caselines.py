@@ -22,13 +22,16 @@ OFFSETS_FILE = "cases.idx"
 OFFSET_BYTES = 8
 
 
-# What next, where a file of a frozen manifest is missing or is not what was written. A submit
-# writes the files that are missing and refuses changed ones; sizes do not say which of two
-# is wrong.
+# What next, where a file of cases or of a condition is missing or is not what was written. A submit
+# writes the files that are missing and refuses changed ones. Sizes do not say which of two is
+# wrong, and a version does not say whether a manifest has its cases: nothing may be removed.
 REWRITE = (
-    "Restore its directory, or remove the files in it and run `hpcsweep submit` with the same "
-    "manifest, which writes them again."
+    f"Restore it from a copy. Or, if a manifest has its cases, move it aside ({CASES_FILE} and "
+    f"{OFFSETS_FILE} together) and run `hpcsweep submit` with that manifest, which writes what is "
+    "missing."
 )
+# The same of the record itself: while it cannot be read, the cases beside it may be appended ones.
+ONLY_COPY = "Restore it from a copy, and leave the files beside it as they are."
 # The same of cases that `Sweep.append`, an executor or a search has added.
 ONLY_HERE = "Restore it from a copy: its cases were appended, and no manifest has them."
 

@@ -15,7 +15,7 @@ from hpcsweep.errors import SourceError
 from hpcsweep.files import names, remove_tree, token
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import Factor, ParameterSource
-from hpcsweep.sources.caselines import CASES_FILE, REWRITE, CaseLine, parse_line
+from hpcsweep.sources.caselines import CASES_FILE, ONLY_COPY, CaseLine, parse_line
 from hpcsweep.sources.keys import TAGS, Key, checked_keys, checked_tags, whole_number
 from hpcsweep.sources.linefiles import LineFiles
 
@@ -175,7 +175,13 @@ class FileCases(LineCases):
         self.segments = _checked_segments(fields.get("segments"), f"{where}.segments")
         self._ends = [segment.end for segment in self.segments]
         self._files = [
-            LineFiles(self.home / segment.manifest, 0, start, segment.end, is_grown=start > 0)
+            LineFiles(
+                self.home / segment.manifest,
+                0,
+                start,
+                segment.end,
+                is_grown=bool(start or self.extends),
+            )
             for segment, start in zip(self.segments, (0, *self._ends))
         ]
         is_grown = bool(self.segments or self.extends)
@@ -231,7 +237,7 @@ def _checked_segments(value: Any, where: str) -> tuple[Segment, ...]:
         raise SourceError(
             f"{ids.shown(value)} are no segments",
             where=where,
-            next_step=REWRITE,
+            next_step=ONLY_COPY,
         )
     return segments
 

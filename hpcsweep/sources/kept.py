@@ -13,7 +13,7 @@ from hpcsweep import ids
 from hpcsweep.errors import Damaged, SourceError
 from hpcsweep.files import create_file, open_regular, unreadable
 from hpcsweep.older_python import dataclass
-from hpcsweep.sources.caselines import REWRITE
+from hpcsweep.sources.caselines import ONLY_COPY, REWRITE
 from hpcsweep.sources.keys import checked_keys
 from hpcsweep.sources.positions import Positions
 
@@ -38,7 +38,7 @@ class Kept:
                 f"a condition was tried on {self.positions.size} combinations, but the source has "
                 f"{size}",
                 where="kept",
-                next_step=REWRITE,
+                next_step=ONLY_COPY,
             )
 
     def to_json(self, directory: Path | None) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Kept:
             raise SourceError(
                 f"{len(bits)} bytes are not the bits of {ids.shown(size)} positions",
                 where=where,
-                next_step=REWRITE,
+                next_step=ONLY_COPY,
             )
         return cls(tuple(keys["factors"]), Positions(bits, size))
 
@@ -96,7 +96,7 @@ def _file_bits(directory: Path, name: Any, where: str) -> bytes:
         raise SourceError(
             f"{ids.shown(name)} is not a file of a frozen manifest",
             where=where,
-            next_step=REWRITE,
+            next_step=ONLY_COPY,
         )
     return read_bits(directory, name)
 

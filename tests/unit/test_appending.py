@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from hpcsweep.errors import SourceError, SweepError
+from hpcsweep.manifest import frozen
 from hpcsweep.manifest.freezing import check_cases
 from hpcsweep.manifest.frozen import FrozenManifest, Target, sealed
 from hpcsweep.sources import ParameterSource, grid, manual, table
+from hpcsweep.sources.caselines import ONLY_HERE
 from hpcsweep.submission.appending import with_appended
 from hpcsweep.submission.request import SubmitRequest
 from hpcsweep.submission.submit import restore_manifest
@@ -21,8 +24,8 @@ from hpcsweep.sweepdir.version import Version
 
 def described(source: ParameterSource, **keys: Any) -> Version:
     """The version of a manifest with these cases."""
-    frozen, digest = source.frozen()
-    manifest = FrozenManifest(name="s", root="/", target=Target(argv=("true",)), source=frozen)
+    keys_of, digest = source.frozen()
+    manifest = FrozenManifest(name="s", root="/", target=Target(argv=("true",)), source=keys_of)
     manifest = sealed(replace(manifest, cases_sha256=digest, **keys))
     return Version.of(manifest, source.repeat(manifest.replicates))
 
@@ -120,20 +123,56 @@ def test_advice_for_files_of_cases_is_true(growing: Growing, name: str, is_chang
     growing.newest = SweepDirectory.open(growing.directory.path).version(first.fingerprint)
     grown = growing.append(first, [{"x": 2}])
     directory, version = growing.directory, first.fingerprint
-    for fingerprint, advice in ((version, "remove the files"), (grown.fingerprint, "from a copy")):
+    for fingerprint, advice in ((version, "move it aside"), (grown.fingerprint, "from a copy")):
         file = directory.manifest_dir(fingerprint) / name
         before = file.read_bytes()
         file.write_bytes(before[:-1]) if is_changed else file.unlink()
         with pytest.raises(SweepError) as caught:
             params(SweepDirectory.open(directory.path).version(grown.fingerprint))
         assert advice in caught.value.next_step
+        assert "remove" not in caught.value.next_step
         if name == "cases.jsonl":  # the offsets are checked where the cases are opened
             with pytest.raises(SweepError) as caught:
                 check_cases(directory.manifest_dir(grown.fingerprint), grown.manifest)
             assert advice in caught.value.next_step
         file.write_bytes(before)
-    for file in directory.manifest_dir(version).iterdir():
-        file.unlink()
+    for moved in ("cases.jsonl", "cases.idx"):
+        (directory.manifest_dir(version) / moved).rename(directory.path.parent / moved)
     restore_manifest(directory, described(manual([{"x": 1}])))
     again = SweepDirectory.open(directory.path)
     assert params(again.version(grown.fingerprint)) == [{"x": 1}, {"x": 2}]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', None])
+def test_a_damaged_record_costs_no_appended_case(growing: Growing, text: str | None) -> None:
+    """No advice says to remove a file: the one of the appended cases lies beside the record."""
+    first = described(manual([{"x": 1}]))
+    growing.directory.freeze(first)
+    growing.newest = SweepDirectory.open(growing.directory.path).version(first.fingerprint)
+    directory = growing.directory.manifest_dir(growing.append(first, [{"x": 2}]).fingerprint)
+    record = directory / "sweep.json"
+    record.write_text(record.read_text().replace("true", "false") if text is None else text)
+    with pytest.raises(SweepError) as caught:
+        frozen.read(directory)
+    assert "from a copy" in caught.value.next_step
+    assert not {"remove", "submit"} & set(re.findall("[a-z]+", caught.value.next_step))
+
+
+def test_advice_for_a_version_without_segments_is_true(tmp_path: Path) -> None:
+    """Versions before 2026-11-30 have all cases, and the digests of the versions they extend."""
+    source = manual([{"x": 1}, {"x": 2}])
+    described_source, digest = source.frozen()
+    grown = FrozenManifest(
+        name="s",
+        root="/",
+        target=Target(argv=("true",)),
+        source=described_source | {"extends": ["0" * 64]},
+        cases_sha256=digest,
+    )
+    source.write_frozen(tmp_path)
+    file = tmp_path / "cases.jsonl"
+    file.write_bytes(file.read_bytes()[:-1])
+    for check in (check_cases, frozen.open_source):
+        with pytest.raises(SweepError) as caught:
+            check(tmp_path, grown)
+        assert caught.value.next_step == ONLY_HERE

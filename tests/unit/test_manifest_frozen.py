@@ -210,7 +210,7 @@ def test_what_a_site_purged_is_written_again(tmp_path: Path, count: int) -> None
     shutil.rmtree(directory)
     with pytest.raises(SweepError) as caught:
         frozen.read(directory)
-    assert "`hpcsweep submit` with the same manifest, which writes them again" in str(caught.value)
+    assert "`hpcsweep submit` with the same manifest writes it again" in str(caught.value)
     freezing.write(tmp_path, manifest, source)
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
 
