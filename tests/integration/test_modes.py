@@ -96,12 +96,15 @@ def test_a_node_without_the_gpus_of_a_case(emulated: EmulatedCluster, tmp_path: 
 
 
 def calls_srun(cluster: Cluster, root: Path) -> None:
-    """A program's step shares the nodes with the step of the workers."""
+    """A program's step shares the nodes with the step of the workers, and has one process."""
     project = project_of(cluster, root, "single", cases=2, case_timeout=60)
     del project.manifest["target"]
-    project.write(command=["srun", "--nodes=1", "--ntasks=1", "echo", "{x}"])
+    project.write(command=["srun", "sh", "-c", "echo $SLURM_NTASKS >> of.$1", "sh", "{x}"])
     project.submit("--wait")
     assert project.status()["counts"]["complete"] == 2
+    assert [(root / f"of.{x}").read_text() for x in (0, 1)] == ["1\n"] * 2
+    for path in project.sweep.rglob("stderr.txt"):
+        assert "binding" not in path.read_text()
 
 
 def test_a_program_of_a_single_job_may_call_srun(emulated: EmulatedCluster, tmp_path: Path) -> None:
