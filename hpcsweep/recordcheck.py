@@ -242,7 +242,7 @@ _LEFT: Fields = {
 }
 _KINDS = {
     "task": schema({**_COMMON, "node": TEXT, "job_id": TEXT, "time": MOMENT}),
-    "begin": schema({**_COMMON, **_ABOUT}, _LEFT),
+    "begin": schema({**_COMMON, **_ABOUT}, {**_WORDS, **_LEFT}),
     "end": schema({**_COMMON, **_ABOUT, **_OVER}, {**_WORDS, **_LEFT}),
     "same": schema({**_COMMON, **_ABOUT}),
     "beat": schema(_COMMON, {"running": Field("a list of running cases", _are_running)}),

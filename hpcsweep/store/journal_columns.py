@@ -24,7 +24,7 @@ class JournalColumns(NamedTuple):
 
     # Together all records, in any order.
     groups: list[AlikeRecords]
-    # That of the last line; None if it is not valid.
+    # The last one in the file; None without one.
     last: Record | None
     # As in `journal.JournalChunk`.
     offset: int
@@ -39,8 +39,7 @@ def read_columns(path: Path, offset: int = 0) -> Iterator[JournalColumns]:
 
 
 def _of_block(lines: list[bytes], offset: int) -> JournalColumns:
-    parsed = parse_line(lines[-1])
-    last = None if isinstance(parsed, str) else parsed
+    last = _last_record(lines)
     intact = intact_lines(lines, skim=True)
     groups = None if intact is None else _in_groups(*intact)
     if intact is not None and groups is not None:
@@ -51,10 +50,17 @@ def _of_block(lines: list[bytes], offset: int) -> JournalColumns:
     return JournalColumns(groups, last, offset, chunk.torn, chunk.superseded)
 
 
+def _last_record(lines: list[bytes]) -> Record | None:
+    parsed = map(parse_line, reversed(lines))
+    return next((record for record in parsed if not isinstance(record, str)), None)
+
+
 def _in_groups(payloads: list[bytes], checksums: list[str]) -> list[AlikeRecords] | None:
     """The records in many payloads; None if one has none."""
     start, common = _common_start(payloads)
-    are_usual = [bool(common) and payload.startswith(start) for payload in payloads]
+    # A comma that no field follows is no JSON.
+    usual_start = start + b'"'
+    are_usual = [bool(common) and payload.startswith(usual_start) for payload in payloads]
     tails = [b"{" + payload[len(start) :] for payload in compress(payloads, are_usual)]
     usual = _grouped(tails, list(compress(checksums, are_usual)), common)
     if usual is None or len(tails) == len(payloads):

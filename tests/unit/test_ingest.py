@@ -256,8 +256,9 @@ def test_a_journal_that_grows_is_read_from_where_it_was(made: MadeSweep) -> None
         assert len(list(sweep_index.rows())) == 5
 
 
+@pytest.mark.parametrize("tail", [b"", b"\n", b"torn\n", b'35ffd1f5 {"kind":"later","v":1}\n'])
 def test_journals_of_tasks_that_are_over_are_not_looked_at(
-    made: MadeSweep, monkeypatch: pytest.MonkeyPatch
+    made: MadeSweep, monkeypatch: pytest.MonkeyPatch, tail: bytes
 ) -> None:
     """However many there are, and however slow the file system is to tell their size."""
     first, *others = journals(made)
@@ -276,7 +277,7 @@ def test_journals_of_tasks_that_are_over_are_not_looked_at(
 
     monkeypatch.setattr(Path, "stat", stat)
     with path.open("ab") as stream:
-        stream.write(end)
+        stream.write(end + tail)
     with fresh_index(made.directory) as sweep_index:
         assert sorted(sweep_index.closed()) == [first, *others]
     assert [name for name in looked_at if name.endswith(".jsonl")] == [str(path)]

@@ -69,6 +69,8 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "an unknown reason": ("end", {"reason": "moon"}, "its reason is 'moon', not one of"),
     "another word": ("end", {"word": 3}, "its word is 3, not an integer from 0 to 2"),
     "a date beyond range": ("end", {"ended": "99999-01-01T00:00:00"}, "its ended is '99999-01"),
+    "a begin with an odd word": ("begin", {"word": {}}, "its word is an object of 0, not an"),
+    "a begin for an odd reason": ("begin", {"reason": ["x"]}, "its reason is a list of 1, not one"),
     "no date": ("begin", {"started": 5}, "its started is 5, not a time"),
     "seconds as text": ("end", {"wall_seconds": "1"}, "its wall_seconds is '1', not a finite"),
     "an error whose message is none": ("end", {"error": {"message": 1}}, "its error is an object"),

@@ -51,16 +51,22 @@ odd = st.sampled_from(
         # Of a wrong shape: a begin before it is not superseded.
         encode(record("end", 1, 0) | {"wall_seconds": "1"}),
         encode([1]),  # type: ignore[arg-type]
-        # Fields that a record has twice, the last of which counts.
-        line(encode(record("end", 2, 0))[9:-2] + b',"chunk":1}'),
-        line(encode(record("end", 2, 0))[9:-2] + b',"kind":"begin"}'),
-        line(encode(record("end", 2, 0))[9:-2] + b',"attempt":[]}'),
         # Texts that look like the start of a record.
         line(b'{"kind":"end","x":{"a":1,"index":1}}'),
         line(b'{"kind":"end","v":1,"index":' + encode(record("end", 3, 0))[9:-1] + b"}"),
         line(encode(record("end", 4, 0))[9:-2] + b'},{"kind":"end"}'),
         line(encode({"a": 1} | record("end", 5, 0))[9:-1]),
         line(encode(record("end", 6, 1))[9:-1].replace(b":", b": ")),
+    ]
+)
+# What no task writes: fields that a record has twice, the last of which counts, and a comma behind
+# the last field.
+foreign = st.sampled_from(
+    [
+        line(encode(record("end", 2, 0))[9:-2] + b',"chunk":1}'),
+        line(encode(record("end", 2, 0))[9:-2] + b',"kind":"begin"}'),
+        line(encode(record("end", 2, 0))[9:-2] + b',"attempt":[]}'),
+        line(encode(record("end", 2, 0))[9:].partition(b'"index":')[0] + b"}"),
     ]
 )
 
@@ -133,7 +139,7 @@ def test_a_torn_begin_is_counted() -> None:
 # A field twice, and a begin that its end supersedes; such a begin as the last line.
 @example([line(encode(record("end", 2, 0))[9:-2] + b',"chunk":1}'), encode(record("begin", 2, 0))])
 @example([encode(record("end", 0, 0)), encode(record("begin", 0, 0))])
-@given(st.lists(st.one_of(lines, lines, lines, odd), max_size=12))
+@given(st.lists(st.one_of(lines, lines, lines, odd, foreign), max_size=12))
 def test_columns_have_the_same_records(pieces: list[bytes]) -> None:
     skimmed, columns = only(b"".join(pieces), skim=True), columns_of(b"".join(pieces))
     found = [one for group in columns.groups for one in group.records]
@@ -141,8 +147,20 @@ def test_columns_have_the_same_records(pieces: list[bytes]) -> None:
     by_line = [sorted(map(by_field, records)) for records in (skimmed.records, found)]
     assert by_line[0] == by_line[1]
     assert columns[2:] == (skimmed.offset, skimmed.torn, skimmed.superseded)
-    if pieces and columns.last is not None:
-        assert by_field(columns.last) == by_field(only(pieces[-1], skim=False).records[-1])
+    last = only(b"".join(pieces), skim=False).records[-1:]
+    assert by_field(columns.last or {}) == by_field(last[0] if last else {})
+
+
+def test_a_comma_behind_the_last_common_field_is_no_record() -> None:
+    """The text of the common fields and a brace: without its own fields `{}` would be one."""
+    over = {"status": "failed", "ended": "2026-01-01T00:00:00.000+00:00"}
+    case = {name: value for name, value in record("end", 1, 0).items() if name not in over}
+    whole = {"kind": "end", **over, "time": over["ended"], **case}
+    start, _, rest = encode(cast("Any", whole))[9:-1].partition(b'"index":')
+    data = line(start + b'"index":' + rest) * 2 + line(start + b"}")
+    assert only(data, skim=True).torn == 1
+    columns = columns_of(data)
+    assert (sum(group.count for group in columns.groups), columns.torn) == (2, 1)
 
 
 def test_what_all_records_of_an_attempt_share_is_parsed_once(
