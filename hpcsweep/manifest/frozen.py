@@ -20,7 +20,7 @@ from hpcsweep import files, ids
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.older_python import dataclass
 from hpcsweep.records import ARRAY, SINGLE_JOB, CaseNeeds, Resources
-from hpcsweep.sources.caselines import ONLY_COPY
+from hpcsweep.sources.keys import ONLY_COPY
 from hpcsweep.sources.registry import source_from_manifest_dict
 
 if TYPE_CHECKING:

@@ -30,8 +30,6 @@ REWRITE = (
     f"{OFFSETS_FILE} together) and run `hpcsweep submit` with that manifest, which writes what is "
     "missing."
 )
-# The same of the record itself: while it cannot be read, the cases beside it may be appended ones.
-ONLY_COPY = "Restore it from a copy, and leave the files beside it as they are."
 # The same of cases that `Sweep.append`, an executor or a search has added.
 ONLY_HERE = "Restore it from a copy: its cases were appended, and no manifest has them."
 

@@ -15,8 +15,8 @@ from hpcsweep.errors import SourceError
 from hpcsweep.files import names, remove_tree, token
 from hpcsweep.records import ParamCase
 from hpcsweep.sources.base import Factor, ParameterSource
-from hpcsweep.sources.caselines import CASES_FILE, ONLY_COPY, CaseLine, parse_line
-from hpcsweep.sources.keys import TAGS, Key, checked_keys, checked_tags, whole_number
+from hpcsweep.sources.caselines import CASES_FILE, CaseLine, parse_line
+from hpcsweep.sources.keys import ONLY_COPY, TAGS, Key, checked_keys, checked_tags, whole_number
 from hpcsweep.sources.linefiles import LineFiles
 
 if TYPE_CHECKING:

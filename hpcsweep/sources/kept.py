@@ -13,8 +13,8 @@ from hpcsweep import ids
 from hpcsweep.errors import Damaged, SourceError
 from hpcsweep.files import create_file, open_regular, unreadable
 from hpcsweep.older_python import dataclass
-from hpcsweep.sources.caselines import ONLY_COPY, REWRITE
-from hpcsweep.sources.keys import checked_keys
+from hpcsweep.sources.caselines import REWRITE
+from hpcsweep.sources.keys import ONLY_COPY, checked_keys
 from hpcsweep.sources.positions import Positions
 
 # Most positions whose bits a frozen manifest has as hex digits; more are in a file beside it.

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # Arguments that hpcsweep passes to a target by name, so no parameter can have these names.
 RESERVED_NAMES = frozenset({"params", "log", "rng", "seed", "case", "checkpoint"})
+# What next, where the record of a frozen manifest is damaged: while it cannot be read, the cases
+# beside it may be appended ones.
+ONLY_COPY = "Restore it from a copy, and leave the files beside it as they are."
 # Path to a nested value: keys of mappings and 0-based positions in lists.
 Steps = tuple[Union[str, int], ...]
 Check = Callable[[], object]
