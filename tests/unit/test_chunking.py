@@ -203,6 +203,11 @@ def test_a_plan_says_where_the_seconds_come_from_and_what_it_costs(
             "2 cases at once, 1 CPU and 1 GPU each; 2 GPUs of a task idle",
         ),
         (
+            {"cpus-per-task": "2", "gres": "gpu:4"},
+            CaseNeeds(slots=2),
+            "2 cases at once, 1 CPU each; `srun` takes all GPUs (`gpus_per_case` divides them)",
+        ),
+        (
             {"cpus-per-task": "64"},
             CaseNeeds(slots=64),
             "64 cases at once, 1 CPU each; a chunk has only 30",

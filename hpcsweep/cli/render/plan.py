@@ -158,6 +158,8 @@ def _slots(plan: Plan, manifest: FrozenManifest, limits: Limits) -> str:
     gpus = (has.gpus or 0) - needs.slots * (needs.gpus or 0) if needs.gpus else 0
     idle = [counted(count, what) for count, what in ((cpus, "CPU"), (gpus, "GPU")) if count > 0]
     text += f"; {' and '.join(idle)} of a task idle" if idle else ""
+    if has.gpus and not needs.gpus and needs.slots > 1:
+        text += "; `srun` takes all GPUs (`gpus_per_case` divides them)"
     if plan.chunk_size < needs.slots:
         text += f"; a chunk has only {plan.chunk_size}"
     return text
