@@ -67,11 +67,13 @@ class MadeSweep:
     def freeze(self, source: ParameterSource, **fields: Any) -> None:
         """Write a manifest, the newest one from the next `plan` on."""
         replicates = fields.get("replicates", 1)
+        described, digest = source.frozen()
+        fields = {"cases_sha256": digest, **fields}
         manifest = FrozenManifest(
             name=self.name,
             root=str(self.root),
             target=self.target,
-            source=source.to_frozen_dict(),
+            source=described,
             **fields,
         )
         self.manifest = frozen.sealed(manifest)
