@@ -32,9 +32,13 @@ _LAUNCHERS = {
     **dict.fromkeys(("taskset", "time", "timeout", "xargs", "busybox", "chrt", "ionice"), 1),
     **dict.fromkeys(("setsid", "strace", "ltrace", "valgrind", "unbuffer", "sudo", "gdb"), 1),
     **dict.fromkeys(("aprun", "jsrun", "ibrun", "orterun", "prun", "shifter", "mpiexec.hydra"), 1),
+    **dict.fromkeys(("xvfb-run", "likwid-pin", "likwid-mpirun", "likwid-perfctr", "ncu"), 1),
+    **dict.fromkeys(("hpcrun", "prlimit", "systemd-run"), 1),
     **dict.fromkeys(("conda", "mamba", "micromamba", "pixi", "uv", "poetry", "pipenv"), 2),
     **dict.fromkeys(("flock", "perf", "nsys", "ch-run"), 2),
     **dict.fromkeys(("apptainer", "docker", "podman", "sarus", "singularity"), 3),
+    # `spack build-env SPEC prog`, `guix shell PACKAGE -- prog`.
+    **dict.fromkeys(("spack", "guix"), 3),
 }
 # Options, and words that are no program: `timeout 10`, `taskset 0x3`, `env A=1`, `timeout {limit}`.
 _NO_PROGRAM = re.compile(r"-|\d|\{|\w+=")

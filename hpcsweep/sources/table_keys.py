@@ -81,7 +81,8 @@ def _check_types(value: Any, where: str) -> None:
 
 
 FILE = KeyType(
-    "a .csv, .tsv, .xlsx, .jsonl or .parquet file, relative to the manifest",
+    "a .csv, .tsv, .xlsx, .jsonl or .parquet file, also .csv.gz and the like, relative to the "
+    "manifest",
     {"type": "string", "minLength": 1},
     read=_file,
     shape=str,

@@ -27,10 +27,10 @@ Reader = Callable[[Path, SheetFormat, Note], Iterator[FileRow]]
 
 def read_rows(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
     """The rows of a file, by its suffix. *Raises* SourceError, also for an unknown suffix."""
-    suffix = (path.with_suffix("") if is_gzip(path) else path).suffix.lower()
+    suffix = _suffixes(path).removesuffix(".gz")
     if suffix not in _READERS or (is_gzip(path) and suffix not in _TEXTS):
         raise SourceError(
-            f"unknown format of a table: {path.suffix or 'no suffix'}",
+            f"unknown format of a table: {_suffixes(path) or 'no suffix'}",
             where=str(path),
             next_step=f"Known are {', '.join(_READERS)}, and {', '.join(_TEXTS)} with .gz; "
             "spreadsheets save a sheet as CSV.",
@@ -52,6 +52,12 @@ def read_rows(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:
     if is_gzip(path):
         refuse_damaged(path)
     return read(path, form, note)
+
+
+def _suffixes(path: Path) -> str:
+    """The suffix of a file in lower case; of one that gzip compresses both: `.csv.gz`."""
+    inner = path.with_suffix("").suffix if is_gzip(path) else ""
+    return f"{inner}{path.suffix}".lower()
 
 
 def _workbook(path: Path, form: SheetFormat, note: Note) -> Iterator[FileRow]:

@@ -36,6 +36,12 @@ def table_writer(
         known = ", ".join(FORMATS)
         raise InputError(f"{form!r} is no format", where="format", next_step=f"Known are {known}.")
     if form == "parquet":
+        if is_gzip(path):
+            raise InputError(
+                f"{path.name} is a name for gzip, and Parquet compresses its columns itself",
+                where="output",
+                next_step="Name it .parquet.",
+            )
         return partial(_write_parquet, path)
     return partial(_write_text, path, form, safe_csv)
 

@@ -31,7 +31,7 @@ from hpcsweep.tables.columns import TableColumns, columns_of
 from hpcsweep.tables.request import TableRequest
 from hpcsweep.tables.selection import Selection
 from hpcsweep.tables.sorting import RowOrder
-from hpcsweep.tables.writing import format_of
+from hpcsweep.tables.writing import format_of, table_writer
 from tests.support.sweeps import MadeSweep
 
 PYTHON = """\
@@ -479,3 +479,10 @@ def test_a_file_may_be_compressed(tmp_path: Path) -> None:
     for name in ("a.parquet.gz", "a.txt.gz", "a.csv.bz2"):
         with pytest.raises(InputError, match="no format is known"):
             format_of(Path(name))
+
+
+def test_parquet_has_no_name_of_gzip(tmp_path: Path) -> None:
+    """The suffix would say that gunzip unpacks it."""
+    with pytest.raises(InputError, match="Parquet compresses its columns itself"):
+        table_writer(tmp_path / "y.csv.gz", "parquet")
+    assert not list(tmp_path.iterdir())

@@ -325,6 +325,11 @@ def test_targets_that_are_refused(
         "[/usr/bin/time, -v, srun, --ntasks, '4', sh, -c, $PROGRAM, '{params_json}']",
         "[apptainer, exec, --nv, --bind, /a, a.sif, sh, -c, $PROGRAM, '{params_json}', ~/x]",
         "[strace, -f, setsid, bash, -c, $PROGRAM, '{params_json}']",
+        "[xvfb-run, -a, likwid-pin, -c, 0-3, sh, -c, $PROGRAM, '{params_json}']",
+        "[likwid-mpirun, -np, '4', ncu, hpcrun, sh, -c, $PROGRAM, '{params_json}']",
+        "[systemd-run, --user, prlimit, --nofile=9, sh, -c, $PROGRAM, '{params_json}']",
+        "[spack, build-env, zlib, --, sh, -c, $PROGRAM, '{params_json}']",
+        "[guix, shell, -D, gcc, --, sh, -c, $PROGRAM, '{params_json}']",
         "[s, $1, a$B, x=~/y, '{params_json}']",
     ],
 )

@@ -271,7 +271,9 @@ def test_tables_that_gzip_compresses(tmp_path: Path) -> None:
         refused(lambda path=path: list(table(path)), "cannot be read", "gzip")  # type: ignore[misc]
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"x\n1\n\xff\n"))
     refused(lambda: table(tmp_path / "b.csv.gz"), "b.csv.gz:3: is not UTF-8")
-    refused(lambda: table(tmp_path / "a.parquet.gz"), "unknown format of a table: .gz", ".csv")
+    refused(
+        lambda: table(tmp_path / "a.parquet.gz"), "unknown format of a table: .parquet.gz", ".csv"
+    )
 
 
 def test_damage_of_gzip_is_no_mistake_in_its_text(tmp_path: Path) -> None:
