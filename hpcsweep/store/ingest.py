@@ -342,6 +342,19 @@ def fresh_index(sweep: SweepDirectory, *, rebuild: bool = False) -> Iterator[Swe
         yield sweep_index
 
 
+def last_indexed_number(sweep: SweepDirectory, store: str) -> int:
+    """The highest number of a submission in the index, whose files may be gone; 0 without one.
+
+    `store` is that of a manifest. *Raises* StoreError.
+    """
+    location = locate_database(store, sweep.path / INDEX_NAME)
+    with contextlib.ExitStack() as stack:
+        if isinstance(location, Path) and not is_local(sweep.path):
+            location = _private_copy(stack, location)
+        sweep_index = SweepIndex(location, sweep.key)
+        return max(sweep_index.submissions(), default=0) if sweep_index.exists() else 0
+
+
 @contextlib.contextmanager
 def index_of_journals(sweep: SweepDirectory) -> Iterator[SweepIndex]:
     """A private index of what the journals have now. *Raises* StoreError, JournalError."""

@@ -21,7 +21,7 @@ from hpcsweep.state.changed_inputs import with_changed_inputs
 from hpcsweep.state.manifest_diff import difference, refuse_mixing, reorders
 from hpcsweep.state.outlook import Outlook, outlook_of, with_lost, with_measured
 from hpcsweep.state.scheduler import poll
-from hpcsweep.store.ingest import fresh_index
+from hpcsweep.store.ingest import fresh_index, last_indexed_number
 from hpcsweep.submission import breaker, policy
 from hpcsweep.submission.appending import with_appended
 from hpcsweep.submission.arrays import SCRIPT_NAME, array_for, script_for
@@ -168,9 +168,11 @@ def outlook_for(
     if sweep is None:
         return Outlook.of_nothing(request.version)
     if not sweep.submissions():
-        # Where their files were removed, their journals remain. A submission raises the generation
-        # by one at most, so none of their attempts has a higher one than their count.
-        return Outlook.of_nothing(request.version, generation=sweep.last_number())
+        # Where their files were removed, their journals may remain, or their rows in the index. A
+        # submission raises the generation by one at most, so none of their attempts has a higher
+        # one than their count.
+        known = last_indexed_number(sweep, request.manifest.store)
+        return Outlook.of_nothing(request.version, generation=max(sweep.last_number(), known))
     with fresh_index(sweep) as sweep_index:
         tasks = poll(sweep, sweep_index, cluster, settings)
         outlook = outlook_of(sweep, sweep_index, tasks, request.version, code_digest)

@@ -170,3 +170,17 @@ def test_generations_go_on_where_submissions_were_removed(tmp_path: Path) -> Non
     found = outlook_for(request, SweepDirectory.open(made.path), None, Settings())
     assert found.indices(State.UNSUBMITTED) == IndexSet.all(2)
     assert found.generation > 1
+
+
+def test_generations_go_on_above_the_index_where_journals_were_removed_too(tmp_path: Path) -> None:
+    """Rows of the index whose submissions and journals are gone still outrank lower generations."""
+    made = MadeSweep(tmp_path, grid(x=[0, 1]))
+    request = SubmitRequest(manifest=made.manifest, source=made.source, path=made.path)
+    made.plan()
+    made.plan(generation=1)
+    made.run(submission=2)
+    with fresh_index(made.directory) as sweep_index:
+        assert sweep_index.max_generation() == 1
+    shutil.rmtree(made.directory.submission_root)
+    shutil.rmtree(made.directory.journal_root)
+    assert outlook_for(request, SweepDirectory.open(made.path), None, Settings()).generation > 1
