@@ -20,8 +20,10 @@ LINES_MAX, CHARACTERS_MAX = 3, 600
 # Failed rows that are read, and groups that are told. Params are compared in at most so many
 # cases that ended.
 ROWS_MAX, GROUPS_MAX, COMPARED_MAX = 5000, 5, 20_000
-# How a message begins that is a traceback.
-_TRACEBACK = "Traceback (most recent call last)"
+# A traceback in a message: its first line, or one of a frame. Ray writes frames alone.
+_TRACEBACK = re.compile(r'\s*(Traceback \(most recent call last\)|File ".*", line \d+)')
+# The place that PyYAML names, below what it did there and below what is wrong there.
+_YAML_PLACE = re.compile(r'\s+in ".*", line \d+, column \d+')
 # Characters of a headline that decide on its group.
 HEAD_MAX = 200
 # What differs between equal failures: ids in hex of 8 digits or more, and numbers.
@@ -35,8 +37,7 @@ def error_message(text: str | None) -> str | None:
         return None
     error = json.loads(text)
     message = error_text(error)
-    lines = [line for line in str(error.get("stderr") or "").splitlines() if line.strip()]
-    if lines:
+    if lines := _lines(str(error.get("stderr") or "")):
         last = "\n".join(lines[-LINES_MAX:])[-CHARACTERS_MAX:]
         message = f"{message}: {last}"
     return visible(message)
@@ -46,13 +47,29 @@ def headline(text: str | None) -> str:
     """The line of a row's error that says what failed, escaped.
 
     The first line of an exception: advice and details follow it. The last line of a command's
-    stderr, and of a message that is a traceback.
+    stderr.
     """
-    lines = [line for line in (error_message(text) or "").splitlines() if line.strip()]
+    lines = _lines(error_message(text) or "")
     if not lines:
         return ""
-    is_at_end = lines[0].startswith(_TRACEBACK) or json.loads(text or "{}").get("stderr")
-    return lines[-1 if is_at_end else 0]
+    if _lines(str(json.loads(text or "{}").get("stderr") or "")):
+        return lines[-1]
+    return _first_of_exception(lines)
+
+
+def _first_of_exception(lines: Sequence[str]) -> str:
+    """The line that names the exception, also behind a traceback that a process pool sent."""
+    frames = [at for at, line in enumerate(lines) if _TRACEBACK.match(line)]
+    if frames:
+        behind = lines[frames[-1] + 1 :]
+        return next((line for line in behind if not line[0].isspace()), lines[-1])
+    if any(map(_YAML_PLACE.match, lines)):
+        return next((line for line in reversed(lines) if not line[0].isspace()), lines[0])
+    return lines[0]
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,9 @@ from hpcsweep.state.status import status
 from hpcsweep.sweep import Sweep
 from tests.support.sweeps import MadeSweep
 
+FRAME = '  File "a.py", line 3, in f\n    raise ValueError("x")\n'
+TRACEBACK = f"Traceback (most recent call last):\n{FRAME}ValueError: x\n"
+
 
 def test_the_message_of_a_command_has_the_last_lines_of_its_stderr() -> None:
     error = {"message": "exit code 3", "stderr": "a\nb\n\nc\n\x1b[31md\n"}
@@ -52,7 +55,11 @@ def test_numbers_and_ids_do_not_tell_failures_apart(a: str, b: str) -> None:
             {"message": "Traceback (most recent call last):\n  f()\nValueError: x\n"},
             "ValueError: x",
         ),
+        ({"message": f"-- Process 0 ended:\n{TRACEBACK}"}, "ValueError: x"),
+        ({"message": f"ray::f() (pid=1)\n{FRAME}ValueError: x\nAdvice"}, "ValueError: x"),
+        ({"message": 'while scanning a key\n  in "a", line 3, column 1\nno ":"\n    ^'}, 'no ":"'),
         ({"message": "exit code 3", "stderr": "reading\nbad input\n"}, "bad input"),
+        ({"message": "v is no number\nAdvice", "stderr": " \n"}, "v is no number"),
         ({"type": "AssertionError", "message": ""}, "AssertionError"),
         ({}, ""),
     ],
