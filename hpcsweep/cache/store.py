@@ -24,7 +24,8 @@ from hpcsweep.cache.files.producer import ResultProducer, Runner
 from hpcsweep.cache.files.result_directory import Entry, ResultDirectory, ResultKey, checked_id
 from hpcsweep.cache.models import Base, patched
 from hpcsweep.cache.param_columns import ParamColumns
-from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable, ColumnValues
+from hpcsweep.cache.row_upsert import ColumnValues
+from hpcsweep.cache.table import ROWS_AT_ONCE, CacheTable
 from hpcsweep.errors import InputError, ResultMissing, StoreError
 from hpcsweep.records import IN_TASK
 from hpcsweep.store.gc_control import gc_paused
@@ -311,7 +312,8 @@ class Store(Generic[R]):
     def rebuild(self) -> int:
         """Recreate the table from the entries of `results_dir`. Returns the count of records.
 
-        Entries that do not fit the model's columns are skipped, with a warning.
+        Entries that do not fit the model's columns, or that the database refuses, are skipped, with
+        a warning in the log.
 
         Examples:
             >>> store.rebuild() == len(store.list())
@@ -365,7 +367,7 @@ class Store(Generic[R]):
             try:
                 yield self._row(entry)
             except InputError as error:
-                LOG.warning("left out %s: %s", entry.id, error.what)
+                LOG.warning("left out %s: %s. %s", entry.id, error.what, error.next_step)
 
     def _row(self, entry: Entry) -> dict[str, Any]:
         values = self._columns.values(self._columns.case(entry.params))
@@ -377,7 +379,7 @@ class Store(Generic[R]):
         }
 
     def _upsert_entries(self, entries: Sequence[Entry]) -> builtins.list[R]:
-        """Upsert entries into the table; returns their records."""
+        """Upsert entries into the table; returns their records, also of refused rows."""
         rows = [self._row(entry) for entry in entries]
         if self._in_task:  # 10,000 tasks would overload it; SQLite may lie on NFS
             return [self._record(row) for row in rows]
@@ -389,7 +391,7 @@ class Store(Generic[R]):
             raise
         finally:
             self._marks.remove(f"{entry.id}.{producer_mark(entry)}" for entry in entries)
-        # Deleted by another process in between: it was made nevertheless.
+        # Refused, or deleted by another process in between: it was made nevertheless.
         return [self._record(by_id.get(row["id"]) or row) for row in rows]
 
     def _lookup(self, cases: Mapping[str, ResultKey]) -> dict[str, R]:

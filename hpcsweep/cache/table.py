@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from itertools import groupby
-from operator import itemgetter
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
+    BigInteger,
     Column,
     Connection,
-    Executable,
     Integer,
     MetaData,
     String,
     Table,
     bindparam,
+    func,
     inspect,
     select,
     text,
@@ -30,13 +31,17 @@ from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 from hpcsweep.cache.models import RESERVED
+from hpcsweep.cache.row_upsert import ColumnValues, RowRefused, RowUpsert
 from hpcsweep.errors import InputError, StoreError
 from hpcsweep.files import PRIVATE_FILE, make_directory
 from hpcsweep.store import migrations, schema, upsert
 from hpcsweep.store.engine import Database
 
+LOG = logging.getLogger("hpcsweep")
+
 T = TypeVar("T")
-ColumnValues = dict[str, Any]
+# Writes rows in a transaction.
+PutRows = Callable[[Connection, Iterable[ColumnValues]], None]
 VERSION = 1
 # Variables per query; older builds of SQLite allow 999.
 IDS_AT_ONCE = 900
@@ -65,11 +70,10 @@ class CacheTable:
         self._results_dir = results_dir
         self._database = Database(location, keeps=True)
         self._names = list(table.columns.keys())
+        self._rows = RowUpsert(table)
         # Built once: building a query in SQLAlchemy takes longer than running it in SQLite.
         key = table.columns.id
         self._by_key = select(table).where(key == bindparam("key"))
-        # By the names of the values.
-        self._inserts: dict[tuple[str, ...], Executable] = {}
         self._some = select(table).where(key.in_(bindparam("key", expanding=True)))
 
     @property
@@ -142,42 +146,46 @@ class CacheTable:
         rows = self.read(lambda connection: connection.execute(query).all())
         return [dict(zip(self._names, row, strict=True)) for row in rows]
 
-    def upsert(self, rows: Sequence[dict[str, Any]]) -> list[ColumnValues]:
-        """Insert rows; replace older ones with the same ids. Returns the resulting rows."""
+    def upsert(self, rows: Sequence[ColumnValues]) -> list[ColumnValues]:
+        """Insert rows; replace older ones with the same ids. Returns the resulting rows.
 
-        def work(connection: Connection) -> list[ColumnValues]:
-            # Sorted: transactions that lock rows in different orders can deadlock.
-            for row in sorted(rows, key=itemgetter("id")):
-                connection.execute(self._newer(connection, tuple(row)), row)
+        Leaves out rows that the database refuses, with a warning for each.
+        """
+
+        def work(connection: Connection, put: PutRows) -> list[ColumnValues]:
+            put(connection, rows)
             return list(self._with_ids(connection, [row["id"] for row in rows]))
 
-        return self.write(work)
+        return self._write_rows(work)
 
-    def _newer(self, connection: Connection, names: tuple[str, ...]) -> Executable:
-        if names not in self._inserts:
-            key, made = self._table.columns.id, self._table.columns.created_at
-            insert = upsert.insert_into(connection, self._table)
-            self._inserts[names] = insert.on_conflict_do_update(
-                index_elements=[key],
-                set_={name: insert.excluded[name] for name in names if name != "id"},
-                where=made <= insert.excluded.created_at,
-            )
-        return self._inserts[names]
+    def replace_all(self, rows: Iterable[ColumnValues]) -> int:
+        """Recreate the rows in one transaction, like `upsert`. Returns their count."""
+        all_rows = list(rows)
 
-    def replace_all(self, rows: Iterable[dict[str, Any]]) -> int:
-        """Recreate the table in one transaction. Returns the count of rows."""
-        all_rows = sorted(rows, key=tuple)
-        # SQLAlchemy takes the columns of all rows of an insert from the first one.
-        alike = [list(some) for _, some in groupby(all_rows, key=tuple)]
-
-        def work(connection: Connection) -> None:
+        def work(connection: Connection, put: PutRows) -> int:
+            # Before the rows are locked: it waits for all transactions on the table.
+            self._widen(connection)
             connection.execute(self._table.delete())
-            for some in alike:
-                for start in range(0, len(some), ROWS_AT_ONCE):
-                    connection.execute(self._table.insert(), some[start : start + ROWS_AT_ONCE])
+            put(connection, all_rows)
+            return connection.scalar(select(func.count()).select_from(self._table)) or 0
 
-        self.write(work)
-        return len(all_rows)
+        return self._write_rows(work)
+
+    def _write_rows(self, work: Callable[[Connection, PutRows], T]) -> T:
+        """Write rows in one transaction; if the database refuses any, all others in a second."""
+        try:
+            return self.write(lambda connection: work(connection, self._rows.all_at_once))
+        except RowRefused:
+            refused: dict[str, str] = {}
+            put = partial(self._rows.one_by_one, refused=refused)
+            result = self.write(lambda connection: work(connection, put))
+        for id_, reason in refused.items():
+            LOG.warning(
+                "left out %s: %s refuses its row (%s); the result stays. Let the column hold such "
+                "a value, then Store.rebuild() takes it in",
+                *(id_, self.where, reason),
+            )
+        return result
 
     def delete(self, id_: str) -> bool:
         """Delete a row; returns False if there is none."""
@@ -217,6 +225,20 @@ class CacheTable:
         row = {"name": self._table.name, "version": VERSION}
         insert = upsert.insert_into(connection, _versions)
         connection.execute(insert.on_conflict_do_nothing(), row)
+
+    def _widen(self, connection: Connection) -> None:
+        """Give columns of before, which have 32 bits on PostgreSQL, the 64 bits of the model."""
+        if connection.dialect.name != "postgresql":
+            return
+        preparer = connection.dialect.identifier_preparer
+        for present in inspect(connection).get_columns(self._table.name):
+            column = self._table.columns.get(present["name"])
+            if column is None or not isinstance(column.type, BigInteger):
+                continue
+            if isinstance(present["type"], BigInteger):
+                continue
+            table, name = preparer.format_table(self._table), preparer.format_column(column)
+            connection.exec_driver_sql(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE BIGINT")
 
     def _lacking(self, connection: Connection) -> list[Column[Any]]:
         """The model's columns that can be added. *Raises* StoreError for any other difference."""

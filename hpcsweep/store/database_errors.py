@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from hpcsweep.errors import StoreError
 from hpcsweep.redact import redact
@@ -109,9 +109,7 @@ _SILENT = _Cause("it cannot be reached", "check that it runs and can be reached"
 
 def database_error(error: Exception, where: str) -> StoreError:
     """The StoreError for a database error; its text contains no password."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    primary = getattr(getattr(original, "diag", None), "message_primary", None)
-    message = " ".join(redact(primary or str(original)).split())
+    original, message = _original(error), own_message(error)
     cause = _cause(original, message)
     what = f"{cause.what} ({message})" if cause.what else message
     next_step = f"{_SAFE}: {cause.remedy}{', then ' if cause.remedy else ''}{_AGAIN}"
@@ -123,6 +121,17 @@ def database_error(error: Exception, where: str) -> StoreError:
     problem.transient = cause.transient
     problem.damaged = cause.damaged
     return problem
+
+
+def own_message(error: Exception) -> str:
+    """The message of the database's library, on one line and without a password."""
+    original = _original(error)
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    return " ".join(redact(primary or str(original)).split())
+
+
+def _original(error: Exception) -> BaseException:
+    return (isinstance(error, StatementError) and error.orig) or error
 
 
 def _cause(original: BaseException | None, message: str) -> _Cause:

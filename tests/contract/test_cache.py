@@ -18,7 +18,7 @@ from typing import Any, Optional
 
 import numpy as np
 import pytest
-from sqlalchemy import event
+from sqlalchemy import CheckConstraint, event
 
 import hpcsweep as hs
 from hpcsweep import Base, Mapped, Store, expand_grid, mapped_column
@@ -27,7 +27,7 @@ from hpcsweep.cache.files.result_directory import ResultDirectory
 from hpcsweep.errors import CasesFailed, InputError, ResultMissing, StoreError
 from tests.support.backends import Backend, direct_backend
 from tests.support.caching import Calls, MakeStore, SimResult, make_store, simulate, url_of
-from tests.support.postgres import database, postgres
+from tests.support.postgres import Place, database, postgres
 
 __all__ = ["database", "direct_backend", "make_store", "postgres"]
 
@@ -313,6 +313,46 @@ def test_a_rebuild_keeps_what_the_database_can_hold(
         store.run_or_retrieve(params)
     assert store.rebuild() == len(held)
     assert all(retrieved(store, params) for params in held)
+
+
+def test_a_row_that_the_database_refuses_costs_itself_alone(
+    make_store: MakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Checked(Base):
+        __tablename__ = "checked"
+        __table_args__ = (CheckConstraint("n <> 13"),)
+        n: Mapped[int]
+        label: Mapped[Optional[str]]  # noqa: UP045  # read while it runs
+
+    calls = Calls()
+    store = make_store(calls, Checked)
+    params: list[dict[str, Any]] = [{"n": 13}, {"n": 3}, {"n": 2, "label": "a"}]
+    records = store.sweep(params)
+    assert [record.n for record in records] == [13, 3, 2]
+    assert [retrieved(store, some).n for some in params] == [13, 3, 2]
+    for record in records:  # as tasks mark theirs
+        DirtyMarks(ResultDirectory(store.results_dir, "")).add(record.id)
+    caplog.clear()
+    assert [record.n for record in make_store(calls, Checked).list()] == [3, 2]
+    (said,) = (line.getMessage() for line in caplog.records)
+    assert re.search(rf"left out {records[0].id}: .*checked refuses .*(?i:check).*rebuild", said)
+    assert store.rebuild() == 2
+    # Rows with other columns than the first one's keep theirs.
+    assert {record.n: record.label for record in store.list()} == {3: None, 2: "a"}
+    assert len(calls) == 3
+
+
+@pytest.mark.postgres
+def test_a_rebuild_widens_a_table_of_32_bits(database: Place, tmp_path: Path) -> None:
+    def open_store() -> Store[SimResult]:
+        return Store(Calls(), SimResult, tmp_path / "results", ".json", database.url)
+
+    store = open_store()
+    database.execute("ALTER TABLE results ALTER n TYPE INTEGER, ALTER steps TYPE INTEGER")
+    wide, narrow = store.sweep([some(2**32 - 1), some(1)])
+    assert [record.id for record in open_store().list()] == [narrow.id]
+    assert open_store().rebuild() == 2
+    assert {record.id: record.n for record in store.list()} == {wide.id: 2**32 - 1, narrow.id: 1}
 
 
 def test_e9_one_failing_case_costs_one_case(make_store: MakeStore) -> None:
