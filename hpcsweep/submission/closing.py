@@ -27,8 +27,9 @@ from hpcsweep.worker.launcher import Launcher, template_environment
 CLOSING_SCRIPT = "closing.sbatch"
 # Of its job name, which begins as its array's.
 CLOSING_SUFFIX = ".closing"
-# Options that a closing job shares with its array: account and place; `project` is PBS's account.
-_SHARED = ("account", "partition", "project", "qos", "reservation", "wckey")
+# Options that a closing job shares with its array: account and place, where `project` is PBS's
+# account; and `propagate`, which keeps limits of the login node from its processes.
+_SHARED = ("account", "partition", "project", "propagate", "qos", "reservation", "wckey")
 # What it needs beside them: it reads journals and calls sbatch, and may wait until it is certain
 # that the tasks are over. It runs again where its node fails, and where it asks for it.
 _OWN = {"cpus-per-task": "1", "mem": "1G", "ntasks": "1", "requeue": "", "time": "00:20:00"}

@@ -217,6 +217,7 @@ def test_it_has_the_account_and_the_place_of_its_array(made: MadeSweep) -> None:
     ("array", "own", "expected"),
     [
         ({"partition": "gpu", "mem": "8G"}, {}, {"partition": "gpu", "mem": "1G"}),
+        ({"propagate": "NONE"}, {}, {"propagate": "NONE", "mem": "1G"}),
         # As sites want it that refuse an amount for the node.
         ({"mem-per-cpu": "2G", "cpus-per-task": "4"}, {}, {"mem-per-cpu": "1G"}),
         # What the key says replaces the options that it excludes.
@@ -224,7 +225,7 @@ def test_it_has_the_account_and_the_place_of_its_array(made: MadeSweep) -> None:
         ({"mem-per-cpu": "2G"}, {"mem": "2G", "qos": "tiny"}, {"mem": "2G", "qos": "tiny"}),
     ],
 )
-def test_it_asks_for_memory_once(
+def test_it_shares_options_of_its_array_and_asks_for_memory_once(
     array: dict[str, str], own: dict[str, str], expected: dict[str, str]
 ) -> None:
     options = closing_options(array, own)
