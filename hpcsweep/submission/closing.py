@@ -20,6 +20,7 @@ from hpcsweep.manifest.frozen import FrozenManifest
 from hpcsweep.manifest.policies import Policies
 from hpcsweep.records import Part
 from hpcsweep.submission.arrays import job_name
+from hpcsweep.submission.hourly_calls import HourlyCalls
 from hpcsweep.sweepdir.directory import SweepDirectory, SweepPaths
 from hpcsweep.sweepdir.plan import Plan
 from hpcsweep.worker.launcher import Launcher, template_environment
@@ -74,19 +75,40 @@ def closing_options(array: Mapping[str, str], own: Mapping[str, str]) -> dict[st
 
 
 def submit_closing_job(
-    cluster: Cluster, job: SingleJob, manifest: FrozenManifest, plan: Plan
+    cluster: Cluster, job: SingleJob, manifest: FrozenManifest, plan: Plan, calls: HourlyCalls
 ) -> str:
-    """Submit a closing job. Returns its id. *Raises* ClusterError.
+    """Submit a closing job, whose first call is counted already. Returns its id.
 
     Where nodes have no memory configured (RealMemory=1), sbatch refuses any amount (22.05), and so
     do plugins of sites: it is sent without one where neither array nor manifest names one.
+    *Raises* ClusterError: the first refusal, if that is refused, too.
     """
     try:
         return cluster.submit_job(job)
     except ClusterError as error:
         named = plan.resources(manifest.resources).options.keys() | _own_options(manifest).keys()
-        is_refused = not isinstance(error, ClusterUnavailable) and not error.transient
-        if not is_refused or named & {*same_request("mem")}:
+        if named & {*same_request("mem")} or not _may_be_for_memory(error):
             raise
+        refusal = error
     rest = {name: value for name, value in job.options.items() if name != "mem"}
-    return cluster.submit_job(replace(job, options=rest))
+    try:
+        calls.take(1)
+        return cluster.submit_job(replace(job, options=rest))
+    except ClusterError as error:
+        if not _is_refused(error):
+            raise
+        raise refusal from error
+
+
+def _may_be_for_memory(error: ClusterError) -> bool:
+    """Whether a job may have been refused for its memory: plugins say so in words of their own.
+
+    What names another option, such as "Invalid account", is no such refusal.
+    """
+    what = error.what.lower()
+    return _is_refused(error) and ("invalid" not in what or "mem" in what)
+
+
+def _is_refused(error: ClusterError) -> bool:
+    """Whether the cluster refused a job for good, as the same job is refused again."""
+    return not isinstance(error, ClusterUnavailable) and not error.transient

@@ -247,7 +247,7 @@ class Submitter:
         """Submit the closing job of a part; without one, a user has to go on, and is told how."""
         sweep, job = self.sweep, closing_job(self.sweep, self.manifest, plan, part, job_id)
         try:
-            closing_id = submit_closing_job(self.cluster, job, self.manifest, plan)
+            closing_id = submit_closing_job(self.cluster, job, self.manifest, plan, self.calls)
         except ClusterError as error:
             self.notify(
                 f"The closing job of part {part.number} of submission {plan.submission} was not "

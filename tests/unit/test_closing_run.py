@@ -31,6 +31,7 @@ from hpcsweep.submission.closing import (
     submit_closing_job,
 )
 from hpcsweep.submission.closing_run import advance_or_run_again, must_return, own_closing_job
+from hpcsweep.submission.hourly_calls import HourlyCalls
 from hpcsweep.submission.reduce import reduce_version
 from hpcsweep.submission.request import Submitted
 from hpcsweep.submission.settling import is_settled
@@ -239,33 +240,62 @@ class WithoutMemory(Defaults):
 
     kind: str = "slurm"
     error: ClusterError = field(default_factory=lambda: ClusterError("cannot be satisfied"))
+    # To a job without memory.
+    then: ClusterError | None = None
     jobs: list[SingleJob] = field(default_factory=list)
 
     def submit_job(self, job: SingleJob) -> str:
         self.jobs.append(job)
         if "mem" in job.options:
             raise self.error
+        if self.then is not None:
+            raise self.then
         return "7"
 
 
-def test_a_site_without_memory_gets_it_without(made: MadeSweep) -> None:
+CLOSING = SingleJob(name="n", script="s", output="o", options={"mem": "1G", "time": "5"}, after="1")
+
+
+@pytest.fixture
+def calls() -> HourlyCalls:
+    """Five calls of sbatch an hour."""
+    return HourlyCalls.on("c", "", most=5)
+
+
+def test_a_site_without_memory_gets_it_without(made: MadeSweep, calls: HourlyCalls) -> None:
     plan, manifest = made.directory.plan(1)[0], made.directory.newest().manifest
     bare = replace(manifest, resources=Resources())
-    job = SingleJob(name="n", script="s", output="o", options={"mem": "1G", "time": "5"}, after="1")
     cluster = WithoutMemory()
-    assert submit_closing_job(cast("Cluster", cluster), job, bare, plan) == "7"
-    assert [one.options for one in cluster.jobs] == [job.options, {"time": "5"}]
-    for error in (ClusterUnavailable("timed out"), ClusterError("the queue is full")):
+    assert submit_closing_job(cast("Cluster", cluster), CLOSING, bare, plan, calls) == "7"
+    assert [one.options for one in cluster.jobs] == [CLOSING.options, {"time": "5"}]
+    assert calls.left() == 4  # the first one is counted with its array
+    invalid = "Batch job submission failed: Invalid qos specification"
+    for error in (ClusterUnavailable("timed out"), ClusterError("full"), ClusterError(invalid)):
         error.transient = "full" in error.what
         asked = WithoutMemory(error=error)
         with pytest.raises(ClusterError):
-            submit_closing_job(cast("Cluster", asked), job, bare, plan)
+            submit_closing_job(cast("Cluster", asked), CLOSING, bare, plan, calls)
         assert len(asked.jobs) == 1
     named = replace(manifest, resources=Resources(options={"mem": "2G"}))
     asked = WithoutMemory()
     with pytest.raises(ClusterError):
-        submit_closing_job(cast("Cluster", asked), job, named, plan)
+        submit_closing_job(cast("Cluster", asked), CLOSING, named, plan, calls)
     assert len(asked.jobs) == 1
+    assert calls.left() == 4
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [(ClusterError("no 2"), "cannot be"), (ClusterUnavailable("timed out"), "timed out")],
+)
+def test_a_second_refusal_does_not_hide_the_first(
+    made: MadeSweep, calls: HourlyCalls, second: ClusterError, expected: str
+) -> None:
+    """An answer in doubt is no refusal: the job may be there."""
+    plan, manifest = made.directory.plan(1)[0], made.directory.newest().manifest
+    cluster = cast("Cluster", WithoutMemory(then=second))
+    with pytest.raises(ClusterError, match=expected):
+        submit_closing_job(cluster, CLOSING, replace(manifest, resources=Resources()), plan, calls)
 
 
 def test_the_options_of_a_reduce_replace_those_that_they_exclude(made: MadeSweep) -> None:
