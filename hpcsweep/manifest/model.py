@@ -354,6 +354,13 @@ def _check_options(
     for name, value in options.items():
         problem = slurm_options.name_problem(name, plugin_options)
         problem = problem or slurm_options.value_problem(name, value)
+        if (
+            problem
+            and key == "closing"
+            and value is False
+            and name in exclusive.same_request("mem")
+        ):
+            problem = (problem[0], "Remove it: a cluster that refuses an amount gets none.")
         if problem:
             mistakes.add((key, name), *problem)
 

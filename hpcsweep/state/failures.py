@@ -93,6 +93,7 @@ class FailureGroup:
         return {
             "reason": self.reason,
             "message": self.message,
+            "headline": self.headline,
             "count": self.count,
             "example": {"index": self.index, "params": self.params, "host": self.host},
             "suspect": self.suspect,

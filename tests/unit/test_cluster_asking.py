@@ -459,7 +459,7 @@ def test_limits_of_the_login_node_that_reach_the_tasks_are_named(
         "PropagateResourceLimitsExcept": exceptions,
     }
     notes = inherited_limits(["CPU", "AS"], configuration)
-    assert [re.findall(r"`ulimit[^`]*`", note)[0] for note in notes] == named
+    assert [re.findall(r"`ulimit[^`]*`", note) for note in notes] == ([named] if named else [])
     assert inherited_limits(["CPU"], {}) == []  # users may not see the configuration
 
 
@@ -472,7 +472,7 @@ def test_limits_are_looked_for_unless_the_manifest_says_what_is_handed_on(
     limits = {resource.RLIMIT_CPU: (1800, -1), resource.RLIMIT_AS: (-1, -1)}
     monkeypatch.setattr(resource, "getrlimit", lambda number: limits.get(number, (-1, -1)))
     (note,) = SLURM.check_options({}, 0)
-    assert "limits the processor time of a process (`ulimit -t`)" in note
+    assert "limits its processes in processor time (`ulimit -t`), and" in note
     assert SLURM.check_options({"propagate": "NONE"}, 0) == []
 
 

@@ -103,6 +103,7 @@ def test_status_groups_failures(tmp_path: Path) -> None:
     assert "such as index 7 on n1: dt=0.5, n=0; 5 of 7 with dt=0.5" in shown
     document = CliRunner().invoke(main, ["status", str(made.path), "--json"]).output
     group = json.loads(document)["failures"][1]
+    assert group["headline"] == "KeyError: 'n'"
     assert group["example"] == {"index": 5, "params": {"dt": 0.1, "n": 5}, "host": "n1"}
 
 

@@ -167,6 +167,7 @@ def test_a_manifest_without_them_is_frozen_as_before(load: Load) -> None:
         ("case_seconds: .inf", "case_seconds: is inf seconds."),
         ("case_seconds: soon", "case_seconds: is the text 'soon', not a time."),
         ("closing: {array: 0-3}", "closing.array: "),
+        ("closing: {mem: false}", "closing.mem: is false, not an amount of memory. Remove it: a "),
         ("notify: me", "notify: is the text 'me', which is no e-mail address. Write an address,"),
         ("notify: -Sx@y.org", "notify: is the text '-Sx@y.org', which is no e-mail address."),
         ('notify: "a@b.org c@d.org"', "notify: is the text 'a@b.org c@d.org', which is no"),

@@ -187,10 +187,13 @@ class FailureExamplePart(JsonObject):
 
 
 class FailureGroupPart(JsonObject):
-    """Failed cases with the same message, but for numbers and ids."""
+    """Failed cases with the same headline, but for numbers and ids."""
 
     reason: str
     message: str
+    """Of the example, whole."""
+    headline: str
+    """The line of it that says what failed."""
     count: int
     example: FailureExamplePart
     suspect: str | None

@@ -52,7 +52,7 @@ _WHICH_CLUSTER = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER"}
 _LIMITS = {
     "AS": (resource.RLIMIT_AS, "address space", "v"),
     "CPU": (resource.RLIMIT_CPU, "processor time", "t"),
-    "FSIZE": (resource.RLIMIT_FSIZE, "size of a file", "f"),
+    "FSIZE": (resource.RLIMIT_FSIZE, "size of files", "f"),
 }
 # The user's token, if the login shell authenticates by auth/jwt. It is a secret: only the
 # environment of the programs has it, and `pointed_at` does not return it.
@@ -105,7 +105,7 @@ def finite_limits() -> list[str]:
 
 
 def inherited_limits(names: Iterable[str], configuration: Mapping[str, str]) -> list[str]:
-    """Notes on the limits that sbatch hands on to every task; none where the site prevents it."""
+    """A note on the limits that sbatch hands on to every task; none where the site prevents it."""
 
     # One of the two keys is set; the other one is shown as "(null)" (22.05).
     kinds, exceptions = (
@@ -117,11 +117,14 @@ def inherited_limits(names: Iterable[str], configuration: Mapping[str, str]) -> 
         for name in names
         if kinds & {"ALL", name} or ("(null)" not in exceptions and name not in exceptions)
     ]
-    return [
-        f"this shell limits the {what} of a process (`ulimit -{letter}`), and Slurm hands that on "
-        "to every task: write `propagate: NONE` below `slurm:` if it is for the login node alone"
-        for _, what, letter in passed_on
-    ]
+    if not passed_on:
+        return []
+    limits = ", ".join(f"{what} (`ulimit -{letter}`)" for _, what, letter in passed_on)
+    note = (
+        f"this shell limits its processes in {limits}, and Slurm hands that on to every task: "
+        "write `propagate: NONE` below `slurm:` if it is for the login node alone"
+    )
+    return [note]
 
 
 def pointed_at(environment: Mapping[str, str]) -> str:
