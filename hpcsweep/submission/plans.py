@@ -25,8 +25,10 @@ def make_plan(
     numbers = sweep.submissions() if sweep else []
     previous = sweep.plan(numbers[-1])[0].layout if sweep and numbers else None
     chunks = -(-batch.indices.count // batch.chunk_size)
-    number = (sweep.last_number() if sweep else 0) + 1
-    if max(number, batch.generation) > RANKED_MAX:
+    # Generations stay below numbers, and are known where the files of submissions were removed and
+    # the index was not: it would take a number that is given again for the removed submission.
+    number = max(sweep.last_number() if sweep else 0, batch.generation) + 1
+    if number > RANKED_MAX:
         raise SweepError(
             f"has {RANKED_MAX} submissions, and can have no more",
             where=str(request.path),

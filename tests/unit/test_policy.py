@@ -200,6 +200,14 @@ def test_more_submissions_than_ranks_can_tell_apart(made: MadeSweep) -> None:
         make_plan(request, None, again, UNASKED)
 
 
+def test_a_number_is_not_given_again_where_the_index_alone_knows_it(made: MadeSweep) -> None:
+    """The generation of a removed submission is below its number."""
+    request = SubmitRequest(manifest=made.manifest, source=made.source, path=made.path)
+    outlook = Outlook.of_nothing(Version.of(made.manifest, made.source), generation=3)
+    (batch,) = decide(outlook, request.policy, UNASKED)
+    assert make_plan(request, made.directory, batch, UNASKED).submission == 4
+
+
 def test_more_restarts_than_ranks_can_tell_apart() -> None:
     environment = {"SLURM_ARRAY_TASK_ID": "0", "SLURM_RESTART_COUNT": str(RANKED_MAX)}
     assert Start.from_environment(environment).restart == RANKED_MAX
