@@ -25,7 +25,7 @@ from hpcsweep.files import (
     write_all,
 )
 from hpcsweep.journal import attempt_rank
-from hpcsweep.logbook.runfiles import in_memory, no_file
+from hpcsweep.logbook.runfiles import files_below, in_memory, no_file
 from hpcsweep.logbook.tar import BLOCK, END, Member, first_member, header, members, padded
 from hpcsweep.older_python import dataclass
 
@@ -421,7 +421,7 @@ def open_packed_run(root: Path, location: PackLocation) -> PackedFiles | None:
 
 def file_members(run_id: str, folder: Path, skip: frozenset[str]) -> Iterator[bytes | Stream]:
     """The files below a directory as members, without the names in `skip`."""
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
         if name in skip or is_temporary(path.name) or not path.is_file():
             continue

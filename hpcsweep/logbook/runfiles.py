@@ -95,6 +95,20 @@ class FolderFiles:
         return path if path.is_file() else None
 
 
+def files_below(folder: Path) -> list[Path]:
+    """The files below a directory, and links, in order; none if it is missing. *Raises* OSError.
+
+    `Path.rglob` of Python 3.13 and newer leaves out what cannot be read without a word.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    walk = os.walk(folder, onerror=refuse)
+    return sorted(Path(directory, name) for directory, _, names in walk for name in names)
+
+
 def no_file(name: str, where: str) -> RunMissing:
     """The error for a file that a run does not have."""
     return RunMissing(f"there is no {name}", where=where)

@@ -26,6 +26,7 @@ from hpcsweep.files import (
 from hpcsweep.logbook.json_values import json_document
 from hpcsweep.logbook.packs import METADATA, Stream, file_members
 from hpcsweep.logbook.run_directory import METRICS, Run, final_metadata
+from hpcsweep.logbook.runfiles import files_below
 from hpcsweep.logbook.storage import DirectoryStorage, checked_name, merged_json
 from hpcsweep.logbook.tar import Member, header, member, members, padded
 from hpcsweep.logbook.yamlwrite import params_yaml
@@ -145,7 +146,7 @@ class Spool:
             with folder.writing(entry.name[len(prefix) :]) as stream:
                 _copy(_Range(self.members, entry.content, entry.content + entry.size), stream)
         directory = Path(self.directory)
-        for source in sorted(directory.rglob("*")):
+        for source in files_below(directory):
             name = source.relative_to(directory).as_posix()
             if name not in _OURS and source.is_file():
                 with open_regular(source) as content, folder.writing(name) as stream:

@@ -129,7 +129,8 @@ class _Compiler:
             same_kind.append(and_(self._is_one_of(number, numbers), is_number))
         if texts:
             is_text, text = self._operand(node.operand, str)
-            same_kind.append(and_(is_one_of_texts(text, texts, self.dialect), is_text))
+            # The kind first: SQLite 3.53 evaluates what stands behind a subquery before it.
+            same_kind.append(and_(is_text, is_one_of_texts(text, texts, self.dialect)))
         for value in dict.fromkeys(one for one in values if one is None or isinstance(one, bool)):
             other = conditions.Value(value=value)
             same_kind.append(

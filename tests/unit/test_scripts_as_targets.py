@@ -76,7 +76,7 @@ def test_an_array_without_dimensions_is_its_number() -> None:
 
 
 def test_missing_values_of_pandas_and_numpy_are_null() -> None:
-    values = [pandas.NA, pandas.NaT, numpy.datetime64("NaT"), numpy.timedelta64("NaT")]
+    values = [pandas.NA, pandas.NaT, numpy.datetime64("NaT", "s"), numpy.timedelta64("NaT", "s")]
     values += [pandas.Timestamp(2020, 1, 2)]
     assert json_value(values, "metrics") == [None, None, None, None, "2020-01-02T00:00:00"]
 
