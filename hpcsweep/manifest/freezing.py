@@ -7,11 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcsweep import files, ids
-from hpcsweep.errors import Damaged, SweepError
+from hpcsweep import files
 from hpcsweep.manifest import frozen
 from hpcsweep.manifest.frozen import FILE_NAME, FrozenManifest
-from hpcsweep.sources.caselines import CASES_FILE, OFFSETS_FILE, ONLY_HERE, REWRITE
+from hpcsweep.sources.caselines import CASES_FILE, OFFSETS_FILE
 from hpcsweep.sources.kept import kept_files, read_bits
 from hpcsweep.sources.linefiles import LineFiles
 from hpcsweep.undo import UndoLog
@@ -40,27 +39,13 @@ def check_cases(directory: Path, manifest: FrozenManifest) -> None:
     if manifest.cases_sha256 is None:
         return
     # See `LineCases.extends`: such a version has appended cases, and so have those before it.
-    next_step = ONLY_HERE if manifest.source.get("extends") else REWRITE
+    is_grown = bool(manifest.source.get("extends"))
     for earlier, _, digest in manifest.source.get("segments", ()):
-        _check_lines(directory.parent / earlier, digest, next_step)
-        is_grown = next_step == ONLY_HERE
-        LineFiles(directory.parent / earlier, 0, 0, 1, is_grown=is_grown).check_sizes()
-        next_step = ONLY_HERE  # the first version alone has the cases of a manifest
-    _check_lines(directory, manifest.cases_sha256, next_step)
-
-
-def _check_lines(directory: Path, expected: str, next_step: str) -> None:
-    """Compare the digest of the cases in a directory with its first digits."""
-    path = directory / CASES_FILE
-    try:
-        with files.open_regular(path) as stream:
-            digest = ids.sha256_of(stream).hex()
-    except OSError as error:
-        raise SweepError(
-            f"cannot be read: {error.strerror}", where=str(path), next_step=next_step
-        ) from error
-    if not digest.startswith(expected):
-        raise Damaged("was changed", where=str(path), next_step=next_step)
+        lines = LineFiles(directory.parent / earlier, 0, 0, 1, is_grown=is_grown)
+        lines.check_digest(digest)
+        lines.check_sizes()
+        is_grown = True  # the first version alone has the cases of a manifest
+    LineFiles(directory, 0, 0, 1, is_grown=is_grown).check_digest(manifest.cases_sha256)
 
 
 def write(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hpcsweep import ids
 from hpcsweep.errors import Damaged, SweepError
 from hpcsweep.files import open_regular
 from hpcsweep.sources.caselines import (
@@ -82,6 +83,16 @@ class LineFiles:
             raise self.damaged(self.path, f"it has {actual} bytes, but {end} were written")
         self._end = end
         return end
+
+    def check_digest(self, expected: str) -> None:
+        """Compare the digest of the lines with its first hex digits; reads all of them."""
+        try:
+            with open_regular(self.path) as lines:
+                digest = ids.sha256_of(lines).hex()
+        except OSError as error:
+            raise self._unreadable(self.path, error) from error
+        if not digest.startswith(expected):
+            raise self.damaged(self.path, "was changed")
 
     def _line_of(self, index: int) -> int:
         return self._first + index - self.start
