@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal, TypedDict, Union, cast, final
 
@@ -20,6 +20,7 @@ from hpcsweep.field_checks import (
     TRUTH,
     Field,
     Fields,
+    Schema,
     Values,
     abbreviated,
     all_match,
@@ -252,6 +253,11 @@ KINDS = frozenset(_KINDS)
 _TASK_END = schema({**_COMMON, **_OVER, "time": MOMENT}, _WORDS)
 
 
+def _schema_of(kind: str, fields: Container[str]) -> Schema:
+    """What a record of a known kind with these fields has to match."""
+    return _TASK_END if kind == "end" and "index" not in fields else _KINDS[kind]
+
+
 def record_problem(record: dict[str, Any]) -> str:
     """Why this program cannot use a record; empty if it can: then it is a `Record`."""
     kind, version = record.get("kind"), record.get("v")
@@ -259,7 +265,7 @@ def record_problem(record: dict[str, Any]) -> str:
         return f"it has the version {abbreviated(version)}, this program reads {VERSION}"
     if type(kind) is not str or kind not in _KINDS:
         return f"it is of the kind {abbreviated(kind)}, which this program does not know"
-    return mismatch(record, _TASK_END if _is_on_task(record) else _KINDS[kind])
+    return mismatch(record, _schema_of(kind, record))
 
 
 @dataclass(frozen=True)
@@ -323,8 +329,7 @@ def _checked(
     kind = kinds[0]
     if type(kind) is not str or kind not in _KINDS:
         return None
-    on_task = kind == "end" and "index" not in columns
-    if not all_match(columns, _TASK_END if on_task else _KINDS[kind]):
+    if not all_match(columns, _schema_of(kind, columns)):
         return None
     count = len(documents)
     for name, value in common.items():
@@ -336,8 +341,3 @@ def _checked(
 def alone(record: Record) -> AlikeRecords:
     """One record, as a group."""
     return AlikeRecords(record["kind"], 1, {name: (value,) for name, value in record.items()})
-
-
-def _is_on_task(record: dict[str, Any]) -> bool:
-    """Whether a record of a known kind is about the end of a whole array task."""
-    return record["kind"] == "end" and "index" not in record

@@ -50,7 +50,7 @@ def learn(kinds: Kinds, documents: Collection[Mapping[str, Any]], above: Keys = 
             types = set(map(type, values))
         if values:
             names = {_kind_of_type(type_) for type_ in types}
-            if "int" in names and not _fit_int64(values, types):
+            if "int" in names and not fit_int64(values, types):
                 names.add("json")
             kinds[keys] = joined_kind({*names, kinds.get(keys, "")})
 
@@ -98,7 +98,8 @@ def joined_kind(kinds: set[str]) -> str:
     return "float" if names == {"int", "float"} else "json"
 
 
-def _fit_int64(values: Sequence[Any], types: set[type]) -> bool:
+def fit_int64(values: Sequence[Any], types: set[type]) -> bool:
+    """Whether the integers among values of these types, at least one, have 64 bits."""
     integers = values if types == {int} else [value for value in values if isinstance(value, int)]
     return min(integers) >= -INT64 and max(integers) < INT64
 

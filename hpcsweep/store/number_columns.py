@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, case, or_, select
 
 from hpcsweep.store import schema, upsert
-from hpcsweep.store.column_kinds import INT64, Keys, Kinds, values_at
+from hpcsweep.store.column_kinds import INT64, Keys, Kinds, fit_int64, values_at
 
 _INFINITIES = frozenset((inf, -inf))
 # The column of `cases` by the column with the JSON text and the keys down to the number.
@@ -101,7 +101,8 @@ def split(
 
 
 def _numbers(values: list[Any]) -> list[Any]:
-    if set(map(type, values)) == {int} and min(values) >= -INT64 and max(values) < INT64:
+    types = set(map(type, values))
+    if types == {int} and fit_int64(values, types):
         return values
     return [
         value if type(value) is float or (type(value) is int and -INT64 <= value < INT64) else None
