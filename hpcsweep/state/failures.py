@@ -33,14 +33,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE)
 
 def error_message(text: str | None) -> str | None:
     """The message in a row's error, escaped; of a command with the last lines of its stderr."""
-    if not text:
-        return None
-    error = json.loads(text)
-    message = error_text(error)
-    if lines := _lines(str(error.get("stderr") or "")):
-        last = "\n".join(lines[-LINES_MAX:])[-CHARACTERS_MAX:]
-        message = f"{message}: {last}"
-    return visible(message)
+    return _told(text)[0] if text else None
 
 
 def headline(text: str | None) -> str:
@@ -49,12 +42,22 @@ def headline(text: str | None) -> str:
     The first line of an exception: advice and details follow it. The last line of a command's
     stderr.
     """
-    lines = _lines(error_message(text) or "")
+    message, has_stderr = _told(text) if text else ("", False)
+    lines = _lines(message)
     if not lines:
         return ""
-    if _lines(str(json.loads(text or "{}").get("stderr") or "")):
-        return lines[-1]
-    return _first_of_exception(lines)
+    return lines[-1] if has_stderr else _first_of_exception(lines)
+
+
+def _told(text: str) -> tuple[str, bool]:
+    """The message in an error, escaped, and whether it ends with lines of stderr."""
+    error = json.loads(text)
+    message = error_text(error)
+    of_stderr = _lines(str(error.get("stderr") or ""))
+    if of_stderr:
+        last = "\n".join(of_stderr[-LINES_MAX:])[-CHARACTERS_MAX:]
+        message = f"{message}: {last}"
+    return visible(message), bool(of_stderr)
 
 
 def _first_of_exception(lines: Sequence[str]) -> str:
