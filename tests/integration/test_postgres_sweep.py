@@ -64,6 +64,13 @@ def submitted(root: Path, store: str, count: int = 3) -> Submitted:
     return submit(request, Nowhere(kind="slurm", timeout_s=60, sbatch_timeout_s=60), Settings())
 
 
+@pytest.fixture
+def made(database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeSweep:
+    """A sweep of two cases, none submitted, whose index is in the database."""
+    monkeypatch.setenv("SWEEP_DATABASE", database.url)
+    return MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
+
+
 def rules(done: Submitted) -> WorkerRules:
     """The rules that the submission gives to its workers."""
     return done.sweep.plan(1)[1]["worker"]
@@ -107,11 +114,7 @@ def test_a_tasks_own_ingest(
     assert counts == {"sqlite": {}}
 
 
-def test_a_task_makes_no_tables(
-    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SWEEP_DATABASE", database.url)
-    made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
+def test_a_task_makes_no_tables(database: Place, made: MadeSweep) -> None:
     made.plan(chunk_size=2)
     made.run()
     (journal,) = all_journals(made.directory.journal_root)
@@ -135,10 +138,8 @@ def test_a_task_makes_no_tables(
 
 
 def test_a_task_without_the_database_reports_it_and_keeps_its_journal(
-    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: Place, made: MadeSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SWEEP_DATABASE", database.url)
-    made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
     made.plan(chunk_size=2, ingest=True)
     with ingest.fresh_index(made.directory):
         pass
@@ -152,11 +153,7 @@ def test_a_task_without_the_database_reports_it_and_keeps_its_journal(
         assert sweep_index.counts() == {("complete", None): 2}
 
 
-def test_a_salvage_fills_an_empty_database(
-    database: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SWEEP_DATABASE", database.url)
-    made = MadeSweep(tmp_path, grid(x=[1, 2]), store="SWEEP_DATABASE")
+def test_a_salvage_fills_an_empty_database(made: MadeSweep) -> None:
     made.plan(chunk_size=2)
     made.run()
     shutil.rmtree(made.directory.journal_root)

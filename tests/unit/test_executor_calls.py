@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,12 +101,18 @@ def answers(sweep: Path, initializer: Initializer) -> list[int]:
     return found
 
 
+def note_of(module: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """The function of `NOTING`, of a module of this name that can be imported."""
+    (path / f"{module}.py").write_text(NOTING)
+    monkeypatch.syspath_prepend(path)
+    note: Callable[..., None] = importlib.import_module(module).note
+    return note
+
+
 def test_a_process_calls_an_initializer_of_a_module_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "noting.py").write_text(NOTING)
-    monkeypatch.syspath_prepend(tmp_path)
-    note = importlib.import_module("noting").note
+    note = note_of("noting", tmp_path, monkeypatch)
     begun = tmp_path / "begun"
     for text in ("x", "y"):
         initializer = Initializer(function=note, arguments=(str(begun), text))
@@ -145,9 +152,7 @@ def test_an_exception_that_cannot_be_pickled_keeps_its_text() -> None:
 def test_calls_that_were_sent_before_an_upgrade_are_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "noting_before.py").write_text(NOTING)
-    monkeypatch.syspath_prepend(tmp_path)
-    note = importlib.import_module("noting_before").note
+    note = note_of("noting_before", tmp_path, monkeypatch)
     begun = tmp_path / "begun"
     function_of = task._function_of  # noqa: SLF001  # without a cluster and a run
     for function, expected in ((pow, 32), (max, 5)):
